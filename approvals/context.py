@@ -1,0 +1,14 @@
+"""The number beside *Inbox*: counted lazily, so that pages without the top bar do not pay for it."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from approvals import inbox as inbox_queries
+
+
+def inbox(request: HttpRequest) -> dict[str, Any]:
+    if not request.user.is_authenticated:
+        return {}
+    return {"inbox_count": SimpleLazyObject(lambda: inbox_queries.waiting_count(request.user))}

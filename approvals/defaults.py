@@ -1,0 +1,35 @@
+"""What every installation starts with: two targets, two policies and the beginning of the chain."""
+
+from typing import Any
+
+GENESIS = "0" * 64
+
+
+def create(apps: Any, schema_editor: Any) -> None:
+    """Idempotent, so that tests can call it after emptying the tables."""
+    target, policy, slot, head = (
+        apps.get_model("approvals", name) for name in ("Target", "Policy", "Slot", "ChainHead")
+    )
+    staging, _ = target.objects.get_or_create(
+        name="Staging",
+        defaults={
+            "stage": "Staging",
+            "position": 10,
+            "description": "Integration tests load this version.",
+        },
+    )
+    production, _ = target.objects.get_or_create(
+        name="Production",
+        defaults={
+            "stage": "Production",
+            "alias": "champion",
+            "archives_existing": True,
+            "position": 20,
+            "description": "Serving code loads this version.",
+        },
+    )
+    for place, approvals in ((staging, 1), (production, 2)):
+        made, is_new = policy.objects.get_or_create(model_pattern="*", target=place, retired_at=None)
+        if is_new:
+            slot.objects.create(policy=made, approvals=approvals)
+    head.objects.get_or_create(pk=1, defaults={"sequence": 0, "hash": GENESIS})

@@ -1,0 +1,41 @@
+"""Shapes of what people send. Rules live in `approvals.workflow` and `approvals.policy`; forms never save."""
+
+from typing import Any
+
+from django import forms
+
+from approvals.models import Target, Verdict
+
+_LONG = forms.Textarea(attrs={"rows": 4})
+
+
+class NewRequestForm(forms.Form):
+    target = forms.ModelChoiceField(Target.objects.none(), to_field_name="name", empty_label=None, widget=forms.RadioSelect)
+    justification = forms.CharField(
+        max_length=4000,
+        widget=_LONG,
+        label="Why should it be promoted?",
+        help_text="Reviewers decide on this and auditors read it. Say what is better, for whom, and what could go wrong.",
+    )
+
+    def __init__(self, *args: Any, targets: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["target"].queryset = targets  # type: ignore[attr-defined]
+
+
+class ReviewForm(forms.Form):
+    verdict = forms.ChoiceField(choices=Verdict)
+    comment = forms.CharField(max_length=4000, required=False, widget=_LONG)
+    fingerprint = forms.CharField(max_length=64, widget=forms.HiddenInput)
+
+
+class CommentForm(forms.Form):
+    body = forms.CharField(max_length=4000, widget=forms.Textarea(attrs={"rows": 3}), label="Comment")
+
+
+class WithdrawForm(forms.Form):
+    reason = forms.CharField(max_length=4000, required=False, widget=forms.Textarea(attrs={"rows": 2}))
+
+
+class ResubmitForm(forms.Form):
+    justification = forms.CharField(max_length=4000, required=False, widget=_LONG, label="What has changed")

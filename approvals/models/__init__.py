@@ -1,0 +1,23 @@
+"""The tables of the gate. Fields, constraints and legal moves live here; verbs live in `approvals.workflow`."""
+
+from approvals.models.ledger import Action, AuditEvent, ChainHead
+from approvals.models.outbox import OutboxEntry
+from approvals.models.policies import Policy, Slot
+from approvals.models.requests import Comment, PromotionRequest, Status
+from approvals.models.reviews import Review, Verdict
+from approvals.models.targets import Target
+
+__all__ = [
+    "Action",
+    "AuditEvent",
+    "ChainHead",
+    "Comment",
+    "OutboxEntry",
+    "Policy",
+    "PromotionRequest",
+    "Review",
+    "Slot",
+    "Status",
+    "Target",
+    "Verdict",
+]

@@ -1,0 +1,95 @@
+"""The ledger's rows: append-only by trigger, hash-chained from the first. Written by `approvals.ledger.record` alone."""
+
+import json
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+
+from approvals.models.requests import PromotionRequest
+
+
+class Action(models.TextChoices):
+    """The closed list of what can stand in the ledger."""
+
+    LEDGER_STARTED = "ledger.started", "Ledger started"
+    REQUEST_CREATED = "request.created", "Promotion requested"
+    REQUEST_RESUBMITTED = "request.resubmitted", "Request submitted again"
+    REQUEST_WITHDRAWN = "request.withdrawn", "Request withdrawn"
+    REQUEST_EXPIRED = "request.expired", "Request expired"
+    REQUEST_COMMENTED = "request.commented", "Comment"
+    REVIEW_APPROVED = "review.approved", "Approved by a reviewer"
+    REVIEW_REJECTED = "review.rejected", "Rejected by a reviewer"
+    REVIEW_CHANGES_REQUESTED = "review.changes_requested", "Changes requested by a reviewer"
+    REQUEST_APPROVED = "request.approved", "All approvals given"
+    DELIVERY_RETRIED = "delivery.retried", "Delivery retried"
+    DELIVERY_FAILED = "delivery.failed", "Delivery failed"
+    DELIVERY_SUPERSEDED = "delivery.superseded", "Superseded"
+    VERSION_PROMOTED = "version.promoted", "Version promoted"
+    VERSION_REPLACED = "version.replaced", "Version replaced"
+    TARGET_CREATED = "target.created", "Target added"
+    TARGET_CHANGED = "target.changed", "Target changed"
+    TARGET_RETIRED = "target.retired", "Target retired"
+    POLICY_CREATED = "policy.created", "Policy added"
+    POLICY_CHANGED = "policy.changed", "Policy changed"
+    POLICY_RETIRED = "policy.retired", "Policy retired"
+    PERSON_INVITED = "person.invited", "Person invited"
+    PERSON_CHANGED = "person.changed", "Roles changed"
+    PERSON_DEACTIVATED = "person.deactivated", "Person deactivated"
+    PERSON_REACTIVATED = "person.reactivated", "Person reactivated"
+    GROUP_CREATED = "group.created", "Group added"
+    HISTORY_EXPORTED = "history.exported", "History exported"
+
+
+class AuditEvent(models.Model):
+    sequence = models.BigIntegerField(primary_key=True, help_text="1, 2, 3, … without a gap.")
+    at = models.DateTimeField(help_text="UTC, microseconds.")
+    action = models.CharField(max_length=40, choices=Action)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    actor_label = models.CharField(max_length=400, help_text="Survives the person; the worker has no row.")
+    allowed_by = models.TextField(blank=True, help_text="Who allowed what the actor did, one label per line.")
+    model_name = models.CharField(max_length=256, blank=True)
+    version_number = models.PositiveIntegerField(null=True, blank=True)
+    target_name = models.CharField(max_length=60, blank=True)
+    request = models.ForeignKey(PromotionRequest, on_delete=models.PROTECT, null=True, blank=True, related_name="events")
+    correlation_id = models.UUIDField()
+    payload = models.TextField(default="{}", help_text="Canonical JSON; text, because a database may rewrite JSON numbers.")
+    previous_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64, unique=True)
+
+    class Meta:
+        permissions = [
+            ("view_history", "May read the history"),
+            ("export_history", "May export the history"),
+        ]
+        indexes = [
+            models.Index(fields=["model_name", "version_number", "-sequence"], name="event_by_version"),
+            models.Index(fields=["request", "sequence"], name="event_by_request"),
+            models.Index(fields=["actor", "-sequence"], name="event_by_person"),
+            models.Index(fields=["action", "-sequence"], name="event_by_action"),
+            models.Index(fields=["at"], name="event_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"event {self.sequence}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("approvals:event", args=[self.sequence])
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return dict(json.loads(self.payload))
+
+
+class ChainHead(models.Model):
+    """The end of the chain; the one row that every append locks, so that numbers and hashes follow each other."""
+
+    sequence = models.BigIntegerField(default=0)
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="there_is_one_chain_head")]
+
+    def __str__(self) -> str:
+        return f"chain head at {self.sequence}"

@@ -1,0 +1,82 @@
+"""The outbox: approved requests still owed to MLflow. The rows are the truth; the broker only says when to look."""
+
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from approvals.models.requests import PromotionRequest
+
+
+class OutboxQuerySet(models.QuerySet["OutboxEntry"]):
+    def open(self) -> "OutboxQuerySet":
+        return self.filter(closed_at=None)
+
+    def due(self, now: datetime) -> "OutboxQuerySet":
+        """Owed now: open, its time has come, nobody holds it, and no older entry of the same model and target is open."""
+        older = OutboxEntry.objects.filter(
+            closed_at=None, model_name=OuterRef("model_name"), target_id=OuterRef("target_id"), pk__lt=OuterRef("pk")
+        )
+        return (
+            self.open()
+            .filter(available_at__lte=now)
+            .filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
+            .filter(~Exists(older))
+        )
+
+    def claim(self, entry_id: int, *, by: str, lease: timedelta) -> "OutboxEntry | None":
+        """Takes the entry for `lease`, or returns None: closed, not due, held by another worker, or not the oldest.
+
+        One conditional UPDATE; its row count tells who won.
+        """
+        now = timezone.now()
+        won = (
+            self.due(now)
+            .filter(pk=entry_id)
+            .update(claimed_by=by, lease_expires_at=now + lease, attempts=models.F("attempts") + 1)
+        )
+        return self.get(pk=entry_id) if won else None
+
+
+class OutboxEntry(models.Model):
+    class Outcome(models.TextChoices):
+        APPLIED = "applied"
+        FAILED = "failed"
+        SUPERSEDED = "superseded"
+
+    request = models.ForeignKey(PromotionRequest, on_delete=models.PROTECT, related_name="outbox_entries")
+    model_name = models.CharField(max_length=256)
+    target = models.ForeignKey("approvals.Target", on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    available_at = models.DateTimeField(default=timezone.now, help_text="Not before; moves on with the backoff.")
+    attempts = models.PositiveIntegerField(default=0)
+    claimed_by = models.CharField(max_length=120, blank=True, help_text="The claim's token: worker and claim.")
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    waiting_since = models.DateTimeField(null=True, blank=True, help_text="First time that MLflow did not answer.")
+    last_error = models.TextField(blank=True)
+    plan = models.JSONField(null=True, blank=True, help_text="What the first look found, before anything was written.")
+    closed_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=20, choices=Outcome, blank=True)
+
+    objects = OutboxQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["request"], condition=Q(closed_at=None), name="one_open_entry_per_request"),
+            models.CheckConstraint(
+                condition=Q(closed_at=None, outcome="") | (Q(closed_at__isnull=False) & ~Q(outcome="")),
+                name="an_outcome_exactly_when_closed",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["available_at"], condition=Q(closed_at=None), name="outbox_due"),
+            models.Index(fields=["model_name", "target"], condition=Q(closed_at=None), name="outbox_order"),
+        ]
+
+    def __str__(self) -> str:
+        return f"delivery {self.pk} of request #{self.request_id}"
+
+    @property
+    def is_claimed(self) -> bool:
+        return self.lease_expires_at is not None and self.lease_expires_at > timezone.now()

@@ -1,0 +1,149 @@
+"""Promotion requests, their legal moves, and the discussion under them."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+from django.utils import timezone
+
+from approvals.models.targets import Target
+from registry_ui.mirror.models import ModelVersion
+
+
+class Status(models.TextChoices):
+    PENDING = "pending", "Waiting for review"
+    CHANGES_REQUESTED = "changes_requested", "Changes requested"
+    APPROVED = "approved", "Approved, not yet in MLflow"
+    APPLIED = "applied", "Applied"
+    FAILED = "failed", "Delivery failed"
+    REJECTED = "rejected", "Rejected"
+    WITHDRAWN = "withdrawn", "Withdrawn"
+    EXPIRED = "expired", "Expired"
+    SUPERSEDED = "superseded", "Superseded"
+
+
+S = Status
+MOVES: dict[Status, frozenset[Status]] = {
+    # to: from
+    S.PENDING: frozenset({S.CHANGES_REQUESTED, S.PENDING, S.FAILED}),
+    S.CHANGES_REQUESTED: frozenset({S.PENDING}),
+    S.APPROVED: frozenset({S.PENDING, S.FAILED}),
+    S.APPLIED: frozenset({S.APPROVED}),
+    S.FAILED: frozenset({S.APPROVED}),
+    S.REJECTED: frozenset({S.PENDING}),
+    S.WITHDRAWN: frozenset({S.PENDING, S.CHANGES_REQUESTED, S.FAILED}),
+    S.EXPIRED: frozenset({S.PENDING, S.CHANGES_REQUESTED}),
+    S.SUPERSEDED: frozenset({S.APPROVED}),
+}
+OPEN = (S.PENDING, S.CHANGES_REQUESTED, S.APPROVED, S.FAILED)
+CLOSED = tuple(status for status in Status if status not in OPEN)
+DECIDED = (S.APPROVED, S.APPLIED, S.FAILED, S.REJECTED, S.SUPERSEDED)
+"""Statuses in which reviewers have said their last word; `decided_at` is set in exactly these."""
+
+
+class RequestQuerySet(models.QuerySet["PromotionRequest"]):
+    def open(self) -> "RequestQuerySet":
+        return self.filter(status__in=OPEN)
+
+    def with_subject(self) -> "RequestQuerySet":
+        """With everything that a row on a page names, in one query."""
+        return self.select_related("version__model", "target", "requester", "champion")
+
+    def move(self, to: Status, *, sources: Iterable[Status] | None = None, **fields: Any) -> int:
+        """The one writer of `status`: one UPDATE that filters on the legal sources.
+
+        Returns how many rows moved: 0 means that somebody else was faster or that the move is not legal from here.
+        `sources` narrows the legal sources, never widens them. Stamps decided_at and closed_at as the status demands.
+        """
+        now = timezone.now()
+        if to in DECIDED:
+            fields.setdefault("decided_at", F("decided_at") if to in (S.APPLIED, S.FAILED, S.SUPERSEDED) else now)
+        else:
+            fields["decided_at"] = None
+        fields["closed_at"] = now if to in CLOSED else None
+        legal = MOVES[to] if sources is None else MOVES[to] & set(sources)
+        return self.filter(status__in=legal).update(status=to, **fields)
+
+
+class PromotionRequest(models.Model):
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="requests")
+    target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="requests")
+    requester = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="requests")
+    justification = models.TextField(max_length=4000)
+    status = models.CharField(max_length=20, choices=Status, default=Status.PENDING)
+    status_reason = models.TextField(blank=True, help_text="Why it is failed, superseded, rejected or withdrawn.")
+    rule = models.JSONField(help_text="The policy as it stood: see policy.Rule.")
+    evidence = models.TextField(help_text="Canonical JSON of what is decided on: see evidence.freeze.")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the evidence, hexadecimal.")
+    champion = models.ForeignKey(
+        ModelVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="Held the target then."
+    )
+    waits_for = models.CharField(
+        max_length=1000, blank=True, help_text="Groups whose approval is missing, `|risk|*|`; * is any reviewer."
+    )
+    correlation_id = models.UUIDField(help_text="Stands on every event and log line of this request.")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RequestQuerySet.as_manager()
+
+    class Meta:
+        permissions = [
+            ("request_promotion", "May ask for promotions"),
+            ("review_promotion", "May approve or reject other people's requests"),
+            ("retry_delivery", "May retry a failed delivery"),
+            ("comment_on_request", "May take part in the discussion"),
+            ("manage_policies", "May change targets and policies"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version", "target"], condition=Q(status__in=OPEN), name="one_open_request_per_version_and_target"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=DECIDED, decided_at__isnull=False)
+                | (~Q(status__in=DECIDED) & Q(decided_at__isnull=True)),
+                name="decided_exactly_when_the_status_says_so",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=CLOSED, closed_at__isnull=False)
+                | (~Q(status__in=CLOSED) & Q(closed_at__isnull=True)),
+                name="closed_exactly_when_the_status_says_so",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["status", "created_at"], name="request_by_status"),
+            models.Index(fields=["-closed_at"], name="request_by_end"),
+            models.Index(fields=["requester", "status"], name="request_by_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"request #{self.pk}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("approvals:request", args=[self.pk])
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN
+
+    def is_overdue(self, now: datetime) -> bool:
+        return self.status in (Status.PENDING, Status.CHANGES_REQUESTED) and now >= self.expires_at
+
+
+class Comment(models.Model):
+    request = models.ForeignKey(PromotionRequest, on_delete=models.PROTECT, related_name="comments")
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    body = models.TextField(max_length=4000)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["request", "created_at"], name="comment_by_request")]
+
+    def __str__(self) -> str:
+        return f"comment on request #{self.request_id}"

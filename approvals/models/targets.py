@@ -1,0 +1,53 @@
+"""Targets: the places a version can be promoted to, each meaning an MLflow stage, an alias, or both."""
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+
+from registry_ui.mirror.models import Stage
+
+ALIAS_RULE = RegexValidator(
+    r"^(?!latest$)(?![vV]\d+$)[A-Za-z0-9_\-]+$",
+    'Use letters, digits, "_" and "-"; MLflow reserves "latest" and names like "v1".',
+)
+
+
+class TargetQuerySet(models.QuerySet["Target"]):
+    def current(self) -> "TargetQuerySet":
+        return self.filter(retired_at=None).order_by("position", "name")
+
+
+class Target(models.Model):
+    name = models.CharField(max_length=60, unique=True)
+    description = models.CharField(max_length=200, blank=True)
+    stage = models.CharField(max_length=20, blank=True, choices=[(s, s) for s in (Stage.STAGING, Stage.PRODUCTION)])
+    alias = models.CharField(max_length=100, blank=True, validators=[ALIAS_RULE])
+    archives_existing = models.BooleanField(
+        default=False, verbose_name="archive the existing holder", help_text="Only a stage can archive; an alias just moves."
+    )
+    position = models.PositiveSmallIntegerField(default=100)
+    retired_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TargetQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~Q(stage="") | ~Q(alias=""), name="target_means_a_stage_or_an_alias"),
+            models.CheckConstraint(condition=Q(archives_existing=False) | ~Q(stage=""), name="only_a_stage_archives"),
+            models.UniqueConstraint(
+                fields=["stage"], condition=Q(retired_at=None) & ~Q(stage=""), name="one_target_per_stage"
+            ),
+            models.UniqueConstraint(
+                fields=["alias"], condition=Q(retired_at=None) & ~Q(alias=""), name="one_target_per_alias"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def meaning(self) -> str:
+        """What reaching the target changes in MLflow, in words."""
+        parts = [f"stage {self.stage}"] if self.stage else []
+        parts += [f"alias @{self.alias}"] if self.alias else []
+        return " and ".join(parts)

@@ -1,0 +1,107 @@
+"""The approval note inside an MLflow description. Pure: text in, text out.
+
+The engineer's text is kept as it is; below it stands one block between two HTML comments, one line per request:
+
+    <!-- countersign:begin -->
+    Approved for Production by Remy Ortiz <remy@example.com> · 2026-11-23 12:04 UTC · request #12
+    <!-- countersign:end -->
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+BEGIN, END = "<!-- countersign:begin -->", "<!-- countersign:end -->"
+_BLOCK = re.compile(rf"(?:\A|\n\n|\n)?{re.escape(BEGIN)}\n(?P<lines>.*?)\n{re.escape(END)}", re.DOTALL)
+_REQUEST = re.compile(r"request #(\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    request_id: int
+    target: str
+    approvers: Sequence[str]
+    """Labels, `Name <e-mail>`, in the order of their approvals."""
+    approved_at: datetime
+
+    @property
+    def line(self) -> str:
+        """The full line. A name cannot break the block: line breaks and comment marks in it are dropped."""
+        names = _one_line(", ".join(self.approvers) or "nobody")
+        at = self.approved_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return f"Approved for {_one_line(self.target)} by {names} · {at} · request #{self.request_id}"
+
+
+def with_note(description: str, note: Note, *, limit: int) -> str:
+    """The description with this request's note put last, or replaced where it stands already.
+
+    Never longer than `limit` characters unless the engineer's own text is: the oldest notes are shortened first, then
+    dropped, then this one is shortened; the engineer's text is never cut. If there is no room at all the text comes
+    back without a block (the tags and the ledger have the full record).
+    """
+    text, lines = _split(description)
+    kept = [line for line in lines if _request_of(line) != note.request_id]
+    lines = [*kept, note.line]
+    for index, line in enumerate(kept):
+        if len(_join(text, lines)) <= limit:
+            break
+        lines[index] = _shortened(line)
+    while len(_join(text, lines)) > limit and len(lines) > 1:
+        lines.pop(0)
+    if len(_join(text, lines)) > limit:
+        lines = [_shortened(note.line)]
+    if len(_join(text, lines)) > limit:
+        lines = []
+    return _join(text, lines)
+
+
+def without_note(description: str, request_id: int) -> str:
+    """The description without this request's note; everything else as it was."""
+    text, lines = _split(description)
+    return _join(text, [line for line in lines if _request_of(line) != request_id])
+
+
+def without_notes(description: str) -> str:
+    """The engineer's own text."""
+    return _split(description)[0]
+
+
+def notes(description: str) -> list[str]:
+    """The lines of the block, oldest first."""
+    return _split(description)[1]
+
+
+def has_note(description: str, request_id: int) -> bool:
+    return any(_request_of(line) == request_id for line in notes(description))
+
+
+def _split(description: str) -> tuple[str, list[str]]:
+    found = list(_BLOCK.finditer(description))
+    if not found:
+        return description, []
+    block = found[-1]
+    text = description[: block.start()] + description[block.end() :]
+    return text, [line for line in block["lines"].split("\n") if line]
+
+
+def _join(text: str, lines: Sequence[str]) -> str:
+    if not lines:
+        return text
+    block = "\n".join([BEGIN, *lines, END])
+    return f"{text}\n\n{block}" if text else block
+
+
+def _request_of(line: str) -> int | None:
+    found = _REQUEST.search(line)
+    return int(found[1]) if found else None
+
+
+def _shortened(line: str) -> str:
+    """`Approved for Production · request #12`: who and when stand in the ledger."""
+    head, _, tail = line.partition(" by ")
+    return f"{head} · {tail.rsplit(' · ', 1)[-1]}" if tail else line
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text.replace("<!--", "").replace("-->", "")).strip()

@@ -1,0 +1,1 @@
+"""Pages of the gate: load, form, one domain call, redirect or render."""

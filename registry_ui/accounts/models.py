@@ -1,0 +1,71 @@
+"""People. A person is deactivated, never deleted: the ledger points at them."""
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    def active(self) -> "UserQuerySet":
+        return self.filter(is_active=True)
+
+    def holding(self, permission: str) -> "UserQuerySet":
+        """Active people who have `app_label.codename` through one of their groups. Order is by name."""
+        app_label, codename = permission.split(".")
+        return (
+            self.active()
+            .filter(groups__permissions__codename=codename, groups__permissions__content_type__app_label=app_label)
+            .distinct()
+            .order_by("name", "email")
+        )
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email__iexact=username)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    email = models.EmailField(max_length=254)
+    name = models.CharField(max_length=120)
+    is_active = models.BooleanField(default=True)
+    joined_at = models.DateTimeField(default=timezone.now)
+    uses_shortcuts = models.BooleanField(default=True, help_text="Single-letter keyboard shortcuts (WCAG 2.1.4).")
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
+
+    objects: ClassVar[Any] = UserManager.from_queryset(UserQuerySet)()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Lower("email"), name="one_person_per_email")]
+        permissions = [("manage_people", "May invite people, give roles and deactivate accounts")]
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def label(self) -> str:
+        """How the person is named in the ledger, in MLflow and on pages: `Remy Ortiz <remy@example.com>`."""
+        return f"{self.name} <{self.email}>"
+
+    def get_full_name(self) -> str:
+        return self.name
+
+    def get_short_name(self) -> str:
+        return self.name.split(" ")[0]
+
+
+def label_of(user: User) -> str:
+    return user.name or user.email

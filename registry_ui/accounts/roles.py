@@ -1,0 +1,42 @@
+"""The four roles: Django groups with fixed permissions, made and kept up to date after every migration."""
+
+from typing import Any
+
+REQUESTER, REVIEWER, AUDITOR, ADMINISTRATOR = "requester", "reviewer", "auditor", "administrator"
+
+PERMISSIONS: dict[str, tuple[str, ...]] = {
+    REQUESTER: ("approvals.request_promotion", "approvals.comment_on_request", "approvals.view_history"),
+    REVIEWER: (
+        "approvals.review_promotion",
+        "approvals.retry_delivery",
+        "approvals.comment_on_request",
+        "approvals.view_history",
+    ),
+    AUDITOR: ("approvals.view_history", "approvals.export_history"),
+    ADMINISTRATOR: (
+        "accounts.manage_people",
+        "approvals.manage_policies",
+        "approvals.retry_delivery",
+        "approvals.view_history",
+        "approvals.export_history",
+    ),
+}
+DESCRIPTIONS = {
+    REQUESTER: "Asks for versions to be promoted.",
+    REVIEWER: "Approves or rejects other people's requests.",
+    AUDITOR: "Reads and exports the history; changes nothing.",
+    ADMINISTRATOR: "Manages people, targets and policies; decides nothing.",
+}
+
+
+def ensure_roles(**_: Any) -> None:
+    """Receiver of post_migrate: makes the role groups and sets exactly the permissions above."""
+    from django.contrib.auth.models import Group, Permission
+
+    known = {
+        f"{p.content_type.app_label}.{p.codename}": p
+        for p in Permission.objects.filter(content_type__app_label__in=["accounts", "approvals"]).select_related("content_type")
+    }
+    for role, names in PERMISSIONS.items():
+        if all(name in known for name in names):
+            Group.objects.get_or_create(name=role)[0].permissions.set([known[name] for name in names])

@@ -1,0 +1,11 @@
+"""The Celery application: worker and beat run it, the web process only sends hints through it."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_ui.settings")
+
+app = Celery("countersign")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["approvals", "registry_ui.mirror"])

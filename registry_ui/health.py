@@ -1,0 +1,83 @@
+"""/healthz says that the process is alive; /readyz whether the parts it needs are there, for probes and monitors.
+
+A dead MLflow or broker does not take the pages down, so they make the answer "degraded", not 503, unless `?strict=1` asks.
+"""
+
+from typing import Any
+
+from celery import current_app
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from approvals.models import OutboxEntry
+from registry_ui.mirror.models import MirrorState
+
+
+@login_not_required
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+@login_not_required
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:
+    """JSON `{"status": "ready" | "degraded" | "unready", "checks": {name: {"ok": bool, "detail": str}}}`.
+
+    503 when the database cannot be used, or, with `?strict=1`, when anything is not well.
+    """
+    checks = examine()
+    is_ready = checks["database"]["ok"]
+    is_well = all(check["ok"] for check in checks.values())
+    status = "ready" if is_well else "degraded" if is_ready else "unready"
+    is_503 = not is_ready or ("strict" in request.GET and not is_well)
+    return JsonResponse({"status": status, "checks": checks}, status=503 if is_503 else 200)
+
+
+def examine() -> dict[str, dict[str, Any]]:
+    """Each part with whether it is well and a sentence. No call to MLflow: its health is what the mirror saw."""
+    try:
+        pending = MigrationExecutor(connection).migration_plan(MigrationExecutor(connection).loader.graph.leaf_nodes())
+        database = _check(not pending, "Migrations are missing: run manage.py migrate." if pending else "Answers.")
+        mirror: MirrorState = MirrorState.objects.current()
+        backlog = OutboxEntry.objects.open().count()
+        oldest = OutboxEntry.objects.open().order_by("created_at").values_list("created_at", flat=True).first()
+    except DatabaseError as error:
+        return {"database": _check(False, f"Cannot be used: {type(error).__name__}.")}
+    age = mirror.age_seconds
+    waits = (timezone.now() - oldest).total_seconds() if oldest else 0.0
+    if mirror.is_failing:
+        mlflow = _check(False, f"Has not answered since {mirror.failing_since:%Y-%m-%d %H:%M:%S} UTC: {mirror.error}")
+    else:
+        mlflow = _check(age is not None, f"Version {mirror.server_version or 'unknown'}." if age is not None else "Not asked yet.")
+    return {
+        "database": database,
+        "broker": _broker(),
+        "mlflow": mlflow,
+        "mirror": _check(
+            age is not None and age <= settings.STALE_AFTER_SECONDS,
+            "Never filled: is a worker with beat running?" if age is None else f"{age:.0f} seconds old.",
+        ),
+        "outbox": _check(
+            waits < settings.STALE_AFTER_SECONDS, f"{backlog} waiting, the oldest for {waits:.0f} seconds." if backlog else "Empty."
+        ),
+    }
+
+
+def _check(is_ok: bool, detail: str) -> dict[str, Any]:
+    return {"ok": is_ok, "detail": detail}
+
+
+def _broker() -> dict[str, Any]:
+    kind = settings.CELERY_BROKER_URL.split(":", 1)[0]
+    try:
+        with current_app.connection_for_write() as link:
+            link.ensure_connection(max_retries=1, timeout=2)
+    except Exception as error:  # whatever the broker's library raises
+        return _check(False, f"Cannot be reached ({type(error).__name__}); deliveries wait for the drain.")
+    return _check(True, f"Answers ({kind}).")

@@ -1,0 +1,237 @@
+"""The registry port over MLflow's REST API: the only module of the product that imports MLflow, for worker and commands.
+
+MLflow's own `http_request` sends the requests, so its authentication, TLS and proxy settings (MLFLOW_TRACKING_USERNAME,
+MLFLOW_TRACKING_TOKEN, …) work as everywhere else. The answers are read as plain JSON: MlflowClient asks for the model before
+each write to a version, and building its entities takes longer than the server needs for a page.
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+import requests
+from django.conf import settings
+
+from registry_ui.mirror import snapshots
+from registry_ui.mirror.registry import (
+    LoggedModelFacts,
+    ModelSnapshot,
+    NotFound,
+    Refused,
+    RegistryError,
+    RunFacts,
+    ServerInfo,
+    Unreachable,
+    VersionSnapshot,
+)
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read by MLflow while it is imported
+
+from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.utils.credentials import get_default_host_creds  # noqa: E402
+from mlflow.utils.rest_utils import http_request  # noqa: E402
+
+API = "/api/2.0/mlflow/"
+MAX_RETRIES = 1
+"""One: a kept-alive connection that the server has closed meanwhile fails at once. Every call is idempotent by value."""
+
+FACTS_BATCH = 400
+"""Ids in one IN (...): MLflow's filter parser gives up at some thousand tokens."""
+
+FEW = 3
+"""Up to so many runs or LoggedModels are asked for one by one; a search needs the list of experiments first."""
+
+_UNSTORABLE_JSON = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class MlflowRegistry:
+    """Thread-safe: it holds no state but the address, and MLflow's session pools connections."""
+
+    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+        self.url, self.timeout_seconds = url.rstrip("/"), timeout_seconds
+
+    @classmethod
+    def from_settings(cls) -> Self:
+        return cls(settings.MLFLOW_TRACKING_URI, timeout_seconds=settings.MLFLOW_TIMEOUT_SECONDS)
+
+    # --- Reading the registry
+
+    def ping(self) -> ServerInfo:
+        started = time.perf_counter()
+        response = self._send("GET", "/version")
+        latency_ms = (time.perf_counter() - started) * 1000
+        if response.status_code != 200:
+            raise self._error(response)
+        return ServerInfo(version=response.text.strip()[:40], latency_ms=latency_ms)
+
+    def models(self, *, page_size: int = 1000) -> Iterator[Sequence[ModelSnapshot]]:
+        for page in self._pages("GET", "registered-models/search", {"max_results": page_size}, "registered_models"):
+            yield [snapshots.model(raw) for raw in page if not snapshots.is_prompt(raw)]
+
+    def versions(self, *, page_size: int = 10_000, model: str | None = None) -> Iterator[Sequence[VersionSnapshot]]:
+        query: dict[str, Any] = {"max_results": page_size}
+        if model is not None:
+            query["filter"] = _named(model)
+        for page in self._pages("GET", "model-versions/search", query, "model_versions"):
+            yield [
+                snapshots.version(raw)
+                for raw in page
+                if model in (None, raw["name"]) and not ("tags" in raw and snapshots.is_prompt(raw))
+            ]
+
+    def model(self, name: str) -> ModelSnapshot:
+        raw = self._call("GET", "registered-models/get", {"name": name})["registered_model"]
+        if snapshots.is_prompt(raw):
+            raise NotFound(f"{name} is a prompt, not a model.")
+        return snapshots.model(raw)
+
+    def version(self, model: str, number: int) -> VersionSnapshot:
+        raw = self._call("GET", "model-versions/get", {"name": model, "version": str(number)})["model_version"]
+        if snapshots.is_prompt(raw):
+            raise NotFound(f"{model} is a prompt, not a model.")
+        return snapshots.version(raw)
+
+    def versions_in_stage(self, model: str, stage: str) -> Sequence[VersionSnapshot]:
+        return [version for page in self.versions(model=model) for version in page if version.stage == stage]
+
+    # --- Reading runs and LoggedModels
+
+    def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunFacts]:
+        found = self._facts(run_ids, "runs/get?run_id={id}", "run", "runs/search", "runs", "attributes.run_id", snapshots.run)
+        return {facts.run_id: facts for facts in found}
+
+    def logged_models(self, ids: Iterable[str]) -> Mapping[str, LoggedModelFacts]:
+        found = self._facts(
+            ids, "logged-models/{id}", "model", "logged-models/search", "models", "model_id", snapshots.logged_model
+        )
+        return {facts.logged_model_id: facts for facts in found}
+
+    def _facts(
+        self, ids: Iterable[str], one: str, one_key: str, many: str, many_key: str, attribute: str, read: Any
+    ) -> Iterator[Any]:
+        wanted = [each for each in dict.fromkeys(ids) if snapshots.is_plain_id(each)]
+        if len(wanted) <= FEW:
+            for each in wanted:
+                try:
+                    yield read(self._call("GET", one.format(id=each))[one_key])
+                except NotFound:
+                    continue
+            return
+        experiments = self._experiment_ids()
+        for start in range(0, len(wanted), FACTS_BATCH):
+            batch = wanted[start : start + FACTS_BATCH]
+            listed = ", ".join(f"'{each}'" for each in batch)
+            query = {"experiment_ids": experiments, "filter": f"{attribute} IN ({listed})", "max_results": len(batch)}
+            if many == "runs/search":
+                query["run_view_type"] = "ALL"
+            for page in self._pages("POST", many, query, many_key):
+                yield from map(read, page)
+
+    def _experiment_ids(self) -> list[str]:
+        query = {"max_results": 5000, "view_type": "ALL"}
+        return [raw["experiment_id"] for page in self._pages("POST", "experiments/search", query, "experiments") for raw in page]
+
+    # --- Writing
+
+    def set_description(self, model: str, number: int, description: str) -> None:
+        self._call("PATCH", "model-versions/update", {"name": model, "version": str(number), "description": description})
+
+    def set_tag(self, model: str, number: int, key: str, value: str) -> None:
+        self._call("POST", "model-versions/set-tag", {"name": model, "version": str(number), "key": key, "value": value})
+
+    def delete_tag(self, model: str, number: int, key: str) -> None:
+        self._call("DELETE", "model-versions/delete-tag", {"name": model, "version": str(number), "key": key})
+
+    def set_stage(self, model: str, number: int, stage: str, *, archive_existing: bool) -> None:
+        body = {"name": model, "version": str(number), "stage": stage, "archive_existing_versions": archive_existing}
+        self._call("POST", "model-versions/transition-stage", body)
+
+    def set_alias(self, model: str, alias: str, number: int) -> None:
+        self._call("POST", "registered-models/alias", {"name": model, "alias": alias, "version": str(number)})
+
+    # --- HTTP
+
+    def _pages(self, method: str, path: str, query: dict[str, Any], key: str) -> Iterator[list[dict[str, Any]]]:
+        while True:
+            answer = self._call(method, path, query)
+            yield answer.get(key, [])
+            if not (token := answer.get("next_page_token")):
+                return
+            query = query | {"page_token": token}
+
+    def _call(self, method: str, path: str, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        response = self._send(method, API + path, values)
+        if response.status_code != 200:
+            raise self._error(response)
+        try:
+            answer = json.loads(response.content)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise Unreachable(f"Something at {self.url} answers, but it does not sound like MLflow.")
+        return _storable(answer) if _UNSTORABLE_JSON.search(response.content) else answer
+
+    def _send(self, method: str, path: str, values: Mapping[str, Any] | None = None) -> requests.Response:
+        body = {"params" if method == "GET" else "json": values} if values else {}
+        try:
+            return http_request(
+                get_default_host_creds(self.url),
+                path,
+                method,
+                max_retries=MAX_RETRIES,
+                timeout=self.timeout_seconds,
+                raise_on_status=False,
+                respect_retry_after_header=False,
+                **body,
+            )
+        except MlflowException as error:
+            raise self._unanswered(error.__context__ or error) from error
+
+    def _unanswered(self, error: BaseException) -> Unreachable:
+        if isinstance(error, requests.Timeout):
+            return Unreachable(f"MLflow at {self.url} did not answer within {self.timeout_seconds:g} seconds.")
+        # requests wraps urllib3's MaxRetryError, whose `reason` names the socket error; the rest is noise.
+        reason = getattr(error.args[0] if error.args else None, "reason", None) or error
+        words = re.sub(r"^.*?\[Errno -?\d+\] |^<.*?>: |^\w+\(.*?\): ", "", str(reason)).strip("\"')( ") or type(reason).__name__
+        return Unreachable(f"MLflow at {self.url} cannot be reached: {words[:300]}.")
+
+    def _error(self, response: requests.Response) -> RegistryError:
+        code, message = "", response.text.strip()[:500]
+        try:
+            answer = _storable(json.loads(response.content))
+            code, message = str(answer.get("error_code", "")), str(answer.get("message", ""))
+        except (ValueError, AttributeError):
+            if "<" in message[:20]:  # a proxy's page
+                message = ""
+        status = response.status_code
+        if status >= 500 or status in {408, 429}:
+            return Unreachable(f"MLflow answered {status}: {message or response.reason}")
+        if code == "RESOURCE_DOES_NOT_EXIST":
+            return NotFound(message)
+        if status == 404 and not code:
+            return Unreachable(f"There is no MLflow registry at {self.url} (answer 404).")
+        return Refused(message or f"MLflow answered {status} {response.reason}.")
+
+
+def _named(model: str) -> str:
+    """A filter for the model of this name. MLflow's grammar cannot escape a quote, so names with one are matched by LIKE with
+    a wildcard in its place, and the caller compares."""
+    if "'" not in model:
+        return f"name = '{model}'"
+    pattern = model.replace("'", "_").replace("\\", "_")
+    return f"name LIKE '{pattern}'"
+
+
+def _storable(value: Any) -> Any:
+    """The same with NUL and lone surrogates replaced by U+FFFD: PostgreSQL cannot store them."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_storable(key): _storable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_storable(each) for each in value]
+    return value

@@ -1,0 +1,119 @@
+"""The mirrored rows: what MLflow said when it was last asked. Written by `mirror.sync` alone, read by everyone."""
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+
+
+class Stage(models.TextChoices):
+    """MLflow's four stages, spelled as MLflow does."""
+
+    NONE = "None"
+    STAGING = "Staging"
+    PRODUCTION = "Production"
+    ARCHIVED = "Archived"
+
+
+class RegisteredModel(models.Model):
+    name = models.CharField(max_length=256, unique=True)
+    description = models.TextField(blank=True)
+    tags = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+    last_updated_at = models.DateTimeField()
+    deleted_at = models.DateTimeField(null=True, blank=True, help_text="When MLflow was first seen without it.")
+
+    class Meta:
+        indexes = [models.Index(fields=["-last_updated_at"], name="model_by_update")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("model", args=[self.name])
+
+
+class ModelVersion(models.Model):
+    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    stage = models.CharField(max_length=20, choices=Stage, default=Stage.NONE)
+    description = models.TextField(blank=True)
+    tags = models.JSONField(default=dict)
+    status = models.CharField(max_length=40, default="READY")
+    status_message = models.TextField(blank=True)
+    source = models.TextField(blank=True)
+    run_id = models.CharField(max_length=64, blank=True)
+    run_link = models.TextField(blank=True)
+    logged_model_id = models.CharField(max_length=64, blank=True)
+    metrics = models.JSONField(default=dict, help_text='Key to number; "NaN", "Infinity" and "-Infinity" are strings.')
+    params = models.JSONField(default=dict)
+    run = models.JSONField(default=dict, help_text="Facts of the run: see registry.RunFacts.")
+    facts_at = models.DateTimeField(null=True, blank=True, help_text="When run and LoggedModel were last read.")
+    created_at = models.DateTimeField()
+    last_updated_at = models.DateTimeField()
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["model", "number"], name="one_row_per_version")]
+        indexes = [
+            models.Index(fields=["model", "stage"], name="version_by_stage"),
+            models.Index(fields=["-last_updated_at"], name="version_by_update"),
+            models.Index(fields=["run_id"], name="version_by_run"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model.name} version {self.number}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("version", args=[self.model.name, self.number])
+
+
+class Alias(models.Model):
+    """`models:/<model>@<name>`. Holds the version number, not a row: MLflow may set it before the mirror sees the version."""
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="aliases")
+    name = models.CharField(max_length=256)
+    number = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["model", "name"], name="one_version_per_alias")]
+
+    def __str__(self) -> str:
+        return f"@{self.name}"
+
+
+class MirrorStateManager(models.Manager["MirrorState"]):
+    def current(self) -> "MirrorState":
+        """The one row; an unsaved one before the first contact."""
+        return self.filter(pk=1).first() or MirrorState(pk=1)
+
+
+class MirrorState(models.Model):
+    """When MLflow last answered and what it said; one row. The web process knows MLflow's health from here alone."""
+
+    pulled_at = models.DateTimeField(null=True, help_text="Last pull that MLflow answered.")
+    swept_at = models.DateTimeField(null=True, help_text="Last full sweep that ended.")
+    failing_since = models.DateTimeField(null=True)
+    failed_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+    cursor = models.BigIntegerField(default=0, help_text="Newest last_updated_timestamp seen, in milliseconds.")
+    server_version = models.CharField(max_length=40, blank=True)
+    latency_ms = models.FloatField(null=True)
+    sweep_progress = models.JSONField(default=dict, help_text='{"models": n, "versions": n} while a sweep runs.')
+
+    objects: ClassVar[Any] = MirrorStateManager()
+
+    @property
+    def age_seconds(self) -> float | None:
+        """Seconds since MLflow last answered; None before the first time."""
+        seen = max((at for at in (self.pulled_at, self.swept_at) if at), default=None)
+        return None if seen is None else (timezone.now() - seen).total_seconds()
+
+    @property
+    def seen_at(self) -> Any:
+        return max((at for at in (self.pulled_at, self.swept_at) if at), default=None)
+
+    @property
+    def is_failing(self) -> bool:
+        return self.failing_since is not None

@@ -1,0 +1,143 @@
+"""The registry port: what Countersign needs of a model registry, in its own words. No MLflow here.
+
+`mlflow_registry.MlflowRegistry` is the real one, `tests.fakes.FakeRegistry` the fast one; a contract suite runs against both.
+Workers get theirs from `connect()`. Times are milliseconds since the epoch, as MLflow gives them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+DESCRIPTION_LIMIT = 5_000
+"""Characters in MLflow's version description (`VARCHAR(5000)`); PostgreSQL refuses more, SQLite does not say."""
+
+
+class RegistryError(Exception):
+    """MLflow refused, or could not be asked. `message` is fit for the user."""
+
+    may_retry = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Unreachable(RegistryError):
+    """No usable answer: connection refused or reset, time-out, 5xx, 429. Trying again can help."""
+
+    may_retry = True
+
+
+class NotFound(RegistryError):
+    """The model, version, alias or run does not exist (any more)."""
+
+
+class Refused(RegistryError):
+    """MLflow answered no (4xx); the message is MLflow's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSnapshot:
+    model: str
+    number: int
+    stage: str
+    description: str
+    tags: Mapping[str, str]
+    status: str
+    status_message: str
+    source: str
+    run_id: str
+    run_link: str
+    logged_model_id: str
+    created_at: int
+    last_updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSnapshot:
+    name: str
+    description: str
+    tags: Mapping[str, str]
+    aliases: Mapping[str, int]
+    created_at: int
+    last_updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the run says. Metric values may be NaN or infinite; `datasets` are dicts with name, digest, source, context."""
+
+    run_id: str
+    name: str
+    status: str
+    user: str
+    experiment_id: str
+    started_at: int | None
+    ended_at: int | None
+    is_deleted: bool
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    datasets: Sequence[Mapping[str, str]] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedModelFacts:
+    logged_model_id: str
+    name: str
+    status: str
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    version: str
+    latency_ms: float
+
+
+class Registry(Protocol):
+    """Every method may raise Unreachable; the ones that name a thing may raise NotFound; the writing ones Refused."""
+
+    def ping(self) -> ServerInfo: ...
+
+    def models(self, *, page_size: int = 1000) -> Iterator[Sequence[ModelSnapshot]]:
+        """All registered models that are not prompts, page by page."""
+
+    def versions(self, *, page_size: int = 10_000, model: str | None = None) -> Iterator[Sequence[VersionSnapshot]]:
+        """All versions of models that are not prompts, newest change first, page by page."""
+
+    def model(self, name: str) -> ModelSnapshot: ...
+
+    def version(self, model: str, number: int) -> VersionSnapshot: ...
+
+    def versions_in_stage(self, model: str, stage: str) -> Sequence[VersionSnapshot]: ...
+
+    def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunFacts]:
+        """By id; runs that do not exist are absent."""
+
+    def logged_models(self, ids: Iterable[str]) -> Mapping[str, LoggedModelFacts]:
+        """By id; LoggedModels that do not exist are absent."""
+
+    def set_description(self, model: str, number: int, description: str) -> None: ...
+
+    def set_tag(self, model: str, number: int, key: str, value: str) -> None: ...
+
+    def delete_tag(self, model: str, number: int, key: str) -> None: ...
+
+    def set_stage(self, model: str, number: int, stage: str, *, archive_existing: bool) -> None: ...
+
+    def set_alias(self, model: str, alias: str, number: int) -> None: ...
+
+
+def connect() -> Registry:
+    """The real registry, as configured. Imports MLflow (about 2 s), so only worker code and commands may call it."""
+    from registry_ui.mirror.mlflow_registry import MlflowRegistry
+
+    return MlflowRegistry.from_settings()
+
+
+def as_plain(snapshot: Any) -> dict[str, Any]:
+    """The snapshot as a dict, for display and canonical JSON."""
+    return {name: getattr(snapshot, name) for name in snapshot.__dataclass_fields__}

@@ -1,0 +1,109 @@
+"""Reads MLflow's JSON into the port's snapshots. Pure; used by `mlflow_registry` only."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from registry_ui.mirror.registry import LoggedModelFacts, ModelSnapshot, RunFacts, VersionSnapshot
+
+Raw = Mapping[str, Any]
+
+PROMPT_TAG = "mlflow.prompt.is_prompt"
+_LOGGED_MODEL_SOURCE = re.compile(r"models:/(m-[0-9A-Za-z]+)/?")
+_PLAIN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+
+def is_prompt(raw: Raw) -> bool:
+    return any(tag["key"] == PROMPT_TAG for tag in raw.get("tags", ()))
+
+
+def is_plain_id(text: str) -> bool:
+    """Whether it can be put into a path or a filter as it is; MLflow makes no other ids."""
+    return bool(_PLAIN_ID.fullmatch(text))
+
+
+def model(raw: Raw) -> ModelSnapshot:
+    return ModelSnapshot(
+        name=raw["name"],
+        description=raw.get("description", ""),
+        tags=_pairs(raw.get("tags", ())),
+        aliases={each["alias"]: int(each["version"]) for each in raw.get("aliases", ())},
+        created_at=int(raw.get("creation_timestamp", 0)),
+        last_updated_at=int(raw.get("last_updated_timestamp", 0)),
+    )
+
+
+def version(raw: Raw) -> VersionSnapshot:
+    source = raw.get("source", "")
+    from_source = _LOGGED_MODEL_SOURCE.fullmatch(source)
+    return VersionSnapshot(
+        model=raw["name"],
+        number=int(raw["version"]),
+        stage=raw.get("current_stage", "None"),
+        description=raw.get("description", ""),
+        tags=_pairs(raw.get("tags", ())),
+        status=raw.get("status", "READY"),
+        status_message=raw.get("status_message", ""),
+        source=source,
+        run_id=raw.get("run_id", ""),
+        run_link=raw.get("run_link", ""),
+        logged_model_id=raw.get("model_id") or (from_source[1] if from_source else ""),
+        created_at=int(raw.get("creation_timestamp", 0)),
+        last_updated_at=int(raw.get("last_updated_timestamp", 0)),
+    )
+
+
+def run(raw: Raw) -> RunFacts:
+    info, data = raw["info"], raw.get("data", {})
+    tags = _pairs(data.get("tags", ()))
+    return RunFacts(
+        run_id=info["run_id"],
+        name=info.get("run_name", ""),
+        status=info.get("status", ""),
+        user=tags.get("mlflow.user") or info.get("user_id", ""),
+        experiment_id=info.get("experiment_id", ""),
+        started_at=_whole(info.get("start_time")),
+        ended_at=_whole(info.get("end_time")),
+        is_deleted=info.get("lifecycle_stage") == "deleted",
+        metrics=_last_values(data.get("metrics", ())),
+        params=_pairs(data.get("params", ())),
+        tags=tags,
+        datasets=tuple(_dataset(each) for each in raw.get("inputs", {}).get("dataset_inputs", ())),
+    )
+
+
+def logged_model(raw: Raw) -> LoggedModelFacts:
+    info, data = raw["info"], raw.get("data", {})
+    return LoggedModelFacts(
+        logged_model_id=info["model_id"],
+        name=info.get("name", ""),
+        status=info.get("status", "").removeprefix("LOGGED_MODEL_"),
+        metrics=_last_values(data.get("metrics", ())),
+        params=_pairs(data.get("params", ())),
+        tags=_pairs(info.get("tags", ())),
+    )
+
+
+def _dataset(raw: Raw) -> dict[str, str]:
+    dataset = raw.get("dataset", {})
+    return {
+        "name": dataset.get("name", ""),
+        "digest": dataset.get("digest", ""),
+        "source": dataset.get("source", ""),
+        "source_type": dataset.get("source_type", ""),
+        "context": _pairs(raw.get("tags", ())).get("mlflow.data.context", ""),
+    }
+
+
+def _pairs(raw: Iterable[Raw]) -> dict[str, str]:
+    return {each["key"]: each.get("value", "") for each in raw}
+
+
+def _last_values(raw: Iterable[Raw]) -> dict[str, float]:
+    """The value of the last step of each key, as MLflow itself picks it; JSON carries NaN as a string, which float() reads."""
+    last = sorted(raw, key=lambda each: (int(each.get("step", 0)), int(each.get("timestamp", 0))))
+    return {each["key"]: float(each.get("value", 0)) for each in last}
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)

@@ -1,0 +1,239 @@
+"""All settings, read from the environment and checked before anything starts.
+
+Every variable is documented in docs/operations.md; a test fails when one is missing there. A value that makes no sense
+stops the start with a sentence that names the variable (`registry_ui.environment`).
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from csp.constants import NONE, SELF
+
+from registry_ui import environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environment.Environment()
+
+# --- This installation ------------------------------------------------------------------------------------------------
+
+STATE_DIR = env.folder("COUNTERSIGN_STATE_DIR", default=BASE_DIR / ".countersign")
+DEBUG = env.flag("COUNTERSIGN_DEBUG", default=False)
+SECRET_KEY = env.secret("COUNTERSIGN_SECRET_KEY", min_length=32, required=not DEBUG, default="only-for-debug-" * 4)
+SITE_URL = env.url("COUNTERSIGN_SITE_URL", default="http://127.0.0.1:8000", schemes=("http", "https"))
+SITE_NAME = env.text("COUNTERSIGN_SITE_NAME", default="Countersign")
+IS_HTTPS = SITE_URL.startswith("https://")
+
+_site = urlsplit(SITE_URL)
+ALLOWED_HOSTS = [_site.hostname or "127.0.0.1", *env.words("COUNTERSIGN_EXTRA_HOSTS")]
+if _site.hostname in {"127.0.0.1", "localhost"}:
+    ALLOWED_HOSTS += ["127.0.0.1", "localhost"]
+CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{_site.netloc}"]
+
+# --- Apps and middleware ----------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "registry_ui.accounts",
+    "registry_ui.mirror",
+    "registry_ui",
+    "approvals",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
+    "csp",
+    "django_htmx",
+    "django_filters",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "django.forms",
+]
+
+MIDDLEWARE = [
+    "registry_ui.middleware.ResponseHeaders",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+
+ROOT_URLCONF = "registry_ui.urls"
+WSGI_APPLICATION = "registry_ui.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "registry_ui.context.site",
+                "approvals.context.inbox",
+            ],
+        },
+    }
+]
+
+# --- Database: SQLite out of the box, PostgreSQL for more than one host -------------------------------------------------
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": env.database("DATABASE_URL", default=f"sqlite:///{STATE_DIR / 'countersign.sqlite3'}")
+}
+CACHES = {
+    # Rate limits need one cache that all processes share, and the pages must not depend on Redis.
+    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "countersign_cache"}
+}
+
+# --- People and sign-in -----------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # e-mails are unique by a stricter constraint, without regard to case
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "approvals:inbox"
+LOGOUT_REDIRECT_URL = "account_login"
+
+SIGNUP_OPEN = env.flag("COUNTERSIGN_SIGNUP_OPEN", default=False)
+ACCOUNT_ADAPTER = "registry_ui.accounts.adapters.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_SIGNUP_FORM_CLASS = "registry_ui.accounts.forms.SignupNameForm"
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if SIGNUP_OPEN else "optional"
+ACCOUNT_USER_DISPLAY = "registry_ui.accounts.models.label_of"
+ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ALLAUTH_TRUSTED_PROXY_COUNT = env.number("COUNTERSIGN_TRUSTED_PROXY_COUNT", default=0, minimum=0)
+
+SOCIALACCOUNT_ADAPTER = "registry_ui.accounts.adapters.SocialAccountAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+OIDC_SIGNUP_OPEN = env.flag("COUNTERSIGN_OIDC_SIGNUP_OPEN", default=True)
+SOCIALACCOUNT_PROVIDERS = env.openid_connect()
+
+# --- Sessions, headers, content security --------------------------------------------------------------------------------
+
+SESSION_COOKIE_AGE = int(timedelta(hours=env.number("COUNTERSIGN_SESSION_HOURS", default=12, minimum=1)).total_seconds())
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
+SESSION_COOKIE_NAME = "countersign_session"
+CSRF_COOKIE_NAME = "countersign_csrf"
+SECURE_HSTS_SECONDS = env.number("COUNTERSIGN_HSTS_SECONDS", default=31_536_000 if IS_HTTPS else 0, minimum=0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.flag("COUNTERSIGN_HSTS_SUBDOMAINS", default=False)
+SECURE_SSL_REDIRECT = IS_HTTPS and env.flag("COUNTERSIGN_SSL_REDIRECT", default=True)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+if ALLAUTH_TRUSTED_PROXY_COUNT:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF, *env.oidc_origins()],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- Static files -------------------------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = env.folder("COUNTERSIGN_STATIC_ROOT", default=STATE_DIR / "static")
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# --- Time and language --------------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- E-mail -------------------------------------------------------------------------------------------------------------
+
+vars().update(env.email("EMAIL_URL", default="consolemail://"))
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("COUNTERSIGN_FROM_EMAIL", default=f"countersign@{_site.hostname}")
+EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
+EMAIL_TIMEOUT = 10
+
+# --- MLflow -------------------------------------------------------------------------------------------------------------
+
+MLFLOW_TRACKING_URI = env.url("MLFLOW_TRACKING_URI", default="http://127.0.0.1:5000", schemes=("http", "https"))
+MLFLOW_UI_URL = env.url("COUNTERSIGN_MLFLOW_UI_URL", default=MLFLOW_TRACKING_URI, schemes=("http", "https"))
+MLFLOW_TIMEOUT_SECONDS = env.number("COUNTERSIGN_MLFLOW_TIMEOUT_SECONDS", default=15, minimum=1)
+
+PULL_SECONDS = env.number("COUNTERSIGN_PULL_SECONDS", default=5, minimum=1)
+SWEEP_SECONDS = env.number("COUNTERSIGN_SWEEP_SECONDS", default=600, minimum=10)
+STALE_AFTER_SECONDS = env.number("COUNTERSIGN_STALE_AFTER_SECONDS", default=60, minimum=5)
+
+# --- Delivery -------------------------------------------------------------------------------------------------------------
+
+DRAIN_SECONDS = env.number("COUNTERSIGN_DRAIN_SECONDS", default=5, minimum=1)
+DELIVERY_LEASE_SECONDS = env.number("COUNTERSIGN_DELIVERY_LEASE_SECONDS", default=120, minimum=5)
+DELIVERY_BACKOFF_CAP_SECONDS = env.number("COUNTERSIGN_DELIVERY_BACKOFF_CAP_SECONDS", default=60, minimum=1)
+
+# --- Celery: a hint only, the outbox table is the truth ------------------------------------------------------------------
+
+CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", default="filesystem://")
+CELERY_BROKER_TRANSPORT_OPTIONS = environment.broker_options(CELERY_BROKER_URL, STATE_DIR / "broker")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_TIME_LIMIT = 3600
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    # Each expires before its successor comes, so that a worker that was away does not find a pile of them.
+    "pull": {"task": "mirror.pull", "schedule": PULL_SECONDS, "options": {"expires": PULL_SECONDS}},
+    "sweep": {"task": "mirror.sweep", "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}},
+    "drain": {"task": "approvals.drain", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
+    "expire": {"task": "approvals.expire", "schedule": 60, "options": {"expires": 60}},
+}
+
+LOGGING_CONFIG = None
+environment.configure_logging(
+    level=env.choice("COUNTERSIGN_LOG_LEVEL", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR")),
+    as_json=env.choice("COUNTERSIGN_LOG_FORMAT", default="text", choices=("text", "json")) == "json",
+)
+
+env.refuse_nonsense()

@@ -1,0 +1,18 @@
+"""Addresses. The read side's here, the gate's in approvals.urls, sign-in's in django-allauth."""
+
+from django.urls import include, path
+
+from registry_ui import health, views
+
+urlpatterns = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("accounts/", include("allauth.urls")),
+    path("", include("approvals.urls")),
+    path("models/", views.models, name="models"),
+    path("models/<path:name>/versions/<int:number>/", views.version, name="version"),
+    path("models/<path:name>/", views.model, name="model"),
+    path("search/", views.search, name="search"),
+    path("system/", views.system, name="system"),
+    path("preferences/", views.preferences, name="preferences"),
+]

@@ -1,0 +1,24 @@
+"""Settings of the test suite: the product's own, fed by an environment that needs nothing from outside."""
+
+import os
+import tempfile
+from pathlib import Path
+
+_state = Path(tempfile.gettempdir()) / f"countersign-tests-{os.getpid()}"
+os.environ.setdefault("COUNTERSIGN_STATE_DIR", str(_state))
+os.environ.setdefault("COUNTERSIGN_SECRET_KEY", "tests-" * 8)
+os.environ.setdefault("COUNTERSIGN_LOG_LEVEL", "WARNING")
+os.environ.setdefault("EMAIL_URL", "memorymail://")
+# A port that nobody listens on: tests that need MLflow or a broker start their own.
+os.environ.setdefault("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+
+from registry_ui.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+CELERY_BROKER_URL = "memory://"
+CELERY_BROKER_TRANSPORT_OPTIONS = {}
+SECURE_SSL_REDIRECT = False
