@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 BEGIN, END = "<!-- countersign:begin -->", "<!-- countersign:end -->"
-_BLOCK = re.compile(rf"(?:\A|\n\n|\n)?{re.escape(BEGIN)}\n(?P<lines>.*?)\n{re.escape(END)}", re.DOTALL)
+_LINE = r"Approved for [^\n]* · request #\d+\n"
+_BLOCK = re.compile(rf"(?:\n\n|\n)?{BEGIN}\n(?P<lines>(?:{_LINE})+){END}")
 _REQUEST = re.compile(r"request #(\d+)$")
 
 

@@ -4,8 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-_state = Path(tempfile.gettempdir()) / f"countersign-tests-{os.getpid()}"
-os.environ.setdefault("COUNTERSIGN_STATE_DIR", str(_state))
+_state = Path(os.environ.setdefault("COUNTERSIGN_STATE_DIR", tempfile.mkdtemp(prefix="countersign-tests-")))
 os.environ.setdefault("COUNTERSIGN_SECRET_KEY", "tests-" * 8)
 os.environ.setdefault("COUNTERSIGN_LOG_LEVEL", "WARNING")
 os.environ.setdefault("EMAIL_URL", "memorymail://")
@@ -14,6 +13,10 @@ os.environ.setdefault("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
 
 from registry_ui.settings import *  # noqa: E402, F403
 
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
+    # A file, not memory: the concurrency tests use it from several threads and processes.
+    _state.mkdir(parents=True, exist_ok=True)
+    DATABASES["default"]["TEST"] = {"NAME": str(_state / "tests.sqlite3")}  # noqa: F405
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -1,0 +1,122 @@
+"""Two people, two clicks, two workers at once: real threads on a database with real commits."""
+
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from approvals import ledger, workflow
+from approvals.models import Action, AuditEvent, OutboxEntry, PromotionRequest, Review, Status, Target
+from approvals.workflow import WorkflowError
+from registry_ui.accounts.models import User
+from tests.factories import approve, make_person, make_request, make_version
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+def at_once(*calls: Callable[[], object]) -> list[object]:
+    """Runs the calls in threads that start together; returns results, with WorkflowErrors in place of the refused."""
+    barrier, results = threading.Barrier(len(calls)), [None] * len(calls)
+
+    def run(index: int, call: Callable[[], object]) -> None:
+        barrier.wait()
+        try:
+            results[index] = call()
+        except WorkflowError as error:
+            results[index] = error
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=each) for each in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+def people() -> tuple[User, User, User]:
+    return make_person("Rita Sanz", "requester"), make_person("Remy Ortiz", "reviewer"), make_person("Rosa Lind", "reviewer")
+
+
+def test_an_event_outside_a_transaction_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="needs the transaction"):
+        ledger.record(Action.GROUP_CREATED, actor=None, correlation_id=uuid.uuid4())
+
+
+def test_two_reviewers_at_once_approve_exactly_once() -> None:
+    rita, remy, rosa = people()
+    request = make_request(make_version(), Target.objects.get(name="Production"), by=rita)
+    results = at_once(
+        lambda: workflow.review(request, by=remy, verdict="approve"),
+        lambda: workflow.review(request, by=rosa, verdict="approve"),
+    )
+    assert all(isinstance(result, Review) for result in results)
+    request.refresh_from_db()
+    assert request.status == Status.APPROVED
+    assert OutboxEntry.objects.count() == 1
+    assert AuditEvent.objects.filter(action=Action.REQUEST_APPROVED).count() == 1
+    assert ledger.verify() == ledger.Verdict(events=4)
+
+
+def test_a_double_click_approves_once() -> None:
+    rita, remy, _ = people()
+    request = make_request(make_version(), Target.objects.get(name="Production"), by=rita)
+    results = at_once(*[lambda: workflow.review(request, by=remy, verdict="approve")] * 4)
+    assert sum(isinstance(result, Review) for result in results) == 1
+    refused = {str(result) for result in results if isinstance(result, WorkflowError)}
+    assert refused == {"You have already decided: approved."}
+
+
+def test_approve_and_reject_at_once_have_one_outcome() -> None:
+    rita, remy, rosa = people()
+    request = make_request(make_version(), Target.objects.get(name="Staging"), by=rita)
+    results = at_once(
+        lambda: workflow.review(request, by=remy, verdict="approve"),
+        lambda: workflow.review(request, by=rosa, verdict="reject", comment="No."),
+    )
+    assert sum(isinstance(result, Review) for result in results) == 1
+    request.refresh_from_db()
+    assert request.status in (Status.APPROVED, Status.REJECTED)
+    assert OutboxEntry.objects.count() == (request.status == Status.APPROVED)
+
+
+def test_withdraw_and_approve_at_once_have_one_outcome() -> None:
+    rita, remy, _ = people()
+    request = make_request(make_version(), Target.objects.get(name="Staging"), by=rita)
+    at_once(
+        lambda: workflow.review(request, by=remy, verdict="approve"),
+        lambda: workflow.withdraw(request, by=rita),
+    )
+    request.refresh_from_db()
+    assert request.status in (Status.APPROVED, Status.WITHDRAWN)
+    assert OutboxEntry.objects.count() == (request.status == Status.APPROVED)
+
+
+def test_the_same_request_made_twice_at_once_is_one() -> None:
+    rita, *_ = people()
+    version, target = make_version(), Target.objects.get(name="Production")
+    results = at_once(*[lambda: make_request(version, target, by=rita)] * 3)
+    assert sum(isinstance(result, PromotionRequest) for result in results) == 1
+    assert PromotionRequest.objects.count() == 1
+
+
+def test_one_claim_wins() -> None:
+    rita, remy, _ = people()
+    approve(make_request(make_version(), Target.objects.get(name="Staging"), by=rita), remy)
+    entry = OutboxEntry.objects.get()
+    results = at_once(
+        *[lambda: OutboxEntry.objects.claim(entry.pk, by=uuid.uuid4().hex, lease=timedelta(minutes=1))] * 6
+    )
+    assert sum(result is not None for result in results) == 1
+
+
+def test_the_chain_has_no_fork_when_many_write_at_once() -> None:
+    rita, *_ = people()
+    target = Target.objects.get(name="Staging")
+    versions = [make_version() for _ in range(8)]
+    at_once(*[lambda version=version: make_request(version, target, by=rita) for version in versions])  # type: ignore[misc]
+    assert ledger.verify() == ledger.Verdict(events=8)

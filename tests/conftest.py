@@ -1,0 +1,66 @@
+"""People by role, the two targets, and databases for tests that need real commits."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.management import call_command
+from django.db import connection
+
+from approvals import defaults, triggers
+from approvals.models import Target
+from registry_ui.accounts.models import User
+from tests.factories import make_person
+
+
+@pytest.fixture
+def rita(db: None) -> User:
+    return make_person("Rita Sanz", "requester")
+
+
+@pytest.fixture
+def remy(db: None) -> User:
+    return make_person("Remy Ortiz", "reviewer")
+
+
+@pytest.fixture
+def rosa(db: None) -> User:
+    return make_person("Rosa Lind", "reviewer")
+
+
+@pytest.fixture
+def vera(db: None) -> User:
+    return make_person("Vera Holm", "auditor")
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return make_person("Ada Brandt", "administrator")
+
+
+@pytest.fixture
+def staging(db: None) -> Target:
+    return Target.objects.get(name="Staging")
+
+
+@pytest.fixture
+def production(db: None) -> Target:
+    return Target.objects.get(name="Production")
+
+
+@pytest.fixture
+def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The test database with real commits, for threads and processes; emptied afterwards in spite of the triggers."""
+    with django_db_blocker.unblock():
+        try:
+            yield
+        finally:
+            connection.close()
+            with connection.schema_editor() as editor:
+                triggers.remove(editor)
+            call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=False)
+            with connection.schema_editor() as editor:
+                defaults.create(apps, editor)
+                triggers.install(editor)
+            connection.close()
