@@ -10,7 +10,7 @@ import os
 import socket
 import uuid
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -128,7 +128,8 @@ class Attempt:
         self.annotate(view.version)
         self.renew()
         self.move(view)
-        self.settle(plan, self.read_back(plan))
+        asked_at = timezone.now()
+        self.settle(plan, self.read_back(plan), asked_at)
         return str(OutboxEntry.Outcome.APPLIED)
 
     # --- Looking and deciding
@@ -220,14 +221,14 @@ class Attempt:
 
     # --- Ending
 
-    def settle(self, plan: Plan, snapshots: list[VersionSnapshot]) -> None:
+    def settle(self, plan: Plan, snapshots: list[VersionSnapshot], asked_at: datetime) -> None:
         """One transaction on our side: request, outbox, mirror rows, one event for the promotion and one for each version
         that it replaced. Raises ClaimLost when another worker has settled."""
         request = self.request
         with transaction.atomic():
             self._close(OutboxEntry.Outcome.APPLIED)
             self._move_request(Status.APPLIED, "")
-            sync.store_versions(snapshots)
+            sync.store_versions(snapshots, asked_at=asked_at)
             if self.target.alias:
                 sync.store_alias(self.name, self.target.alias, self.number)
             allowed_by = workflow.approver_labels(request)
