@@ -1,8 +1,10 @@
-"""The registry port over MLflow's REST API: the only module of the product that imports MLflow, for worker and commands.
+"""The registry port over MLflow's REST API: the only module of the product that imports MLflow, for worker and
+commands.
 
-MLflow's own `http_request` sends the requests, so its authentication, TLS and proxy settings (MLFLOW_TRACKING_USERNAME,
-MLFLOW_TRACKING_TOKEN, …) work as everywhere else. The answers are read as plain JSON: MlflowClient asks for the model before
-each write to a version, and building its entities takes longer than the server needs for a page.
+MLflow's own `http_request` sends the requests, so its authentication, TLS and proxy settings
+(MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_TOKEN, …) work as everywhere else. The answers are read as plain JSON:
+MlflowClient asks for the model before each write to a version, and building its entities takes longer than the
+server needs for a page.
 """
 
 import json
@@ -30,13 +32,14 @@ from registry_ui.mirror.registry import (
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read by MLflow while it is imported
 
-from mlflow.exceptions import MlflowException  # noqa: E402
-from mlflow.utils.credentials import get_default_host_creds  # noqa: E402
-from mlflow.utils.rest_utils import http_request  # noqa: E402
+from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 
 API = "/api/2.0/mlflow/"
 MAX_RETRIES = 1
-"""One: a kept-alive connection that the server has closed meanwhile fails at once. Every call is idempotent by value."""
+"""One: a kept-alive connection that the server has closed meanwhile fails at once. Every call is idempotent by
+value."""
 
 FACTS_BATCH = 400
 """Ids in one IN (...): MLflow's filter parser gives up at some thousand tokens."""
@@ -101,57 +104,75 @@ class MlflowRegistry:
     # --- Reading runs and LoggedModels
 
     def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunFacts]:
-        found = self._facts(run_ids, "runs/get?run_id={id}", "run", "runs/search", "runs", "attributes.run_id", snapshots.run)
-        return {facts.run_id: facts for facts in found}
+        wanted = _plain(run_ids)
+        if len(wanted) <= FEW:
+            found = self._each("runs/get", wanted, "run", in_query="run_id")
+        else:
+            found = self._matching("runs/search", wanted, "attributes.run_id", "runs", {"run_view_type": "ALL"})
+        return {facts.run_id: facts for facts in map(snapshots.run, found)}
 
     def logged_models(self, ids: Iterable[str]) -> Mapping[str, LoggedModelFacts]:
-        found = self._facts(
-            ids, "logged-models/{id}", "model", "logged-models/search", "models", "model_id", snapshots.logged_model
-        )
-        return {facts.logged_model_id: facts for facts in found}
-
-    def _facts(
-        self, ids: Iterable[str], one: str, one_key: str, many: str, many_key: str, attribute: str, read: Any
-    ) -> Iterator[Any]:
-        wanted = [each for each in dict.fromkeys(ids) if snapshots.is_plain_id(each)]
+        wanted = _plain(ids)
         if len(wanted) <= FEW:
-            for each in wanted:
-                try:
-                    yield read(self._call("GET", one.format(id=each))[one_key])
-                except NotFound:
-                    continue
-            return
+            found = self._each("logged-models", wanted, "model")
+        else:
+            found = self._matching("logged-models/search", wanted, "model_id", "models", {})
+        return {facts.logged_model_id: facts for facts in map(snapshots.logged_model, found)}
+
+    def _each(self, path: str, ids: Sequence[str], key: str, *, in_query: str = "") -> Iterator[dict[str, Any]]:
+        for one in ids:
+            try:
+                yield (self._call("GET", path, {in_query: one}) if in_query else self._call("GET", f"{path}/{one}"))[
+                    key
+                ]
+            except NotFound:
+                continue
+
+    def _matching(
+        self, path: str, ids: Sequence[str], attribute: str, key: str, more: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
         experiments = self._experiment_ids()
-        for start in range(0, len(wanted), FACTS_BATCH):
-            batch = wanted[start : start + FACTS_BATCH]
-            listed = ", ".join(f"'{each}'" for each in batch)
-            query = {"experiment_ids": experiments, "filter": f"{attribute} IN ({listed})", "max_results": len(batch)}
-            if many == "runs/search":
-                query["run_view_type"] = "ALL"
-            for page in self._pages("POST", many, query, many_key):
-                yield from map(read, page)
+        for start in range(0, len(ids), FACTS_BATCH):
+            batch = ids[start : start + FACTS_BATCH]
+            listed = ", ".join(f"'{one}'" for one in batch)
+            query = {
+                "experiment_ids": experiments,
+                "filter": f"{attribute} IN ({listed})",
+                "max_results": len(batch),
+                **more,
+            }
+            for page in self._pages("POST", path, query, key):
+                yield from page
 
     def _experiment_ids(self) -> list[str]:
-        query = {"max_results": 5000, "view_type": "ALL"}
-        return [raw["experiment_id"] for page in self._pages("POST", "experiments/search", query, "experiments") for raw in page]
+        pages = self._pages("POST", "experiments/search", {"max_results": 5000, "view_type": "ALL"}, "experiments")
+        return [raw["experiment_id"] for page in pages for raw in page]
 
     # --- Writing
 
     def set_description(self, model: str, number: int, description: str) -> None:
-        self._call("PATCH", "model-versions/update", {"name": model, "version": str(number), "description": description})
+        self._write("PATCH", "update", model, number, {"description": description})
 
     def set_tag(self, model: str, number: int, key: str, value: str) -> None:
-        self._call("POST", "model-versions/set-tag", {"name": model, "version": str(number), "key": key, "value": value})
+        self._write("POST", "set-tag", model, number, {"key": key, "value": value})
 
     def delete_tag(self, model: str, number: int, key: str) -> None:
-        self._call("DELETE", "model-versions/delete-tag", {"name": model, "version": str(number), "key": key})
+        self._write("DELETE", "delete-tag", model, number, {"key": key})
 
     def set_stage(self, model: str, number: int, stage: str, *, archive_existing: bool) -> None:
-        body = {"name": model, "version": str(number), "stage": stage, "archive_existing_versions": archive_existing}
-        self._call("POST", "model-versions/transition-stage", body)
+        if archive_existing and stage.title() not in {
+            "Staging",
+            "Production",
+        }:  # MLflow's answer is 500, as if it were ill
+            raise Refused("Existing versions can be archived for Staging and Production only.")
+        values = {"stage": stage, "archive_existing_versions": archive_existing}
+        self._write("POST", "transition-stage", model, number, values)
 
     def set_alias(self, model: str, alias: str, number: int) -> None:
         self._call("POST", "registered-models/alias", {"name": model, "alias": alias, "version": str(number)})
+
+    def _write(self, method: str, verb: str, model: str, number: int, values: Mapping[str, Any]) -> None:
+        self._call(method, f"model-versions/{verb}", {"name": model, "version": str(number), **values})
 
     # --- HTTP
 
@@ -196,8 +217,8 @@ class MlflowRegistry:
             return Unreachable(f"MLflow at {self.url} did not answer within {self.timeout_seconds:g} seconds.")
         # requests wraps urllib3's MaxRetryError, whose `reason` names the socket error; the rest is noise.
         reason = getattr(error.args[0] if error.args else None, "reason", None) or error
-        words = re.sub(r"^.*?\[Errno -?\d+\] |^<.*?>: |^\w+\(.*?\): ", "", str(reason)).strip("\"')( ") or type(reason).__name__
-        return Unreachable(f"MLflow at {self.url} cannot be reached: {words[:300]}.")
+        words = re.sub(r"^.*?\[Errno -?\d+\] |^<.*?>: |^\w+\(.*?\): ", "", str(reason)).strip("\"')( ")
+        return Unreachable(f"MLflow at {self.url} cannot be reached: {words[:300] or type(reason).__name__}.")
 
     def _error(self, response: requests.Response) -> RegistryError:
         code, message = "", response.text.strip()[:500]
@@ -218,12 +239,16 @@ class MlflowRegistry:
 
 
 def _named(model: str) -> str:
-    """A filter for the model of this name. MLflow's grammar cannot escape a quote, so names with one are matched by LIKE with
-    a wildcard in its place, and the caller compares."""
+    """A filter for the model of this name. MLflow's grammar cannot escape a quote, so names with one are matched by
+    LIKE with a wildcard in its place, and the caller compares."""
     if "'" not in model:
         return f"name = '{model}'"
     pattern = model.replace("'", "_").replace("\\", "_")
     return f"name LIKE '{pattern}'"
+
+
+def _plain(ids: Iterable[str]) -> list[str]:
+    return [one for one in dict.fromkeys(ids) if snapshots.is_plain_id(one)]
 
 
 def _storable(value: Any) -> Any:

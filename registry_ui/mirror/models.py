@@ -1,5 +1,6 @@
 """The mirrored rows: what MLflow said when it was last asked. Written by `mirror.sync` alone, read by everyone."""
 
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db import models
@@ -22,6 +23,9 @@ class RegisteredModel(models.Model):
     tags = models.JSONField(default=dict)
     created_at = models.DateTimeField()
     last_updated_at = models.DateTimeField()
+    read_at = models.DateTimeField(
+        default=timezone.now, help_text="When MLflow was asked. Older answers never overwrite."
+    )
     deleted_at = models.DateTimeField(null=True, blank=True, help_text="When MLflow was first seen without it.")
 
     class Meta:
@@ -52,6 +56,9 @@ class ModelVersion(models.Model):
     facts_at = models.DateTimeField(null=True, blank=True, help_text="When run and LoggedModel were last read.")
     created_at = models.DateTimeField()
     last_updated_at = models.DateTimeField()
+    read_at = models.DateTimeField(
+        default=timezone.now, help_text="When MLflow was asked. Older answers never overwrite."
+    )
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -60,6 +67,7 @@ class ModelVersion(models.Model):
             models.Index(fields=["model", "stage"], name="version_by_stage"),
             models.Index(fields=["-last_updated_at"], name="version_by_update"),
             models.Index(fields=["run_id"], name="version_by_run"),
+            models.Index(fields=["-last_updated_at"], condition=models.Q(facts_at=None), name="version_without_facts"),
         ]
 
     def __str__(self) -> str:
@@ -88,6 +96,19 @@ class MirrorStateManager(models.Manager["MirrorState"]):
         """The one row; an unsaved one before the first contact."""
         return self.filter(pk=1).first() or MirrorState(pk=1)
 
+    def record(self, **fields: Any) -> None:
+        """Updates the one row, and makes it the first time."""
+        if not self.filter(pk=1).update(**fields):
+            self.get_or_create(pk=1)
+            self.filter(pk=1).update(**fields)
+
+    def claim(self, lease: str, *, seconds: int) -> bool:
+        """Takes `pulling_until` or `sweeping_until` unless someone else holds it; it runs out by itself."""
+        now = timezone.now()
+        free = models.Q(**{lease: None}) | models.Q(**{f"{lease}__lt": now})
+        self.get_or_create(pk=1)
+        return bool(self.filter(free, pk=1).update(**{lease: now + timedelta(seconds=seconds)}))
+
 
 class MirrorState(models.Model):
     """When MLflow last answered and what it said; one row. The web process knows MLflow's health from here alone."""
@@ -101,6 +122,9 @@ class MirrorState(models.Model):
     server_version = models.CharField(max_length=40, blank=True)
     latency_ms = models.FloatField(null=True)
     sweep_progress = models.JSONField(default=dict, help_text='{"models": n, "versions": n} while a sweep runs.')
+
+    pulling_until = models.DateTimeField(null=True, help_text="Lease of the pull that runs now.")
+    sweeping_until = models.DateTimeField(null=True, help_text="Lease of the sweep that runs now.")
 
     objects: ClassVar[Any] = MirrorStateManager()
 

@@ -100,7 +100,8 @@ def _pairs(raw: Iterable[Raw]) -> dict[str, str]:
 
 
 def _last_values(raw: Iterable[Raw]) -> dict[str, float]:
-    """The value of the last step of each key, as MLflow itself picks it; JSON carries NaN as a string, which float() reads."""
+    """The value of the last step of each key, as MLflow itself picks it; JSON carries NaN as a string, which float()
+    reads."""
     last = sorted(raw, key=lambda each: (int(each.get("step", 0)), int(each.get("timestamp", 0))))
     return {each["key"]: float(each.get("value", 0)) for each in last}
 

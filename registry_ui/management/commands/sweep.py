@@ -1,0 +1,46 @@
+"""`manage.py sweep`: makes the mirror equal to MLflow now, with visible progress; `--dry-run` only says what would
+change."""
+
+import argparse
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from registry_ui.mirror import registry, sync
+from registry_ui.mirror.models import MirrorState
+from registry_ui.mirror.sweep import LEASE_SECONDS
+
+
+class Command(BaseCommand):
+    help = (
+        "Reads the whole MLflow Model Registry into the mirror: models, versions, aliases, tags, run facts, deletions."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="Write nothing; print what would change.")
+
+    def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
+        if not dry_run and not MirrorState.objects.claim("sweeping_until", seconds=LEASE_SECONDS):
+            raise CommandError("Another sweep is running. Its progress is on the System page.")
+        try:
+            report = sync.sweep(registry.connect(), dry_run=dry_run, on_progress=self._show)
+        except registry.RegistryError as error:
+            raise CommandError(error.message) from error
+        finally:
+            self._end_line()
+        for line in report.changes:
+            self.stdout.write(line)
+        self.stdout.write(
+            f"{report.models} models and {report.versions} versions in MLflow, read in {report.seconds:.1f} s. "
+            + ("Would be: " if dry_run else "")
+            + f"{report.added} versions added, {report.changed} changed, {report.deleted} deleted"
+            + ("." if dry_run else f"; {report.facts} run facts read.")
+        )
+
+    def _show(self, report: sync.SweepReport) -> None:
+        text = f"{report.models} models, {report.versions} versions, {report.facts} run facts"
+        self.stderr.write(f"\r{text}" if self.stderr.isatty() else text, ending="" if self.stderr.isatty() else "\n")
+
+    def _end_line(self) -> None:
+        if self.stderr.isatty():
+            self.stderr.write("")

@@ -1,0 +1,123 @@
+"""Copies what runs and LoggedModels say (metrics, params, data sets, tags) beside the mirrored versions. For `sync`
+alone.
+
+MLflow tells nobody when a metric is logged, so facts are read again while a version is young, live or its run
+unfinished, and now and then afterwards.
+"""
+
+import math
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from registry_ui.mirror.models import ModelVersion, Stage
+from registry_ui.mirror.registry import LoggedModelFacts, Registry, RunFacts, as_plain
+from registry_ui.mirror.rows import chunks
+
+BATCH = 400
+YOUNG = timedelta(days=7)
+EVERY_DAY = timedelta(days=1)
+FINAL = ("FINISHED", "FAILED", "KILLED")
+
+DUE_PER_SWEEP = 4_000
+"""So many versions are read again in one sweep, the longest unread first; the others wait for the next."""
+
+_HAS_SOURCE = ~Q(run_id="", logged_model_id="")
+UNSHOWN_TAGS = {"mlflow.log-model.history", "mlflow.loggedModels"}
+
+
+def unread() -> "QuerySet[ModelVersion]":
+    """Versions with a run or LoggedModel that was never read, newest first."""
+    return ModelVersion.objects.filter(_HAS_SOURCE, facts_at=None, deleted_at=None).order_by("-last_updated_at")
+
+
+def due(now: datetime) -> "QuerySet[ModelVersion]":
+    """Versions whose facts may have moved since they were read, the longest unread first."""
+    lively = Q(created_at__gt=now - YOUNG) | Q(stage__in=(Stage.STAGING, Stage.PRODUCTION)) | ~Q(run__status__in=FINAL)
+    old = Q(facts_at__lt=now - EVERY_DAY)
+    return ModelVersion.objects.filter(_HAS_SOURCE, lively | old, facts_at__lt=now, deleted_at=None).order_by(
+        "facts_at"
+    )
+
+
+def read(
+    registry: Registry, versions: "QuerySet[ModelVersion]", *, limit: int, on_batch: Callable[[int], None] | None = None
+) -> int:
+    """Reads the facts of up to `limit` of these versions; returns how many."""
+    ids = list(versions.values_list("pk", flat=True)[:limit])
+    for done, batch in enumerate(chunks(ids, BATCH)):
+        rows = list(ModelVersion.objects.filter(pk__in=batch))
+        asked_at = timezone.now()
+        runs = registry.runs({row.run_id for row in rows} - {""})
+        logged_models = registry.logged_models({row.logged_model_id for row in rows} - {""})
+        with transaction.atomic():
+            for row in rows:
+                _put(row, runs.get(row.run_id), logged_models.get(row.logged_model_id), asked_at)
+        if on_batch:
+            on_batch(done * BATCH + len(batch))
+    return len(ids)
+
+
+def _put(row: ModelVersion, run: RunFacts | None, logged_model: LoggedModelFacts | None, asked_at: datetime) -> None:
+    """The LoggedModel's values win over its run's: a run may have logged several models. What has disappeared from
+    MLflow is kept as it was last seen, and marked."""
+    lost_run = run is None and row.run.get("run_id", "") == row.run_id != ""
+    lost_model = logged_model is None and row.run.get("logged_model", {}).get("id", "") == row.logged_model_id != ""
+    kept = row if lost_run or lost_model else None
+    metrics, params = (dict(kept.metrics), dict(kept.params)) if kept else ({}, {})
+    for source in (run, logged_model):
+        if source is not None:
+            metrics |= {key: _storable(value) for key, value in source.metrics.items()}
+            params |= source.params
+    facts = {
+        "metrics": metrics,
+        "params": params,
+        "run": _run_facts(row, run, is_lost=lost_run)
+        | {"logged_model": _model_facts(row, logged_model, is_lost=lost_model)},
+    }
+    if all(getattr(row, name) == value for name, value in facts.items()):
+        facts = {}
+    same_version = ModelVersion.objects.filter(pk=row.pk, run_id=row.run_id, logged_model_id=row.logged_model_id)
+    same_version.filter(Q(facts_at=None) | Q(facts_at__lt=asked_at)).update(**facts, facts_at=asked_at)
+
+
+def _run_facts(row: ModelVersion, run: RunFacts | None, *, is_lost: bool) -> dict[str, Any]:
+    if run is None:
+        return (
+            {**row.run, "is_missing": True}
+            if is_lost
+            else ({"run_id": row.run_id, "is_missing": True} if row.run_id else {})
+        )
+    plain = as_plain(run)
+    tags = {key: value for key, value in plain.pop("tags").items() if key not in UNSHOWN_TAGS}
+    return {key: plain[key] for key in plain if key not in {"metrics", "params"}} | {
+        "tags": tags,
+        "datasets": [dict(each) for each in run.datasets],
+        "is_missing": False,
+    }
+
+
+def _model_facts(row: ModelVersion, logged_model: LoggedModelFacts | None, *, is_lost: bool) -> dict[str, Any]:
+    if logged_model is None:
+        known = row.run.get("logged_model", {}) if is_lost else {"id": row.logged_model_id}
+        return {**known, "is_missing": True} if row.logged_model_id else {}
+    return {
+        "id": logged_model.logged_model_id,
+        "name": logged_model.name,
+        "status": logged_model.status,
+        "tags": dict(logged_model.tags),
+        "is_missing": False,
+    }
+
+
+def _storable(value: float) -> float | str:
+    """JSON has no NaN and no infinities, and PostgreSQL refuses them."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value

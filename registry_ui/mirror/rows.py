@@ -1,0 +1,216 @@
+"""Puts snapshots into the mirror's tables: compares, upserts what differs, marks what is gone. For `sync` and its
+parts alone.
+
+Each row remembers when MLflow was asked for it, and the database itself refuses an older answer, so that a pull, a
+sweep and a delivery may write at the same time.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from django.db import connection, models, transaction
+
+from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
+from registry_ui.mirror.registry import ModelSnapshot, VersionSnapshot
+
+T = TypeVar("T")
+Key = tuple[str, int]
+
+CHUNK = 1000
+"""Rows in one transaction: on SQLite nobody else can write meanwhile, and this many take some 30 ms."""
+
+PER_STATEMENT = 400
+"""Times some 20 columns this stays far below SQLite's 32,766 parameters."""
+
+VERSION_FIELDS = (
+    "stage",
+    "description",
+    "status",
+    "status_message",
+    "source",
+    "run_id",
+    "run_link",
+    "logged_model_id",
+    "created_at",
+    "last_updated_at",
+)
+MODEL_FIELDS = ("description", "created_at", "last_updated_at")
+
+_SAME_RUN = " AND ".join(f"{{table}}.{name} = excluded.{name}" for name in ("run_id", "logged_model_id", "created_at"))
+_FACTS = {
+    # Facts stay as long as the row means the same version; a deleted number that was registered anew starts without.
+    name: f"CASE WHEN {_SAME_RUN} THEN {{table}}.{name} ELSE excluded.{name} END"
+    for name in ("metrics", "params", "run", "facts_at")
+}
+
+
+def moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+# --- Comparing: a hash of the values, because a full sweep holds one per version in memory
+
+
+def digest(tags: Mapping[str, str], values: Iterable[Any]) -> int:
+    return hash((frozenset(tags.items()), *values))
+
+
+def version_digest(snapshot: VersionSnapshot) -> int:
+    values = [getattr(snapshot, name) for name in VERSION_FIELDS[:-2]]
+    return digest(snapshot.tags, [*values, moment(snapshot.created_at), moment(snapshot.last_updated_at), None])
+
+
+def model_digest(snapshot: ModelSnapshot) -> int:
+    values = (snapshot.description, moment(snapshot.created_at), moment(snapshot.last_updated_at), None)
+    return digest(snapshot.tags, [frozenset(snapshot.aliases.items()), *values])
+
+
+def known_versions(among: Collection[VersionSnapshot] | None = None) -> dict[Key, int]:
+    """The digest of every mirrored version, or of those among the given ones (and perhaps some more)."""
+    rows = ModelVersion.objects.all()
+    if among is not None:
+        names, numbers = {each.model for each in among}, {each.number for each in among}
+        rows = rows.filter(model__name__in=names, number__in=numbers)
+    listed = rows.values_list("model__name", "number", "tags", *VERSION_FIELDS, "deleted_at")
+    return {(name, number): digest(tags, values) for name, number, tags, *values in listed.iterator(chunk_size=5000)}
+
+
+def known_models(among: Collection[str] | None = None) -> dict[str, int]:
+    rows, aliases = RegisteredModel.objects.all(), Alias.objects.all()
+    if among is not None:
+        rows, aliases = rows.filter(name__in=among), aliases.filter(model__name__in=among)
+    held: dict[str, dict[str, int]] = {}
+    for name, alias, number in aliases.values_list("model__name", "name", "number"):
+        held.setdefault(name, {})[alias] = number
+    listed = rows.values_list("name", "tags", *MODEL_FIELDS, "deleted_at")
+    return {name: digest(tags, [frozenset(held.get(name, {}).items()), *values]) for name, tags, *values in listed}
+
+
+# --- Writing
+
+
+def put_models(snapshots: Sequence[ModelSnapshot], asked_at: datetime) -> None:
+    """Upserts models and replaces their aliases."""
+    for chunk in chunks(snapshots):
+        with transaction.atomic():
+            _upsert(
+                RegisteredModel,
+                ("name", "tags", *MODEL_FIELDS, "read_at", "deleted_at"),
+                [
+                    (
+                        each.name,
+                        dict(each.tags),
+                        each.description,
+                        moment(each.created_at),
+                        moment(each.last_updated_at),
+                        asked_at,
+                        None,
+                    )
+                    for each in chunk
+                ],
+                key=("name",),
+            )
+            _replace_aliases({each.name: each.aliases for each in chunk}, asked_at)
+
+
+def _replace_aliases(wanted: Mapping[str, Mapping[str, int]], asked_at: datetime) -> None:
+    written = dict(RegisteredModel.objects.filter(name__in=wanted, read_at=asked_at).values_list("name", "pk"))
+    held = Alias.objects.filter(model__in=written.values()).values_list("pk", "model__name", "name")
+    Alias.objects.filter(pk__in=[pk for pk, model, alias in held if alias not in wanted[model]]).delete()
+    rows = [
+        Alias(model_id=pk, name=alias, number=number)
+        for name, pk in written.items()
+        for alias, number in wanted[name].items()
+    ]
+    Alias.objects.bulk_create(
+        rows, batch_size=CHUNK, update_conflicts=True, unique_fields=["model", "name"], update_fields=["number"]
+    )
+
+
+def put_versions(
+    snapshots: Sequence[VersionSnapshot], asked_at: datetime, model_ids: Mapping[str, int] | None = None
+) -> None:
+    """Upserts versions of mirrored models; those of other models are left out."""
+    if model_ids is None:
+        names = {each.model for each in snapshots}
+        model_ids = dict(RegisteredModel.objects.filter(name__in=names).values_list("name", "pk"))
+    columns = ("model_id", "number", "tags", *VERSION_FIELDS, "read_at", "deleted_at", *_FACTS)
+    for chunk in chunks([each for each in snapshots if each.model in model_ids]):
+        rows = [
+            (
+                model_ids[each.model],
+                each.number,
+                dict(each.tags),
+                *(getattr(each, name) for name in VERSION_FIELDS[:-2]),
+                moment(each.created_at),
+                moment(each.last_updated_at),
+                asked_at,
+                None,
+                *({}, {}, {}, None),
+            )
+            for each in chunk
+        ]
+        with transaction.atomic():
+            _upsert(ModelVersion, columns, rows, key=("model_id", "number"), instead=_FACTS)
+
+
+def mark_deleted(model: str, asked_at: datetime, *, but: Collection[int] = (), all_of_it: bool = False) -> int:
+    """Marks the model's versions that MLflow did not list when asked (`but` are those it did), and the model itself
+    when all of it is gone. Returns how many versions were marked."""
+    versions = ModelVersion.objects.filter(model__name=model, deleted_at=None, read_at__lt=asked_at)
+    gone = [pk for pk, number in versions.values_list("pk", "number") if number not in but]
+    with transaction.atomic():
+        if all_of_it:
+            models_ = RegisteredModel.objects.filter(name=model, deleted_at=None, read_at__lt=asked_at)
+            if models_.update(deleted_at=asked_at, read_at=asked_at):
+                Alias.objects.filter(model__name=model).delete()
+        return sum(
+            ModelVersion.objects.filter(pk__in=chunk, read_at__lt=asked_at).update(
+                deleted_at=asked_at, read_at=asked_at
+            )
+            for chunk in chunks(gone, 500)
+        )
+
+
+def _upsert(
+    model: type[models.Model],
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    key: Collection[str],
+    instead: Mapping[str, str] | None = None,
+) -> None:
+    """INSERT … ON CONFLICT DO UPDATE, unless what is stored was read later (`bulk_create` cannot say that).
+    `instead` holds SQL for columns that do not simply take the new value. Both SQLite and PostgreSQL understand it."""
+    if not rows:
+        return
+    table = connection.ops.quote_name(model._meta.db_table)  # noqa: SLF001  public in all but name
+    changes = ((name, (instead or {}).get(name, "excluded.{name}")) for name in columns if name not in key)
+    assigned = ", ".join(f"{name} = {sql.format(table=table, name=name)}" for name, sql in changes)
+    fields = {field.column: field for field in model._meta.concrete_fields}  # noqa: SLF001
+    adapt = [_adapter(fields[name]) for name in columns]
+    one = f"({', '.join(['%s'] * len(columns))})"
+    with connection.cursor() as cursor:
+        for chunk in chunks(rows, PER_STATEMENT):
+            sql = (
+                f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * len(chunk))} "  # noqa: S608  own names only
+                f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {assigned} WHERE {table}.read_at <= excluded.read_at"
+            )
+            cursor.execute(sql, [to(value) for row in chunk for to, value in zip(adapt, row, strict=True)])
+
+
+def _adapter(field: "models.Field[Any, Any]") -> Callable[[Any], Any]:
+    if isinstance(field, models.JSONField | models.DateTimeField):
+        return partial(field.get_db_prep_save, connection=connection)
+    return _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

@@ -1,0 +1,159 @@
+"""The only writer of the mirror: pull (every few seconds), sweep (all of it), and targeted refreshes for delivery.
+
+Called from tasks, commands and `approvals.delivery`; never from a web request.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from registry_ui.mirror import facts, health, rows
+from registry_ui.mirror.models import Alias, MirrorState, ModelVersion, RegisteredModel
+from registry_ui.mirror.registry import ModelSnapshot, NotFound, Registry, RegistryError, VersionSnapshot
+from registry_ui.mirror.sweep import LEASE_SECONDS, SweepReport, sweep
+
+__all__ = [
+    "PullReport",
+    "SweepReport",
+    "pull",
+    "refresh_model",
+    "refresh_version",
+    "store_alias",
+    "store_versions",
+    "sweep",
+]
+
+FIRST_PAGE, NEXT_PAGES = 100, 10_000
+"""MLflow sorts its whole table for every page, so the first one is small and those after it are few."""
+
+FEW_MODELS = 20
+"""Up to so many changed models are asked for one by one; beyond that, the pages of all models are cheaper."""
+
+FACTS_PER_PULL = 400
+
+
+@dataclass(frozen=True, slots=True)
+class PullReport:
+    changed: int = 0
+    facts: int = 0
+    error: str = ""
+
+
+def pull(registry: Registry) -> PullReport:
+    """Mirrors what changed since the last pull: reads newest-first until known, then the facts of new versions. Does
+    not see deletions, aliases and tags that moved alone: MLflow gives those no time, the sweep finds them. The first
+    pull of all is a sweep. A registry error is recorded in MirrorState and reported, not raised."""
+    try:
+        if MirrorState.objects.current().swept_at is None:
+            if not MirrorState.objects.claim("sweeping_until", seconds=LEASE_SECONDS):
+                return PullReport()
+            report = sweep(registry)
+            return PullReport(changed=report.added + report.changed, facts=report.facts)
+        changed = _pull_versions(registry)
+        return PullReport(changed=changed, facts=facts.read(registry, facts.unread(), limit=FACTS_PER_PULL))
+    except RegistryError as error:
+        health.failed(error)
+        return PullReport(error=error.message)
+
+
+def _pull_versions(registry: Registry) -> int:
+    known_until = newest = MirrorState.objects.current().cursor
+    changed, is_caught_up, latency_ms = 0, False, 0.0
+    for page_size in (FIRST_PAGE, NEXT_PAGES):
+        pages = iter(registry.versions(page_size=page_size))
+        while not is_caught_up:
+            asked_at, started = timezone.now(), time.perf_counter()
+            page = next(pages, ())
+            latency_ms = latency_ms or (time.perf_counter() - started) * 1000
+            newest = max(newest, page[0].last_updated_at if page else 0)
+            changed += _take(registry, page, asked_at)
+            # Versions of the very same millisecond as the cursor may be new, so the page must reach below it.
+            is_caught_up = len(page) < page_size or page[-1].last_updated_at < known_until
+            if page_size == FIRST_PAGE:
+                break
+    health.answered(pulled_at=timezone.now(), cursor=newest, latency_ms=latency_ms)
+    return changed
+
+
+def _take(registry: Registry, page: Sequence[VersionSnapshot], asked_at: datetime) -> int:
+    """Stores what differs in a page, with the models it belongs to (and so their aliases)."""
+    known = rows.known_versions(page if len(page) <= FIRST_PAGE else None)
+    changed = [each for each in page if known.get((each.model, each.number)) != rows.version_digest(each)]
+    if changed:
+        _refresh_models(registry, {each.model for each in changed})
+        rows.put_versions(changed, asked_at)
+    return len(changed)
+
+
+def _refresh_models(registry: Registry, names: set[str]) -> None:
+    asked_at = timezone.now()
+    found: list[ModelSnapshot] = []
+    if len(names) > FEW_MODELS:
+        found = [each for page in registry.models() for each in page if each.name in names]
+    else:
+        for name in names:
+            try:
+                found.append(registry.model(name))
+            except NotFound:  # deleted since the page was read; its versions are then left out
+                continue
+    known = rows.known_models(names)
+    rows.put_models([each for each in found if known.get(each.name) != rows.model_digest(each)], asked_at)
+
+
+# --- Targeted
+
+
+def refresh_model(registry: Registry, name: str) -> ModelSnapshot:
+    """Mirrors one model with its aliases, all its versions and their facts. Raises NotFound, and marks it deleted,
+    when MLflow has no such model."""
+    asked_at = timezone.now()
+    try:
+        model = registry.model(name)
+    except NotFound:
+        rows.mark_deleted(name, asked_at, all_of_it=True)
+        raise
+    rows.put_models([model], asked_at)
+    asked_at = timezone.now()
+    versions = [each for page in registry.versions(model=name) for each in page]
+    rows.put_versions(versions, asked_at)
+    rows.mark_deleted(name, asked_at, but={each.number for each in versions})
+    facts.read(
+        registry,
+        ModelVersion.objects.filter(model__name=name, deleted_at=None).order_by("-number"),
+        limit=FACTS_PER_PULL,
+    )
+    return model
+
+
+def refresh_version(registry: Registry, model: str, number: int) -> VersionSnapshot:
+    """Mirrors one version and its facts. Raises NotFound, and marks it deleted, when MLflow has no such version."""
+    asked_at = timezone.now()
+    rows_of_it = ModelVersion.objects.filter(model__name=model, number=number)
+    try:
+        version = registry.version(model, number)
+    except NotFound:
+        rows_of_it.filter(deleted_at=None, read_at__lt=asked_at).update(deleted_at=asked_at, read_at=asked_at)
+        raise
+    if not RegisteredModel.objects.filter(name=model, deleted_at=None).exists():
+        _refresh_models(registry, {model})
+    rows.put_versions([version], asked_at)
+    facts.read(registry, rows_of_it, limit=1)
+    return version
+
+
+def store_versions(snapshots: Sequence[VersionSnapshot], *, asked_at: datetime | None = None) -> None:
+    """Stores versions that the caller has just read, inside the caller's transaction; `asked_at` is from before it
+    asked."""
+    rows.put_versions(snapshots, asked_at or timezone.now())
+
+
+def store_alias(model: str, alias: str, number: int) -> None:
+    """Stores an alias that the caller has just set in MLflow and read back."""
+    with transaction.atomic():
+        row = RegisteredModel.objects.get(name=model)
+        RegisteredModel.objects.filter(pk=row.pk).update(read_at=timezone.now())
+        Alias.objects.update_or_create(model=row, name=alias, defaults={"number": number})

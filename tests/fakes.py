@@ -1,0 +1,289 @@
+"""FakeRegistry: an MLflow Model Registry in memory. The contract suite holds it to what a real server does."""
+
+import re
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+from registry_ui.mirror.registry import (
+    LoggedModelFacts,
+    ModelSnapshot,
+    NotFound,
+    Refused,
+    RegistryError,
+    RunFacts,
+    ServerInfo,
+    Unreachable,
+    VersionSnapshot,
+)
+
+STAGES = {stage.lower(): stage for stage in ("None", "Staging", "Production", "Archived")}
+
+
+class FakeRegistry:
+    """The port, plus what an engineer does behind its back (`create_version`, `delete_model`, `log_run`, …), plus
+    trouble: `is_down`, `fail_next`, `limit` (PostgreSQL's 5,000 characters), `between_pages`. `calls` lists every
+    request."""
+
+    def __init__(self, *, limit: int | None = None, clock: Callable[[], int] | None = None) -> None:
+        self.limit, self.is_down = limit, False
+        self.clock = clock or (lambda: time.time_ns() // 1_000_000)
+        self.between_pages: Callable[[], None] = lambda: None
+        self.calls: list[tuple[Any, ...]] = []
+        self._models: dict[str, ModelSnapshot] = {}
+        self._versions: dict[tuple[str, int], VersionSnapshot] = {}
+        self._prompts: set[str] = set()
+        self._last_number: defaultdict[str, int] = defaultdict(int)
+        self._runs: dict[str, RunFacts] = {}
+        self._logged_models: dict[str, LoggedModelFacts] = {}
+        self._failures: defaultdict[str, list[RegistryError]] = defaultdict(list)
+        self._ids = count(1)
+        self._lock = threading.RLock()
+
+    # --- Trouble
+
+    def fail_next(self, method: str, error: RegistryError | None = None, *, times: int = 1) -> None:
+        """The next calls of this method raise, before they do anything."""
+        self._failures[method] += [error or Unreachable("MLflow cannot be reached: Connection refused.")] * times
+
+    def count(self, *methods: str) -> int:
+        """How many requests were sent, of these methods or of all."""
+        return sum(not methods or call[0] in methods for call in self.calls)
+
+    def _request(self, method: str, *values: Any) -> None:
+        self.calls.append((method, *values))
+        if self.is_down:
+            raise Unreachable("MLflow cannot be reached: Connection refused.")
+        if self._failures[method]:
+            raise self._failures[method].pop(0)
+
+    # --- The port: reading
+
+    def ping(self) -> ServerInfo:
+        self._request("ping")
+        return ServerInfo(version="3.17.2", latency_ms=0.1)
+
+    def models(self, *, page_size: int = 1000) -> Iterator[Sequence[ModelSnapshot]]:
+        yield from self._pages("models", page_size, lambda: sorted(self._real_models(), key=lambda each: each.name))
+
+    def versions(self, *, page_size: int = 10_000, model: str | None = None) -> Iterator[Sequence[VersionSnapshot]]:
+        def newest_first() -> list[VersionSnapshot]:
+            found = [
+                each
+                for each in self._versions.values()
+                if each.model not in self._prompts and model in (None, each.model)
+            ]
+            return sorted(found, key=lambda each: (-each.last_updated_at, each.model, -each.number))
+
+        yield from self._pages("versions", page_size, newest_first)
+
+    def _pages(self, method: str, page_size: int, listing: Callable[[], list[Any]]) -> Iterator[Sequence[Any]]:
+        """Pages by offset over whatever is there when each is asked for, as MLflow does."""
+        offset = 0
+        while True:
+            self._request(method, page_size)
+            with self._lock:
+                listed = listing()
+            yield listed[offset : offset + page_size]
+            offset += page_size
+            if offset >= len(listed):
+                return
+            self.between_pages()
+
+    def _real_models(self) -> Iterable[ModelSnapshot]:
+        return (each for name, each in self._models.items() if name not in self._prompts)
+
+    def model(self, name: str) -> ModelSnapshot:
+        self._request("model", name)
+        return self._model(name)
+
+    def version(self, model: str, number: int) -> VersionSnapshot:
+        self._request("version", model, number)
+        return self._version(model, number)
+
+    def versions_in_stage(self, model: str, stage: str) -> Sequence[VersionSnapshot]:
+        self._request("versions_in_stage", model, stage)
+        found = (each for each in self._versions.values() if (each.model, each.stage) == (model, stage))
+        return sorted(found, key=lambda each: (-each.last_updated_at, -each.number))
+
+    def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunFacts]:
+        return self._among("runs", run_ids, self._runs)
+
+    def logged_models(self, ids: Iterable[str]) -> Mapping[str, LoggedModelFacts]:
+        return self._among("logged_models", ids, self._logged_models)
+
+    def _among(self, method: str, ids: Iterable[str], held: Mapping[str, Any]) -> dict[str, Any]:
+        wanted = set(ids)
+        if wanted:
+            self._request(method, *sorted(wanted))
+        return {each: held[each] for each in wanted if each in held}
+
+    # --- The port: writing
+
+    def set_description(self, model: str, number: int, description: str) -> None:
+        self._request("set_description", model, number, description)
+        with self._lock:
+            old = self._version(model, number)
+            if self.limit is not None and len(description) > self.limit:
+                raise Refused(
+                    "(psycopg2.errors.StringDataRightTruncation) value too long for type character varying(5000)"
+                )
+            self._versions[model, number] = replace(old, description=description, last_updated_at=self.clock())
+
+    def set_tag(self, model: str, number: int, key: str, value: str) -> None:
+        self._request("set_tag", model, number, key, value)
+        with self._lock:
+            old = self._version(model, number)
+            self._versions[model, number] = replace(old, tags={**old.tags, key: value})
+
+    def delete_tag(self, model: str, number: int, key: str) -> None:
+        self._request("delete_tag", model, number, key)
+        with self._lock:
+            old = self._version(model, number)
+            self._versions[model, number] = replace(
+                old, tags={name: each for name, each in old.tags.items() if name != key}
+            )
+
+    def set_stage(self, model: str, number: int, stage: str, *, archive_existing: bool) -> None:
+        self._request("set_stage", model, number, stage, archive_existing)
+        canonical = STAGES.get(stage.lower())
+        if canonical is None:
+            raise Refused(f"Invalid Model Version stage: {stage}. Value must be one of {', '.join(STAGES.values())}.")
+        if archive_existing and canonical not in {"Staging", "Production"}:
+            raise Refused("Existing versions can be archived for Staging and Production only.")
+        with self._lock:
+            old, now = self._version(model, number), self.clock()
+            for key, each in self._versions.items():
+                if archive_existing and each.model == model and each.stage == canonical and each.number != number:
+                    self._versions[key] = replace(each, stage="Archived", last_updated_at=now)
+            self._versions[model, number] = replace(old, stage=canonical, last_updated_at=now)
+            self._models[model] = replace(self._models[model], last_updated_at=now)
+
+    def set_alias(self, model: str, alias: str, number: int) -> None:
+        self._request("set_alias", model, alias, number)
+        if not re.fullmatch(r"[\w-]+", alias):
+            raise Refused(f"Invalid alias name: '{alias}'.")
+        if alias.lower() == "latest" or re.fullmatch(r"[vV]\d+", alias):
+            raise Refused(f"Version alias name '{alias}' is reserved.")
+        with self._lock:
+            self._version(model, number)
+            self._models[model] = replace(self._models[model], aliases={**self._models[model].aliases, alias: number})
+
+    # --- Behind the port's back: what engineers do in MLflow
+
+    def create_model(
+        self, name: str, *, description: str = "", tags: Mapping[str, str] | None = None, is_prompt: bool = False
+    ) -> str:
+        with self._lock:
+            now = self.clock()
+            self._models[name] = ModelSnapshot(name, description, dict(tags or {}), {}, now, now)
+            self._last_number[name] = 0
+            if is_prompt:
+                self._prompts.add(name)
+        return name
+
+    def create_version(self, model: str, *, run_id: str = "", logged_model_id: str = "", **fields: Any) -> int:
+        """Registers the next version, with its model when that is new; returns the number."""
+        with self._lock:
+            if model not in self._models:
+                self.create_model(model)
+            self._last_number[model] += 1
+            number, now = self._last_number[model], self.clock()
+            source = f"models:/{logged_model_id}" if logged_model_id else "s3://bucket/model"
+            snapshot = VersionSnapshot(
+                model=model,
+                number=number,
+                stage="None",
+                description="",
+                tags={},
+                status="READY",
+                status_message="",
+                source=source,
+                run_id=run_id,
+                run_link="",
+                logged_model_id=logged_model_id,
+                created_at=now,
+                last_updated_at=now,
+            )
+            self._versions[model, number] = replace(snapshot, **fields)
+            self._models[model] = replace(self._models[model], last_updated_at=now)
+        return number
+
+    def change_version(self, model: str, number: int, **fields: Any) -> None:
+        """Sets any field, without moving the time of the last update."""
+        with self._lock:
+            self._versions[model, number] = replace(self._version(model, number), **fields)
+
+    def delete_version(self, model: str, number: int) -> None:
+        with self._lock:
+            self._version(model, number)
+            del self._versions[model, number]
+            old = self._models[model]
+            aliases = {alias: held for alias, held in old.aliases.items() if held != number}
+            self._models[model] = replace(old, aliases=aliases, last_updated_at=self.clock())
+
+    def delete_model(self, name: str) -> None:
+        with self._lock:
+            self._model(name)
+            del self._models[name]
+            for key in [key for key in self._versions if key[0] == name]:
+                del self._versions[key]
+
+    def delete_alias(self, model: str, alias: str) -> None:
+        with self._lock:
+            old = self._model(model)
+            aliases = {name: number for name, number in old.aliases.items() if name != alias}
+            self._models[model] = replace(old, aliases=aliases)
+
+    def log_run(
+        self, metrics: Mapping[str, float] | None = None, params: Mapping[str, str] | None = None, **fields: Any
+    ) -> str:
+        """Makes a finished run; returns its id."""
+        run_id = f"{next(self._ids):032x}"
+        facts = RunFacts(
+            run_id=run_id,
+            name="train",
+            status="FINISHED",
+            user="rita",
+            experiment_id="0",
+            started_at=self.clock(),
+            ended_at=self.clock(),
+            is_deleted=False,
+            metrics=dict(metrics or {}),
+            params=dict(params or {}),
+            tags={},
+        )
+        self._runs[run_id] = replace(facts, **fields)
+        return run_id
+
+    def change_run(self, run_id: str, **fields: Any) -> None:
+        self._runs[run_id] = replace(self._runs[run_id], **fields)
+
+    def delete_run(self, run_id: str) -> None:
+        self.change_run(run_id, is_deleted=True)
+
+    def purge_run(self, run_id: str) -> None:
+        """What `mlflow gc` does."""
+        del self._runs[run_id]
+
+    def log_model(self, metrics: Mapping[str, float] | None = None, params: Mapping[str, str] | None = None) -> str:
+        """Makes a LoggedModel; returns its id."""
+        made = f"m-{next(self._ids):032x}"
+        self._logged_models[made] = LoggedModelFacts(
+            made, "model", "READY", dict(metrics or {}), dict(params or {}), {}
+        )
+        return made
+
+    def _model(self, name: str) -> ModelSnapshot:
+        if name not in self._models or name in self._prompts:
+            raise NotFound(f"Registered Model with name={name} not found")
+        return self._models[name]
+
+    def _version(self, model: str, number: int) -> VersionSnapshot:
+        if (model, number) not in self._versions or model in self._prompts:
+            raise NotFound(f"Model Version (name={model}, version={number}) not found")
+        return self._versions[model, number]

@@ -1,0 +1,96 @@
+"""A real MLflow server in its own process group, on SQLite and a free port, for tests, the browser tests and the
+benchmark."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class MlflowServer:
+    """`with MlflowServer(folder) as server:`; `stop()` and `start()` keep the port and the data, for outage tests."""
+
+    def __init__(
+        self, folder: Path, *, port: int | None = None, workers: int = 1, environment: dict[str, str] | None = None
+    ) -> None:
+        self.folder, self.port, self.workers = folder, port or free_port(), workers
+        self.environment = environment or {}
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "MlflowServer":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, *, timeout: float = 90) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        artifacts = self.folder / "artifacts"
+        artifacts.mkdir(exist_ok=True)
+        log = self.folder / "mlflow.log"
+        # The job runner is seven more processes and half a minute, and the registry does not use it.
+        environment = (
+            os.environ
+            | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+            | self.environment
+        )
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += [
+            "--workers",
+            str(self.workers),
+            "--backend-store-uri",
+            f"sqlite:///{self.folder / 'mlflow.sqlite3'}",
+        ]
+        command += ["--artifacts-destination", artifacts.as_uri()]
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                command,
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                cwd=self.folder,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + timeout
+        while not self._is_healthy():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"MLflow did not start:\n{log.read_text()[-3000:]}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Ends the whole process group: the uvicorn workers outlive their parent otherwise."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, number)
+            except ProcessLookupError:
+                break
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                continue
+        process.wait()
+
+    def _is_healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
