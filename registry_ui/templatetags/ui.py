@@ -15,6 +15,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
+from registry_ui.context import Site, site
+
 register = template.Library()
 
 STATUSES: dict[str, tuple[str, str, str]] = {
@@ -40,7 +42,7 @@ MESSAGES = {"success": "circle-check", "warning": "alert-triangle", "error": "al
 
 @register.simple_tag
 def icon(name: str, label: str = "", css: str = "") -> SafeString:
-    """`{% icon "inbox" %}`, or `{% icon "lock" label="Changed only by an approved request" %}` when no word stands beside it."""
+    """`{% icon "inbox" %}`; `{% icon "lock" label="Locked" %}` when no word stands beside it."""
     spoken = format_html('role="img" aria-label="{}"', label) if label else SafeString('aria-hidden="true"')
     classes = f"icon {css}".rstrip()
     return format_html('<svg class="{}" {}><use href="{}#{}"/></svg>', classes, spoken, static("icons.svg"), name)
@@ -86,7 +88,8 @@ def person(user: Any, email: bool = False) -> SafeString:
     """`{% person request.requester %}`: initials and name; `email=True` adds the address. The label is the tooltip."""
     address = format_html(' <span class="text-secondary">{}</span>', user.email) if email else ""
     return format_html(
-        '<span class="person" title="{}"><span class="avatar-mark" aria-hidden="true">{}</span><span>{}{}</span></span>',
+        '<span class="person" title="{}"><span class="avatar-mark" aria-hidden="true">{}</span>'
+        "<span>{}{}</span></span>",
         user.label,
         initials(user),
         user.name or user.email,
@@ -103,7 +106,7 @@ def initials(user: Any) -> str:
 
 @register.simple_tag
 def when(at: datetime | None, missing: str = "never", form: str = "relative") -> SafeString:
-    """`{% when request.created_at %}`: "3 hours ago", exact UTC time in the title; `form="absolute"` for the exact time itself."""
+    """`{% when request.created_at %}`: "3 hours ago", the exact time in the title; `form="absolute"` shows that one."""
     if at is None:
         return format_html('<span class="text-secondary">{}</span>', missing)
     at = at.astimezone(UTC)
@@ -126,7 +129,7 @@ def span(start: datetime | None, end: datetime | None = None) -> str:
 
 @register.simple_tag
 def copyable(text: str, label: str = "") -> SafeString:
-    """`{% copyable "models:/churn_predictor/7" %}`: code with a copy button; `label` is what is shown instead of all of it."""
+    """`{% copyable "models:/churn_predictor/7" %}`: code with a copy button; `label` replaces a long text."""
     sprite = static("icons.svg")
     return format_html(
         '<span class="copyable"><code title="{0}">{1}</code><button type="button" class="btn js-only" data-copy="{0}" '
@@ -152,7 +155,7 @@ def reason(text: str) -> SafeString:
 
 @register.inclusion_tag("components/_empty.html")
 def empty(symbol: str, title: str, text: str = "", action: str = "", url: str = "") -> dict[str, str]:
-    """`{% empty "inbox" "Nothing waits for you." "Decisions that you can take appear here." "See recent decisions" url %}`"""
+    """`{% empty "inbox" "Nothing waits for you." "What you can decide appears here." "See recent decisions" url %}`"""
     return {"symbol": symbol, "title": title, "text": text, "action": action, "url": url}
 
 
@@ -164,7 +167,7 @@ def crumbs(*labels_and_urls: str) -> dict[str, Iterable[tuple[str, str]]]:
 
 @register.inclusion_tag("components/_pagination.html", takes_context=True)
 def pagination(context: Context, page: Page[Any], noun: str = "rows") -> dict[str, Any]:
-    """`{% pagination page "events" %}`: "1–50 of 1,204 events" with links that keep the query string (`?page=`)."""
+    """`{% pagination page "events" %}`: "51 to 100 of 1,204 events", links keep the query string (`?page=`)."""
     return {"page": page, "noun": noun, "request": context["request"]}
 
 
@@ -180,8 +183,15 @@ def message_icon(level: str) -> SafeString:
     return icon(MESSAGES.get(level, "info-circle"))
 
 
+@register.simple_tag(takes_context=True)
+def installation(context: Context) -> Site:
+    """`{% installation as site %}` in base.html: django-allauth puts an object of its own under the name `site`."""
+    given = context.get("site")
+    return given if isinstance(given, Site) else site(context["request"])["site"]
+
+
 @register.filter
 def sentence_case(text: str) -> str:
-    """"Change Password" → "Change password"; words with other capitals (TOTP, @, digits) stay as they are."""
-    first, *others = str(text).split(" ") or [""]
-    return SafeString(" ".join([first, *(word.lower() if word.istitle() else word for word in others)]))
+    """ "Change Password" → "Change password"; words with other capitals (TOTP, @, digits) stay as they are."""
+    words = [word.lower() if word.istitle() else word for word in str(text).split()]
+    return " ".join([word[:1].upper() + word[1:] for word in words[:1]] + words[1:])
