@@ -1,0 +1,104 @@
+"""`make bench`, or `python -m bench [--versions N] [mirror] [delivery] [pages] [ledger]`: runs the rows, prints the ratios."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.report import HEADER, Row
+
+FOLDER = Path(__file__).resolve().parent.parent / ".bench"
+PARTS = ("mirror", "delivery", "pages", "ledger")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"some of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--versions", type=int, default=100_000, help="a multiple of 50")
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}")
+    if options.inside:
+        for row in _rows(options.parts[0], options):
+            print(row, flush=True)
+        return 0
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    print(HEADER, flush=True)
+    sizes = [f"--{name}={getattr(options, name)}" for name in ("versions", "requests", "events")]
+    # Each part is a process of its own: Django knows one database.
+    return max(
+        subprocess.run([sys.executable, "-m", "bench", part, *sizes, "--inside"], check=False).returncode
+        for part in options.parts or PARTS
+    )
+
+
+def _rows(part: str, options: argparse.Namespace) -> Iterator[Row]:
+    folder = FOLDER / part
+    if part == "pages":
+        _environment(folder)
+        from bench import pages
+
+        yield from pages.rows(FOLDER, versions=options.versions, requests=options.requests, events=options.events)
+    elif part == "ledger":
+        _environment(folder, database=FOLDER / "full.sqlite3")
+        if not (FOLDER / "full.sqlite3").exists():
+            raise SystemExit("The part ledger verifies what the part pages has made: run both.")
+        import django
+
+        django.setup()
+        from bench import ledger
+
+        yield from ledger.rows()
+    else:
+        yield from _rows_with_servers(part, options)
+
+
+def _rows_with_servers(part: str, options: argparse.Namespace) -> Iterator[Row]:
+    from bench import registry_data
+    from tests.mlflow_server import MlflowServer
+    from tests.services.redis import RedisServer
+
+    folder = FOLDER / part
+    models, each = (options.versions // 50, 50) if part == "mirror" else (300, 6)
+    with MlflowServer(folder / "mlflow") as server, RedisServer(folder / "redis") as redis:
+        registry_data.fill(folder / "mlflow" / "mlflow.sqlite3", models=models, versions_each=each)
+        _environment(folder, mlflow=server.url, broker=redis.url)
+        import django
+
+        django.setup()
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+        if part == "mirror":
+            from bench import mirror
+
+            yield from mirror.rows(server.url, versions=models * each)
+        else:
+            from bench import delivery
+
+            yield from delivery.rows(server.url, folder)
+
+
+def _environment(folder: Path, *, mlflow: str = "http://127.0.0.1:9", broker: str = "filesystem://", database: Path | None = None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "registry_ui.settings",
+        "COUNTERSIGN_SECRET_KEY": "bench-" * 8,
+        "COUNTERSIGN_STATE_DIR": str(folder),
+        "COUNTERSIGN_LOG_LEVEL": "ERROR",
+        "MLFLOW_TRACKING_URI": mlflow,
+        "CELERY_BROKER_URL": broker,
+        "DATABASE_URL": f"sqlite:///{database or folder / 'countersign.sqlite3'}",
+        "EMAIL_URL": "memorymail://",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
