@@ -1,21 +1,41 @@
-"""The administrators' verbs: targets, policies, people and groups. Each checks the permission and records an event."""
+"""The administrators' verbs: targets, policies, people and groups. Each checks the permission and records an event.
+
+The page, the view and the verb all ask `may`, so a refused action carries the same reason everywhere.
+"""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import Group
-from django.db import transaction
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from approvals import ledger
-from approvals.models import Action, Policy, Slot, Target
+from approvals import policy as rules
+from approvals.models import Action, AuditEvent, Policy, Slot, Target
 from approvals.workflow import Invalid, NotAllowed
 from registry_ui.accounts import roles
 from registry_ui.accounts.models import User
 
 POLICIES, PEOPLE = "approvals.manage_policies", "accounts.manage_people"
+HISTORY, EXPORT = "approvals.view_history", "approvals.export_history"
+REASONS = {
+    POLICIES: "Only administrators change targets and policies.",
+    PEOPLE: "Only administrators manage people.",
+    HISTORY: "The history is open to people with a role. An administrator can give you one.",
+    EXPORT: "Only auditors and administrators export the history.",
+}
+
+
+def may(user: User, permission: str) -> rules.Answer:
+    """Whether this person may do what `permission` (a key of REASONS) stands for, and why not."""
+    if user.is_active and user.has_perm(permission):
+        return rules.YES
+    return rules.no(REASONS[permission])
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +60,19 @@ def describe_policy(policy: Policy) -> dict[str, Any]:
 
 @transaction.atomic
 def save_policy(policy: Policy, *, slots: Iterable[SlotInput], by: User) -> Policy:
-    """Adds or changes a policy with its slots. Open requests keep the rule they were made under. Raises NotAllowed, Invalid."""
+    """Adds or changes a policy with its slots. Open requests keep the rule they were made under.
+
+    Raises NotAllowed, or Invalid (no slot, a field, the pattern is taken).
+    """
     _require(by, POLICIES)
     wanted = list(slots)
     if not wanted:
         raise Invalid("A policy needs at least one slot.")
     is_new = policy.pk is None
     before = {} if is_new else describe_policy(Policy.objects.get(pk=policy.pk))
-    policy.full_clean()
-    policy.save()
+    with _valid("Somebody else has just added a policy for this pattern and target."):
+        policy.full_clean()
+        policy.save()
     policy.slots.all().delete()
     Slot.objects.bulk_create(
         Slot(policy=policy, group=slot.group, approvals=slot.approvals, position=position)
@@ -73,14 +97,16 @@ def retire_policy(policy: Policy, *, by: User) -> None:
 
 @transaction.atomic
 def save_target(target: Target, *, by: User) -> Target:
-    """Adds or changes a target. Raises NotAllowed."""
+    """Adds or changes a target. Raises NotAllowed, or Invalid (a field, or requests are open and its meaning would change)."""
     _require(by, POLICIES)
     is_new = target.pk is None
     before = {} if is_new else _describe_target(Target.objects.get(pk=target.pk))
-    target.full_clean()
+    taken = "Somebody else has just added a target with this name, stage or alias."
     if not is_new and before["meaning"] != target.meaning and target.requests.open().exists():
         raise Invalid("Requests for this target are open; what it means in MLflow cannot change until they are closed.")
-    target.save()
+    with _valid(taken):
+        target.full_clean()
+        target.save()
     _record(
         Action.TARGET_CREATED if is_new else Action.TARGET_CHANGED,
         by,
@@ -92,22 +118,30 @@ def save_target(target: Target, *, by: User) -> Target:
 
 @transaction.atomic
 def retire_target(target: Target, *, by: User) -> None:
-    """Takes the target out of use. Raises NotAllowed, or Invalid while requests for it are open."""
+    """Takes the target and its policies out of use. Raises NotAllowed, or Invalid while requests for it are open."""
     _require(by, POLICIES)
     if target.requests.open().exists():
         raise Invalid("Requests for this target are open; it can be retired when they are closed.")
     if Target.objects.filter(pk=target.pk, retired_at=None).update(retired_at=timezone.now()):
-        Policy.objects.filter(target=target, retired_at=None).update(retired_at=timezone.now())
+        for policy in Policy.objects.filter(target=target, retired_at=None).select_related("target"):
+            retire_policy(policy, by=by)
         _record(Action.TARGET_RETIRED, by, target_name=target.name, data={"before": _describe_target(target)})
 
 
 @transaction.atomic
 def invite(*, email: str, name: str, groups: Iterable[Group], by: User) -> User:
-    """Adds a person without a password; they set one through the password-reset mail or the identity provider."""
+    """Adds a person without a password: the invitation's link sets one, or the identity provider signs them in.
+
+    Raises NotAllowed, or Invalid (no name, the address is taken).
+    """
     _require(by, PEOPLE)
+    taken = "There is already a person with this e-mail address."
+    if not name.strip():
+        raise Invalid("Say the person's full name: it stands on their requests and approvals.")
     if User.objects.filter(email__iexact=email).exists():
-        raise Invalid("There is already a person with this e-mail address.")
-    person: User = User.objects.create_user(email=email, name=name)
+        raise Invalid(taken)
+    with _valid(taken):
+        person: User = User.objects.create_user(email=email, name=name.strip())
     person.groups.set(groups)
     _record(Action.PERSON_INVITED, by, data={"person": person.label, "groups": _groups_of(person)})
     return person
@@ -117,6 +151,7 @@ def invite(*, email: str, name: str, groups: Iterable[Group], by: User) -> User:
 def set_groups(person: User, *, groups: Iterable[Group], by: User) -> None:
     """Gives and takes roles and groups. Raises NotAllowed, or Invalid when the last administrator would be lost."""
     _require(by, PEOPLE)
+    _lock_administrators()
     before = _groups_of(person)
     person.groups.set(groups)
     after = _groups_of(person)
@@ -129,6 +164,7 @@ def set_groups(person: User, *, groups: Iterable[Group], by: User) -> None:
 def set_active(person: User, *, is_active: bool, by: User) -> None:
     """Deactivates or reactivates; nobody is ever deleted. Raises NotAllowed, or Invalid for the last administrator."""
     _require(by, PEOPLE)
+    _lock_administrators()
     if not User.objects.filter(pk=person.pk, is_active=not is_active).update(is_active=is_active):
         return
     _keep_an_administrator()
@@ -148,24 +184,37 @@ def add_group(name: str, *, by: User) -> Group:
         raise Invalid('A group name has no "|" and no "*".')
     if not name or Group.objects.filter(name__iexact=name).exists():
         raise Invalid("Choose a name that no other group has.")
-    group = Group.objects.create(name=name)
+    with _valid("Choose a name that no other group has."):
+        group = Group(name=name)
+        group.full_clean()
+        group.save()
     _record(Action.GROUP_CREATED, by, data={"group": name})
     return group
 
 
 @transaction.atomic
-def record_export(*, by: User, filters: Mapping[str, Any]) -> None:
-    """Notes that the history was exported, and which part."""
-    _require(by, "approvals.export_history")
-    _record(Action.HISTORY_EXPORTED, by, data={"filters": dict(filters)})
+def record_export(*, by: User, filters: Mapping[str, Any]) -> AuditEvent:
+    """Notes that the history was exported, and which part. The export ends just before it. Raises NotAllowed."""
+    _require(by, EXPORT)
+    return _record(Action.HISTORY_EXPORTED, by, data={"filters": dict(filters)})
 
 
 def _describe_target(target: Target) -> dict[str, Any]:
-    return {"name": target.name, "meaning": target.meaning, "archives_existing": target.archives_existing}
+    return {
+        "name": target.name,
+        "meaning": target.meaning,
+        "archives_existing": target.archives_existing,
+        "description": target.description,
+    }
 
 
 def _groups_of(person: User) -> list[str]:
     return sorted(person.groups.values_list("name", flat=True))
+
+
+def _lock_administrators() -> None:
+    """Two administrators who take the role from each other at the same moment do it one after the other."""
+    list(Group.objects.select_for_update().filter(name=roles.ADMINISTRATOR))
 
 
 def _keep_an_administrator() -> None:
@@ -173,10 +222,23 @@ def _keep_an_administrator() -> None:
         raise Invalid("Somebody has to stay administrator. Give the role to another person first.")
 
 
+@contextmanager
+def _valid(taken: str) -> Iterator[None]:
+    """Turns what validation or the database refuses into Invalid; `taken` is said when a constraint was hit."""
+    try:
+        with transaction.atomic():
+            yield
+    except ValidationError as error:
+        raise Invalid(" ".join(error.messages)) from error
+    except IntegrityError as error:
+        raise Invalid(taken) from error
+
+
 def _require(by: User, permission: str) -> None:
-    if not by.is_active or not by.has_perm(permission):
-        raise NotAllowed("Only administrators can do this." if permission in (POLICIES, PEOPLE) else "You may not do this.")
+    answer = may(by, permission)
+    if not answer:
+        raise NotAllowed(answer.reason)
 
 
-def _record(action: Action, by: User, *, data: Mapping[str, Any], target_name: str = "") -> None:
-    ledger.record(action, actor=by, correlation_id=uuid.uuid4(), target_name=target_name, data=data)
+def _record(action: Action, by: User, *, data: Mapping[str, Any], target_name: str = "") -> AuditEvent:
+    return ledger.record(action, actor=by, correlation_id=uuid.uuid4(), target_name=target_name, data=data)

@@ -5,7 +5,7 @@ Each row's hash is SHA-256 over the previous hash and the canonical JSON of the 
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
@@ -90,14 +90,19 @@ class Verdict:
     events: int
     problem: str = ""
     first_bad: int | None = None
+    head: str = ""
+    """Hash of the last event, when the chain is intact."""
 
     @property
     def is_intact(self) -> bool:
         return not self.problem
 
 
-def verify() -> Verdict:
-    """Reads the whole chain in order and names the first row that does not fit. Memory stays bounded."""
+def verify(progress: Callable[[int], None] = lambda count: None) -> Verdict:
+    """Reads the whole chain in order and names the first row that does not fit. Memory stays bounded.
+
+    `progress` is called with the number of events verified so far, once per thousand.
+    """
     expected, previous, count = 1, GENESIS, 0
     for event in AuditEvent.objects.order_by("sequence").iterator(chunk_size=5000):
         if event.sequence != expected:
@@ -107,7 +112,9 @@ def verify() -> Verdict:
         if event.hash != digest(event):
             return Verdict(count, f"Event {event.sequence} was altered: its hash does not fit its content.", event.sequence)
         expected, previous, count = event.sequence + 1, event.hash, count + 1
+        if count % 1000 == 0:
+            progress(count)
     head = ChainHead.objects.get(pk=1)
     if (head.sequence, head.hash) != (expected - 1, previous):
         return Verdict(count, f"The chain ends at event {expected - 1} but its head says {head.sequence}.", expected)
-    return Verdict(count)
+    return Verdict(count, head=previous)

@@ -134,7 +134,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'permissions': [('view_history', 'May read the history'), ('export_history', 'May export the history')],
-                'indexes': [models.Index(fields=['model_name', 'version_number', '-sequence'], name='event_by_version'), models.Index(fields=['request', 'sequence'], name='event_by_request'), models.Index(fields=['actor', '-sequence'], name='event_by_person'), models.Index(fields=['action', '-sequence'], name='event_by_action'), models.Index(fields=['at'], name='event_by_time')],
+                'indexes': [models.Index(fields=['model_name', 'version_number', '-sequence'], name='event_by_version'), models.Index(fields=['request', 'sequence'], name='event_by_request'), models.Index(fields=['actor', '-sequence'], name='event_by_person'), models.Index(fields=['action', '-sequence'], name='event_by_action'), models.Index(fields=['at', 'sequence'], name='event_by_time')],
             },
         ),
         migrations.CreateModel(

@@ -68,7 +68,7 @@ class AuditEvent(models.Model):
             models.Index(fields=["request", "sequence"], name="event_by_request"),
             models.Index(fields=["actor", "-sequence"], name="event_by_person"),
             models.Index(fields=["action", "-sequence"], name="event_by_action"),
-            models.Index(fields=["at"], name="event_by_time"),
+            models.Index(fields=["at", "sequence"], name="event_by_time"),
         ]
 
     def __str__(self) -> str:

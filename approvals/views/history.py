@@ -1,7 +1,112 @@
-"""Pages: history."""
+"""The history: what stands in the ledger, filtered and page by page; one event; and the export of what is shown."""
 
-from django.http import HttpRequest, HttpResponse
+from dataclasses import dataclass
 
-def history(request: HttpRequest, **kw) -> HttpResponse: ...
-def event(request: HttpRequest, **kw) -> HttpResponse: ...
-def export(request: HttpRequest, **kw) -> HttpResponse: ...
+from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_safe
+
+from approvals import administration, ledger, timeline
+from approvals import history as queries
+from approvals.defaults import GENESIS
+from approvals.evidence import canonical
+from approvals.models import Action, AuditEvent
+from approvals.views.guard import needs
+from approvals.views.shared import SignedInRequest
+
+CURSORS = ("before", "after")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One event as the pages show it."""
+
+    event: AuditEvent
+    name: str
+    sentence: str
+    said: str
+    details: list[tuple[str, str]]
+
+    @property
+    def kind(self) -> str:
+        return self.event.action.partition(".")[0]
+
+
+@require_safe
+@needs(administration.HISTORY)
+def history(request: SignedInRequest) -> HttpResponse:
+    found = queries.HistoryFilter(request.GET, AuditEvent.objects.all())
+    page = queries.page_of(found.qs, before=_cursor(request, "before"), after=_cursor(request, "after"))
+    chain = queries.head()
+    context = {
+        "form": found.form,
+        "active": [(label, words, _address_without(request, name)) for name, label, words in found.active()],
+        "page": page,
+        "rows": [_row(event) for event in page.events],
+        "chain": chain,
+        "fault": queries.first_fault(page.events, chain),
+        "may_export": administration.may(request.user, administration.EXPORT),
+        "export_url": f"{reverse('approvals:history_export')}?{_query(request)}",
+    }
+    return render(request, "approvals/history.html", context, status=422 if found.errors else 200)
+
+
+@require_safe
+@needs(administration.HISTORY)
+def event(request: SignedInRequest, sequence: int) -> HttpResponse:
+    found = AuditEvent.objects.filter(sequence__range=(sequence - 1, sequence + 1)).in_bulk()
+    if sequence not in found:
+        raise Http404(f"There is no event {sequence}.")
+    shown, chain = found[sequence], queries.head()
+    context = {
+        "event": shown,
+        "row": _row(shown),
+        "previous": found.get(sequence - 1),
+        "next": found.get(sequence + 1),
+        "expected_hash": ledger.digest(shown),
+        "is_sound": queries.is_sound(shown),
+        "fault": queries.first_fault(list(found.values()), chain),
+        "record": canonical(ledger.as_record(shown)),
+        "genesis": GENESIS,
+    }
+    return render(request, "approvals/event.html", context)
+
+
+@require_GET
+@needs(administration.EXPORT)
+def export(request: SignedInRequest) -> HttpResponseBase:
+    """Streams the filtered rows. The export itself is an event, written first; the file ends just before it."""
+    found = queries.HistoryFilter(request.GET, AuditEvent.objects.all())
+    if found.errors:
+        return redirect(f"{reverse('approvals:history')}?{_query(request)}")
+    filters = {label: words for _, label, words in found.active()}
+    own = administration.record_export(by=request.user, filters=filters)
+    lines = queries.csv_lines(found.qs.filter(sequence__lt=own.sequence))
+    headers = {"Content-Disposition": f'attachment; filename="{queries.export_name(own.at)}"'}
+    return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _row(event: AuditEvent) -> Row:
+    (entry,) = timeline.entries([event])
+    told = timeline.SPOKEN.get(Action(event.action))
+    details = queries.readable({key: value for key, value in event.data.items() if key != told or not entry.said})
+    return Row(event, event.actor_label.partition(" <")[0], entry.sentence, entry.said, details)
+
+
+def _cursor(request: SignedInRequest, name: str) -> int | None:
+    value = request.GET.get(name, "")
+    return int(value) if value.isascii() and value.isdecimal() else None
+
+
+def _query(request: SignedInRequest, *without: str) -> str:
+    """The filters of this address, without the place in the list and without some of them."""
+    kept = request.GET.copy()
+    for name in (*CURSORS, *without):
+        kept.pop(name, None)
+    return kept.urlencode()
+
+
+def _address_without(request: SignedInRequest, name: str) -> str:
+    query = _query(request, *(["model", "version"] if name == "model" else [name]))  # a version means nothing alone
+    return f"{reverse('approvals:history')}?{query}" if query else reverse("approvals:history")

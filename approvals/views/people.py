@@ -1,9 +1,151 @@
-"""Pages: people."""
+"""People: who they are, what they may do, inviting them and ending their access. For administrators only."""
 
-from django.http import HttpRequest, HttpResponse
+from typing import Any
 
-def people(request: HttpRequest, **kw) -> HttpResponse: ...
-def invite(request: HttpRequest, **kw) -> HttpResponse: ...
-def add_group(request: HttpRequest, **kw) -> HttpResponse: ...
-def person(request: HttpRequest, **kw) -> HttpResponse: ...
-def set_active(request: HttpRequest, **kw) -> HttpResponse: ...
+from django.contrib import messages
+from django.contrib.auth.models import Group
+from django.core.paginator import Paginator
+from django.db.models import Count, Q
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from approvals import administration, rulebook, timeline
+from approvals.forms_admin import GroupForm, GroupsForm, InviteForm, PeopleFilterForm
+from approvals.models import AuditEvent, PromotionRequest
+from approvals.views.guard import needs
+from approvals.views.shared import SignedInRequest, tell
+from approvals.workflow import WorkflowError
+from registry_ui.accounts import invitation, roles
+from registry_ui.accounts.models import User
+
+PAGE_SIZE = 50
+RECENT = 10
+
+
+@require_safe
+@needs(administration.PEOPLE)
+def people(request: SignedInRequest) -> HttpResponse:
+    return _list(request, GroupForm())
+
+
+@require_POST
+@needs(administration.PEOPLE)
+def add_group(request: SignedInRequest) -> HttpResponse:
+    form = GroupForm(request.POST)
+    if form.is_valid():
+        try:
+            group = administration.add_group(form.cleaned_data["name"], by=request.user)
+        except WorkflowError as error:
+            form.add_error("name", error.message)
+        else:
+            messages.success(request, f"The group {group.name} was added. Put people into it on their pages.")
+            return redirect("approvals:people")
+    return _list(request, form)
+
+
+def _list(request: SignedInRequest, group_form: GroupForm) -> HttpResponse:
+    filters = PeopleFilterForm(request.GET)
+    found = User.objects.prefetch_related("groups").order_by("-is_active", "name", "email")
+    if filters.is_valid():
+        wanted = filters.cleaned_data
+        if wanted["q"]:
+            found = found.filter(Q(name__icontains=wanted["q"]) | Q(email__icontains=wanted["q"]))
+        if wanted["group"]:
+            found = found.filter(groups=wanted["group"])
+        if wanted["state"]:
+            found = found.filter(is_active=wanted["state"] == "active")
+    else:
+        found = found.none()
+    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "form": filters,
+        "group_form": group_form,
+        "page": page,
+        "rows": [_row(person) for person in page.object_list],
+        "is_filtered": any(request.GET.get(name) for name in filters.fields),
+        "groups": Group.objects.exclude(name__in=roles.PERMISSIONS)
+        .annotate(members=Count("user", filter=Q(user__is_active=True)))
+        .order_by("name"),
+    }
+    return render(request, "approvals/people.html", context, status=422 if group_form.errors or filters.errors else 200)
+
+
+def _row(person: User) -> dict[str, Any]:
+    names = sorted(group.name for group in person.groups.all())
+    return {
+        "person": person,
+        "roles": [name for name in roles.PERMISSIONS if name in names],
+        "groups": [name for name in names if name not in roles.PERMISSIONS],
+    }
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(administration.PEOPLE)
+def invite(request: SignedInRequest) -> HttpResponse:
+    form = InviteForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        given = form.cleaned_data
+        try:
+            person = administration.invite(
+                email=given["email"], name=given["name"], groups=form.all_groups(), by=request.user
+            )
+        except WorkflowError as error:
+            form.add_error("email", error.message)
+        else:
+            return _invited(request, person)
+    return render(request, "approvals/person_invite.html", {"form": form}, status=422 if form.errors else 200)
+
+
+def _invited(request: SignedInRequest, person: User) -> HttpResponse:
+    """Not a redirect: the link is shown once and kept nowhere."""
+    context: dict[str, Any] = {"person": person, "row": _row(person)}
+    try:
+        link = invitation.send(person, invited_by=request.user)
+    except OSError as error:
+        context["failure"] = str(error) or type(error).__name__
+    else:
+        context["link"] = link if invitation.is_printed() else ""
+    return render(request, "approvals/person_invited.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(administration.PEOPLE)
+def person(request: SignedInRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(User.objects.prefetch_related("groups"), pk=pk)
+    form = GroupsForm(request.POST or None, initial=GroupsForm.initial_of(found))
+    if request.method == "POST" and form.is_valid():
+        try:
+            administration.set_groups(found, groups=form.all_groups(), by=request.user)
+        except WorkflowError as error:
+            form.add_error("roles", error.message)
+        else:
+            messages.success(request, f"The roles and groups of {found.name} are saved.")
+            return redirect("approvals:person", pk=pk)
+    recent = AuditEvent.objects.filter(actor=found).order_by("-sequence")[:RECENT]
+    context = {"person": found, "row": _row(found), "form": form, "recent": timeline.entries(recent)}
+    return render(request, "approvals/person.html", context, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(administration.PEOPLE)
+def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Deactivates who is active and the other way round; GET asks first and says what it means."""
+    found = get_object_or_404(User, pk=pk)
+    wanted = request.POST.get("is_active") == "true" if request.method == "POST" else not found.is_active
+    if request.method == "POST":
+        try:
+            administration.set_active(found, is_active=wanted, by=request.user)
+        except WorkflowError as error:
+            tell(request, error)
+        else:
+            done = "can sign in again" if wanted else "is deactivated and signed out everywhere"
+            messages.success(request, f"{found.name} {done}.")
+        return redirect("approvals:person", pk=pk)
+    context = {
+        "person": found,
+        "row": _row(found),
+        "unmet": rulebook.unmet_without(found.pk) if found.is_active else [],
+        "open_requests": PromotionRequest.objects.open().filter(requester=found).order_by("pk"),
+    }
+    return render(request, "approvals/person_active.html", context)

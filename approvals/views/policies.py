@@ -1,9 +1,117 @@
-"""Pages: policies."""
+"""Policies and targets: what applies to what, who can meet it, and the administrators' forms."""
 
-from django.http import HttpRequest, HttpResponse
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_safe
 
-def policies(request: HttpRequest, **kw) -> HttpResponse: ...
-def edit_policy(request: HttpRequest, **kw) -> HttpResponse: ...
-def retire_policy(request: HttpRequest, **kw) -> HttpResponse: ...
-def edit_target(request: HttpRequest, **kw) -> HttpResponse: ...
-def retire_target(request: HttpRequest, **kw) -> HttpResponse: ...
+from approvals import administration, rulebook
+from approvals import policy as rules
+from approvals.forms_admin import PolicyForm, TargetForm, slot_forms
+from approvals.models import Policy, Target
+from approvals.views.guard import needs
+from approvals.views.shared import SignedInRequest
+from approvals.workflow import WorkflowError
+from registry_ui.mirror.models import RegisteredModel
+
+MODELS_OFFERED = 200
+
+
+@require_safe
+def policies(request: SignedInRequest) -> HttpResponse:
+    name = request.GET.get("model", "").strip()[:256]
+    context = {
+        "chapters": rulebook.chapters(),
+        "may_manage": administration.may(request.user, administration.POLICIES),
+        "asked": name,
+        "applications": rulebook.applications(name) if name else [],
+        "is_known": bool(name) and RegisteredModel.objects.filter(name=name).exists(),
+        "models": RegisteredModel.objects.filter(deleted_at=None).order_by("name")[:MODELS_OFFERED],
+        "fallback": rulebook.sentence(rules.FALLBACK),
+    }
+    return render(request, "approvals/policies.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(administration.POLICIES)
+def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse:
+    policy = get_object_or_404(Policy, pk=pk, retired_at=None) if pk else Policy()
+    initial = {} if pk else {"target": request.GET.get("target")}
+    form = PolicyForm(request.POST or None, instance=policy, initial=initial)
+    slots = slot_forms(request.POST or None, policy)
+    if request.method == "POST" and all([form.is_valid(), slots.is_valid()]):
+        wanted = [administration.SlotInput(approvals, group) for approvals, group in slots.slots()]
+        try:
+            saved = administration.save_policy(form.instance, slots=wanted, by=request.user)
+        except WorkflowError as error:
+            form.add_error(None, error.message)
+        else:
+            _tell_saved(request, saved)
+            return redirect("approvals:policies")
+    context = {
+        "form": form,
+        "slots": slots,
+        "meaning": rulebook.meaning(Policy.objects.current().get(pk=pk)) if pk else None,
+        "fallback": rulebook.sentence(rules.FALLBACK),
+    }
+    has_errors = bool(form.errors) or (slots.is_bound and not slots.is_valid())
+    return render(request, "approvals/policy_form.html", context, status=422 if has_errors else 200)
+
+
+def _tell_saved(request: SignedInRequest, saved: Policy) -> None:
+    meaning = rulebook.meaning(Policy.objects.current().get(pk=saved.pk))
+    messages.success(request, f"{saved.target} of {saved.model_pattern} now needs {meaning.sentence}.")
+    if meaning.shortage:
+        messages.warning(request, meaning.shortage)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(administration.POLICIES)
+def retire_policy(request: SignedInRequest, pk: int) -> HttpResponse:
+    policy = get_object_or_404(Policy.objects.current(), pk=pk)
+    if request.method == "POST":
+        administration.retire_policy(policy, by=request.user)
+        messages.success(request, f"The policy {policy} is retired.")
+        return redirect("approvals:policies")
+    return render(request, "approvals/policies_retire.html", {"policy": policy, "meaning": rulebook.meaning(policy)})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(administration.POLICIES)
+def edit_target(request: SignedInRequest, pk: int | None = None) -> HttpResponse:
+    target = get_object_or_404(Target, pk=pk, retired_at=None) if pk else Target()
+    form = TargetForm(request.POST or None, instance=target)
+    if request.method == "POST" and form.is_valid():
+        try:
+            saved = administration.save_target(form.instance, by=request.user)
+        except WorkflowError as error:
+            form.add_error(None, error.message)
+        else:
+            if pk:
+                messages.success(request, f"The target {saved} means {saved.meaning} now.")
+                return redirect("approvals:policies")
+            messages.success(request, f"The target {saved} was added. Say now what it needs.")
+            return redirect(f"{reverse('approvals:policy_new')}?target={saved.pk}")
+    context = {"form": form, "target": Target.objects.get(pk=pk) if pk else None}
+    return render(request, "approvals/target_form.html", context, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(administration.POLICIES)
+def retire_target(request: SignedInRequest, pk: int) -> HttpResponse:
+    target = get_object_or_404(Target, pk=pk, retired_at=None)
+    if request.method == "POST":
+        try:
+            administration.retire_target(target, by=request.user)
+        except WorkflowError as error:
+            messages.error(request, error.message)
+        else:
+            messages.success(request, f"The target {target} and its policies are retired.")
+        return redirect("approvals:policies")
+    context = {
+        "target": target,
+        "policies": target.policies.filter(retired_at=None).order_by("model_pattern"),
+        "open_requests": target.requests.open().order_by("pk")[: rulebook.MANY],
+    }
+    return render(request, "approvals/target_retire.html", context)

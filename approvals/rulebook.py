@@ -1,0 +1,134 @@
+"""What the policies page reads: targets and policies, what each means, who can meet it, what is open under it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from approvals import policy as rules
+from approvals import standing
+from approvals.models import Policy, PromotionRequest, Target
+
+MANY = 8
+"""Open requests that are named one by one; the rest are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """One policy in words."""
+
+    policy: Policy
+    rule: rules.Rule
+    sentence: str
+    states: list[rules.SlotState]
+    """With everyone who is eligible now as candidates."""
+
+    shortage: str
+    open_requests: list[int]
+
+    @property
+    def first_requests(self) -> list[int]:
+        return self.open_requests[:MANY]
+
+    @property
+    def more_requests(self) -> int:
+        return max(0, len(self.open_requests) - MANY)
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One target with its policies, the most specific first."""
+
+    target: Target
+    meanings: list[Meaning]
+
+    @property
+    def covers_everything(self) -> bool:
+        return any(meaning.policy.model_pattern == "*" for meaning in self.meanings)
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Which policy a request for this target would get."""
+
+    target: Target
+    rule: rules.Rule
+    sentence: str
+    shortage: str
+
+
+def chapters() -> list[Chapter]:
+    eligible = standing.reviewers()
+    requests = _open_requests()
+    by_target: dict[int, list[Policy]] = defaultdict(list)
+    for found in Policy.objects.current():
+        by_target[found.target_id].append(found)
+    return [
+        Chapter(
+            target,
+            [
+                _meaning(found, eligible, requests)
+                for found in sorted(by_target[target.pk], key=_specificity, reverse=True)
+            ],
+        )
+        for target in Target.objects.current()
+    ]
+
+
+def applications(model_name: str) -> list[Application]:
+    """What a request for this model would need, target by target."""
+    eligible = standing.reviewers()
+    found = []
+    for target in Target.objects.current():
+        rule = standing.rule_for(model_name, target)
+        found.append(Application(target, rule, sentence(rule), rules.shortage(rule, eligible=eligible)))
+    return found
+
+
+def meaning(found: Policy) -> Meaning:
+    return _meaning(found, standing.reviewers(), _open_requests())
+
+
+def unmet_without(person_id: int) -> list[Meaning]:
+    """The policies that can be met now, and no more when this person may not review."""
+    eligible = [reviewer for reviewer in standing.reviewers() if reviewer.id != person_id]
+    found = [_meaning(one, eligible, {}) for one in Policy.objects.current().order_by("target__position", "pk")]
+    everyone = standing.reviewers()
+    return [one for one in found if one.shortage and not rules.shortage(one.rule, eligible=everyone)]
+
+
+def sentence(rule: rules.Rule) -> str:
+    """What follows "needs": `2 approvals: 1 from risk and 1 from any reviewer; approvals need a comment; …`."""
+    if len(rule.slots) == 1:
+        parts = [rule.slots[0].sentence]
+    else:
+        slots = " and ".join(f"{slot.approvals} from {slot.group or 'any reviewer'}" for slot in rule.slots)
+        parts = [f"{rule.approvals} approvals: {slots}"]
+    if rule.requires_reason:
+        parts.append("approvals need a comment")
+    days = "1 day" if rule.open_for_days == 1 else f"{rule.open_for_days} days"
+    return "; ".join([*parts, f"requests stay open for {days}"])
+
+
+def _meaning(found: Policy, eligible: Sequence[rules.Reviewer], requests: dict[int, list[int]]) -> Meaning:
+    rule = standing.rule_from(found, why="")
+    return Meaning(
+        policy=found,
+        rule=rule,
+        sentence=sentence(rule),
+        states=rules.slot_states(rule, approvers=[], eligible=eligible, requester_id=None),
+        shortage=rules.shortage(rule, eligible=eligible),
+        open_requests=requests.get(found.pk, []),
+    )
+
+
+def _specificity(found: Policy) -> tuple[bool, int, int]:
+    return rules.specificity(found.model_pattern)
+
+
+def _open_requests() -> dict[int, list[int]]:
+    """Ids of the open requests by the policy that they were made under."""
+    by_policy: dict[int, list[int]] = defaultdict(list)
+    for pk, policy_id in PromotionRequest.objects.open().order_by("pk").values_list("pk", "rule__policy_id"):
+        if policy_id is not None:
+            by_policy[int(policy_id)].append(pk)
+    return by_policy
