@@ -32,7 +32,7 @@ UNSHOWN_TAGS = {"mlflow.log-model.history", "mlflow.loggedModels"}
 
 def unread() -> "QuerySet[ModelVersion]":
     """Versions with a run or LoggedModel that was never read, newest first."""
-    return ModelVersion.objects.filter(_HAS_SOURCE, facts_at=None, deleted_at=None).order_by("-last_updated_at")
+    return ModelVersion.objects.filter(facts_at=None, deleted_at=None).order_by("-last_updated_at")
 
 
 def due(now: datetime) -> "QuerySet[ModelVersion]":

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import requests
 from django.conf import settings
+from urllib3.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 from registry_ui.mirror import snapshots
 from registry_ui.mirror.registry import (
@@ -199,7 +200,7 @@ class MlflowRegistry:
     def _send(self, method: str, path: str, values: Mapping[str, Any] | None = None) -> requests.Response:
         body = {"params" if method == "GET" else "json": values} if values else {}
         try:
-            return http_request(
+            response: requests.Response = http_request(
                 get_default_host_creds(self.url),
                 path,
                 method,
@@ -209,14 +210,15 @@ class MlflowRegistry:
                 respect_retry_after_header=False,
                 **body,
             )
+            return response
         except MlflowException as error:
             raise self._unanswered(error.__context__ or error) from error
 
     def _unanswered(self, error: BaseException) -> Unreachable:
-        if isinstance(error, requests.Timeout):
-            return Unreachable(f"MLflow at {self.url} did not answer within {self.timeout_seconds:g} seconds.")
         # requests wraps urllib3's MaxRetryError, whose `reason` names the socket error; the rest is noise.
         reason = getattr(error.args[0] if error.args else None, "reason", None) or error
+        if isinstance(reason, requests.Timeout | ReadTimeoutError) or type(reason) is ConnectTimeoutError:
+            return Unreachable(f"MLflow at {self.url} did not answer within {self.timeout_seconds:g} seconds.")
         words = re.sub(r"^.*?\[Errno -?\d+\] |^<.*?>: |^\w+\(.*?\): ", "", str(reason)).strip("\"')( ")
         return Unreachable(f"MLflow at {self.url} cannot be reached: {words[:300] or type(reason).__name__}.")
 

@@ -5,12 +5,13 @@ Each row remembers when MLflow was asked for it, and the database itself refuses
 sweep and a delivery may write at the same time.
 """
 
+import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from operator import attrgetter
 from typing import Any, TypeVar
 
-from django.db import connection, models, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transaction
 
 from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
 from registry_ui.mirror.registry import ModelSnapshot, VersionSnapshot
@@ -24,7 +25,7 @@ CHUNK = 1000
 PER_STATEMENT = 400
 """Times some 20 columns this stays far below SQLite's 32,766 parameters."""
 
-VERSION_FIELDS = (
+VERSION_TEXTS = (
     "stage",
     "description",
     "status",
@@ -33,10 +34,9 @@ VERSION_FIELDS = (
     "run_id",
     "run_link",
     "logged_model_id",
-    "created_at",
-    "last_updated_at",
 )
-MODEL_FIELDS = ("description", "created_at", "last_updated_at")
+_texts = attrgetter(*VERSION_TEXTS)
+MOMENTS = ("created_at", "last_updated_at", "deleted_at")
 
 _SAME_RUN = " AND ".join(f"{{table}}.{name} = excluded.{name}" for name in ("run_id", "logged_model_id", "created_at"))
 _FACTS = {
@@ -63,8 +63,8 @@ def digest(tags: Mapping[str, str], values: Iterable[Any]) -> int:
 
 
 def version_digest(snapshot: VersionSnapshot) -> int:
-    values = [getattr(snapshot, name) for name in VERSION_FIELDS[:-2]]
-    return digest(snapshot.tags, [*values, moment(snapshot.created_at), moment(snapshot.last_updated_at), None])
+    moments = moment(snapshot.created_at), moment(snapshot.last_updated_at)
+    return digest(snapshot.tags, [*_texts(snapshot), *moments, None])
 
 
 def model_digest(snapshot: ModelSnapshot) -> int:
@@ -78,7 +78,7 @@ def known_versions(among: Collection[VersionSnapshot] | None = None) -> dict[Key
     if among is not None:
         names, numbers = {each.model for each in among}, {each.number for each in among}
         rows = rows.filter(model__name__in=names, number__in=numbers)
-    listed = rows.values_list("model__name", "number", "tags", *VERSION_FIELDS, "deleted_at")
+    listed = rows.values_list("model__name", "number", "tags", *VERSION_TEXTS, *MOMENTS)
     return {(name, number): digest(tags, values) for name, number, tags, *values in listed.iterator(chunk_size=5000)}
 
 
@@ -89,7 +89,7 @@ def known_models(among: Collection[str] | None = None) -> dict[str, int]:
     held: dict[str, dict[str, int]] = {}
     for name, alias, number in aliases.values_list("model__name", "name", "number"):
         held.setdefault(name, {})[alias] = number
-    listed = rows.values_list("name", "tags", *MODEL_FIELDS, "deleted_at")
+    listed = rows.values_list("name", "tags", "description", *MOMENTS)
     return {name: digest(tags, [frozenset(held.get(name, {}).items()), *values]) for name, tags, *values in listed}
 
 
@@ -98,25 +98,15 @@ def known_models(among: Collection[str] | None = None) -> dict[str, int]:
 
 def put_models(snapshots: Sequence[ModelSnapshot], asked_at: datetime) -> None:
     """Upserts models and replaces their aliases."""
+    at, read_at = _adapted_moments(asked_at)
+    columns = ("name", "description", "tags", "created_at", "last_updated_at", "read_at")
     for chunk in chunks(snapshots):
+        values = [
+            (each.name, each.description, _json(each.tags), at(each.created_at), at(each.last_updated_at), read_at)
+            for each in chunk
+        ]
         with transaction.atomic():
-            _upsert(
-                RegisteredModel,
-                ("name", "tags", *MODEL_FIELDS, "read_at", "deleted_at"),
-                [
-                    (
-                        each.name,
-                        dict(each.tags),
-                        each.description,
-                        moment(each.created_at),
-                        moment(each.last_updated_at),
-                        asked_at,
-                        None,
-                    )
-                    for each in chunk
-                ],
-                key=("name",),
-            )
+            _upsert(RegisteredModel, columns, values, key=("name",), literals={"deleted_at": "NULL"})
             _replace_aliases({each.name: each.aliases for each in chunk}, asked_at)
 
 
@@ -141,24 +131,25 @@ def put_versions(
     if model_ids is None:
         names = {each.model for each in snapshots}
         model_ids = dict(RegisteredModel.objects.filter(name__in=names).values_list("name", "pk"))
-    columns = ("model_id", "number", "tags", *VERSION_FIELDS, "read_at", "deleted_at", *_FACTS)
+    at, read_at = _adapted_moments(asked_at)
+    columns = ("model_id", "number", *VERSION_TEXTS, "tags", "created_at", "last_updated_at", "read_at", "facts_at")
     for chunk in chunks([each for each in snapshots if each.model in model_ids]):
-        rows = [
+        values = [
             (
                 model_ids[each.model],
                 each.number,
-                dict(each.tags),
-                *(getattr(each, name) for name in VERSION_FIELDS[:-2]),
-                moment(each.created_at),
-                moment(each.last_updated_at),
-                asked_at,
-                None,
-                *({}, {}, {}, None),
+                *_texts(each),
+                _json(each.tags),
+                at(each.created_at),
+                at(each.last_updated_at),
+                read_at,
+                None if each.run_id or each.logged_model_id else read_at,  # no facts to read
             )
             for each in chunk
         ]
+        literals = {"metrics": "'{}'", "params": "'{}'", "run": "'{}'", "deleted_at": "NULL"}
         with transaction.atomic():
-            _upsert(ModelVersion, columns, rows, key=("model_id", "number"), instead=_FACTS)
+            _upsert(ModelVersion, columns, values, key=("model_id", "number"), literals=literals, instead=_FACTS)
 
 
 def mark_deleted(model: str, asked_at: datetime, *, but: Collection[int] = (), all_of_it: bool = False) -> int:
@@ -182,35 +173,35 @@ def mark_deleted(model: str, asked_at: datetime, *, but: Collection[int] = (), a
 def _upsert(
     model: type[models.Model],
     columns: Sequence[str],
-    rows: Sequence[Sequence[Any]],
+    values: Sequence[Sequence[Any]],
     *,
     key: Collection[str],
+    literals: Mapping[str, str],
     instead: Mapping[str, str] | None = None,
 ) -> None:
-    """INSERT … ON CONFLICT DO UPDATE, unless what is stored was read later (`bulk_create` cannot say that).
-    `instead` holds SQL for columns that do not simply take the new value. Both SQLite and PostgreSQL understand it."""
-    if not rows:
-        return
+    """INSERT … ON CONFLICT DO UPDATE, unless what is stored was read later (`bulk_create` cannot say that, and takes
+    three times as long). `literals` are columns with one SQL value for all rows, `instead` holds SQL for columns that
+    do not simply take the new value. Values are adapted to the database; SQLite and PostgreSQL both understand it."""
     table = connection.ops.quote_name(model._meta.db_table)  # noqa: SLF001  public in all but name
-    changes = ((name, (instead or {}).get(name, "excluded.{name}")) for name in columns if name not in key)
+    changes = (
+        (name, (instead or {}).get(name, "excluded.{name}")) for name in (*columns, *literals) if name not in key
+    )
     assigned = ", ".join(f"{name} = {sql.format(table=table, name=name)}" for name, sql in changes)
-    fields = {field.column: field for field in model._meta.concrete_fields}  # noqa: SLF001
-    adapt = [_adapter(fields[name]) for name in columns]
-    one = f"({', '.join(['%s'] * len(columns))})"
+    one = f"({', '.join(['%s'] * len(columns) + list(literals.values()))})"
     with connection.cursor() as cursor:
-        for chunk in chunks(rows, PER_STATEMENT):
-            sql = (
-                f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * len(chunk))} "  # noqa: S608  own names only
-                f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {assigned} WHERE {table}.read_at <= excluded.read_at"
+        for chunk in chunks(values, PER_STATEMENT):
+            cursor.execute(
+                f"INSERT INTO {table} ({', '.join((*columns, *literals))}) VALUES {', '.join([one] * len(chunk))} "  # noqa: S608  own names
+                f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {assigned} WHERE {table}.read_at <= excluded.read_at",
+                [value for row in chunk for value in row],
             )
-            cursor.execute(sql, [to(value) for row in chunk for to, value in zip(adapt, row, strict=True)])
 
 
-def _adapter(field: "models.Field[Any, Any]") -> Callable[[Any], Any]:
-    if isinstance(field, models.JSONField | models.DateTimeField):
-        return partial(field.get_db_prep_save, connection=connection)
-    return _as_it_is
+def _adapted_moments(asked_at: datetime) -> tuple[Callable[[int], Any], Any]:
+    """A function from MLflow's milliseconds to what the database driver takes, and `asked_at` so adapted."""
+    adapt = connections[DEFAULT_DB_ALIAS].ops.adapt_datetimefield_value
+    return lambda milliseconds: adapt(moment(milliseconds)), adapt(asked_at)
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
+def _json(tags: Mapping[str, str]) -> str:
+    return json.dumps(dict(tags))

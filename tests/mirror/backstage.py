@@ -1,0 +1,97 @@
+"""What engineers do in MLflow behind Countersign's back, over plain REST: the same verbs as FakeRegistry has."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+
+class Backstage:
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def call(self, method: str, path: str, **values: Any) -> dict[str, Any]:
+        body: dict[str, Any] = {"params": values} if method == "GET" else {"json": values}
+        response = requests.request(method, f"{self.url}/api/2.0/mlflow/{path}", timeout=30, **body)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def create_model(
+        self, name: str, *, description: str = "", tags: Mapping[str, str] | None = None, is_prompt: bool = False
+    ) -> str:
+        marks = {"mlflow.prompt.is_prompt": "true"} if is_prompt else {}
+        listed = [{"key": key, "value": value} for key, value in {**(tags or {}), **marks}.items()]
+        self.call("POST", "registered-models/create", name=name, description=description, tags=listed)
+        return name
+
+    def create_version(self, model: str, *, run_id: str = "", logged_model_id: str = "", **fields: Any) -> int:
+        response = requests.get(f"{self.url}/api/2.0/mlflow/registered-models/get", params={"name": model}, timeout=30)
+        if response.status_code == 404:
+            self.create_model(model)
+        source = f"models:/{logged_model_id}" if logged_model_id else "s3://bucket/model"
+        tags = [{"key": key, "value": value} for key, value in fields.pop("tags", {}).items()]
+        values = {"name": model, "source": source, "run_id": run_id, "tags": tags, **fields}
+        if logged_model_id:
+            values["model_id"] = logged_model_id
+        return int(self.call("POST", "model-versions/create", **values)["model_version"]["version"])
+
+    def delete_version(self, model: str, number: int) -> None:
+        self.call("DELETE", "model-versions/delete", name=model, version=str(number))
+
+    def delete_model(self, name: str) -> None:
+        self.call("DELETE", "registered-models/delete", name=name)
+
+    def delete_alias(self, model: str, alias: str) -> None:
+        self.call("DELETE", "registered-models/alias", name=model, alias=alias)
+
+    def log_run(
+        self,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, str] | None = None,
+        *,
+        tags: Mapping[str, str] | None = None,
+        user: str = "rita",
+        experiment_id: str = "0",
+    ) -> str:
+        now = time.time_ns() // 1_000_000
+        made = self.call(
+            "POST", "runs/create", experiment_id=experiment_id, user_id=user, run_name="train", start_time=now
+        )
+        run_id = str(made["run"]["info"]["run_id"])
+        self.call(
+            "POST",
+            "runs/log-batch",
+            run_id=run_id,
+            metrics=[_metric(key, value, now) for key, value in (metrics or {}).items()],
+            params=[{"key": key, "value": value} for key, value in (params or {}).items()],
+            tags=[{"key": key, "value": value} for key, value in (tags or {}).items()],
+        )
+        self.call("POST", "runs/update", run_id=run_id, status="FINISHED", end_time=now)
+        return run_id
+
+    def delete_run(self, run_id: str) -> None:
+        self.call("POST", "runs/delete", run_id=run_id)
+
+    def create_experiment(self, name: str) -> str:
+        return str(self.call("POST", "experiments/create", name=name)["experiment_id"])
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        self.call("POST", "experiments/delete", experiment_id=experiment_id)
+
+    def log_model(self, metrics: Mapping[str, float] | None = None, params: Mapping[str, str] | None = None) -> str:
+        """A LoggedModel of a new run, which carries the metrics; returns the LoggedModel's id."""
+        run_id, now = self.log_run(), time.time_ns() // 1_000_000
+        listed = [{"key": key, "value": value} for key, value in (params or {}).items()]
+        made = self.call("POST", "logged-models", experiment_id="0", name="model", source_run_id=run_id, params=listed)
+        logged_model_id = str(made["model"]["info"]["model_id"])
+        for key, value in (metrics or {}).items():
+            self.call("POST", "runs/log-metric", run_id=run_id, model_id=logged_model_id, **_metric(key, value, now))
+        self.call("PATCH", f"logged-models/{logged_model_id}", model_id=logged_model_id, status="LOGGED_MODEL_READY")
+        return logged_model_id
+
+
+def _metric(key: str, value: float, now: int) -> dict[str, Any]:
+    """JSON has no word for NaN; protobuf's is a string."""
+    return {"key": key, "value": "NaN" if value != value else value, "timestamp": now, "step": 0}  # noqa: PLR0124

@@ -1,0 +1,402 @@
+"""What Countersign counts on in MLflow, asked of the fake and of a real server alike, so that the fake cannot lie."""
+
+import math
+import time
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import pytest
+
+from registry_ui.mirror.registry import DESCRIPTION_LIMIT, NotFound, Refused, Registry
+from tests.fakes import FakeRegistry
+from tests.mirror.backstage import Backstage
+
+_numbers = count(1)
+
+
+@dataclass
+class World:
+    """The registry through the port, and what engineers do behind it."""
+
+    registry: Registry
+    engineer: Any
+
+    def updated_at(self, model: str, number: int) -> int:
+        return self.registry.version(model, number).last_updated_at
+
+    def listed(self, model: str) -> list[int]:
+        return [each.number for page in self.registry.versions() for each in page if each.model == model]
+
+
+@pytest.fixture(params=["fake", pytest.param("mlflow", marks=pytest.mark.server)])
+def world(request: pytest.FixtureRequest) -> World:
+    if request.param == "fake":
+        fake = FakeRegistry()
+        return World(fake, fake)
+    from registry_ui.mirror.mlflow_registry import MlflowRegistry
+
+    url = request.getfixturevalue("mlflow_server").url
+    return World(MlflowRegistry(url, timeout_seconds=15), Backstage(url))
+
+
+@pytest.fixture
+def model() -> str:
+    return f"churn_{next(_numbers)}"
+
+
+def tick() -> None:
+    """Lets the millisecond pass that MLflow stamps with."""
+    time.sleep(0.003)
+
+
+# --- Reading
+
+
+def test_registered_version_is_read_in_full(world: World, model: str) -> None:
+    world.engineer.create_model(model, description="Who leaves?", tags={"team": "growth"})
+    run_id = world.engineer.log_run({"auc_roc": 0.93})
+    world.engineer.create_version(model, run_id=run_id, tags={"cutoff": "2026-10-01"}, description="First.")
+    version = world.registry.version(model, 1)
+    assert (version.model, version.number, version.stage, version.status) == (model, 1, "None", "READY")
+    assert (version.description, version.tags, version.run_id) == ("First.", {"cutoff": "2026-10-01"}, run_id)
+    assert (version.source, version.logged_model_id, version.run_link) == ("s3://bucket/model", "", "")
+    assert version.created_at == version.last_updated_at > 1_700_000_000_000
+    read = world.registry.model(model)
+    assert (read.name, read.description, read.tags, read.aliases) == (model, "Who leaves?", {"team": "growth"}, {})
+
+
+def test_listing_says_the_same_as_reading_one(world: World, model: str) -> None:
+    world.engineer.create_version(model, description="First.", tags={"a": "b"})
+    world.registry.set_alias(model, "champion", 1)
+    listed = [each for page in world.registry.versions() for each in page if each.model == model]
+    assert listed == [world.registry.version(model, 1)]
+    models = [each for page in world.registry.models() for each in page if each.name == model]
+    assert models == [world.registry.model(model)]
+    assert models[0].aliases == {"champion": 1}
+
+
+def test_versions_come_newest_change_first_page_by_page(world: World, model: str) -> None:
+    for _ in range(5):
+        world.engineer.create_version(model)
+        tick()
+    world.registry.set_description(model, 2, "Changed last.")
+    pages = list(world.registry.versions(page_size=2, model=model))
+    assert [[each.number for each in page] for page in pages] == [[2, 5], [4, 3], [1]]
+
+
+def test_models_come_page_by_page(world: World, model: str) -> None:
+    for number in range(3):
+        world.engineer.create_model(f"{model}_{number}")
+    pages = list(world.registry.models(page_size=2))
+    names = [each.name for page in pages for each in page]
+    assert {f"{model}_{number}" for number in range(3)} <= set(names)
+    assert len(names) == len(set(names))
+    assert all(len(page) == 2 for page in pages[:-1])
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "100% sure", "it's", 'say "hi"', "both ' and \"", "naïve-模型", "back\\slash", "a_b", "x;--y"]
+)
+def test_odd_names_work_everywhere(world: World, model: str, name: str) -> None:
+    name = f"{name} {model}"
+    twin = name.replace("'", "x").replace("_", "y")
+    for each in {name, twin}:
+        world.engineer.create_version(each)
+    world.registry.set_stage(name, 1, "Production", archive_existing=True)
+    world.registry.set_alias(name, "champion", 1)
+    assert [each.model for page in world.registry.versions(model=name) for each in page] == [name]
+    assert [each.model for each in world.registry.versions_in_stage(name, "Production")] == [name]
+    assert world.registry.model(name).aliases == {"champion": 1}
+
+
+def test_prompts_are_no_models(world: World, model: str) -> None:
+    world.engineer.create_model(model, is_prompt=True)
+    assert model not in [each.name for page in world.registry.models() for each in page]
+    with pytest.raises(NotFound):
+        world.registry.model(model)
+
+
+def test_ping_tells_the_servers_version(world: World) -> None:
+    server = world.registry.ping()
+    assert server.version == "3.17.2"
+    assert server.latency_ms > 0
+
+
+# --- What moves a version's time, and what does not
+
+
+def test_description_and_stage_move_the_time(world: World, model: str) -> None:
+    world.engineer.create_version(model)
+    first = world.updated_at(model, 1)
+    tick()
+    world.registry.set_description(model, 1, "Text.")
+    second = world.updated_at(model, 1)
+    tick()
+    world.registry.set_stage(model, 1, "Staging", archive_existing=False)
+    assert first < second < world.updated_at(model, 1)
+
+
+def test_alias_and_tag_move_no_time(world: World, model: str) -> None:
+    world.engineer.create_version(model)
+    before = (world.updated_at(model, 1), world.registry.model(model).last_updated_at)
+    tick()
+    world.registry.set_alias(model, "champion", 1)
+    world.registry.set_tag(model, 1, "key", "value")
+    world.registry.delete_tag(model, 1, "key")
+    world.engineer.delete_alias(model, "champion")
+    assert (world.updated_at(model, 1), world.registry.model(model).last_updated_at) == before
+
+
+def test_same_stage_again_moves_the_time(world: World, model: str) -> None:
+    world.engineer.create_version(model)
+    world.registry.set_stage(model, 1, "Production", archive_existing=True)
+    before = world.updated_at(model, 1)
+    tick()
+    world.registry.set_stage(model, 1, "Production", archive_existing=True)
+    assert world.updated_at(model, 1) > before
+    assert world.registry.version(model, 1).stage == "Production", "a version does not archive itself"
+
+
+# --- Writing
+
+
+def test_description_is_overwritten_whole(world: World, model: str) -> None:
+    world.engineer.create_version(model, description="The engineer's own text.")
+    world.registry.set_description(model, 1, "Other.")
+    assert world.registry.version(model, 1).description == "Other."
+    world.registry.set_description(model, 1, "")
+    assert world.registry.version(model, 1).description == ""
+
+
+def test_description_takes_the_limit_in_any_script(world: World, model: str) -> None:
+    world.engineer.create_version(model)
+    text = ("Zeile — “模型” 🚀\n" * DESCRIPTION_LIMIT)[:DESCRIPTION_LIMIT]
+    world.registry.set_description(model, 1, text)
+    assert world.registry.version(model, 1).description == text
+
+
+def test_tags_are_set_replaced_and_deleted(world: World, model: str) -> None:
+    world.engineer.create_version(model)
+    world.registry.set_tag(model, 1, "countersign.request", "11")
+    world.registry.set_tag(model, 1, "countersign.request", "12")
+    world.registry.set_tag(model, 1, "countersign.approved_by", "Remy Ortiz <remy@example.com>")
+    world.registry.delete_tag(model, 1, "countersign.approved_by")
+    world.registry.delete_tag(model, 1, "never.there")
+    assert world.registry.version(model, 1).tags == {"countersign.request": "12"}
+
+
+@pytest.mark.parametrize("spelled", ["production", "PRODUCTION", "Production"])
+def test_stage_is_spelled_in_any_case(world: World, model: str, spelled: str) -> None:
+    world.engineer.create_version(model)
+    world.registry.set_stage(model, 1, spelled, archive_existing=False)
+    assert world.registry.version(model, 1).stage == "Production"
+
+
+def test_unknown_stage_is_refused_in_mlflows_words(world: World, model: str) -> None:
+    world.engineer.create_version(model)
+    with pytest.raises(
+        Refused, match=r"Invalid Model Version stage: Gold.*None, Staging, Production, Archived"
+    ) as caught:
+        world.registry.set_stage(model, 1, "Gold", archive_existing=False)
+    assert not caught.value.may_retry
+
+
+def test_existing_holders_are_archived_at_once_and_only_they(world: World, model: str) -> None:
+    for number in (1, 2, 3, 4):
+        world.engineer.create_version(model)
+        if number != 4:
+            world.registry.set_stage(model, number, "Staging" if number == 3 else "Production", archive_existing=False)
+    tick()
+    world.registry.set_stage(model, 4, "Production", archive_existing=True)
+    found = {number: world.registry.version(model, number) for number in (1, 2, 3, 4)}
+    assert {number: each.stage for number, each in found.items()} == {
+        1: "Archived",
+        2: "Archived",
+        3: "Staging",
+        4: "Production",
+    }
+    assert found[1].last_updated_at == found[2].last_updated_at == found[4].last_updated_at
+    assert found[3].last_updated_at < found[4].last_updated_at
+    assert [each.number for each in world.registry.versions_in_stage(model, "Production")] == [4]
+
+
+def test_without_archiving_two_versions_hold_one_stage(world: World, model: str) -> None:
+    for number in (1, 2):
+        world.engineer.create_version(model)
+        world.registry.set_stage(model, number, "Production", archive_existing=False)
+        tick()
+    assert [each.number for each in world.registry.versions_in_stage(model, "Production")] == [2, 1]
+
+
+@pytest.mark.parametrize("stage", ["None", "Archived"])
+def test_archiving_is_refused_for_stages_that_nobody_holds(world: World, model: str, stage: str) -> None:
+    world.engineer.create_version(model)
+    with pytest.raises(Refused):
+        world.registry.set_stage(model, 1, stage, archive_existing=True)
+    world.registry.set_stage(model, 1, stage, archive_existing=False)
+    assert world.registry.version(model, 1).stage == stage
+
+
+def test_alias_moves_silently_and_one_version_may_have_several(world: World, model: str) -> None:
+    for _ in range(2):
+        world.engineer.create_version(model)
+    world.registry.set_alias(model, "champion", 1)
+    world.registry.set_alias(model, "champion", 2)
+    world.registry.set_alias(model, "uat", 2)
+    assert world.registry.model(model).aliases == {"champion": 2, "uat": 2}
+
+
+@pytest.mark.parametrize("alias", ["v1", "V12", "latest", "with space", "a/b"])
+def test_reserved_and_odd_alias_names_are_refused(world: World, model: str, alias: str) -> None:
+    world.engineer.create_version(model)
+    with pytest.raises(Refused):
+        world.registry.set_alias(model, alias, 1)
+    assert world.registry.model(model).aliases == {}
+
+
+# --- Deletions and errors
+
+
+def test_deleted_version_is_not_found_and_not_listed_and_loses_its_alias(world: World, model: str) -> None:
+    for _ in range(2):
+        world.engineer.create_version(model)
+    world.registry.set_alias(model, "champion", 1)
+    world.engineer.delete_version(model, 1)
+    with pytest.raises(NotFound, match="not found"):
+        world.registry.version(model, 1)
+    assert world.listed(model) == [2]
+    assert world.registry.model(model).aliases == {}
+    assert world.engineer.create_version(model) == 3, "numbers are not given again"
+
+
+def test_deleted_model_is_not_found_and_its_numbers_start_anew(world: World, model: str) -> None:
+    world.engineer.create_version(model)
+    world.engineer.delete_model(model)
+    with pytest.raises(NotFound, match=f"name={model} not found"):
+        world.registry.model(model)
+    assert (world.listed(model), list(world.registry.versions_in_stage(model, "None"))) == ([], [])
+    assert world.engineer.create_version(model) == 1
+
+
+def test_writing_to_what_is_not_there_says_so(world: World, model: str) -> None:
+    for write in (
+        lambda: world.registry.set_description(model, 7, "x"),
+        lambda: world.registry.set_stage(model, 7, "Production", archive_existing=True),
+        lambda: world.registry.set_tag(model, 7, "key", "value"),
+        lambda: world.registry.delete_tag(model, 7, "key"),
+        lambda: world.registry.set_alias(model, "champion", 7),
+    ):
+        with pytest.raises(NotFound) as caught:
+            write()
+        assert not caught.value.may_retry
+        assert "not found" in caught.value.message
+
+
+# --- Runs and LoggedModels
+
+
+def test_run_facts_are_read(world: World) -> None:
+    run_id = world.engineer.log_run({"auc_roc": 0.93, "ndcg": 0.0}, {"max_depth": "8"}, tags={"commit": "abc"})
+    run = world.registry.runs([run_id])[run_id]
+    assert (run.run_id, run.status, run.user, run.is_deleted) == (run_id, "FINISHED", "rita", False)
+    assert (run.metrics, run.params, run.tags["commit"]) == ({"auc_roc": 0.93, "ndcg": 0.0}, {"max_depth": "8"}, "abc")
+    assert run.started_at is not None
+    assert run.ended_at is not None
+
+
+def test_metric_may_be_not_a_number(world: World) -> None:
+    run_id = world.engineer.log_run({"loss": math.nan})
+    assert math.isnan(world.registry.runs([run_id])[run_id].metrics["loss"])
+
+
+@pytest.mark.parametrize("how_many", [1, 9])
+def test_runs_that_do_not_exist_are_absent_and_deleted_ones_are_marked(world: World, how_many: int) -> None:
+    ids = [world.engineer.log_run({"number": float(number)}) for number in range(how_many)]
+    world.engineer.delete_run(ids[0])
+    found = world.registry.runs([*ids, "0" * 32, "nobody's'; run"])
+    assert set(found) == set(ids)
+    assert [found[each].is_deleted for each in ids] == [True] + [False] * (how_many - 1)
+    assert [found[each].metrics["number"] for each in ids] == [float(number) for number in range(how_many)]
+
+
+def test_no_ids_need_no_request(world: World) -> None:
+    assert (dict(world.registry.runs([])), dict(world.registry.logged_models([]))) == ({}, {})
+
+
+@pytest.mark.parametrize("how_many", [1, 5])
+def test_logged_models_are_read_and_named_by_the_source(world: World, model: str, how_many: int) -> None:
+    ids = [world.engineer.log_model({"auc_roc": 0.9}, {"max_depth": "8"}) for _ in range(how_many)]
+    found = world.registry.logged_models([*ids, "m-" + "0" * 32])
+    assert set(found) == set(ids)
+    assert {(each.status, each.metrics["auc_roc"], each.params["max_depth"]) for each in found.values()} == {
+        ("READY", 0.9, "8")
+    }
+    world.engineer.create_version(model, logged_model_id=ids[0])
+    assert world.registry.version(model, 1).logged_model_id == ids[0]
+    assert world.listed(model) == [1]
+
+
+# --- The real server alone: transport
+
+
+@pytest.fixture
+def real(mlflow_server: Any) -> tuple[Registry, Backstage]:
+    from registry_ui.mirror.mlflow_registry import MlflowRegistry
+
+    return MlflowRegistry(mlflow_server.url, timeout_seconds=15), Backstage(mlflow_server.url)
+
+
+@pytest.mark.server
+def test_runs_of_a_deleted_experiment_are_found(real: tuple[Registry, Backstage], model: str) -> None:
+    registry, engineer = real
+    experiment = engineer.create_experiment(f"experiment {model}")
+    ids = [engineer.log_run({"auc_roc": 0.5}, experiment_id=experiment) for _ in range(5)]
+    engineer.delete_experiment(experiment)
+    assert set(registry.runs(ids)) == set(ids)
+
+
+@pytest.mark.server
+def test_infinite_metrics_are_stored_as_the_largest_number(real: tuple[Registry, Backstage]) -> None:
+    registry, engineer = real
+    run_id = engineer.log_run()
+    for key, value in (("up", "Infinity"), ("down", "-Infinity")):
+        engineer.call("POST", "runs/log-metric", run_id=run_id, key=key, value=value, timestamp=1)
+    largest = 1.7976931348623157e308
+    assert registry.runs([run_id])[run_id].metrics == {"up": largest, "down": -largest}
+
+
+@pytest.mark.server
+def test_text_that_postgresql_cannot_store_is_replaced(real: tuple[Registry, Backstage], model: str) -> None:
+    registry, engineer = real
+    engineer.create_version(model, tags={"nul": "a\x00b"})
+    registry.set_description(model, 1, "NUL \x00 here")
+    version = registry.version(model, 1)
+    assert (version.description, version.tags) == ("NUL \ufffd here", {"nul": "a\ufffdb"})
+    assert [each for page in registry.versions(model=model) for each in page] == [version]
+
+
+@pytest.mark.server
+def test_one_request_per_write(real: tuple[Registry, Backstage], model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import requests
+
+    registry, engineer = real
+    engineer.create_version(model)
+    sent: list[str] = []
+    send = requests.Session.send
+
+    def counting(self: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        sent.append(f"{request.method} {request.path_url.rpartition('/mlflow/')[2]}")
+        return send(self, request, **options)
+
+    monkeypatch.setattr(requests.Session, "send", counting)
+    registry.set_description(model, 1, "Text.")
+    registry.set_tag(model, 1, "key", "value")
+    registry.set_stage(model, 1, "Production", archive_existing=True)
+    registry.set_alias(model, "champion", 1)
+    assert sent == [
+        "PATCH model-versions/update",
+        "POST model-versions/set-tag",
+        "POST model-versions/transition-stage",
+        "POST registered-models/alias",
+    ]

@@ -1,0 +1,137 @@
+"""How unusual answers become errors, asked of a small HTTP server that says what it is told."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from registry_ui.mirror.mlflow_registry import MlflowRegistry
+from registry_ui.mirror.registry import NotFound, Refused, RegistryError, Unreachable
+
+
+class Scripted(ThreadingHTTPServer):
+    """Answers every request with the same status and body; keeps the headers it was sent."""
+
+    status, body, delay = 200, b"{}", 0.0
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.seen: list[dict[str, str]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def says(self, status: int, body: str) -> MlflowRegistry:
+        self.status, self.body = status, body.encode()
+        return MlflowRegistry(self.url, timeout_seconds=5)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def answer(self) -> None:
+        server = self.server
+        assert isinstance(server, Scripted)
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        server.seen.append(dict(self.headers))
+        time.sleep(server.delay)
+        self.send_response(server.status)
+        self.send_header("Content-Length", str(len(server.body)))
+        self.end_headers()
+        with contextlib.suppress(BrokenPipeError):  # the client has given up waiting
+            self.wfile.write(server.body)
+
+    do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815  the standard library's names
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the standard library's name
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with Scripted() as scripted:
+        threading.Thread(target=scripted.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield scripted
+        scripted.shutdown()
+
+
+def error_of(call: Callable[[], object]) -> RegistryError:
+    with pytest.raises(RegistryError) as caught:
+        call()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "message"),
+    [
+        (
+            500,
+            '{"error_code": "INTERNAL_ERROR", "message": "disk full"}',
+            Unreachable,
+            "MLflow answered 500: disk full",
+        ),
+        (502, "<html>Bad gateway</html>", Unreachable, "MLflow answered 502: Bad Gateway"),
+        (429, '{"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "slow down"}', Unreachable, "429: slow down"),
+        (200, "<html>Sign in</html>", Unreachable, "does not sound like MLflow"),
+        (200, "[]", Unreachable, "does not sound like MLflow"),
+        (404, "Not here", Unreachable, "There is no MLflow registry at"),
+        (404, '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such model"}', NotFound, "no such model"),
+        (401, "You are not authenticated.", Refused, "You are not authenticated."),
+        (403, '{"error_code": "PERMISSION_DENIED", "message": "ask Ada"}', Refused, "ask Ada"),
+        (400, '{"error_code": "BAD_REQUEST", "message": "value too long"}', Refused, "value too long"),
+        (403, "<html>Forbidden</html>", Refused, "MLflow answered 403 Forbidden."),
+    ],
+)
+def test_answer_becomes_the_right_error(
+    server: Scripted, status: int, body: str, kind: type[RegistryError], message: str
+) -> None:
+    registry = server.says(status, body)
+    for call in (lambda: registry.version("churn", 1), lambda: registry.set_alias("churn", "champion", 1)):
+        error = error_of(call)
+        assert type(error) is kind
+        assert message in error.message
+        assert error.may_retry is (kind is Unreachable)
+
+
+def test_slow_server_is_unreachable_with_the_time_waited(server: Scripted) -> None:
+    server.delay = 1.0
+    error = error_of(MlflowRegistry(server.url, timeout_seconds=0.2).ping)
+    assert error.message == f"MLflow at {server.url} did not answer within 0.2 seconds."
+    assert error.may_retry
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://127.0.0.1:9", "MLflow at http://127.0.0.1:9 cannot be reached: Connection refused."),
+        ("http://mlflow.invalid:5000", "MLflow at http://mlflow.invalid:5000 cannot be reached: "),
+    ],
+)
+def test_server_that_is_not_there_is_unreachable(url: str, message: str) -> None:
+    registry = MlflowRegistry(url, timeout_seconds=2)
+    for call in (registry.ping, lambda: list(registry.versions()), lambda: registry.set_alias("a", "champion", 1)):
+        error = error_of(call)
+        assert type(error) is Unreachable
+        assert error.message.startswith(message)
+
+
+def test_mlflows_own_variables_sign_the_request(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = server.says(200, '{"registered_model": {"name": "churn"}}')
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret-token")
+    registry.model("churn")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "worker")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret-password")
+    registry.model("churn")
+    assert [headers["Authorization"] for headers in server.seen] == [
+        "Bearer secret-token",
+        "Basic d29ya2VyOnNlY3JldC1wYXNzd29yZA==",
+    ]
+
+
+def test_no_error_tells_the_password(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "worker")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret-password")
+    for registry in (server.says(500, "oops"), MlflowRegistry("http://127.0.0.1:9", timeout_seconds=2)):
+        assert "secret" not in error_of(lambda: registry.model("churn")).message  # noqa: B023  called at once
