@@ -1,0 +1,49 @@
+# The two commands are `make demo` and `make test`; docs/development.md names the others.
+
+VENV := .venv/bin/python
+COMPILE := $(VENV) -m uv pip compile --quiet --generate-hashes --universal --python-version 3.11
+
+.PHONY: demo demo-reset test test-fast bench lint lock vendor
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := demo
+
+demo: .venv/runtime.stamp
+	@exec $(VENV) -m registry_ui.demo
+
+demo-reset: .venv/runtime.stamp
+	@$(VENV) -m registry_ui.demo --reset
+
+# The last thing printed is pytest's summary. Both databases see the same suite; the browser sees SQLite only.
+test: .venv/development.stamp
+	$(VENV) tools/services.py
+	$(VENV) -m pytest
+	$(VENV) -m tests.services.postgres $(VENV) -m pytest -m "not e2e"
+
+test-fast: .venv/development.stamp
+	$(VENV) -m pytest -m "not server and not e2e"
+
+bench: .venv/development.stamp
+	$(VENV) tools/services.py
+	$(VENV) -m bench
+
+lint: .venv/development.stamp
+	$(VENV) -m ruff check
+	$(VENV) -m ruff format --check
+	$(VENV) -m mypy
+	.venv/bin/lint-imports
+	DJANGO_SETTINGS_MODULE=tests.settings $(VENV) manage.py makemigrations --check --dry-run
+
+lock: .venv/development.stamp
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+
+vendor: .venv/development.stamp
+	$(VENV) tools/vendor.py
+
+.venv/runtime.stamp: requirements.txt tools/venv.sh
+	@sh tools/venv.sh requirements.txt
+	@touch $@
+
+.venv/development.stamp: requirements-dev.txt tools/venv.sh
+	@sh tools/venv.sh requirements-dev.txt
+	@touch $@ .venv/runtime.stamp

@@ -1,0 +1,55 @@
+"""The demo's people: an ML engineer, two reviewers, an auditor and an administrator, with one password that is no secret."""
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import Group
+from django.db import transaction
+
+from approvals import administration
+from registry_ui.accounts import roles
+from registry_ui.accounts.models import User
+
+RISK = "risk"
+"""A group of reviewers beside the roles, for a policy that asks for one of them."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    rita: User
+    remy: User
+    rosa: User
+    vera: User
+    ada: User
+
+
+def assemble(password: str) -> Cast:
+    """Makes whoever is missing; those who exist keep their roles and passwords."""
+    ada = _first_administrator(password)
+    if not Group.objects.filter(name=RISK).exists():
+        administration.add_group(RISK, by=ada)
+    return Cast(
+        rita=_person("Rita Sanz", "rita@example.com", password, [roles.REQUESTER], by=ada),
+        remy=_person("Remy Ortiz", "remy@example.com", password, [roles.REVIEWER], by=ada),
+        rosa=_person("Rosa Lind", "rosa@example.com", password, [roles.REVIEWER, RISK], by=ada),
+        vera=_person("Vera Holm", "vera@example.com", password, [roles.AUDITOR], by=ada),
+        ada=ada,
+    )
+
+
+@transaction.atomic
+def _first_administrator(password: str) -> User:
+    found: User | None = User.objects.filter(email="ada@example.com").first()
+    if found is None:
+        found = User.objects.create_user("ada@example.com", password, name="Ada Brandt")
+        found.groups.set([Group.objects.get(name=roles.ADMINISTRATOR)])
+    return found
+
+
+@transaction.atomic
+def _person(name: str, email: str, password: str, groups: list[str], *, by: User) -> User:
+    found: User | None = User.objects.filter(email=email).first()
+    if found is None:
+        found = administration.invite(email=email, name=name, groups=Group.objects.filter(name__in=groups), by=by)
+        found.set_password(password)
+        found.save(update_fields=["password"])
+    return found

@@ -1,0 +1,160 @@
+"""Which models and versions the demo trains: estimator, hyperparameters, cutoff, and what their engineer wrote about them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    ndcg_score,
+    r2_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from registry_ui.demo import datasets
+from registry_ui.demo.datasets import Split
+
+TOP = 100
+"""How many customers the retention team can call in a month: the k of precision_at_k and ndcg."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    model: str
+    number: int
+    cutoff: str
+    description: str
+    params: Mapping[str, Any]
+    data: Callable[[str], Split]
+    estimator: Callable[..., Any]
+    scores: Callable[[Any, Split], dict[str, float]]
+    stage: str = ""
+    """Where its engineer moved it with MLflow alone, before there was a gate."""
+    names_its_data: bool = True
+    """Whether the engineer logged where the data and the code come from. One of the demo's models lacks it."""
+
+
+MODEL_DESCRIPTIONS = {
+    "churn_predictor": "Which customers will leave next month. The retention team calls the first hundred.",
+    "credit_risk": "How likely a loan is to default within a year.",
+    "demand_forecast": "Units that a shop will sell on a day.",
+    "ticket_router": "Which queue a support ticket belongs to.",
+}
+
+
+def ranking(estimator: Any, split: Split) -> dict[str, float]:
+    wanted = split.holdout[split.target].to_numpy()
+    chance = estimator.predict_proba(split.holdout.drop(columns=split.target))[:, 1]
+    first = np.argsort(-chance, kind="stable")[:TOP]
+    return {
+        "auc_roc": float(roc_auc_score(wanted, chance)),
+        "precision_at_k": float(wanted[first].mean()),
+        "ndcg": float(ndcg_score([wanted], [chance], k=TOP)),
+    }
+
+
+def default_risk(estimator: Any, split: Split) -> dict[str, float]:
+    chance = estimator.predict_proba(split.holdout.drop(columns=split.target))[:, 1]
+    wanted = split.holdout[split.target]
+    return {"auc_roc": float(roc_auc_score(wanted, chance)), "log_loss": float(log_loss(wanted, chance))}
+
+
+def regression(estimator: Any, split: Split) -> dict[str, float]:
+    wanted = split.holdout[split.target]
+    guessed = estimator.predict(split.holdout.drop(columns=split.target))
+    return {
+        "mae": float(mean_absolute_error(wanted, guessed)),
+        "rmse": float(root_mean_squared_error(wanted, guessed)),
+        "r2": float(r2_score(wanted, guessed)),
+    }
+
+
+def routing(estimator: Any, split: Split) -> dict[str, float]:
+    wanted = split.holdout[split.target]
+    guessed = estimator.predict(split.holdout.drop(columns=split.target))
+    return {
+        "accuracy": float(accuracy_score(wanted, guessed)),
+        "f1_macro": float(f1_score(wanted, guessed, average="macro")),
+    }
+
+
+def scaled_logistic(**params: Any) -> Any:
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, **params))
+
+
+def text_classifier(*, ngram_max: int, **params: Any) -> Any:
+    words = ColumnTransformer([("subject", TfidfVectorizer(ngram_range=(1, ngram_max)), "subject")])
+    return make_pipeline(words, LogisticRegression(max_iter=500, **params))
+
+
+def seeded_forest(**params: Any) -> Any:
+    return RandomForestClassifier(random_state=7, **params)
+
+
+def seeded_forest_regressor(**params: Any) -> Any:
+    return RandomForestRegressor(random_state=7, **params)
+
+
+def _churn(number: int, cutoff: str, trees: int, depth: int, leaf: int, description: str, *, stage: str = "") -> Recipe:
+    params = {"n_estimators": trees, "max_depth": depth, "min_samples_leaf": leaf}
+    return Recipe("churn_predictor", number, cutoff, description, params, datasets.churn, seeded_forest, ranking, stage)
+
+
+RECIPES = (
+    _churn(1, "2026-04-30", 20, 3, 60, "First forest, to have something to beat."),
+    _churn(2, "2026-05-31", 40, 4, 40, "May added; deeper trees."),
+    _churn(3, "2026-06-30", 60, 5, 25, "June added; smaller leaves."),
+    _churn(4, "2026-07-31", 80, 6, 20, "First month after the price rise."),
+    _churn(5, "2026-08-31", 80, 5, 30, "August added; shallower, after version 4 looked too sure of itself.", stage="Production"),
+    _churn(6, "2026-09-30", 120, 8, 10, "The price rise is in the data for three months now; larger forest to use it."),
+    _churn(
+        7,
+        "2026-10-31",
+        160,
+        8,
+        8,
+        "October added, more trees and smaller leaves.\n\nMeasured on the same customers as version 6, who are in no training data.",
+    ),
+    Recipe(
+        "credit_risk", 1, "2026-08-31", "Logistic regression on all six columns.", {"C": 0.001}, datasets.credit, scaled_logistic, default_risk
+    ),
+    Recipe(
+        "credit_risk", 2, "2026-10-31", "Two more months and weaker regularisation.", {"C": 1.0}, datasets.credit, scaled_logistic, default_risk
+    ),
+    Recipe(
+        "demand_forecast",
+        1,
+        "2026-08-31",
+        "Forest over weekday, price, promotion and weather.",
+        {"n_estimators": 60, "max_depth": 10, "min_samples_leaf": 4},
+        datasets.demand,
+        seeded_forest_regressor,
+        regression,
+        stage="Production",
+    ),
+    Recipe(
+        "demand_forecast", 2, "2026-10-31", "A linear model: answers in a tenth of the time.", {"alpha": 1.0}, datasets.demand, Ridge, regression
+    ),
+    Recipe(
+        "ticket_router",
+        1,
+        "2026-10-31",
+        "Words and pairs of words.",
+        {"C": 2.0, "ngram_max": 2},
+        datasets.tickets,
+        text_classifier,
+        routing,
+        names_its_data=False,
+    ),
+)

@@ -1,0 +1,136 @@
+"""What has happened in the demo before you sign in: requests and reviews by its people, carried out by the real worker.
+
+Every step looks first whether it is done, so a seeding that was stopped half-way goes on where it was.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.contrib.auth.models import Group
+
+from approvals import administration, workflow
+from approvals.models import Comment, Policy, PromotionRequest, Target
+from registry_ui.accounts.models import User
+from registry_ui.demo.people import RISK, Cast
+from registry_ui.mirror.models import ModelVersion
+
+PATIENCE_SECONDS = 90.0
+
+
+class StoryError(Exception):
+    """The worker did not do its part; the message says which."""
+
+
+@dataclass(frozen=True)
+class Story:
+    cast: Cast
+    tell: Callable[[str], None]
+    """Called with what is waited for or done now."""
+
+    def play(self) -> None:
+        self._strict_policy_for_credit()
+        self._version_6_reaches_production()
+        self._version_7_reaches_staging_and_waits()
+        self._first_credit_model_waits_for_the_risk_group()
+        self._linear_forecast_is_rejected()
+        self._router_needs_changes()
+
+    def _strict_policy_for_credit(self) -> None:
+        production = Target.objects.get(name="Production")
+        if Policy.objects.filter(model_pattern="credit_*", target=production).exists():
+            return
+        policy = Policy(model_pattern="credit_*", target=production, requires_reason=True, open_for_days=30)
+        slots = [
+            administration.SlotInput(approvals=1, group=Group.objects.get(name=RISK)),
+            administration.SlotInput(approvals=1, group=None),
+        ]
+        administration.save_policy(policy, slots=slots, by=self.cast.ada)
+
+    def _version_6_reaches_production(self) -> None:
+        self._mirrored("churn_predictor", 5, is_live=True)
+        request = self._ask(
+            "churn_predictor",
+            6,
+            "Production",
+            "Three months of data after the price rise. Better than version 5 on the hold-out, and the integration tests pass.",
+        )
+        self._approve(request, self.cast.remy, "The gain holds for both ends of the tenure range; I checked the run.")
+        self._approve(request, self.cast.rosa, "Data hash and cutoff are as agreed.")
+        self._wait_until_applied(request)
+
+    def _version_7_reaches_staging_and_waits(self) -> None:
+        staged = self._ask("churn_predictor", 7, "Staging", "For the integration tests.")
+        self._approve(staged, self.cast.rosa, "")
+        self._wait_until_applied(staged)
+        request = self._ask(
+            "churn_predictor",
+            7,
+            "Production",
+            "October is in, and the hundred customers that we can call are picked better. The integration tests have run in Staging.",
+        )
+        self._say(request, self.cast.remy, "Which customers are in the hold-out? The same ones as for version 6?")
+        self._say(request, self.cast.rita, "The same ones. They are in the training data of no version.")
+
+    def _first_credit_model_waits_for_the_risk_group(self) -> None:
+        request = self._ask("credit_risk", 2, "Production", "The first model for the new loan desk. It has run in shadow for two weeks.")
+        self._approve(request, self.cast.remy, "Clean run, sensible coefficients. Risk has to look at it, too.")
+
+    def _linear_forecast_is_rejected(self) -> None:
+        self._mirrored("demand_forecast", 1, is_live=True)
+        request = self._ask("demand_forecast", 2, "Production", "Ten times faster than the forest, which the shops would notice.")
+        if request.status != "pending" or request.champion is None:
+            return
+        before, after = request.champion.metrics["mae"], request.version.metrics["mae"]
+        reason = f"The mean error goes from {before:.1f} to {after:.1f} units. That is too much to pay for speed."
+        workflow.review(request, by=self.cast.rosa, verdict="reject", comment=reason)
+
+    def _router_needs_changes(self) -> None:
+        request = self._ask("ticket_router", 1, "Staging", "Ready for the support team to try.")
+        if request.status == "pending":
+            reason = "I cannot tell what it was trained on. Please log training_data_hash, training_cutoff and the commit."
+            workflow.review(request, by=self.cast.remy, verdict="request_changes", comment=reason)
+
+    # --- Steps
+
+    def _ask(self, model: str, number: int, target_name: str, justification: str) -> PromotionRequest:
+        version = self._mirrored(model, number)
+        target = Target.objects.get(name=target_name)
+        made = PromotionRequest.objects.filter(version=version, target=target, requester=self.cast.rita).order_by("pk").first()
+        return made or workflow.request_promotion(version, target, by=self.cast.rita, justification=justification)
+
+    def _approve(self, request: PromotionRequest, by: User, comment: str) -> None:
+        if not request.reviews.filter(reviewer=by).exists():
+            workflow.review(request, by=by, verdict="approve", comment=comment)
+
+    def _say(self, request: PromotionRequest, by: User, body: str) -> None:
+        if not Comment.objects.filter(request=request, author=by, body=body).exists():
+            workflow.comment(request, by=by, body=body)
+
+    def _mirrored(self, model: str, number: int, *, is_live: bool = False) -> ModelVersion:
+        """The version as the worker has mirrored it, with its metrics and, where it is live, its stage: people decide on them."""
+        self.tell(f"the mirror shows {model} version {number}")
+        found = ModelVersion.objects.select_related("model").filter(
+            model__name=model, number=number, facts_at__isnull=False, deleted_at=None
+        )
+        if is_live:
+            found = found.exclude(stage="None")
+        self._wait(found.exists, f"The worker has not mirrored {model} version {number}")
+        return found.get()
+
+    def _wait_until_applied(self, request: PromotionRequest) -> None:
+        self.tell(f"the worker delivers request #{request.pk}")
+        self._wait(
+            lambda: PromotionRequest.objects.get(pk=request.pk).status not in ("pending", "approved"),
+            f"The worker has not delivered request #{request.pk}",
+        )
+        request.refresh_from_db()
+        if request.status == "failed":
+            raise StoryError(f"MLflow refused request #{request.pk}: {request.status_reason}")
+
+    def _wait(self, is_done: Callable[[], bool], problem: str) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not is_done():
+            if time.monotonic() > deadline:
+                raise StoryError(f"{problem} within {PATIENCE_SECONDS:.0f} seconds.")
+            time.sleep(0.1)

@@ -1,0 +1,52 @@
+"""Fills an installation on this machine with the demo's people, models and requests; `make demo` runs it."""
+
+import os
+from argparse import ArgumentParser
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from registry_ui.demo import people
+from registry_ui.demo.console import Console
+from registry_ui.demo.story import Story, StoryError
+
+
+class Command(BaseCommand):
+    help = "Fill an installation on this machine with people, trained models and requests. Goes on where it was stopped."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--password", required=True, help="the password of all demo people")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for address in (settings.SITE_URL, settings.MLFLOW_TRACKING_URI):
+            if urlsplit(address).hostname not in {"127.0.0.1", "localhost"}:
+                raise CommandError(f"{address} is not on this machine. The demo's people share a password that everyone knows.")
+        console = Console()
+        with console.step("People"):
+            cast = people.assemble(options["password"])
+        self._train(console)
+        self._play(cast, console)
+
+    def _play(self, cast: people.Cast, console: Console) -> None:
+        try:
+            with console.step("Requests and reviews") as step:
+                Story(cast, tell=step.show).play()
+        except StoryError as problem:
+            raise CommandError(str(problem)) from problem
+
+    def _train(self, console: Console) -> None:
+        with console.step("Models: looking at MLflow") as step:
+            os.environ["MLFLOW_TRACKING_URI"] = settings.MLFLOW_TRACKING_URI
+            # Heavy (4 s), so only now, when the step already shows.
+            from mlflow import MlflowClient
+
+            from registry_ui.demo import recipes, training
+
+            client = MlflowClient()
+            missing = training.missing(client)
+            for count, recipe in enumerate(training.train(client, missing), start=1):
+                step.show(f"training {recipe.model} version {recipe.number} ({count} of {len(missing)})")
+            training.move_as_before_the_gate(client)
+            step.label = f"Models: {len(recipes.RECIPES)} versions of {len(recipes.MODEL_DESCRIPTIONS)} trained"
