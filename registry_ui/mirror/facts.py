@@ -50,7 +50,7 @@ def read(
     """Reads the facts of up to `limit` of these versions; returns how many."""
     ids = list(versions.values_list("pk", flat=True)[:limit])
     for done, batch in enumerate(chunks(ids, BATCH)):
-        rows = list(ModelVersion.objects.filter(pk__in=batch))
+        rows = list(ModelVersion.objects.filter(pk__in=batch).order_by("model_id", "number"))
         asked_at = timezone.now()
         runs = registry.runs({row.run_id for row in rows} - {""})
         logged_models = registry.logged_models({row.logged_model_id for row in rows} - {""})

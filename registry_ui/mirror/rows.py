@@ -2,7 +2,8 @@
 parts alone.
 
 Each row remembers when MLflow was asked for it, and the database itself refuses an older answer, so that a pull, a
-sweep and a delivery may write at the same time.
+sweep and a delivery may write at the same time. All of them lock rows in the order of their keys: PostgreSQL would
+otherwise have to end one of two that wait for each other.
 """
 
 import json
@@ -100,7 +101,7 @@ def put_models(snapshots: Sequence[ModelSnapshot], asked_at: datetime) -> None:
     """Upserts models and replaces their aliases."""
     at, read_at = _adapted_moments(asked_at)
     columns = ("name", "description", "tags", "created_at", "last_updated_at", "read_at")
-    for chunk in chunks(snapshots):
+    for chunk in chunks(sorted(snapshots, key=attrgetter("name"))):
         values = [
             (each.name, each.description, _json(each.tags), at(each.created_at), at(each.last_updated_at), read_at)
             for each in chunk
@@ -133,7 +134,8 @@ def put_versions(
         model_ids = dict(RegisteredModel.objects.filter(name__in=names).values_list("name", "pk"))
     at, read_at = _adapted_moments(asked_at)
     columns = ("model_id", "number", *VERSION_TEXTS, "tags", "created_at", "last_updated_at", "read_at", "facts_at")
-    for chunk in chunks([each for each in snapshots if each.model in model_ids]):
+    known = [each for each in snapshots if each.model in model_ids]
+    for chunk in chunks(sorted(known, key=lambda each: (model_ids[each.model], each.number))):
         values = [
             (
                 model_ids[each.model],
@@ -155,19 +157,17 @@ def put_versions(
 def mark_deleted(model: str, asked_at: datetime, *, but: Collection[int] = (), all_of_it: bool = False) -> int:
     """Marks the model's versions that MLflow did not list when asked (`but` are those it did), and the model itself
     when all of it is gone. Returns how many versions were marked."""
-    versions = ModelVersion.objects.filter(model__name=model, deleted_at=None, read_at__lt=asked_at)
-    gone = [pk for pk, number in versions.values_list("pk", "number") if number not in but]
     with transaction.atomic():
         if all_of_it:
-            models_ = RegisteredModel.objects.filter(name=model, deleted_at=None, read_at__lt=asked_at)
-            if models_.update(deleted_at=asked_at, read_at=asked_at):
+            gone = RegisteredModel.objects.filter(name=model, deleted_at=None, read_at__lt=asked_at)
+            if gone.update(deleted_at=asked_at, read_at=asked_at):
                 Alias.objects.filter(model__name=model).delete()
-        return sum(
-            ModelVersion.objects.filter(pk__in=chunk, read_at__lt=asked_at).update(
-                deleted_at=asked_at, read_at=asked_at
-            )
-            for chunk in chunks(gone, 500)
-        )
+        versions = ModelVersion.objects.filter(model__name=model, deleted_at=None, read_at__lt=asked_at)
+        locked = versions.select_for_update(of=("self",)).order_by("model_id", "number").values_list("pk", "number")
+        unlisted = [pk for pk, number in locked if number not in but]
+        for chunk in chunks(unlisted):
+            ModelVersion.objects.filter(pk__in=chunk).update(deleted_at=asked_at, read_at=asked_at)
+    return len(unlisted)
 
 
 def _upsert(
