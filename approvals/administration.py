@@ -11,6 +11,7 @@ from typing import Any
 
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -23,6 +24,7 @@ from registry_ui.accounts.models import User
 
 POLICIES, PEOPLE = "approvals.manage_policies", "accounts.manage_people"
 HISTORY, EXPORT = "approvals.view_history", "approvals.export_history"
+COMMAND_LINE = "Countersign command line"
 REASONS = {
     POLICIES: "Only administrators change targets and policies.",
     PEOPLE: "Only administrators manage people.",
@@ -135,15 +137,19 @@ def invite(*, email: str, name: str, groups: Iterable[Group], by: User) -> User:
     Raises NotAllowed, or Invalid (no name, the address is taken).
     """
     _require(by, PEOPLE)
-    taken = "There is already a person with this e-mail address."
-    if not name.strip():
-        raise Invalid("Say the person's full name: it stands on their requests and approvals.")
-    if User.objects.filter(email__iexact=email).exists():
-        raise Invalid(taken)
-    with _valid(taken):
-        person: User = User.objects.create_user(email=email, name=name.strip())
-    person.groups.set(groups)
+    person = _add_person(email=email, name=name, password=None, groups=groups)
     _record(Action.PERSON_INVITED, by, data={"person": person.label, "groups": _groups_of(person)})
+    return person
+
+
+@transaction.atomic
+def create_person(*, email: str, name: str, password: str, groups: Iterable[Group]) -> User:
+    """Adds a person with a password where nobody is signed in who could invite: for the command line alone, which asks for
+    no permission because whoever can run it owns the installation. Raises Invalid (no name, bad or taken address).
+    """
+    person = _add_person(email=email, name=name, password=password, groups=groups)
+    data = {"person": person.label, "groups": _groups_of(person)}
+    ledger.record(Action.PERSON_INVITED, actor=None, acting=COMMAND_LINE, correlation_id=uuid.uuid4(), data=data)
     return person
 
 
@@ -197,6 +203,19 @@ def record_export(*, by: User, filters: Mapping[str, Any]) -> AuditEvent:
     """Notes that the history was exported, and which part. The export ends just before it. Raises NotAllowed."""
     _require(by, EXPORT)
     return _record(Action.HISTORY_EXPORTED, by, data={"filters": dict(filters)})
+
+
+def _add_person(*, email: str, name: str, password: str | None, groups: Iterable[Group]) -> User:
+    taken = "There is already a person with this e-mail address."
+    if not name.strip():
+        raise Invalid("Say the person's full name: it stands on their requests and approvals.")
+    if User.objects.filter(email__iexact=email).exists():
+        raise Invalid(taken)
+    with _valid(taken):
+        validate_email(email)
+        person: User = User.objects.create_user(email=email, password=password, name=name.strip())
+    person.groups.set(groups)
+    return person
 
 
 def _describe_target(target: Target) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def record(
     *,
     actor: User | None,
     correlation_id: uuid.UUID,
+    acting: str = WORKER,
     request: PromotionRequest | None = None,
     model_name: str = "",
     version_number: int | None = None,
@@ -35,8 +36,9 @@ def record(
 ) -> AuditEvent:
     """Appends one event in the caller's transaction and returns it.
 
-    `actor` None is the worker. Model, version and target come from `request` unless given. `data` must be JSON without
-    NaN and without secrets. Raises RuntimeError outside a transaction: an event commits with what it tells of, or not at all.
+    `actor` None is no person but the program that `acting` names. Model, version and target come from `request` unless
+    given. `data` must be JSON without NaN and without secrets. Raises RuntimeError outside a transaction: an event commits
+    with what it tells of, or not at all.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("ledger.record needs the transaction of what it records.")
@@ -46,7 +48,7 @@ def record(
         at=timezone.now(),
         action=action,
         actor=actor,
-        actor_label=actor.label if actor else WORKER,
+        actor_label=actor.label if actor else acting,
         allowed_by="\n".join(allowed_by),
         model_name=model_name or (request.version.model.name if request else ""),
         version_number=version_number or (request.version.number if request and not model_name else None),
