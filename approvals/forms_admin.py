@@ -53,7 +53,7 @@ class GroupField(forms.ModelChoiceField):  # type: ignore[type-arg]
 
 
 class SlotForm(forms.Form):
-    approvals = forms.IntegerField(min_value=1, max_value=20, required=False, label="Approvals")
+    approvals = forms.IntegerField(min_value=1, max_value=20, required=False, label="Number")
     group = GroupField(Group.objects.none(), required=False, empty_label="Any reviewer", label="From")
 
     def __init__(self, *args: Any, groups: QuerySet[Group], **kwargs: Any) -> None:
@@ -104,7 +104,7 @@ class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
             "name": "What people read: Production, UAT, …",
             "stage": "Reaching the target moves the version to this stage.",
             "alias": 'Reaching the target sets this alias, without the "@".',
-            "archives_existing": "Versions in the stage move to Archived. Only a stage can archive; an alias just moves.",
+            "archives_existing": "Versions in the stage move to Archived. An alias just moves.",
             "description": "What depends on it.",
             "position": "Smaller numbers come first. Staging starts at 10, Production at 20.",
         }

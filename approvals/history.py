@@ -90,11 +90,31 @@ class IntegerFilter(filters.Filter):  # type: ignore[misc]
     field_class = forms.IntegerField
 
 
+class SinceFilter(filters.Filter):  # type: ignore[misc]
+    field_class = forms.DateTimeField
+
+
 class UntilFilter(filters.Filter):  # type: ignore[misc]
     field_class = UntilField
 
 
-_MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+_WRONG_TIME = {"invalid": "Write a time such as 2026-11-23 or 2026-11-23T12:04."}
+
+
+class MomentInput(forms.DateTimeInput):
+    """The browser's own picker. It shows nothing for a bare day, so a day gets the time that it stands for."""
+
+    input_type = "datetime-local"
+
+    def __init__(self, *, day_means: str) -> None:
+        super().__init__(format="%Y-%m-%dT%H:%M")
+        self.day_means = day_means
+
+    def format_value(self, value: Any) -> str | None:
+        shown = super().format_value(value)
+        return f"{shown}T{self.day_means}" if shown and len(shown) == 10 else shown
+
+
 _BIGGEST = 2_147_483_647
 
 
@@ -104,10 +124,12 @@ class HistoryFilter(filters.FilterSet):  # type: ignore[misc]
     request = IntegerFilter(field_name="request", label="Request", min_value=1, max_value=_BIGGEST)
     person = filters.ChoiceFilter(label="Person", choices=_people, empty_label="Everyone", method="by_person")
     action = filters.ChoiceFilter(label="Action", choices=_actions, empty_label="Everything", method="by_action")
-    since = filters.Filter(label="From (UTC)", method="unchanged", field_name="at")
-    until = UntilFilter(label="To (UTC)", method="unchanged", field_name="at", widget=_MOMENT)
-    since.field_class = forms.DateTimeField
-    since.extra["widget"] = _MOMENT
+    since = SinceFilter(
+        label="From (UTC)", method="unchanged", widget=MomentInput(day_means="00:00"), error_messages=_WRONG_TIME
+    )
+    until = UntilFilter(
+        label="To (UTC)", method="unchanged", widget=MomentInput(day_means="23:59"), error_messages=_WRONG_TIME
+    )
 
     class Meta:
         model = AuditEvent
@@ -190,6 +212,14 @@ class Page:
 
     older: int | None
     """Cursor of the next page: `?before=`; None on the last."""
+
+    @property
+    def first(self) -> int:
+        return self.events[0].sequence
+
+    @property
+    def last(self) -> int:
+        return self.events[-1].sequence
 
 
 def page_of(events: Events, *, before: int | None = None, after: int | None = None) -> Page:

@@ -9,7 +9,16 @@ from approvals import standing
 from approvals.models import Policy, PromotionRequest, Target
 
 MANY = 8
-"""Open requests that are named one by one; the rest are counted."""
+"""Open requests and people that are named one by one; the rest are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Eligible:
+    """Who could fill one slot, by name."""
+
+    source: str
+    names: list[str]
+    more: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +33,18 @@ class Meaning:
 
     shortage: str
     open_requests: list[int]
+
+    @property
+    def eligible(self) -> list[Eligible]:
+        lines = []
+        for state in self.states:
+            names = [person.label.partition(" <")[0] for person in state.candidates]
+            lines.append(Eligible(state.slot.group or "Any reviewer", names[:MANY], max(0, len(names) - MANY)))
+        return lines
+
+    @property
+    def has_groups(self) -> bool:
+        return any(slot.group for slot in self.rule.slots)
 
     @property
     def first_requests(self) -> list[int]:
@@ -107,6 +128,11 @@ def sentence(rule: rules.Rule) -> str:
         parts.append("approvals need a comment")
     days = "1 day" if rule.open_for_days == 1 else f"{rule.open_for_days} days"
     return "; ".join([*parts, f"requests stay open for {days}"])
+
+
+def fallback() -> str:
+    """What follows "needs" where no policy fits."""
+    return sentence(rules.FALLBACK)
 
 
 def _meaning(found: Policy, eligible: Sequence[rules.Reviewer], requests: dict[int, list[int]]) -> Meaning:

@@ -11,11 +11,29 @@ from approvals import administration, ledger, timeline
 from approvals import history as queries
 from approvals.defaults import GENESIS
 from approvals.evidence import canonical
-from approvals.models import Action, AuditEvent
+from approvals.models import Action, AuditEvent, ChainHead
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
 
 CURSORS = ("before", "after")
+ICONS = {
+    Action.REQUEST_CREATED: "git-pull-request",
+    Action.REQUEST_RESUBMITTED: "refresh",
+    Action.REQUEST_WITHDRAWN: "arrow-back-up",
+    Action.REQUEST_EXPIRED: "hourglass",
+    Action.REQUEST_COMMENTED: "message",
+    Action.REVIEW_APPROVED: "check",
+    Action.REVIEW_REJECTED: "x",
+    Action.REVIEW_CHANGES_REQUESTED: "message-2",
+    Action.REQUEST_APPROVED: "checks",
+    Action.DELIVERY_RETRIED: "rotate-clockwise",
+    Action.DELIVERY_FAILED: "alert-triangle",
+    Action.DELIVERY_SUPERSEDED: "replace",
+    Action.VERSION_PROMOTED: "rocket",
+    Action.VERSION_REPLACED: "archive",
+    Action.HISTORY_EXPORTED: "download",
+}
+KIND_ICONS = {"target": "target", "policy": "scale", "person": "user", "group": "users", "ledger": "link"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +47,16 @@ class Row:
     details: list[tuple[str, str]]
 
     @property
-    def kind(self) -> str:
-        return self.event.action.partition(".")[0]
+    def icon(self) -> str:
+        return ICONS.get(Action(self.event.action)) or KIND_ICONS[self.event.action.partition(".")[0]]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How an event holds on to the one before or after it."""
+
+    is_good: bool
+    words: str
 
 
 @require_safe
@@ -66,9 +92,9 @@ def event(request: SignedInRequest, sequence: int) -> HttpResponse:
         "next": found.get(sequence + 1),
         "expected_hash": ledger.digest(shown),
         "is_sound": queries.is_sound(shown),
+        "links": _links(shown, found.get(sequence - 1), found.get(sequence + 1), chain),
         "fault": queries.first_fault(list(found.values()), chain),
         "record": canonical(ledger.as_record(shown)),
-        "genesis": GENESIS,
     }
     return render(request, "approvals/event.html", context)
 
@@ -92,6 +118,24 @@ def _row(event: AuditEvent) -> Row:
     told = timeline.SPOKEN.get(Action(event.action))
     details = queries.readable({key: value for key, value in event.data.items() if key != told or not entry.said})
     return Row(event, event.actor_label.partition(" <")[0], entry.sentence, entry.said, details)
+
+
+def _links(event: AuditEvent, before: AuditEvent | None, after: AuditEvent | None, chain: ChainHead) -> list[Link]:
+    if event.sequence == 1:
+        first = Link(event.previous_hash == GENESIS, "It is the first event.")
+    elif before is None:
+        first = Link(False, f"Event {event.sequence - 1} is missing.")
+    elif event.previous_hash == before.hash:
+        first = Link(True, f"It follows from event {before.sequence}.")
+    else:
+        first = Link(False, f"It does not follow from event {before.sequence}: the previous hash is another.")
+    if after is not None:
+        follows = after.previous_hash == event.hash
+        words = f"Event {after.sequence} {'follows' if follows else 'does not follow'} from it."
+        return [first, Link(follows, words)]
+    if event.sequence == chain.sequence:
+        return [first, Link(event.hash == chain.hash, "It is the head of the chain.")]
+    return [first, Link(False, f"Event {event.sequence + 1} is missing.")]
 
 
 def _cursor(request: SignedInRequest, name: str) -> int | None:

@@ -7,7 +7,6 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from approvals import administration, rulebook
-from approvals import policy as rules
 from approvals.forms_admin import PolicyForm, TargetForm, slot_forms
 from approvals.models import Policy, Target
 from approvals.views.guard import needs
@@ -28,7 +27,7 @@ def policies(request: SignedInRequest) -> HttpResponse:
         "applications": rulebook.applications(name) if name else [],
         "is_known": bool(name) and RegisteredModel.objects.filter(name=name).exists(),
         "models": RegisteredModel.objects.filter(deleted_at=None).order_by("name")[:MODELS_OFFERED],
-        "fallback": rulebook.sentence(rules.FALLBACK),
+        "fallback": rulebook.fallback(),
     }
     return render(request, "approvals/policies.html", context)
 
@@ -53,7 +52,7 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
         "form": form,
         "slots": slots,
         "meaning": rulebook.meaning(Policy.objects.current().get(pk=pk)) if pk else None,
-        "fallback": rulebook.sentence(rules.FALLBACK),
+        "fallback": rulebook.fallback(),
     }
     has_errors = bool(form.errors) or (slots.is_bound and not slots.is_valid())
     return render(request, "approvals/policy_form.html", context, status=422 if has_errors else 200)
@@ -74,7 +73,8 @@ def retire_policy(request: SignedInRequest, pk: int) -> HttpResponse:
         administration.retire_policy(policy, by=request.user)
         messages.success(request, f"The policy {policy} is retired.")
         return redirect("approvals:policies")
-    return render(request, "approvals/policies_retire.html", {"policy": policy, "meaning": rulebook.meaning(policy)})
+    context = {"policy": policy, "meaning": rulebook.meaning(policy), "fallback": rulebook.fallback()}
+    return render(request, "approvals/policies_retire.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -93,7 +93,11 @@ def edit_target(request: SignedInRequest, pk: int | None = None) -> HttpResponse
                 return redirect("approvals:policies")
             messages.success(request, f"The target {saved} was added. Say now what it needs.")
             return redirect(f"{reverse('approvals:policy_new')}?target={saved.pk}")
-    context = {"form": form, "target": Target.objects.get(pk=pk) if pk else None}
+    context = {
+        "form": form,
+        "target": Target.objects.get(pk=pk) if pk else None,
+        "fallback": rulebook.fallback(),
+    }
     return render(request, "approvals/target_form.html", context, status=422 if form.errors else 200)
 
 
