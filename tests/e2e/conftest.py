@@ -1,0 +1,59 @@
+"""One installation for all browser and outage tests, and a browser per person."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from registry_ui.demo.processes import Supervisor
+from tests.e2e.probes import PASSWORD
+from tests.e2e.stack import Stack, environment_database_url
+
+CHROMIUM = os.environ.get("COUNTERSIGN_CHROMIUM", "/usr/bin/chromium")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+QUIET += ["--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("stack")
+    with Supervisor(folder / "run") as supervisor:
+        made = Stack(supervisor, folder, environment_database_url())
+        made.start_all()
+        yield made
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def sign_in(stack: Stack, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """`sign_in("rita")`: a new browser profile in which Rita is signed in through the form. Every message on the console
+    that tells of a refused script, style or request fails the test."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_for(name: str, *, theme: str = "light", width: int = 1280, height: int = 900) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if theme == "dark" else "light")
+        context.add_cookies([{"name": "theme", "value": theme, "url": stack.url}])
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if "Content Security Policy" in message.text else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{stack.url}/accounts/login/")
+        page.get_by_label("Email").fill(f"{name}@example.com")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{stack.url}/")
+        return page
+
+    yield open_for
+    for context in contexts:
+        context.close()
+    assert complaints == []

@@ -1,0 +1,134 @@
+"""Small programs that e2e tests run beside the installation, in its environment: `python -m tests.e2e.probes NAME ARGS`."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import django
+
+PASSWORD = "a-long-enough-password"  # noqa: S105
+PEOPLE = (
+    ("Rita Sanz", "requester"),
+    ("Remy Ortiz", "reviewer"),
+    ("Rosa Lind", "reviewer"),
+    ("Vera Holm", "auditor"),
+    ("Ada Brandt", "administrator"),
+)
+
+
+def seed() -> int:
+    from registry_ui.accounts.models import User
+    from tests.factories import make_person
+
+    for name, role in PEOPLE:
+        make_person(name, role)
+    return int(User.objects.count())
+
+
+def approved_request(model: str, number: int) -> int:
+    """Asks and approves in one go, without a hint to the worker's broker being needed; returns the request's id."""
+    from approvals.models import Target
+    from registry_ui.accounts.models import User
+    from registry_ui.mirror import registry, sync
+    from registry_ui.mirror.models import ModelVersion
+    from tests.factories import approve, make_request
+
+    sync.refresh_model(registry.connect(), model)
+    version = ModelVersion.objects.get(model__name=model, number=number)
+    rita, remy, rosa = (User.objects.get(name=name) for name, _ in PEOPLE[:3])
+    request = make_request(version, Target.objects.get(name="Production"), by=rita)
+    return int(approve(request, remy, rosa).pk)
+
+
+def open_request(model: str, number: int) -> int:
+    """Asks for what the mirror already has; MLflow is not needed."""
+    from approvals.models import Target
+    from registry_ui.accounts.models import User
+    from registry_ui.mirror.models import ModelVersion
+    from tests.factories import make_request
+
+    version = ModelVersion.objects.get(model__name=model, number=number)
+    return int(make_request(version, Target.objects.get(name="Production"), by=User.objects.get(name="Rita Sanz")).pk)
+
+
+def approve_only(request_id: int) -> int:
+    from approvals.models import PromotionRequest
+    from registry_ui.accounts.models import User
+    from tests.factories import approve
+
+    people = [User.objects.get(name=name) for name, role in PEOPLE if role == "reviewer"]
+    return int(approve(PromotionRequest.objects.get(pk=request_id), *people).pk)
+
+
+def deliver_and_die(request_id: int, after: str, times: int) -> None:
+    """Delivers, and is killed with SIGKILL right after the n-th call of the method on the real registry returned.
+
+    `settle` is the commit of our own transaction; `claim` is before anything is asked.
+    """
+    from approvals import delivery, outbox
+    from approvals.models import OutboxEntry
+    from registry_ui.mirror import registry
+
+    real = registry.connect()
+    left = times
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    class Dying:
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            if after == "claim":
+                die()
+            method = getattr(real, name)
+
+            def call(*args: Any, **kwargs: Any) -> Any:
+                nonlocal left
+                result = method(*args, **kwargs)
+                if name == after:
+                    left -= 1
+                    if left == 0:
+                        die()
+                return result
+
+            return call
+
+    if after == "settle":
+        outbox.wake_next = lambda entry: die()  # type: ignore[assignment]  # the first thing after the commit
+    dying: Any = Dying()
+    delivery.deliver(OutboxEntry.objects.open().get(request_id=request_id).pk, dying)
+
+
+def state(request_id: int) -> dict[str, Any]:
+    from approvals.models import AuditEvent, PromotionRequest
+
+    request = PromotionRequest.objects.get(pk=request_id)
+    actions = AuditEvent.objects.filter(request=request).order_by("sequence").values_list("action", flat=True)
+    return {
+        "status": request.status,
+        "reason": request.status_reason,
+        "actions": list(actions),
+        "outcomes": list(request.outbox_entries.order_by("pk").values_list("outcome", flat=True)),
+        "waiting": request.outbox_entries.filter(closed_at=None, waiting_since__isnull=False).exists(),
+    }
+
+
+def verify() -> dict[str, Any]:
+    from approvals import ledger
+
+    verdict = ledger.verify()
+    return {"events": verdict.events, "problem": verdict.problem}
+
+
+def mirrored(model: str) -> dict[str, str]:
+    from registry_ui.mirror.models import ModelVersion
+
+    return {str(each.number): each.stage for each in ModelVersion.objects.filter(model__name=model)}
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_ui.settings")
+    django.setup()
+    print(json.dumps(globals()[sys.argv[1]](*map(json.loads, sys.argv[2:]))))
