@@ -99,7 +99,7 @@ def retire_policy(policy: Policy, *, by: User) -> None:
 
 @transaction.atomic
 def save_target(target: Target, *, by: User) -> Target:
-    """Adds or changes a target. Raises NotAllowed, or Invalid (a field; or its meaning would change under open requests)."""
+    """Adds or changes a target. Raises NotAllowed, or Invalid (also if its meaning changes under open requests)."""
     _require(by, POLICIES)
     is_new = target.pk is None
     before = {} if is_new else _describe_target(Target.objects.get(pk=target.pk))

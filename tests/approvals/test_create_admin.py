@@ -15,7 +15,9 @@ from registry_ui.accounts.models import User
 PASSWORD = "correct-horse-battery"
 
 
-def create(monkeypatch: pytest.MonkeyPatch, *options: str, email: str = "Ada@Example.com", password: str = PASSWORD) -> str:
+def create(
+    monkeypatch: pytest.MonkeyPatch, *options: str, email: str = "Ada@Example.com", password: str = PASSWORD
+) -> str:
     out = io.StringIO()
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{password}\n"))
     call_command("create_admin", "--email", email, "--name", "Ada Brandt", "--password-stdin", *options, stdout=out)

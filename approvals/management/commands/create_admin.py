@@ -26,9 +26,14 @@ class Command(BaseCommand):
         parser.add_argument("--email", required=True)
         parser.add_argument("--name", required=True, help="full name; stands on requests and approvals")
         parser.add_argument(
-            "--role", action="append", choices=list(roles.PERMISSIONS), help="may be given several times; default: administrator"
+            "--role",
+            action="append",
+            choices=list(roles.PERMISSIONS),
+            help="may be given several times; default: administrator",
         )
-        parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input, not the terminal")
+        parser.add_argument(
+            "--password-stdin", action="store_true", help="read the password from standard input, not the terminal"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         email, name = options["email"].strip(), options["name"].strip()

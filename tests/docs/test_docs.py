@@ -1,0 +1,180 @@
+"""The documentation says what the code says: variables, statuses, actions, links, the version."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands
+
+from approvals import delivery
+from approvals.models import Action, PromotionRequest, Status
+from approvals.models.requests import CLOSED, DECIDED, MOVES, OPEN
+from registry_ui import settings
+from registry_ui.accounts import roles
+from registry_ui.version import VERSION
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+WORKFLOW = (ROOT / "docs" / "workflow.md").read_text()
+COMPOSE = (ROOT / "docker-compose.yml").read_text()
+OURS = re.compile(r"\b(?:COUNTERSIGN_[A-Z_]+|DATABASE_URL|CELERY_BROKER_URL|EMAIL_URL|MLFLOW_TRACKING_URI)\b")
+
+
+def section(page: str, heading: str) -> str:
+    found = re.search(rf"^(#+) {re.escape(heading)}\n(.*?)(?=^#{{1,2}} |\Z)", page, re.DOTALL | re.MULTILINE)
+    assert found, f"There is no section {heading!r}."
+    return found[2]
+
+
+def rows(text: str) -> Iterator[list[str]]:
+    """The rows of the tables in a section, without their heads."""
+    for line in re.findall(r"^\|(.*)\|$", text, re.MULTILINE):
+        cells = [cell.strip() for cell in line.split("|")]
+        if "---" not in cells[0] and cells[0].startswith("`"):
+            yield cells
+
+
+def code(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+# --- Settings
+
+
+def test_every_variable_is_documented_and_every_documented_one_is_read() -> None:
+    listed = [cells[0].strip("`") for cells in rows(section(OPERATIONS, "Environment"))]
+    assert len(listed) == len(set(listed)), "A variable is listed twice."
+    assert set(listed) == settings.env.names
+
+
+def test_no_page_names_a_variable_that_nothing_reads() -> None:
+    named = {name.removesuffix("_FILE") for page in PAGES for name in OURS.findall(page.read_text())}
+    assert named <= settings.env.names | compose_only()
+
+
+def compose_only() -> set[str]:
+    """Variables that docker-compose.yml itself uses; no process of Countersign reads them."""
+    return {cells[0].strip("`") for cells in rows(section(OPERATIONS, "Docker Compose"))}
+
+
+def test_the_containers_get_variables_that_exist() -> None:
+    shared = re.search(r"environment: &environment\n((?: {4}.*\n)+)", COMPOSE)
+    assert shared
+    given = set(re.findall(r"^ {4}([A-Z_]+):", shared[1], re.MULTILINE))
+    assert {"COUNTERSIGN_SECRET_KEY", "COUNTERSIGN_SITE_URL", "DATABASE_URL", "CELERY_BROKER_URL"} <= given
+    assert {name.removesuffix("_FILE") for name in given} <= settings.env.names
+
+
+def test_the_example_file_sets_what_compose_reads_and_all_of_it_is_documented() -> None:
+    read = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE))
+    offered = set(re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert offered == read
+    assert read <= settings.env.names | compose_only()
+    assert compose_only() <= read
+
+
+# --- Statuses, actions, tags, roles, commands
+
+
+def test_every_status_is_explained_with_its_label_and_what_can_follow() -> None:
+    explained = {cells[0].strip("`"): cells for cells in rows(section(WORKFLOW, "Statuses"))}
+    assert {name: cells[1] for name, cells in explained.items()} == {each.value: each.label for each in Status}
+    follows = {source: {to for to, sources in MOVES.items() if source in sources} for source in Status}
+    for status in Status:
+        told = explained[status.value][3].replace("changes requested", "changes_requested")
+        named = {each for each in Status if re.search(rf"\b{each.value}\b", told)}
+        # A pending request is resubmitted to pending; that is told in the text below the table.
+        assert named == follows[status] - {status}, status
+
+
+def test_the_database_agrees_with_what_is_called_open() -> None:
+    assert (
+        {each for each in Status if each not in CLOSED}
+        == set(OPEN)
+        == {"pending", "changes_requested", "approved", "failed"}
+    )
+    assert set(DECIDED) <= {*OPEN, *CLOSED}
+    assert PromotionRequest(status=Status.FAILED).is_open
+
+
+def test_every_action_of_the_ledger_is_listed() -> None:
+    listed = [name for cells in _action_rows() for name in code(cells[1])]
+    assert sorted(listed) == sorted(Action.values)
+
+
+def _action_rows() -> Iterator[list[str]]:
+    for line in re.findall(r"^\|(.*)\|$", section(WORKFLOW, "History"), re.MULTILINE):
+        yield [cell.strip() for cell in line.split("|")]
+
+
+def test_every_tag_is_listed() -> None:
+    listed = [cells[0].strip("`") for cells in rows(section(WORKFLOW, "What appears in MLflow"))]
+    assert listed == [f"countersign.{name}" for name in delivery.TAGS]
+
+
+def test_every_role_is_described() -> None:
+    table = section(WORKFLOW, "Who does what")
+    assert re.findall(r"^\| (\w+) \|", table, re.MULTILINE)[1:] == list(roles.PERMISSIONS)
+
+
+def test_every_documented_command_exists() -> None:
+    named = {name for page in PAGES for name in re.findall(r"manage\.py (\w+)", page.read_text())}
+    assert {"sweep", "verify_ledger", "create_admin", "migrate"} <= named
+    assert named <= get_commands().keys()
+
+
+def test_every_make_target_that_a_page_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"(?:`|^)make ([a-z-]+)(?=`|$| [A-Z])", page.read_text(), re.MULTILINE)
+    }
+    assert {"demo", "test"} <= named <= targets
+
+
+# --- Version and links
+
+
+def test_the_newest_heading_of_the_changelog_is_this_version() -> None:
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == VERSION
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        assert target.exists(), f"{link} does not exist."
+        if anchor:
+            assert anchor in _anchors(target), f"{link}: there is no such heading."
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_decision_has_the_four_sections_and_the_next_number() -> None:
+    pages = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    for number, page in enumerate(pages, start=1):
+        text = page.read_text()
+        assert page.name.startswith(f"{number:04}-")
+        assert text.startswith(f"# {number}. ")
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Status", "Context", "Decision", "Consequences"]
+
+
+def test_every_path_of_ours_that_a_page_names_exists() -> None:
+    """`approvals/policy.py` and the like, in running text."""
+    ours = re.compile(
+        r"`((?:registry_ui|approvals|tests|tools|docs|templates|examples)/[\w./-]+|[\w-]+\.(?:toml|in|yml))`"
+    )
+    for page in PAGES:
+        for path in ours.findall(page.read_text()):
+            assert (ROOT / path).exists(), f"{page.relative_to(ROOT)} names {path}."
