@@ -1,0 +1,76 @@
+"""Holds the approval notes in an MLflow description against our own records: anybody may edit a description, so a note
+proves nothing until the request it names says the same."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from approvals import provenance
+from approvals.models import Action, AuditEvent, PromotionRequest, Status
+from registry_ui.mirror.models import ModelVersion
+
+_CLAIM = re.compile(r"^\W*approved for\b.*", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedNote:
+    line: str
+    doubt: str = ""
+    """Why this line is not from the gate, or not as the gate wrote it; "" when our records say the same."""
+
+    request: PromotionRequest | None = None
+    is_on_its_way: bool = False
+    """The request is approved and being delivered: the note is written before the version is moved."""
+
+
+def check(version: ModelVersion) -> list[CheckedNote]:
+    """Every line of the description that says it was approved: those of the block, oldest first, then those in the
+    text. Two queries; none where nothing claims anything."""
+    lines = provenance.notes(version.description)
+    named = {line: _request_of(line) for line in lines}
+    requests = (
+        PromotionRequest.objects.select_related("target").defer("evidence").in_bulk(named.values()) if lines else {}
+    )
+    signed = _signed(requests)
+    checked = [_checked(line, version, requests.get(named[line]), signed) for line in lines]
+    by_hand = [match[0].strip() for match in _CLAIM.finditer(provenance.without_notes(version.description))]
+    return checked + [CheckedNote(line, "It stands outside the block that the gate writes.") for line in by_hand]
+
+
+def _signed(requests: Mapping[int, PromotionRequest]) -> dict[int, list[str]]:
+    """Who allowed each promotion, as the ledger has it."""
+    if not requests:
+        return {}
+    events = AuditEvent.objects.filter(
+        request__in=requests, action__in=(Action.VERSION_PROMOTED, Action.REQUEST_APPROVED)
+    ).order_by("sequence")
+    return {event.request_id or 0: event.allowed_by.splitlines() for event in events}
+
+
+def _checked(
+    line: str, version: ModelVersion, request: PromotionRequest | None, signed: Mapping[int, list[str]]
+) -> CheckedNote:
+    number = _request_of(line)
+    if request is None:
+        return CheckedNote(line, f"There is no request #{number}.")
+    if request.version_id != version.pk:
+        return CheckedNote(line, f"Request #{number} is about another version.", request)
+    if request.status not in (Status.APPLIED, Status.APPROVED) or request.decided_at is None:
+        return CheckedNote(
+            line, f"Request #{number} was never applied: {request.get_status_display().lower()}.", request
+        )
+    note = provenance.Note(number, request.target.name, signed.get(number, []), request.decided_at)
+    if line not in (note.line, _short(note)):
+        return CheckedNote(line, f"The gate wrote: {note.line}", request)
+    return CheckedNote(line, request=request, is_on_its_way=request.status == Status.APPROVED)
+
+
+def _short(note: provenance.Note) -> str:
+    """What is left of a note where the description is full: see `provenance.with_note`."""
+    return f"{note.line.partition(' by ')[0]} · request #{note.request_id}"
+
+
+def _request_of(line: str) -> int:
+    """Lines of the block always end in `request #12`. A number that no database key can be means none."""
+    number = int(line.rpartition("#")[2])
+    return number if number < 2**63 else 0

@@ -1,0 +1,188 @@
+"""How the parts of this installation are, in words, and what to do about each. Asks nobody but the database and the
+broker: what is known of MLflow and the worker is what they left behind there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from approvals.models import ChainHead, OutboxEntry
+from registry_ui import health
+from registry_ui.mirror.models import MirrorState
+
+GOOD, SLOW, BAD = "good", "slow", "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    name: str
+    state: str
+    word: str
+    detail: str
+    at: datetime | None = None
+    """A moment that belongs to the detail; the page writes it after it."""
+
+    error: str = ""
+    remedy: str = ""
+
+
+def parts() -> list[Part]:
+    """Every part, the database first. Where the database cannot be used, nothing else is known."""
+    checks = health.examine()
+    if not checks["database"]["ok"]:
+        return [_simple("Database", checks["database"], "See the log of the web process and check DATABASE_URL.")]
+    mirror: MirrorState = MirrorState.objects.current()
+    return [
+        _simple("Database", checks["database"], ""),
+        _mlflow(mirror),
+        _worker(mirror),
+        _mirror(mirror),
+        _sweep(mirror),
+        _broker(checks["broker"]),
+        _outbox(),
+        _ledger(),
+    ]
+
+
+def _simple(name: str, check: Mapping[str, Any], remedy: str) -> Part:
+    return (
+        Part(name, GOOD, "Well", check["detail"])
+        if check["ok"]
+        else Part(name, BAD, "Trouble", check["detail"], remedy=remedy)
+    )
+
+
+def _mlflow(mirror: MirrorState) -> Part:
+    version = f"Version {mirror.server_version}" if mirror.server_version else "Version not known"
+    if mirror.is_failing:
+        return Part(
+            "MLflow",
+            BAD,
+            "Does not answer",
+            "No answer since",
+            mirror.failing_since,
+            error=mirror.error,
+            remedy=f"Check that MLflow runs at {settings.MLFLOW_TRACKING_URI} and that the worker's host can reach it. "
+            "Nothing is lost meanwhile: approved requests wait and are delivered when it is back.",
+        )
+    if mirror.seen_at is None:
+        return Part("MLflow", SLOW, "Not asked yet", "No worker has asked it yet.", remedy="Start a worker: see below.")
+    latency = f", answers in {mirror.latency_ms:.0f} ms" if mirror.latency_ms is not None else ""
+    return Part("MLflow", GOOD, "Answers", f"{version}{latency}; last answer", mirror.seen_at)
+
+
+def _worker(mirror: MirrorState) -> Part:
+    """A pull that MLflow did not answer is a sign of life of the worker as well."""
+    seen = max((at for at in (mirror.pulled_at, mirror.swept_at, mirror.failed_at) if at), default=None)
+    remedy = "Start one with `celery -A registry_ui worker -B`, and look into its log if it runs already."
+    if seen is None:
+        return Part("Worker", BAD, "Never seen", "No worker with beat has run yet.", remedy=remedy)
+    if (timezone.now() - seen).total_seconds() > settings.STALE_AFTER_SECONDS:
+        return Part("Worker", BAD, "Silent", "Last sign of life", seen, remedy=remedy)
+    return Part("Worker", GOOD, "At work", "Last pull", seen)
+
+
+def _mirror(mirror: MirrorState) -> Part:
+    age = mirror.age_seconds
+    if age is None:
+        return Part(
+            "Mirror",
+            BAD,
+            "Empty",
+            "Nothing has been read from MLflow yet.",
+            remedy="It fills as soon as a worker runs and MLflow answers.",
+        )
+    if age > settings.STALE_AFTER_SECONDS:
+        return Part(
+            "Mirror",
+            BAD,
+            "Stale",
+            "Pages show what was seen",
+            mirror.seen_at,
+            remedy="It catches up by itself when MLflow and the worker are back.",
+        )
+    return Part("Mirror", GOOD, "Fresh", f"Pulled every {settings.PULL_SECONDS} seconds; last", mirror.seen_at)
+
+
+def _sweep(mirror: MirrorState) -> Part:
+    usual = f"Every {settings.SWEEP_SECONDS} seconds all models and versions are compared"
+    progress = mirror.sweep_progress
+    if progress and mirror.sweeping_until and mirror.sweeping_until > timezone.now():
+        counted = f"{progress.get('models', 0):,} models and {progress.get('versions', 0):,} versions so far"
+        return Part("Sweep", GOOD, "Runs now", f"{counted}; last one ended", mirror.swept_at)
+    if mirror.swept_at is None:
+        return Part(
+            "Sweep",
+            SLOW,
+            "Not yet",
+            "No full sweep has ended yet.",
+            remedy="`manage.py sweep` runs one now and shows its progress.",
+        )
+    if (timezone.now() - mirror.swept_at).total_seconds() > 3 * settings.SWEEP_SECONDS:
+        return Part(
+            "Sweep",
+            SLOW,
+            "Late",
+            "Last one ended",
+            mirror.swept_at,
+            remedy="Deletions, tags and aliases are seen by the sweep alone. `manage.py sweep` runs one now.",
+        )
+    return Part("Sweep", GOOD, "On time", f"{usual}; last one ended", mirror.swept_at)
+
+
+def _broker(check: Mapping[str, Any]) -> Part:
+    if check["ok"]:
+        return Part("Broker", GOOD, "Answers", check["detail"])
+    return Part(
+        "Broker",
+        SLOW,
+        "Away",
+        check["detail"],
+        remedy="Check CELERY_BROKER_URL and that the broker runs. "
+        f"Approvals still count; the worker looks for them every {settings.DRAIN_SECONDS} seconds.",
+    )
+
+
+def _outbox() -> Part:
+    waiting = OutboxEntry.objects.open()
+    oldest = waiting.order_by("created_at").first()
+    if oldest is None:
+        return Part("Deliveries", GOOD, "None waiting", "Every approved request has reached MLflow.")
+    count = waiting.count()
+    waiting_words = "1 approved request waits" if count == 1 else f"{count:,} approved requests wait"
+    detail = f"{waiting_words}, the oldest (request #{oldest.request_id}, tried {oldest.attempts} ×) since"
+    is_late = (timezone.now() - oldest.created_at).total_seconds() > settings.STALE_AFTER_SECONDS
+    if not is_late:
+        return Part("Deliveries", GOOD, "On their way", detail, oldest.created_at, error=oldest.last_error)
+    return Part(
+        "Deliveries",
+        BAD,
+        "Delayed",
+        detail,
+        oldest.created_at,
+        error=oldest.last_error,
+        remedy="They are delivered by themselves as soon as a worker runs and MLflow answers; "
+        "nobody has to approve again.",
+    )
+
+
+def _ledger() -> Part:
+    head = ChainHead.objects.filter(pk=1).first()
+    if head is None:
+        return Part(
+            "Ledger",
+            BAD,
+            "Without a head",
+            "The head of the chain is missing.",
+            remedy="Restore the database from a backup.",
+        )
+    events = "1 event" if head.sequence == 1 else f"{head.sequence:,} events"
+    return Part(
+        "Ledger",
+        GOOD,
+        "Kept",
+        f"{events}; the head is {head.hash[:12]}. `manage.py verify_ledger` checks the whole chain.",
+    )

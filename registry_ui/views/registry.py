@@ -1,0 +1,118 @@
+"""The list of models, and one model with its versions."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+
+from approvals import comparison
+from approvals.models import PromotionRequest, Target
+from approvals.views.shared import SignedInRequest
+from registry_ui import charts
+from registry_ui.mirror.models import RegisteredModel
+from registry_ui.selectors import catalogue, champions
+from registry_ui.views.shared import history_url, own_history, page_of
+
+MODELS_PER_PAGE = 25
+VERSIONS_PER_PAGE = 25
+CHARTED = 60
+"""So many of the newest versions are drawn and looked through for metric names."""
+
+KEY_METRICS = 3
+REQUESTS_SHOWN = 10
+
+
+@require_safe
+def models(request: SignedInRequest) -> HttpResponse:
+    q = request.GET.get("q", "").strip()
+    show = _one_of(request.GET.get("show"), catalogue.SHOWN, "")
+    sort = _one_of(request.GET.get("sort"), ("name", "-name", "changed", "-changed"), "-changed")
+    targets = list(Target.objects.current())
+    page = page_of(
+        catalogue.models(q=q, show=show, sort=sort, targets=targets), MODELS_PER_PAGE, request.GET.get("page")
+    )
+    context = {
+        "q": q,
+        "show": show,
+        "sort": sort,
+        "shown": catalogue.SHOWN,
+        "targets": targets,
+        "page": page,
+        "rows": catalogue.model_rows(list(page.object_list), targets),
+        "is_filtered": bool(q or show),
+    }
+    return render(request, "registry_ui/models.html", context)
+
+
+@require_safe
+def model(request: SignedInRequest, name: str) -> HttpResponse:
+    found = get_object_or_404(RegisteredModel, name=name)
+    targets = list(Target.objects.current())
+    holdings = champions.of([found], targets)[found.pk]
+    recent = list(catalogue.versions(found).filter(deleted_at=None).values_list("number", "metrics")[:CHARTED])
+    names = metric_names([*(metrics for _, metrics in recent), *(holding.version.metrics for holding in holdings)])
+    chosen = _one_of(request.GET.get("metric"), names, names[0] if names else "")
+    page = page_of(catalogue.versions(found), VERSIONS_PER_PAGE, request.GET.get("page"))
+    for each in page.object_list:
+        each.model = found
+    asked = PromotionRequest.objects.open().filter(version__model=found).with_subject().defer("evidence", "rule")
+    approvers = champions.approvers(holding.request_id for holding in holdings if holding.request_id)
+    columns = [chosen, *(name for name in names if name != chosen)][:KEY_METRICS] if chosen else []
+    context = {
+        "model": found,
+        "targets": targets,
+        "champions": _champion_cards(targets, holdings, approvers, columns),
+        "metric_names": names,
+        "metric": chosen,
+        "columns": columns,
+        "chart": _chart(chosen, recent, holdings),
+        "charted": CHARTED,
+        "page": page,
+        "rows": catalogue.version_rows(list(page.object_list), columns),
+        "governed": {target.alias for target in targets if target.alias},
+        "open_requests": asked.order_by("-pk")[:REQUESTS_SHOWN],
+        "events": own_history(request.user, found.name),
+        "history_url": history_url(found.name),
+    }
+    return render(request, "registry_ui/model.html", context)
+
+
+def metric_names(all_metrics: Sequence[dict[str, Any]]) -> list[str]:
+    """The names in these metrics: first those whose name says what is better, then the ones most versions have."""
+    counts = Counter(name for metrics in all_metrics for name in metrics if not name.startswith("system/"))
+    return sorted(counts, key=lambda name: (comparison.higher_is_better(name) is None, -counts[name], name))
+
+
+def _champion_cards(
+    targets: Sequence[Target], holdings: Sequence[champions.Holding], approvers: dict[int, Any], columns: Sequence[str]
+) -> list[dict[str, Any]]:
+    """One card per target, the vacant ones too."""
+    held = {holding.target.pk: holding for holding in holdings}
+    cards = []
+    for target in targets:
+        holding = held.get(target.pk)
+        card: dict[str, Any] = {"target": target, "holding": holding, "approvers": [], "metrics": []}
+        if holding is not None:
+            card["approvers"] = approvers.get(holding.request_id or 0, [])
+            metrics = holding.version.metrics
+            card["metrics"] = [(name, metrics[name]) for name in columns if name in metrics]
+        cards.append(card)
+    return cards
+
+
+def _chart(
+    metric: str, recent: Sequence[tuple[int, dict[str, Any]]], holdings: Sequence[champions.Holding]
+) -> charts.MetricChart | None:
+    held: dict[int, list[str]] = {}
+    values = {number: metrics.get(metric) for number, metrics in recent}
+    for holding in holdings:
+        held.setdefault(holding.version.number, []).append(holding.target.name)
+        values[holding.version.number] = holding.version.metrics.get(metric)
+    return charts.metric_chart(metric, values.items(), held)
+
+
+def _one_of(value: str | None, allowed: Any, otherwise: str) -> str:
+    return value if value is not None and value in allowed else otherwise

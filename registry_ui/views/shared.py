@@ -1,0 +1,36 @@
+"""What several pages need: bounded pages of a list, and the part of the history that is about one thing."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.paginator import Page, Paginator
+from django.urls import reverse
+
+from approvals import administration
+from approvals.models import AuditEvent
+from registry_ui.accounts.models import User
+
+NEWEST_EVENTS = 10
+
+
+def page_of(rows: Any, size: int, number: str | None) -> "Page[Any]":
+    """The page of this number, `last` for the last one; nonsense gives the first."""
+    paginator = Paginator(rows, size)
+    return paginator.get_page(paginator.num_pages if number == "last" else number)
+
+
+def own_history(user: User, model_name: str, version_number: int | None = None) -> Sequence[AuditEvent] | None:
+    """The newest events about a model or one of its versions; None where the person may not read the history."""
+    if not administration.may(user, administration.HISTORY):
+        return None
+    events = AuditEvent.objects.filter(model_name=model_name)
+    if version_number is not None:
+        events = events.filter(version_number=version_number)
+    return list(events.order_by("-sequence")[:NEWEST_EVENTS])
+
+
+def history_url(model_name: str, version_number: int | None = None) -> str:
+    """The history page, filtered to a model or one of its versions."""
+    query = {"model": model_name} | ({} if version_number is None else {"version": str(version_number)})
+    return f"{reverse('approvals:history')}?{urlencode(query)}"

@@ -1,0 +1,106 @@
+"""One version: where it comes from, what it measures, how it compares with a champion, and where it may go."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.paginator import Page
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+
+from approvals import comparison, policy, provenance, standing, workflow
+from approvals.evidence import OWN_TAG
+from approvals.models import Target
+from approvals.views.shared import SignedInRequest
+from registry_ui import lineage, notes
+from registry_ui.mirror.models import ModelVersion
+from registry_ui.selectors import catalogue, champions
+from registry_ui.views.shared import history_url, own_history, page_of
+
+FIRST = 25
+"""Rows of a table before it is folded."""
+
+PER_PAGE = 200
+"""Rows of the one table that is shown whole."""
+
+REQUESTS_SHOWN = 20
+
+
+@require_safe
+def version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
+    found = get_object_or_404(ModelVersion.objects.select_related("model"), model__name=name, number=number)
+    targets = list(Target.objects.current())
+    holdings = champions.of([found.model], targets)[found.model_id]
+    others = [holding for holding in holdings if holding.version.pk != found.pk]
+    against = next((each for each in others if each.target.name == request.GET.get("against")), None)
+    against = against or next(reversed(others), None)
+    find = request.GET.get("find", "").strip()
+    aliases = [alias for alias, _ in catalogue.aliases([found])]
+    asked = list(catalogue.requests_of([found])[:REQUESTS_SHOWN])
+    context = {
+        "version": found,
+        "model": found.model,
+        "aliases": aliases,
+        "governed": {target.alias for target in targets if target.alias},
+        "holds": [holding for holding in holdings if holding.version.pk == found.pk],
+        "targets": targets,
+        "checklist": lineage.checklist(found),
+        "datasets": lineage.datasets(found),
+        "description": provenance.without_notes(found.description),
+        "notes": notes.check(found),
+        "others": others,
+        "against": against,
+        "find": find,
+        "tables": _tables(
+            found,
+            against.version if against else None,
+            find=find,
+            show=request.GET.get("show", ""),
+            number=request.GET.get("page"),
+        ),
+        "panel": [_possibility(found, target) for target in targets],
+        "permission": policy.may_request(standing.actor_of(request.user)),
+        "requests": asked,
+        "events": own_history(request.user, found.model.name, found.number),
+        "history_url": history_url(found.model.name, found.number),
+    }
+    return render(request, "registry_ui/version.html", context)
+
+
+def _possibility(version: ModelVersion, target: Target) -> dict[str, Any]:
+    """What the promotion panel says of one target: an open request, why it is impossible, or that it can be asked."""
+    return {
+        "target": target,
+        "open_request": workflow.open_request(version, target),
+        "impossible": workflow.cannot_be_asked(version, target),
+    }
+
+
+# --- Metrics, params and tags: thousands of them stay usable ----------------------------------------------------------
+
+
+def _tables(
+    version: ModelVersion, champion: ModelVersion | None, *, find: str, show: str, number: str | None
+) -> dict[str, dict[str, Any]]:
+    """Each table with the rows that are shown now: the first few, what fits `find`, or one page of the whole."""
+    metrics = comparison.metric_rows(version.metrics, champion.metrics if champion else None)
+    params = comparison.value_rows(version.params, None)
+    rows: dict[str, Sequence[Any]] = {
+        "metrics": sorted(metrics, key=lambda row: comparison.higher_is_better(row.name) is None),
+        "params": sorted(params, key=lambda row: row.name),
+        "tags": [row for row in comparison.value_rows(version.tags, None) if not row.name.startswith(OWN_TAG)],
+    }
+    return {name: _table(found, find, number, is_whole=show == name) for name, found in rows.items()}
+
+
+def _table(rows: Sequence[Any], find: str, number: str | None, *, is_whole: bool) -> dict[str, Any]:
+    wanted = find.lower()
+    fitting = [row for row in rows if wanted in row.name.lower() or wanted in str(row.challenger).lower()]
+    page: Page[Any] | None = page_of(fitting, PER_PAGE, number) if is_whole else None
+    return {
+        "rows": list(page.object_list) if page else fitting[:FIRST],
+        "page": page,
+        "fitting": len(fitting),
+        "total": len(rows),
+        "is_cut": page is None and len(fitting) > FIRST,
+    }
