@@ -66,7 +66,7 @@ class Stack:
             self.supervisor.start(process)
         self.supervisor.wait_until_ready(self.web)
         self.probe("seed")
-        wait_for("the first mirror", lambda: self.ready()["checks"]["mirror"]["ok"], seconds=90)
+        self.wait_for("the first mirror", lambda: self.ready()["checks"]["mirror"]["ok"], seconds=90)
 
     def start(self, process: Process) -> None:
         self.supervisor.start(process)
@@ -81,6 +81,20 @@ class Stack:
             raise RuntimeError(f"{process.name} does not run.")
         self.supervisor.processes.remove(process)
         end_group(process.popen.pid, signal.SIGKILL, 5, popen=process.popen)
+
+    def wait_for(self, what: str, look: Callable[[], T], *, seconds: float = 60, every: float = 0.2) -> T:
+        """Looks until it is true, and keeps the processes running as whatever supervises them in earnest would; the last
+        error is told when it never is."""
+        deadline, last = time.monotonic() + seconds, ""
+        while time.monotonic() < deadline:
+            self.supervisor.tend()
+            try:
+                if found := look():
+                    return found
+            except Exception as error:  # whatever a server says while it starts or stops
+                last = f" ({error})"
+            time.sleep(every)
+        raise AssertionError(f"{what} did not come within {seconds:.0f} seconds{last}.")
 
     def ready(self) -> dict[str, Any]:
         import requests
@@ -125,20 +139,6 @@ class Stack:
         )
 
 
-def wait_for(what: str, look: Callable[[], T], *, seconds: float = 60, every: float = 0.2) -> T:
-    """Looks until it is true; the last error is told when it never is."""
-    deadline, last = time.monotonic() + seconds, ""
-    while time.monotonic() < deadline:
-        try:
-            if found := look():
-                return found
-        except Exception as error:  # whatever a server says while it starts or stops
-            last = f" ({error})"
-        time.sleep(every)
-    raise AssertionError(f"{what} did not come within {seconds:.0f} seconds{last}.")
-
-
 def environment_database_url() -> str:
     """The PostgreSQL that the suite runs on, if it does; its own database there."""
-    url = os.environ.get("COUNTERSIGN_E2E_DATABASE_URL", "")
-    return url
+    return os.environ.get("COUNTERSIGN_E2E_DATABASE_URL", "")

@@ -6,7 +6,7 @@ import signal
 import pytest
 import requests
 
-from tests.e2e.stack import LEASE_SECONDS, Stack, wait_for
+from tests.e2e.stack import LEASE_SECONDS, Stack
 
 pytestmark = pytest.mark.e2e
 
@@ -22,6 +22,17 @@ STEPS = [
     ("version", 2),  # read back
     ("settle", 1),
 ]
+
+
+def assert_all_promoted(stack: Stack, models: list[str], requests_: list[int]) -> None:
+    stack.wait_for(
+        "every delivery",
+        lambda: all(state["status"] == "applied" for state in stack.probe("states", requests_)),
+        seconds=LEASE_SECONDS + 90,
+        every=1,
+    )
+    for model, request_id in zip(models, requests_, strict=True):
+        assert_promoted(stack, model, request_id)
 
 
 def assert_promoted(stack: Stack, model: str, request_id: int, *, number: int = 2, replaced: int = 1) -> None:
@@ -54,61 +65,50 @@ def test_delivery_killed_after_each_of_its_steps_is_resumed(stack: Stack) -> Non
         models = [f"killed_after_{step}_{times}" for step, times in STEPS]
         for model in models:
             champion_and_challenger(stack, model)
-        requests_ = [stack.probe("approved_request", model, 2) for model in models]
-        for (step, times), request_id in zip(STEPS, requests_, strict=True):
-            process = stack.launch("deliver_and_die", request_id, step, times)
-            assert process.wait(120) == -signal.SIGKILL, f"{step} {times} was never reached"
+        requests_ = stack.probe("approved_requests", models)
+        dying = [
+            stack.launch("deliver_and_die", request_id, step, times)
+            for (step, times), request_id in zip(STEPS, requests_, strict=True)
+        ]
+        for (step, times), process in zip(STEPS, dying, strict=True):
+            assert process.wait(180) == -signal.SIGKILL, f"{step} {times} was never reached"
     finally:
         stack.start(stack.worker)
-    for model, request_id in zip(models, requests_, strict=True):
-        wait_for(
-            f"the resumed delivery of {model}",
-            lambda request_id=request_id: stack.probe("state", request_id)["status"] == "applied",  # type: ignore[misc]
-            seconds=LEASE_SECONDS + 60,
-            every=1,
-        )
-        assert_promoted(stack, model, request_id)
+    assert_all_promoted(stack, models, requests_)
 
 
 def test_a_worker_killed_under_load_loses_nothing(stack: Stack) -> None:
     models = [f"under_load_{number}" for number in range(6)]
     for model in models:
         champion_and_challenger(stack, model)
-    made = [stack.probe("approved_request", model, 2) for model in models[:3]]
+    made = stack.probe("approved_requests", models[:3])
     stack.kill(stack.worker)
-    made += [stack.probe("approved_request", model, 2) for model in models[3:]]
+    made += stack.probe("approved_requests", models[3:])
     stack.start(stack.worker)
-    for model, request_id in zip(models, made, strict=True):
-        wait_for(
-            f"the delivery of {model}",
-            lambda request_id=request_id: stack.probe("state", request_id)["status"] == "applied",  # type: ignore[misc]
-            seconds=LEASE_SECONDS + 60,
-            every=1,
-        )
-        assert_promoted(stack, model, request_id)
+    assert_all_promoted(stack, models, made)
 
 
 def test_mlflow_stopped_in_the_middle_is_waited_for(stack: Stack) -> None:
     champion_and_challenger(stack, "while_mlflow_is_away")
     stack.probe("mirrored", "while_mlflow_is_away")
     asked = stack.probe("approved_request", "warm_up_of_mlflow_test", stack.make_version("warm_up_of_mlflow_test"))
-    wait_for("the warm-up", lambda: stack.probe("state", asked)["status"] == "applied", every=0.5)
-    wait_for("the mirror", lambda: "2" in stack.probe("mirrored", "while_mlflow_is_away"), every=0.5)
+    stack.wait_for("the warm-up", lambda: stack.probe("state", asked)["status"] == "applied", every=0.5)
+    stack.wait_for("the mirror", lambda: "2" in stack.probe("mirrored", "while_mlflow_is_away"), every=0.5)
     request_id = stack.probe("open_request", "while_mlflow_is_away", 2)
     stack.stop(stack.mlflow)
     stack.probe("approve_only", request_id)
     try:
-        wait_for("the delivery that waits", lambda: stack.probe("state", request_id)["waiting"], every=0.5)
+        stack.wait_for("the delivery that waits", lambda: stack.probe("state", request_id)["waiting"], every=0.5)
         assert stack.probe("state", request_id)["status"] == "approved"
-        wait_for("the notice", lambda: not stack.ready()["checks"]["mlflow"]["ok"])
+        stack.wait_for("the notice", lambda: not stack.ready()["checks"]["mlflow"]["ok"])
         answer = requests.get(f"{stack.url}/readyz", timeout=10)
         assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
         assert requests.get(f"{stack.url}/readyz?strict=1", timeout=10).status_code == 503
     finally:
         stack.start(stack.mlflow)
-    wait_for("the delivery", lambda: stack.probe("state", request_id)["status"] == "applied", every=0.5)
+    stack.wait_for("the delivery", lambda: stack.probe("state", request_id)["status"] == "applied", every=0.5)
     assert_promoted(stack, "while_mlflow_is_away", request_id)
-    wait_for("recovery", lambda: stack.ready()["checks"]["mlflow"]["ok"])
+    stack.wait_for("recovery", lambda: stack.ready()["checks"]["mlflow"]["ok"])
 
 
 def test_redis_stopped_in_the_middle_delays_and_loses_nothing(stack: Stack) -> None:
@@ -121,7 +121,7 @@ def test_redis_stopped_in_the_middle_delays_and_loses_nothing(stack: Stack) -> N
         assert requests.get(f"{stack.url}/accounts/login/", timeout=10).status_code == 200
     finally:
         stack.start(stack.redis)
-    wait_for("the delivery", lambda: stack.probe("state", request_id)["status"] == "applied", seconds=90, every=0.5)
+    stack.wait_for("the delivery", lambda: stack.probe("state", request_id)["status"] == "applied", seconds=90, every=0.5)
     assert_promoted(stack, "while_redis_is_away", request_id)
 
 

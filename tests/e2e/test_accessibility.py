@@ -1,0 +1,67 @@
+"""axe on every page, light and dark, wide and phone-wide; no page scrolls sideways."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from tests.e2e.stack import Stack
+
+pytestmark = pytest.mark.e2e
+
+SIGNED_OUT = ["/accounts/login/", "/accounts/password/reset/", "/accounts/signup/", "/no-such-page/"]
+PAGES = {
+    "ada": ["/policies/", "/policies/new/", "/targets/new/", "/people/", "/people/invite/", "/people/1/", "/preferences/", "/accounts/password/change/", "/accounts/2fa/"],
+    "vera": ["/history/", "/history/1/", "/history/?action=version.promoted", "/system/"],
+    "rita": ["/", "/?tab=mine", "/?tab=decided", "/models/", "/search/?q=axe", "/no-such-page/"],
+}
+SHAPES = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
+OPTIONS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@pytest.fixture(scope="module")
+def requests_(stack: Stack) -> dict[str, list[str]]:
+    """A pending, an applied and a rejected request, and the pages about them."""
+    for name in ("axe_pending", "axe_applied"):
+        stack.make_version(name)
+        stack.stage(name, 1, "Production")
+        stack.make_version(name, auc_roc=0.95)
+    applied = stack.probe("approved_request", "axe_applied", 2)
+    stack.wait_for("the delivery", lambda: stack.probe("state", applied)["status"] == "applied", every=0.5)
+    stack.wait_for("the mirror", lambda: "2" in stack.probe("mirrored", "axe_pending"), every=0.5)
+    pending = stack.probe("open_request", "axe_pending", 2)
+    shown = [f"/requests/{pending}/", f"/requests/{applied}/"]
+    about = ["/models/axe_applied/", "/models/axe_applied/versions/2/", "/models/axe_pending/versions/2/", "/models/axe_pending/versions/1/promote/"]
+    return {"rita": shown + about, "remy": shown, "ada": ["/policies/1/", "/targets/1/"]}
+
+
+def look(page: Page, url: str) -> list[str]:
+    page.goto(url)
+    page.wait_for_load_state("networkidle")
+    answer: Any = Axe().run(page, options=OPTIONS)
+    found = [f"{url}: {each['id']} at {each['nodes'][0]['target']}" for each in answer.response["violations"]]
+    if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+        found.append(f"{url}: scrolls sideways")
+    return found
+
+
+@pytest.mark.parametrize(("theme", "width"), SHAPES)
+def test_pages_before_sign_in(stack: Stack, browser: Browser, theme: str, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    context.add_cookies([{"name": "theme", "value": theme, "url": stack.url}])
+    page = context.new_page()
+    found = [problem for path in SIGNED_OUT for problem in look(page, stack.url + path)]
+    context.close()
+    assert found == []
+
+
+@pytest.mark.parametrize(("theme", "width"), SHAPES)
+@pytest.mark.parametrize("name", ["ada", "vera", "rita", "remy"])
+def test_pages_after_sign_in(
+    stack: Stack, requests_: dict[str, list[str]], sign_in: Callable[..., Page], name: str, theme: str, width: int
+) -> None:
+    page = sign_in(name, theme=theme, width=width)
+    paths = [*PAGES.get(name, []), *requests_.get(name, [])]
+    assert [problem for path in paths for problem in look(page, stack.url + path)] == []
