@@ -144,8 +144,8 @@ def invite(*, email: str, name: str, groups: Iterable[Group], by: User) -> User:
 
 @transaction.atomic
 def create_person(*, email: str, name: str, password: str, groups: Iterable[Group]) -> User:
-    """Adds a person with a password where nobody is signed in who could invite: for the command line alone, which asks for
-    no permission because whoever can run it owns the installation. Raises Invalid (no name, bad or taken address).
+    """Adds a person with a password where nobody is signed in who could invite: for the command line alone. Asks for no
+    permission, because whoever can run it owns the installation. Raises Invalid (no name, bad or taken address).
     """
     person = _add_person(email=email, name=name, password=password, groups=groups)
     data = {"person": person.label, "groups": _groups_of(person)}

@@ -75,7 +75,7 @@ def test_a_taken_address_is_refused(ada: User, monkeypatch: pytest.MonkeyPatch) 
 
 def test_two_passwords_that_differ_are_refused(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     typed = iter([PASSWORD, f"{PASSWORD}!"])
-    monkeypatch.setattr("approvals.management.commands.create_admin.getpass", lambda prompt: next(typed))
+    monkeypatch.setattr("approvals.management.commands.create_admin.getpass", lambda _prompt: next(typed))
     with pytest.raises(CommandError, match="differ"):
         call_command("create_admin", "--email", "ada@example.com", "--name", "Ada Brandt")
     assert not User.objects.exists()

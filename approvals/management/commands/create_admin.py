@@ -1,4 +1,4 @@
-"""`manage.py create_admin`: makes the first administrator, whom nobody can invite. The password is never an argument."""
+"""`manage.py create_admin`: makes the first administrator, whom nobody can invite. The password is no argument."""
 
 import sys
 from argparse import ArgumentParser
@@ -19,7 +19,7 @@ from registry_ui.accounts.models import User
 
 
 class Command(BaseCommand):
-    help = "Make a person with a password and the administrator role (or others). The others are invited on the People page."
+    help = "Make a person with a password and the administrator role, or others. Invite the rest on the People page."
     requires_migrations_checks = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
