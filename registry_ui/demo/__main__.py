@@ -1,6 +1,6 @@
 """`python -m registry_ui.demo`: starts everything, fills it the first time, and keeps it running until Ctrl-C.
 
-The first half of the settings is made here (secret key, ports, broker), so Django is only loaded in the processes it starts.
+Ports, secret key and broker are settled here first, so Django is only loaded in the processes that it starts.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def run(installation: Installation, console: Console) -> int:
             finally:
                 stop(supervisor, console)
     except ProcessError as problem:
-        console.say(f"\n{problem}\n\nEverything that was started is stopped. The logs are in {shown(installation.logs)}.")
+        console.say(f"\n{problem}\n\nEverything that was started is stopped. The logs: {shown(installation.logs)}")
         return 1
     console.say("Everything is stopped. `make demo` goes on from here; `make demo-reset` starts afresh.")
     return 0
@@ -75,7 +75,8 @@ def start(installation: Installation, supervisor: Supervisor, console: Console) 
     with console.step("Database: SQLite, migrated"):
         supervisor.run(installation.manage("Migrate", "migrate", "--no-input"))
     with console.step("Static files"):
-        supervisor.run(installation.manage("Collectstatic", "collectstatic", "--no-input"))
+        if not installation.has_current_static_files():
+            supervisor.run(installation.manage("Collectstatic", "collectstatic", "--no-input"))
     with console.step(f"MLflow at {installation.mlflow_url}"):
         supervisor.wait_until_ready(mlflow)
     with console.step(f"Web server at {installation.url}"):
@@ -96,9 +97,8 @@ def wait_until_well(installation: Installation, supervisor: Supervisor, *, secon
     while not answers(f"{installation.url}/readyz?strict=1"):
         if time.monotonic() > deadline:
             worker = next(process for process in supervisor.processes if process.name == "Worker")
-            raise ProcessError(
-                f"The worker has not filled the mirror within {seconds:.0f} seconds. Its last words:{worker.last_lines()}"
-            )
+            problem = f"The worker has not filled the mirror within {seconds:.0f} seconds."
+            raise ProcessError(f"{problem} Its last words:{worker.last_lines()}")
         supervisor.tend()
         time.sleep(0.1)
 

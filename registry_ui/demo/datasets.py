@@ -1,4 +1,4 @@
-"""Data that the demo's models are trained on: generated from fixed seeds, with the noise and the drift that real data has.
+"""Data that the demo's models are trained on: generated from fixed seeds, with noise and drift as real data has.
 
 Every model has one hold-out, set aside before anything else, on which all of its versions are measured.
 """
@@ -27,8 +27,10 @@ class Split:
 
 
 def churn(cutoff: str) -> Split:
-    """Customers at the end of a month, and whether they left in the next. After a price rise in July the charge weighs more
-    every month."""
+    """Customers at the end of a month, and whether they left in the next.
+
+    After a price rise in July the charge weighs more every month.
+    """
     rng = np.random.default_rng(41)
     rows = 1600 * 7
     month = np.repeat(np.arange(7), 1600)
@@ -120,9 +122,8 @@ def tickets(cutoff: str) -> Split:
     month = np.repeat(np.arange(7), 250)
     names = sorted(_QUEUES)
     queue = rng.choice(names, rows)
-    subjects = [
-        " ".join(rng.permutation([*rng.choice(_QUEUES[name].split(), 2), *rng.choice(_CHATTER.split(), 5)])) for name in queue
-    ]
+    words = [[*rng.choice(_QUEUES[name].split(), 2), *rng.choice(_CHATTER.split(), 5)] for name in queue]
+    subjects = [" ".join(rng.permutation(each)) for each in words]
     filed = np.where(rng.random(rows) < 1 / 7, rng.choice(names, rows), queue)
     frame = pd.DataFrame({"subject": subjects, "queue": filed})
     return _split(frame, month, rng.random(rows) < 0.25, cutoff, "queue")

@@ -1,4 +1,4 @@
-"""Where the demo lives: its state folder, ports and environment, and what each of its processes runs. No Django here."""
+"""Where the demo lives: its folder, ports and environment, and what each of its processes runs. No Django here."""
 
 import contextlib
 import hashlib
@@ -18,14 +18,14 @@ from pathlib import Path
 from registry_ui.demo.processes import Process, is_port_free
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FOREIGN = ("COUNTERSIGN_", "MLFLOW_", "CELERY_", "DATABASE_URL", "EMAIL_URL", "DJANGO_", "GUNICORN_", "FLASK_", "PYTHONPATH")
+FOREIGN = ("COUNTERSIGN_", "MLFLOW_", "CELERY_", "DATABASE_URL", "EMAIL_URL", "DJANGO_", "GUNICORN_", "PYTHONPATH")
 """Variables of the shell that must not leak in: the demo may not touch a database or an MLflow that means something."""
 
 LONGEST_SOCKET_PATH = 100
 """The system allows 107 bytes (103 on macOS)."""
 
 
-class CannotStart(Exception):
+class CannotStart(Exception):  # noqa: N818  a sentence for the user, not a defect
     """Something on this machine is in the way; the message says what to do."""
 
 
@@ -67,6 +67,14 @@ class Installation:
             return path
         name = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"countersign-{os.getuid()}-{name}.sock"
+
+    def has_current_static_files(self) -> bool:
+        """Whether nothing that is collected is newer than the collection; that takes seconds and rarely changes."""
+        manifest = self.folder / "static" / "staticfiles.json"
+        if not manifest.exists():
+            return False
+        sources = [ROOT / "requirements.txt", *ROOT.glob("*/static/**/*")]
+        return all(path.stat().st_mtime < manifest.stat().st_mtime for path in sources)
 
     def check_ports(self) -> None:
         for name, port, what in (("PORT", self.port, "Countersign"), ("MLFLOW_PORT", self.mlflow_port, "MLflow")):
@@ -116,11 +124,12 @@ class Installation:
 
     def mlflow_server(self) -> Process:
         folder = self.folder / "mlflow"
+        options = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.mlflow_port), "--workers", "1"]
+        options += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.sqlite3'}"]
+        options += ["--artifacts-destination", (folder / "artifacts").as_uri()]
         return self._python(
             "MLflow",
-            ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.mlflow_port), "--workers", "1"]
-            + ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.sqlite3'}"]
-            + ["--artifacts-destination", (folder / "artifacts").as_uri()],
+            options,
             is_ready=lambda: answers(f"{self.mlflow_url}/health"),
             folder=folder,
         )
@@ -129,9 +138,8 @@ class Installation:
         path = self.redis_socket
         command = [program, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
         command += ["--save", "", "--appendonly", "no", "--dir", str(self.folder)]
-        return Process(
-            "Redis", command, self.environment(), output=self.logs / "redis.log", is_ready=lambda: redis_answers(path), ready_within=20
-        )
+        log = self.logs / "redis.log"
+        return Process("Redis", command, self.environment(), output=log, is_ready=lambda: redis_answers(path))
 
     def web(self) -> Process:
         options = ["--bind", f"127.0.0.1:{self.port}", "--workers", "2", "--threads", "4", "--no-control-socket"]
@@ -141,11 +149,11 @@ class Installation:
 
     def worker(self) -> Process:
         # Without a Redis there is one worker only: the folder that stands in for it knows no second one.
-        options = ["--pool", "threads", "--concurrency", "4", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+        options = ["--pool", "threads", "--concurrency", "4", "--without-gossip", "--without-mingle"]
         return self._python("Worker", ["-m", "celery", "-A", "registry_ui.celery", "worker", *options])
 
     def beat(self) -> Process:
-        options = ["--schedule", str(self.folder / "beat"), "--pidfile", "", "--loglevel", "INFO"]
+        options = ["--schedule", str(self.folder / "beat"), "--pidfile", ""]
         return self._python("Beat", ["-m", "celery", "-A", "registry_ui.celery", "beat", *options])
 
     def manage(self, name: str, *arguments: str, is_shown: bool = False) -> Process:
@@ -157,7 +165,8 @@ class Installation:
         self, name: str, arguments: list[str], *, is_ready: Callable[[], bool] = lambda: True, folder: Path = ROOT
     ) -> Process:
         log = self.logs / f"{name.lower().replace(' ', '-')}.log"
-        return Process(name, [sys.executable, *arguments], self.environment(), output=log, is_ready=is_ready, folder=folder)
+        command = [sys.executable, *arguments]
+        return Process(name, command, self.environment(), output=log, is_ready=is_ready, folder=folder)
 
 
 def answers(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""The demo's people: an ML engineer, two reviewers, an auditor and an administrator, with one password that is no secret."""
+"""The demo's people: an ML engineer, two reviewers, an auditor, an administrator; one password that is no secret."""
 
 from dataclasses import dataclass
 

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 from registry_ui.demo import warden
 
@@ -28,7 +27,7 @@ class ProcessError(Exception):
     """A process could not be started or ended on its own; the message ends with its last log lines."""
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818  nothing is wrong
     """Somebody asked the supervisor to end."""
 
 
@@ -73,8 +72,8 @@ class Process:
 class Supervisor:
     """`with Supervisor(folder) as supervisor:`; whatever was started is ended at the end, in reverse order.
 
-    `folder` keeps one file per running process, so that the next supervisor recognises what an earlier one, killed together
-    with its warden, left behind.
+    `folder` keeps one file per running process, so that the next supervisor recognises what an earlier one, killed
+    together with its warden, left behind.
     """
 
     def __init__(self, folder: Path, *, say: Callable[[str], None] = lambda _: None) -> None:
@@ -96,7 +95,7 @@ class Supervisor:
         self._warden = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop_all()
         if self._warden and self._warden.stdin:
             self._warden.stdin.close()
@@ -116,9 +115,8 @@ class Supervisor:
             if process.pid is None:
                 raise ProcessError(f"{process.why_it_ended()} Its last words:{process.last_lines()}")
             if time.monotonic() > deadline:
-                raise ProcessError(
-                    f"{process.name} did not answer within {process.ready_within:.0f} seconds. Its last words:{process.last_lines()}"
-                )
+                problem = f"{process.name} did not answer within {process.ready_within:.0f} seconds."
+                raise ProcessError(f"{problem} Its last words:{process.last_lines()}")
             self.tend(besides=process)
             time.sleep(0.05)
 
@@ -161,7 +159,7 @@ class Supervisor:
             time.sleep(0.2)
 
     def tend(self, *, besides: Process | None = None) -> None:
-        """One look at every process: restarts what has died, later and later when it keeps dying. Raises Interrupted."""
+        """One look at every process: restarts what died, later and later when it keeps dying. Raises Interrupted."""
         if self._interrupts:
             raise Interrupted
         now = time.monotonic()
@@ -173,7 +171,8 @@ class Supervisor:
                 process.failures = 1 if now - process.started_at > STEADY_SECONDS else process.failures + 1
                 delay = min(2.0 ** (process.failures - 1), LONGEST_BACKOFF)
                 process.restart_at = now + delay
-                self.say(f"{process.why_it_ended()} It starts again in {delay:.0f} s. Its last words:{process.last_lines(5)}")
+                ended = f"{process.why_it_ended()} It starts again in {delay:.0f} s."
+                self.say(f"{ended} Its last words:{process.last_lines(5)}")
             elif now >= process.restart_at:
                 self._launch(process)
                 self.say(f"{process.name} runs again.")
@@ -202,7 +201,7 @@ class Supervisor:
     # --- What outlives a supervisor
 
     def end_leftovers(self) -> list[str]:
-        """Ends what an earlier supervisor of this folder left running; returns the names. Call it before starting anything."""
+        """Ends what an earlier supervisor of this folder left running; returns the names. Call it before any start."""
         found = []
         for note in sorted(self.folder.glob("*.pid")):
             pid, _, born = note.read_text().strip().partition(" ")
@@ -248,12 +247,12 @@ def end_group(
 
 
 def born_at(pid: int) -> str:
-    """When the process started, as the system puts it; "" when there is none. Tells a process from a later one of its number."""
+    """When the process started, as the system puts it, "" for none: tells it from a later one of the same number."""
     stat = Path(f"/proc/{pid}/stat")
     try:
         if Path("/proc/self/stat").exists():
             return stat.read_text().rpartition(")")[2].split()[19]
-        listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
+        listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     except (OSError, IndexError):
         return ""
     return listed.stdout.strip()
@@ -261,7 +260,7 @@ def born_at(pid: int) -> str:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[bool]:
-    """Whether this process alone holds the lock file, for as long as the block runs. The system lets go of it in every case."""
+    """Whether this process alone holds the lock file while the block runs. The system lets go of it in every case."""
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Which models and versions the demo trains: estimator, hyperparameters, cutoff, and what their engineer wrote about them."""
+"""Which versions the demo trains: estimator, hyperparameters, cutoff, and what their engineer wrote about them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -106,32 +106,31 @@ def seeded_forest_regressor(**params: Any) -> Any:
     return RandomForestRegressor(random_state=7, **params)
 
 
-def _churn(number: int, cutoff: str, trees: int, depth: int, leaf: int, description: str, *, stage: str = "") -> Recipe:
-    params = {"n_estimators": trees, "max_depth": depth, "min_samples_leaf": leaf}
+def _churn(number: int, cutoff: str, shape: tuple[int, int, int], description: str, *, stage: str = "") -> Recipe:
+    params = dict(zip(("n_estimators", "max_depth", "min_samples_leaf"), shape, strict=True))
     return Recipe("churn_predictor", number, cutoff, description, params, datasets.churn, seeded_forest, ranking, stage)
 
 
+def _credit(number: int, cutoff: str, c: float, description: str) -> Recipe:
+    return Recipe("credit_risk", number, cutoff, description, {"C": c}, datasets.credit, scaled_logistic, default_risk)
+
+
 RECIPES = (
-    _churn(1, "2026-04-30", 20, 3, 60, "First forest, to have something to beat."),
-    _churn(2, "2026-05-31", 40, 4, 40, "May added; deeper trees."),
-    _churn(3, "2026-06-30", 60, 5, 25, "June added; smaller leaves."),
-    _churn(4, "2026-07-31", 80, 6, 20, "First month after the price rise."),
-    _churn(5, "2026-08-31", 80, 5, 30, "August added; shallower, after version 4 looked too sure of itself.", stage="Production"),
-    _churn(6, "2026-09-30", 120, 8, 10, "The price rise is in the data for three months now; larger forest to use it."),
+    _churn(1, "2026-04-30", (20, 3, 60), "First forest, to have something to beat."),
+    _churn(2, "2026-05-31", (40, 4, 40), "May added; deeper trees."),
+    _churn(3, "2026-06-30", (60, 5, 25), "June added; smaller leaves."),
+    _churn(4, "2026-07-31", (80, 6, 20), "First month after the price rise."),
+    _churn(5, "2026-08-31", (80, 5, 30), "August added; shallower, so surer of less.", stage="Production"),
+    _churn(6, "2026-09-30", (120, 8, 10), "Three months of data after the price rise; a larger forest to use it."),
     _churn(
         7,
         "2026-10-31",
-        160,
-        8,
-        8,
-        "October added, more trees and smaller leaves.\n\nMeasured on the same customers as version 6, who are in no training data.",
+        (160, 8, 8),
+        "October added, more trees and smaller leaves.\n\n"
+        "Measured on the same customers as version 6, who are in no training data.",
     ),
-    Recipe(
-        "credit_risk", 1, "2026-08-31", "Logistic regression on all six columns.", {"C": 0.001}, datasets.credit, scaled_logistic, default_risk
-    ),
-    Recipe(
-        "credit_risk", 2, "2026-10-31", "Two more months and weaker regularisation.", {"C": 1.0}, datasets.credit, scaled_logistic, default_risk
-    ),
+    _credit(1, "2026-08-31", 0.001, "Logistic regression on all six columns."),
+    _credit(2, "2026-10-31", 1.0, "Two more months and weaker regularisation."),
     Recipe(
         "demand_forecast",
         1,
@@ -144,7 +143,14 @@ RECIPES = (
         stage="Production",
     ),
     Recipe(
-        "demand_forecast", 2, "2026-10-31", "A linear model: answers in a tenth of the time.", {"alpha": 1.0}, datasets.demand, Ridge, regression
+        "demand_forecast",
+        2,
+        "2026-10-31",
+        "A linear model: answers in a tenth of the time.",
+        {"alpha": 1.0},
+        datasets.demand,
+        Ridge,
+        regression,
     ),
     Recipe(
         "ticket_router",

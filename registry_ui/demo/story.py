@@ -53,7 +53,7 @@ class Story:
             "churn_predictor",
             6,
             "Production",
-            "Three months of data after the price rise. Better than version 5 on the hold-out, and the integration tests pass.",
+            "Three months of data after the price rise. Better than version 5 in auc_roc; the integration tests pass.",
         )
         self._approve(request, self.cast.remy, "The gain holds for both ends of the tenure range; I checked the run.")
         self._approve(request, self.cast.rosa, "Data hash and cutoff are as agreed.")
@@ -67,18 +67,21 @@ class Story:
             "churn_predictor",
             7,
             "Production",
-            "October is in, and the hundred customers that we can call are picked better. The integration tests have run in Staging.",
+            "October is in, and the hundred customers that we can call are picked better. "
+            "The integration tests have run in Staging.",
         )
         self._say(request, self.cast.remy, "Which customers are in the hold-out? The same ones as for version 6?")
         self._say(request, self.cast.rita, "The same ones. They are in the training data of no version.")
 
     def _first_credit_model_waits_for_the_risk_group(self) -> None:
-        request = self._ask("credit_risk", 2, "Production", "The first model for the new loan desk. It has run in shadow for two weeks.")
+        reason = "The first model for the new loan desk. It has run in shadow for two weeks."
+        request = self._ask("credit_risk", 2, "Production", reason)
         self._approve(request, self.cast.remy, "Clean run, sensible coefficients. Risk has to look at it, too.")
 
     def _linear_forecast_is_rejected(self) -> None:
         self._mirrored("demand_forecast", 1, is_live=True)
-        request = self._ask("demand_forecast", 2, "Production", "Ten times faster than the forest, which the shops would notice.")
+        why = "Ten times faster than the forest, which the shops would notice."
+        request = self._ask("demand_forecast", 2, "Production", why)
         if request.status != "pending" or request.champion is None:
             return
         before, after = request.champion.metrics["mae"], request.version.metrics["mae"]
@@ -88,7 +91,7 @@ class Story:
     def _router_needs_changes(self) -> None:
         request = self._ask("ticket_router", 1, "Staging", "Ready for the support team to try.")
         if request.status == "pending":
-            reason = "I cannot tell what it was trained on. Please log training_data_hash, training_cutoff and the commit."
+            reason = "I cannot tell what it was trained on. Please log training_data_hash and training_cutoff."
             workflow.review(request, by=self.cast.remy, verdict="request_changes", comment=reason)
 
     # --- Steps
@@ -96,8 +99,10 @@ class Story:
     def _ask(self, model: str, number: int, target_name: str, justification: str) -> PromotionRequest:
         version = self._mirrored(model, number)
         target = Target.objects.get(name=target_name)
-        made = PromotionRequest.objects.filter(version=version, target=target, requester=self.cast.rita).order_by("pk").first()
-        return made or workflow.request_promotion(version, target, by=self.cast.rita, justification=justification)
+        asked = PromotionRequest.objects.filter(version=version, target=target, requester=self.cast.rita)
+        return asked.order_by("pk").first() or workflow.request_promotion(
+            version, target, by=self.cast.rita, justification=justification
+        )
 
     def _approve(self, request: PromotionRequest, by: User, comment: str) -> None:
         if not request.reviews.filter(reviewer=by).exists():
@@ -108,7 +113,7 @@ class Story:
             workflow.comment(request, by=by, body=body)
 
     def _mirrored(self, model: str, number: int, *, is_live: bool = False) -> ModelVersion:
-        """The version as the worker has mirrored it, with its metrics and, where it is live, its stage: people decide on them."""
+        """The version as the worker has mirrored it, with what people decide on: metrics and, if live, its stage."""
         self.tell(f"the mirror shows {model} version {number}")
         found = ModelVersion.objects.select_related("model").filter(
             model__name=model, number=number, facts_at__isnull=False, deleted_at=None

@@ -25,7 +25,7 @@ TRUSTED = ["sklearn.tree._tree.Tree"]
 
 
 def missing(client: MlflowClient) -> list[Recipe]:
-    """The recipes whose version is not registered yet. Versions are made whole by one call, so half of one never counts."""
+    """The recipes whose version is not registered yet. One call makes a version whole, so half of one never counts."""
     have: dict[str, int] = {}
     for version in client.search_model_versions():
         have[version.name] = max(have.get(version.name, 0), int(version.version))
@@ -44,7 +44,7 @@ def train(client: MlflowClient, recipes: list[Recipe]) -> Iterator[Recipe]:
 def current_commit() -> str:
     """Of the checkout that the training code lies in; "" where it is not one."""
     try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     except OSError:
         return ""
     return found.stdout.strip() if found.returncode == 0 else ""
@@ -93,7 +93,7 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
 
 
 def move_as_before_the_gate(client: MlflowClient) -> None:
-    """Stages that engineers set themselves. A version that has moved on since then, through the gate, stays where it is."""
+    """Stages that engineers set themselves. A version that has moved on since, through the gate, stays where it is."""
     for recipe in RECIPES:
         number = str(recipe.number)
         if recipe.stage and client.get_model_version(recipe.model, number).current_stage == "None":

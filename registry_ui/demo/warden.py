@@ -1,7 +1,7 @@
 """Ends process groups when whoever started them is gone. Run by `processes.Supervisor` as a file of its own.
 
-It reads `+GROUP` and `-GROUP` lines from a pipe. The pipe closes when the supervisor ends, even by SIGKILL, and then every
-group that is still on the list is ended.
+It reads `+GROUP` and `-GROUP` lines from a pipe. The pipe closes when the supervisor ends, even by SIGKILL, and then
+every group that is still on the list is ended.
 """
 
 import contextlib

@@ -14,7 +14,7 @@ from registry_ui.demo.story import Story, StoryError
 
 
 class Command(BaseCommand):
-    help = "Fill an installation on this machine with people, trained models and requests. Goes on where it was stopped."
+    help = "Fill an installation on this machine with people, trained models and requests; goes on where it stopped."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--password", required=True, help="the password of all demo people")
@@ -22,7 +22,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         for address in (settings.SITE_URL, settings.MLFLOW_TRACKING_URI):
             if urlsplit(address).hostname not in {"127.0.0.1", "localhost"}:
-                raise CommandError(f"{address} is not on this machine. The demo's people share a password that everyone knows.")
+                raise CommandError(
+                    f"{address} is not on this machine. The demo's people have a password that all know."
+                )
         console = Console()
         with console.step("People"):
             cast = people.assemble(options["password"])
@@ -40,9 +42,9 @@ class Command(BaseCommand):
         with console.step("Models: looking at MLflow") as step:
             os.environ["MLFLOW_TRACKING_URI"] = settings.MLFLOW_TRACKING_URI
             # Heavy (4 s), so only now, when the step already shows.
-            from mlflow import MlflowClient
+            from mlflow import MlflowClient  # noqa: PLC0415
 
-            from registry_ui.demo import recipes, training
+            from registry_ui.demo import recipes, training  # noqa: PLC0415
 
             client = MlflowClient()
             missing = training.missing(client)
