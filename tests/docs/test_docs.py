@@ -170,3 +170,11 @@ def test_every_path_of_ours_that_a_page_names_exists() -> None:
     for page in PAGES:
         for path in ours.findall(page.read_text()):
             assert (ROOT / path).exists(), f"{page.relative_to(ROOT)} names {path}."
+
+
+def test_the_tree_that_the_architecture_draws_is_the_one_there_is() -> None:
+    drawn = set(re.findall(r"\b\w+\.py\b", section((ROOT / "docs" / "architecture.md").read_text(), "Packages")))
+    modules = {path.name for package in ("registry_ui", "approvals") for path in (ROOT / package).rglob("*.py")}
+    assert drawn <= modules
+    top = {path.name for package in ("registry_ui", "approvals") for path in (ROOT / package).glob("*.py")}
+    assert top - {"__init__.py", "apps.py", "version.py"} <= drawn
