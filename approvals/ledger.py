@@ -92,8 +92,6 @@ class Verdict:
     events: int
     problem: str = ""
     first_bad: int | None = None
-    head: str = ""
-    """Hash of the last event, when the chain is intact."""
 
     @property
     def is_intact(self) -> bool:
@@ -112,11 +110,13 @@ def verify(progress: Callable[[int], None] = lambda count: None) -> Verdict:
         if event.previous_hash != previous:
             return Verdict(count, f"Event {event.sequence} does not follow from the one before it.", event.sequence)
         if event.hash != digest(event):
-            return Verdict(count, f"Event {event.sequence} was altered: its hash does not fit its content.", event.sequence)
+            return Verdict(
+                count, f"Event {event.sequence} was altered: its hash does not fit its content.", event.sequence
+            )
         expected, previous, count = event.sequence + 1, event.hash, count + 1
         if count % 1000 == 0:
             progress(count)
     head = ChainHead.objects.get(pk=1)
     if (head.sequence, head.hash) != (expected - 1, previous):
         return Verdict(count, f"The chain ends at event {expected - 1} but its head says {head.sequence}.", expected)
-    return Verdict(count, head=previous)
+    return Verdict(count)

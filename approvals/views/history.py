@@ -11,6 +11,7 @@ from approvals import administration, ledger, timeline
 from approvals import history as queries
 from approvals.defaults import GENESIS
 from approvals.evidence import canonical
+from approvals.history_filters import HistoryFilter
 from approvals.models import Action, AuditEvent, ChainHead
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
@@ -62,7 +63,7 @@ class Link:
 @require_safe
 @needs(administration.HISTORY)
 def history(request: SignedInRequest) -> HttpResponse:
-    found = queries.HistoryFilter(request.GET, AuditEvent.objects.all())
+    found = HistoryFilter(request.GET, AuditEvent.objects.all())
     page = queries.page_of(found.qs, before=_cursor(request, "before"), after=_cursor(request, "after"))
     chain = queries.head()
     context = {
@@ -103,7 +104,7 @@ def event(request: SignedInRequest, sequence: int) -> HttpResponse:
 @needs(administration.EXPORT)
 def export(request: SignedInRequest) -> HttpResponseBase:
     """Streams the filtered rows. The export itself is an event, written first; the file ends just before it."""
-    found = queries.HistoryFilter(request.GET, AuditEvent.objects.all())
+    found = HistoryFilter(request.GET, AuditEvent.objects.all())
     if found.errors:
         return redirect(f"{reverse('approvals:history')}?{_query(request)}")
     filters = {label: words for _, label, words in found.active()}
