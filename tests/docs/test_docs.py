@@ -178,3 +178,10 @@ def test_the_tree_that_the_architecture_draws_is_the_one_there_is() -> None:
     assert drawn <= modules
     top = {path.name for package in ("registry_ui", "approvals") for path in (ROOT / package).glob("*.py")}
     assert top - {"__init__.py", "apps.py", "version.py"} <= drawn
+
+
+def test_every_dependency_has_its_reason() -> None:
+    wanted = re.findall(r"^([a-z0-9-]+)", (ROOT / "requirements.in").read_text(), re.MULTILINE)
+    reasons = (ROOT / "docs" / "adr" / "0007-dependencies.md").read_text()
+    named = {name for cells in rows(reasons) for name in code(cells[0])}
+    assert set(wanted) == named
