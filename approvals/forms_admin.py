@@ -89,7 +89,8 @@ def slot_forms(data: Mapping[str, Any] | None, policy: Policy) -> Any:
     named = [slot.group_id for slot in slots if slot.group_id]
     # Roles are not offered: everyone who may review is a reviewer already.
     groups = Group.objects.filter(~Q(name__in=role_names.PERMISSIONS) | Q(pk__in=named)).order_by("name")
-    return SlotFormSet(data, initial=initial, prefix="slots", form_kwargs={"groups": groups})
+    # Rows that were sent stand for themselves: a row that equals an initial one would count as empty.
+    return SlotFormSet(data, initial=None if data else initial, prefix="slots", form_kwargs={"groups": groups})
 
 
 # --- Targets ----------------------------------------------------------------------------------------------------------

@@ -108,7 +108,13 @@ def mixed(asked: PromotionRequest, remy: User, staging: Target, rita: User) -> d
     other = make_request(make_version("fraud_detector", 2), staging, by=rita)
     workflow.comment(asked, by=rita, body="Look at segment 3.")
     workflow.review(asked, by=remy, verdict="approve")
-    append(actor=None, action=Action.VERSION_PROMOTED, model_name="churn_predictor", version_number=6, target_name="Production")
+    append(
+        actor=None,
+        action=Action.VERSION_PROMOTED,
+        model_name="churn_predictor",
+        version_number=6,
+        target_name="Production",
+    )
     assert other.pk
     return {"asked": 1, "other": 2, "comment": 3, "approved": 4, "promoted": 5}
 
@@ -240,7 +246,13 @@ def test_an_event_shows_everything_and_its_neighbours(auditor: Client, mixed: di
         (True, "It follows from event 2."),
         (True, "Event 4 follows from it."),
     ]
-    for text in ("Look at segment 3.", event.hash, event.previous_hash, str(event.correlation_id), "The hash fits the content."):
+    for text in (
+        "Look at segment 3.",
+        event.hash,
+        event.previous_hash,
+        str(event.correlation_id),
+        "The hash fits the content.",
+    ):
         assert text in page
     assert 'href="/history/2/" rel="prev"' in page
     assert 'href="/history/4/" rel="next"' in page
@@ -366,7 +378,9 @@ def test_the_event_is_written_before_the_first_line_is_sent(auditor: Client, ask
 def test_the_file_has_a_name_with_the_date(auditor: Client) -> None:
     response = auditor.get(EXPORT)
     assert response["Content-Type"] == "text/csv; charset=utf-8"
-    assert re.fullmatch(r'attachment; filename="countersign-history-\d{4}-\d\d-\d\d\.csv"', response["Content-Disposition"])
+    assert re.fullmatch(
+        r'attachment; filename="countersign-history-\d{4}-\d\d-\d\d\.csv"', response["Content-Disposition"]
+    )
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "'"])
