@@ -7,6 +7,7 @@ import argparse
 import hashlib
 import os
 import subprocess
+from importlib.metadata import version as installed
 
 import customers
 import mlflow
@@ -74,6 +75,8 @@ def main() -> None:
             name="model",
             signature=infer_signature(inputs, model.predict(inputs)),
             input_example=inputs.head(3),
+            # Named, because finding them out loads the model once more in a fresh process.
+            pip_requirements=[f"{name}=={installed(name)}" for name in ("scikit-learn", "skops", "pandas")],
             skops_trusted_types=["sklearn.tree._tree.Tree"],
         )
         mlflow.log_metrics(evaluate(model), model_id=logged.model_id)
