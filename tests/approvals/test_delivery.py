@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from approvals import delivery, ledger, provenance, workflow
+from approvals.delivery import annotation
 from approvals.models import Action, AuditEvent, OutboxEntry, PromotionRequest, Status, Target
 from registry_ui.accounts.models import User
 from registry_ui.mirror import sync
@@ -63,7 +64,7 @@ def assert_promoted(registry: FakeRegistry, request: PromotionRequest) -> None:
     assert (seven.stage, six.stage) == ("Production", "Archived")
     assert registry.model(MODEL).aliases == {"champion": 7}
     assert provenance.without_notes(seven.description) == "Trained for the 7th time."
-    assert provenance.notes(seven.description) == [delivery.note_of(request).line]
+    assert provenance.notes(seven.description) == [annotation.note_of(request).line]
     assert seven.tags["countersign.request"] == str(request.pk)
     assert seven.tags["countersign.approved_by"] == "Remy Ortiz <remy@example.com>, Rosa Lind <rosa@example.com>"
     assert six.description == "Trained for the 6th time."
@@ -88,7 +89,7 @@ def test_deliver_annotates_then_moves_then_settles(registry: FakeRegistry, appro
     registry.calls.clear()
     assert deliver(approved, registry) == "applied"
     written = [call[0] for call in registry.calls if call[0].startswith(("set_", "delete_"))]
-    assert written == ["set_description", *["set_tag"] * len(delivery.TAGS), "set_stage", "set_alias"]
+    assert written == ["set_description", *["set_tag"] * len(annotation.TAGS), "set_stage", "set_alias"]
     assert_promoted(registry, approved)
 
 

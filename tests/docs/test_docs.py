@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
-from approvals import delivery
+from approvals.delivery import annotation
 from approvals.models import Action, Status
 from approvals.models.requests import MOVES, OPEN
 from registry_ui import settings
@@ -107,7 +107,7 @@ def _action_rows() -> Iterator[list[str]]:
 
 def test_every_tag_is_listed() -> None:
     listed = [cells[0].strip("`") for cells in rows(section(WORKFLOW, "What appears in MLflow"))]
-    assert listed == [f"countersign.{name}" for name in delivery.TAGS]
+    assert listed == [f"countersign.{name}" for name in annotation.TAGS]
 
 
 def test_every_role_is_described() -> None:

@@ -1,0 +1,70 @@
+"""Pays what the outbox owes to MLflow; nothing else of the product writes there.
+
+    claim → look → check → annotate → move → read back → settle
+
+Annotate comes before move, so no version is ever in its target without its approvers named. Every step is idempotent by
+value, so a worker killed between any two of them is resumed by the next drain with the same end state. The steps are in
+`attempt`, the note and tags in `annotation`, our own side of the books in `settlement`.
+Called by `approvals.tasks` (and by tests) with a registry.
+"""
+
+import structlog
+from django.utils import timezone
+
+from approvals import outbox
+from approvals.delivery.attempt import Attempt, Stop
+from approvals.delivery.settlement import Claim, ClaimLost
+from approvals.models import OutboxEntry, PromotionRequest
+from registry_ui.mirror.registry import Registry, RegistryError, Unreachable
+
+logger = structlog.get_logger(__name__)
+
+
+def deliver(entry_id: int, registry: Registry) -> str:
+    """Delivers one outbox entry; returns what happened: "applied", "failed", "superseded", "waiting" (it is due again
+    later, because MLflow did not answer) or "skipped" (not due, closed, or held by another worker).
+
+    Never raises for a RegistryError. Any other error is raised after the entry was released, so that it is tried again.
+    """
+    claim = Claim.of(entry_id)
+    if claim is None:
+        return "skipped"
+    request = PromotionRequest.objects.with_subject().get(pk=claim.entry.request_id)
+    attempt = Attempt(request, claim, registry)
+    try:
+        outcome = attempt.run()
+    except ClaimLost:
+        outcome = "skipped"
+    except Stop as stop:
+        outcome = attempt.stop(stop)
+    except Unreachable as error:
+        outcome = claim.release(error.message)
+    except RegistryError as error:
+        outcome = attempt.stop(Stop(OutboxEntry.Outcome.FAILED, attempt.sentence_for(error)))
+    except Exception as error:
+        claim.release(f"Delivery met an error of its own ({type(error).__name__}); the worker's log has the details.")
+        raise
+    logger.info(
+        "delivery",
+        request=request.pk,
+        entry=entry_id,
+        correlation_id=str(request.correlation_id),
+        attempt=claim.entry.attempts,
+        outcome=outcome,
+    )
+    if outcome in OutboxEntry.Outcome.values:
+        outbox.wake_next(claim.entry)
+    return outcome
+
+
+def drain(registry: Registry, *, limit: int = 500) -> int:
+    """Delivers what is due, oldest first, until nothing is or `limit` is reached; returns how many were looked at.
+
+    This is what finds the rows whose hint was lost: with the broker, or with a killed worker.
+    """
+    for done in range(limit):
+        due = OutboxEntry.objects.due(timezone.now()).order_by("pk").values_list("pk", flat=True).first()
+        if due is None:
+            return done
+        deliver(due, registry)
+    return limit

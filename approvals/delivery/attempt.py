@@ -1,0 +1,190 @@
+"""One claimed try at one outbox entry, step by step."""
+
+import contextlib
+from dataclasses import asdict, dataclass
+
+from django.utils import timezone
+
+from approvals import evidence, provenance
+from approvals.delivery import annotation
+from approvals.delivery.settlement import Claim, ClaimLost, settle, settle_unapplied
+from approvals.models import OutboxEntry, PromotionRequest
+from approvals.policy import Rule
+from registry_ui.mirror import sync
+from registry_ui.mirror.registry import NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
+
+
+class Stop(Exception):
+    """Delivery must not go on: `outcome` and a sentence for the page."""
+
+    def __init__(self, outcome: OutboxEntry.Outcome, message: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What MLflow says at the start of an attempt. Numbers are versions of the same model."""
+
+    version: VersionSnapshot
+    in_stage: tuple[int, ...]
+    alias_holder: int | None
+
+    @property
+    def champion(self) -> int | None:
+        """Stage before alias; of several in the stage, the one that `models:/<name>/<stage>` loads."""
+        return max(self.in_stage, default=self.alias_holder)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the first look found, kept on the outbox row before anything is written, so that a resumed delivery still
+    knows what was replaced and whether the move is its own."""
+
+    champion: int | None
+    in_stage: list[int]
+    alias_holder: int | None
+
+
+class Attempt:
+    """`done` lists what it wrote, in words, for the page and the ledger; `has_begun` is true once stage or alias is moved,
+    by this attempt or an earlier one."""
+
+    def __init__(self, request: PromotionRequest, claim: Claim, registry: Registry) -> None:
+        self.request, self.claim, self.registry = request, claim, registry
+        self.name, self.number, self.target = request.version.model.name, request.version.number, request.target
+        self.done: list[str] = []
+        self.has_begun = False
+
+    def run(self) -> str:
+        """Returns "applied"; raises Stop, ClaimLost or a RegistryError."""
+        view = self.look()
+        plan = self.plan(view)
+        self.has_begun = self.has_moved(view, plan)
+        if not self.has_begun:
+            self.check(view)
+        self.claim.renew()
+        annotation.write(self.request, view.version, self.registry)
+        self.done.append("the approval note was written")
+        self.claim.renew()
+        self.move(view)
+        asked_at = timezone.now()
+        snapshots = self.read_back(plan)
+        settle(
+            self.request,
+            self.claim,
+            snapshots=snapshots,
+            asked_at=asked_at,
+            champion_before=plan.champion,
+            replaced=self.replaced(plan),
+        )
+        return str(OutboxEntry.Outcome.APPLIED)
+
+    # --- Looking and deciding
+
+    def look(self) -> View:
+        """Reads version, facts and holders from MLflow and brings the mirror's row up to date with them."""
+        version = sync.refresh_version(self.registry, self.name, self.number)
+        self.request.version.refresh_from_db()
+        in_stage = self.registry.versions_in_stage(self.name, self.target.stage) if self.target.stage else []
+        alias_holder = self.registry.model(self.name).aliases.get(self.target.alias) if self.target.alias else None
+        return View(version, tuple(sorted(held.number for held in in_stage)), alias_holder)
+
+    def plan(self, view: View) -> Plan:
+        """The plan of the first attempt, or a fresh one, stored before the first write."""
+        entry = self.claim.entry
+        if entry.plan is not None:
+            return Plan(**entry.plan)
+        plan = Plan(view.champion, list(view.in_stage), view.alias_holder)
+        OutboxEntry.objects.filter(pk=entry.pk).update(plan=asdict(plan))
+        return plan
+
+    def has_moved(self, view: View, plan: Plan) -> bool:
+        """Whether an earlier attempt has begun the move: the version holds what it did not hold at the first look, and
+        carries this request's note, which is written before. What was approved was checked then; now it is finished."""
+        gained_stage = self.number in view.in_stage and self.number not in plan.in_stage
+        gained_alias = view.alias_holder == self.number != plan.alias_holder
+        return (gained_stage or gained_alias) and provenance.has_note(view.version.description, self.request.pk)
+
+    def check(self, view: View) -> None:
+        """Raises Stop when what was approved is not what would be applied."""
+        request, version = self.request, view.version
+        if version.status != "READY":
+            status = f"{version.status} {version.status_message}".strip()
+            raise Stop(OutboxEntry.Outcome.FAILED, f"Version {version.number} is not ready in MLflow: {status}.")
+        reviewed = request.champion.number if request.champion else None
+        if view.champion not in (reviewed, version.number):
+            holds = f"version {view.champion} holds" if view.champion else "nothing holds"
+            was = f"version {reviewed}" if reviewed else "no version"
+            message = f"Reviewers compared with {was}, but {holds} {self.target.name} now. Nothing was promoted."
+            raise Stop(OutboxEntry.Outcome.SUPERSEDED, message)
+        now = evidence.freeze(
+            version=request.version, champion=request.champion, target=self.target, rule=Rule.from_json(request.rule)
+        )
+        if changed := evidence.differences(request.evidence, now):
+            listed = ", ".join(changed[:8]) + (f" and {len(changed) - 8} more" if len(changed) > 8 else "")
+            message = f"This changed after it was reviewed: {listed}. Nothing was promoted; it needs a new review."
+            raise Stop(OutboxEntry.Outcome.FAILED, message)
+
+    # --- Writing
+
+    def move(self, view: View) -> None:
+        """Stage and alias, each only if it is not so already."""
+        target, others = self.target, [held for held in view.in_stage if held != self.number]
+        if target.stage and (self.number not in view.in_stage or (target.archives_existing and others)):
+            self.registry.set_stage(self.name, self.number, target.stage, archive_existing=target.archives_existing)
+            self.has_begun = True
+            self.done.append(f"the stage was set to {target.stage}")
+        if target.alias and view.alias_holder != self.number:
+            self.registry.set_alias(self.name, target.alias, self.number)
+            self.has_begun = True
+            self.done.append(f"the alias @{target.alias} was set")
+
+    def read_back(self, plan: Plan) -> list[VersionSnapshot]:
+        """Reads what MLflow says now, the archived versions included; raises Unreachable when the move is not to be seen
+        (it is then tried again)."""
+        version = self.registry.version(self.name, self.number)
+        is_there = not self.target.stage or version.stage == self.target.stage
+        if is_there and self.target.alias:
+            is_there = self.registry.model(self.name).aliases.get(self.target.alias) == self.number
+        if not is_there:
+            raise Unreachable(f"MLflow took the change but does not show it: version {self.number}, {self.target.meaning}.")
+        found = [version]
+        for number in plan.in_stage if self.target.archives_existing else []:
+            if number != self.number:
+                with contextlib.suppress(NotFound):  # deleted since; the sweep marks it
+                    found.append(self.registry.version(self.name, number))
+        return found
+
+    # --- Ending
+
+    def replaced(self, plan: Plan) -> list[tuple[int, str]]:
+        """Each version that this promotion replaced, with what happened to it."""
+        how: dict[int, str] = {}
+        if plan.alias_holder is not None:
+            how[plan.alias_holder] = f"lost the alias @{self.target.alias}"
+        if self.target.archives_existing:
+            how |= dict.fromkeys(plan.in_stage, "archived")
+        how.pop(self.number, None)
+        return sorted(how.items())
+
+    def stop(self, stop: Stop) -> str:
+        """Ends it unapplied. The note is taken back unless the version has reached the target, wholly or half."""
+        message = stop.message
+        if self.has_begun:
+            message += f" Before that, {' and '.join(self.done) or 'an earlier attempt had begun the move'}."
+        else:
+            annotation.take_back(self.request, self.registry)
+        try:
+            settle_unapplied(
+                self.request, self.claim, outcome=stop.outcome, message=message, is_plan_kept=self.has_begun
+            )
+        except ClaimLost:
+            return "skipped"
+        return str(stop.outcome)
+
+    def sentence_for(self, error: RegistryError) -> str:
+        if isinstance(error, NotFound):
+            return f"Version {self.number} of {self.name} no longer exists in MLflow."
+        return f"MLflow refused: {error.message}"

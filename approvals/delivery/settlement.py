@@ -1,0 +1,128 @@
+"""Our own side of a delivery: the claim on the outbox row, and the one transaction in which it ends."""
+
+import os
+import socket
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from approvals import ledger, workflow
+from approvals.models import Action, OutboxEntry, PromotionRequest, Status
+from registry_ui.mirror import sync
+from registry_ui.mirror.registry import VersionSnapshot
+
+
+class ClaimLost(Exception):
+    """The lease ran out and another worker took over; this one must not write any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to deliver one entry until the lease ends; `renew` prolongs it."""
+
+    entry: OutboxEntry
+    token: str
+
+    @classmethod
+    def of(cls, entry_id: int) -> Self | None:
+        token = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+        entry = OutboxEntry.objects.claim(entry_id, by=token, lease=_lease())
+        return None if entry is None else cls(entry, token)
+
+    def renew(self) -> None:
+        """Raises ClaimLost when another worker has taken over."""
+        if not self._held().update(lease_expires_at=timezone.now() + _lease()):
+            raise ClaimLost
+
+    def release(self, message: str) -> str:
+        """Gives the entry back unpaid: it is due again after a pause that doubles up to the cap."""
+        now = timezone.now()
+        pause = min(2 ** min(self.entry.attempts - 1, 16), settings.DELIVERY_BACKOFF_CAP_SECONDS)
+        self._held().update(
+            claimed_by="",
+            lease_expires_at=None,
+            available_at=now + timedelta(seconds=pause),
+            waiting_since=self.entry.waiting_since or now,
+            last_error=message,
+        )
+        return "waiting"
+
+    def close(self, outcome: OutboxEntry.Outcome, **fields: Any) -> None:
+        """Raises ClaimLost when another worker has taken over."""
+        if not self._held().update(closed_at=timezone.now(), outcome=outcome, lease_expires_at=None, **fields):
+            raise ClaimLost
+
+    def _held(self) -> QuerySet[OutboxEntry]:
+        return OutboxEntry.objects.filter(pk=self.entry.pk, claimed_by=self.token, closed_at=None)
+
+
+@transaction.atomic
+def settle(
+    request: PromotionRequest,
+    claim: Claim,
+    *,
+    snapshots: list[VersionSnapshot],
+    asked_at: datetime,
+    champion_before: int | None,
+    replaced: Iterable[tuple[int, str]],
+) -> None:
+    """Request, outbox, mirror rows (`snapshots`, asked for at `asked_at`), one event for the promotion and one for each
+    version that it replaced: its number and what happened to it. Raises ClaimLost when another worker has settled."""
+    name, number, target = request.version.model.name, request.version.number, request.target
+    claim.close(OutboxEntry.Outcome.APPLIED)
+    _move(request, Status.APPLIED, "")
+    sync.store_versions(snapshots, asked_at=asked_at)
+    if target.alias:
+        sync.store_alias(name, target.alias, number)
+    data = {
+        "stage": target.stage,
+        "alias": target.alias,
+        "replaced": champion_before if champion_before != number else None,
+        "requested_by": request.requester.label,
+        "fingerprint": request.fingerprint,
+        "attempts": claim.entry.attempts,
+    }
+    _record(Action.VERSION_PROMOTED, request, data)
+    for replaced_number, how in replaced:
+        _record(Action.VERSION_REPLACED, request, {"by": number, "how": how}, version_number=replaced_number)
+
+
+@transaction.atomic
+def settle_unapplied(
+    request: PromotionRequest, claim: Claim, *, outcome: OutboxEntry.Outcome, message: str, is_plan_kept: bool
+) -> None:
+    """The same for a delivery that was stopped. The plan is kept if the move had begun, for the retry. Raises ClaimLost."""
+    claim.close(outcome, last_error=message, **({} if is_plan_kept else {"plan": None}))
+    is_failed = outcome == OutboxEntry.Outcome.FAILED
+    _move(request, Status.FAILED if is_failed else Status.SUPERSEDED, message)
+    action = Action.DELIVERY_FAILED if is_failed else Action.DELIVERY_SUPERSEDED
+    _record(action, request, {"reason": message, "attempts": claim.entry.attempts})
+
+
+def _move(request: PromotionRequest, to: Status, reason: str) -> None:
+    if not PromotionRequest.objects.filter(pk=request.pk).move(to, status_reason=reason):
+        raise ClaimLost
+
+
+def _record(action: Action, request: PromotionRequest, data: Mapping[str, Any], *, version_number: int | None = None) -> None:
+    """The worker acted; the approvers allowed."""
+    ledger.record(
+        action,
+        actor=None,
+        correlation_id=request.correlation_id,
+        request=request,
+        version_number=version_number,
+        allowed_by=workflow.approver_labels(request),
+        data=data,
+    )
+
+
+def _lease() -> timedelta:
+    return timedelta(seconds=settings.DELIVERY_LEASE_SECONDS)
