@@ -1,0 +1,38 @@
+import os
+import subprocess
+
+import pytest
+
+from tools import services
+
+
+def test_who_may_not_install_is_given_the_exact_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(services, "find", lambda program: None if program in ("chromium", "initdb") else "/usr/bin/it")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert services.main() == 1
+    said = capsys.readouterr().err
+    assert "sudo sh -c 'apt-get update && apt-get install --yes --no-install-recommends chromium postgresql'" in said
+
+
+def test_an_installation_that_fails_shows_what_was_said_and_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(packages: list[str]) -> None:
+        raise subprocess.CalledProcessError(100, "apt-get", output=f"Unable to locate package {packages[0]}")
+
+    monkeypatch.setattr(services, "find", lambda program: None if program == "redis-server" else "/usr/bin/it")
+    monkeypatch.setattr(services, "install", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(services.shutil, "which", lambda program: f"/usr/bin/{program}")
+    assert services.main() == 1
+    said = capsys.readouterr().err
+    assert "Unable to locate package redis-server" in said
+    assert "apt-get install --yes --no-install-recommends redis-server" in said
+
+
+def test_nothing_is_installed_when_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "find", lambda _: "/usr/bin/it")
+    monkeypatch.setattr(services, "install", lambda _: pytest.fail("There was nothing to install."))
+    assert services.main() == 0
