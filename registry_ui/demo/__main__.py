@@ -87,8 +87,10 @@ def start(installation: Installation, supervisor: Supervisor, console: Console) 
         supervisor.wait_until_ready(web)
     with console.step("Worker and beat: the mirror is filled"):
         wait_until_well(installation, supervisor)
-    # The processes that the steps above started have their own ways to end; this one shows its own steps.
-    supervisor.run(installation.manage("Seeding", "demo", "--password", PASSWORD, is_shown=True))
+    seeded = installation.folder / "seeded"
+    if not seeded.exists():
+        supervisor.run(installation.manage("Seeding", "demo", "--password", PASSWORD, is_shown=True))
+        seeded.touch()
 
 
 def wait_until_well(installation: Installation, supervisor: Supervisor, *, seconds: float = 60) -> None:
