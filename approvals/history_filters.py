@@ -25,7 +25,6 @@ KINDS = {
     "person": "People",
     "group": "Groups",
     "history": "Exports",
-    "ledger": "Ledger",
 }
 """What stands before the dot of an action; each can be filtered by as a whole."""
 

@@ -34,7 +34,7 @@ ICONS = {
     Action.VERSION_REPLACED: "archive",
     Action.HISTORY_EXPORTED: "download",
 }
-KIND_ICONS = {"target": "target", "policy": "scale", "person": "user", "group": "users", "ledger": "link"}
+KIND_ICONS = {"target": "target", "policy": "scale", "person": "user", "group": "users"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from approvals.models import AuditEvent
 def without_triggers() -> Iterator[None]:
     """Inside a test's transaction, which a schema editor used as context manager would refuse on SQLite."""
     connection.check_constraints()
-    editor = connection.SchemaEditorClass(connection, atomic=False)  # type: ignore[misc]
+    editor = connection.SchemaEditorClass(connection, atomic=False)
     triggers.remove(editor)
     yield
     connection.check_constraints()

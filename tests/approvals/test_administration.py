@@ -53,7 +53,7 @@ def test_who_may(verb: str, role: str) -> None:
     assert not AuditEvent.objects.exists()
 
 
-# --- Policies -----------------------------------------------------------------------------------------------------------
+# --- Policies ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_new_policy_is_saved_with_its_slots_in_order_and_recorded(ada: User, production: Target) -> None:
@@ -123,7 +123,7 @@ def test_a_retired_policy_is_recorded_once_and_frees_its_pattern(ada: User, prod
     assert Policy.objects.filter(model_pattern="churn_*").count() == 2
 
 
-# --- Targets ------------------------------------------------------------------------------------------------------------
+# --- Targets ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_alias_only_target_is_added(ada: User) -> None:
@@ -185,7 +185,7 @@ def test_a_target_with_open_requests_stays(ada: User, rita: User, staging: Targe
     assert staging.retired_at is None
 
 
-# --- People -------------------------------------------------------------------------------------------------------------
+# --- People -----------------------------------------------------------------------------------------------------------
 
 
 def test_an_invited_person_has_roles_and_no_password(ada: User) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.http import StreamingHttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -55,7 +54,7 @@ def shown(response: Any) -> list[int]:
     return [row.event.sequence for row in response.context["rows"]]
 
 
-# --- The list -----------------------------------------------------------------------------------------------------------
+# --- The list ---------------------------------------------------------------------------------------------------------
 
 
 def test_an_event_is_one_sentence_with_who_when_and_where(auditor: Client, asked: PromotionRequest) -> None:
@@ -235,7 +234,7 @@ def test_user_text_is_escaped(auditor: Client, asked: PromotionRequest, rita: Us
     assert "&lt;script&gt;alert(1)" in page
 
 
-# --- One event ----------------------------------------------------------------------------------------------------------
+# --- One event --------------------------------------------------------------------------------------------------------
 
 
 def test_an_event_shows_everything_and_its_neighbours(auditor: Client, mixed: dict[str, int]) -> None:
@@ -268,7 +267,7 @@ def test_the_first_and_the_last_event_end_the_chain(auditor: Client) -> None:
     assert auditor.get(f"{URL}3/").status_code == 404
 
 
-# --- Tampering ----------------------------------------------------------------------------------------------------------
+# --- Tampering --------------------------------------------------------------------------------------------------------
 
 
 def test_an_altered_row_raises_the_alarm_on_every_page_that_shows_it(auditor: Client) -> None:
@@ -302,7 +301,7 @@ def test_a_missing_neighbour_is_named(auditor: Client) -> None:
     assert auditor.get(f"{URL}1/").context["links"][1].words == "Event 2 is missing."
 
 
-# --- Who may ------------------------------------------------------------------------------------------------------------
+# --- Who may ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -338,13 +337,13 @@ def test_signed_out_people_are_sent_to_the_sign_in(client: Client) -> None:
         assert client.get(url).headers["Location"] == f"{reverse('account_login')}?next={url}"
 
 
-# --- Export -------------------------------------------------------------------------------------------------------------
+# --- Export -----------------------------------------------------------------------------------------------------------
 
 
 def exported(client: Client, query: str = "") -> list[dict[str, str]]:
-    response = client.get(f"{EXPORT}?{query}")
+    response: Any = client.get(f"{EXPORT}?{query}")
     assert response.status_code == 200
-    assert isinstance(response, StreamingHttpResponse)
+    assert response.streaming
     return list(csv.DictReader(io.StringIO(response.getvalue().decode(), newline="")))
 
 
@@ -369,9 +368,9 @@ def test_the_export_is_an_event_that_names_its_filters_and_is_not_in_it(auditor:
 
 
 def test_the_event_is_written_before_the_first_line_is_sent(auditor: Client, asked: PromotionRequest) -> None:
-    response = auditor.get(EXPORT)
+    response: Any = auditor.get(EXPORT)
     assert AuditEvent.objects.filter(action=Action.HISTORY_EXPORTED).count() == 1
-    assert isinstance(response, StreamingHttpResponse)
+    assert response.streaming
     assert next(iter(response)).decode() == f"{','.join(history.COLUMNS)}\r\n"
 
 

@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from approvals import ledger
+from approvals.defaults import GENESIS
 from approvals.models import Action, AuditEvent
 from tests.approvals import tampering
 
@@ -37,7 +38,7 @@ def test_an_intact_ledger_is_counted_and_its_head_named() -> None:
 def test_an_empty_ledger_is_intact() -> None:
     out = io.StringIO()
     call_command("verify_ledger", stdout=out)
-    assert out.getvalue() == f"The ledger is intact: 0 events, head {ledger.GENESIS}.\n"
+    assert out.getvalue() == f"The ledger is intact: 0 events, head {GENESIS}.\n"
 
 
 def test_progress_is_shown_in_a_terminal_only() -> None:

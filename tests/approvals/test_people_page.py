@@ -34,7 +34,7 @@ def listed(response: Any) -> list[str]:
     return [row["person"].name for row in response.context["rows"]]
 
 
-# --- The list -----------------------------------------------------------------------------------------------------------
+# --- The list ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_the_number_of_queries_does_not_grow_with_people(admin: Client) -> None:
     assert count() == few
 
 
-# --- Who may ------------------------------------------------------------------------------------------------------------
+# --- Who may ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("role", ["requester", "reviewer", "auditor", None])
@@ -105,7 +105,7 @@ def test_only_administrators_see_or_change_people(client: Client, ada: User, rol
     assert not AuditEvent.objects.exists()
 
 
-# --- Inviting -----------------------------------------------------------------------------------------------------------
+# --- Inviting ---------------------------------------------------------------------------------------------------------
 
 
 def invite(admin: Client, **fields: Any) -> Any:
@@ -182,7 +182,7 @@ def test_an_invitation_that_makes_no_sense_comes_back(admin: Client, fields: dic
     assert not AuditEvent.objects.exists()
 
 
-# --- One person ---------------------------------------------------------------------------------------------------------
+# --- One person -------------------------------------------------------------------------------------------------------
 
 
 def test_a_person_has_described_roles_groups_and_recent_events(admin: Client, rita: User, production: Target) -> None:
@@ -254,7 +254,7 @@ def test_deactivating_twice_is_one_event(admin: Client, rita: User) -> None:
     assert AuditEvent.objects.count() == 1
 
 
-# --- Groups -------------------------------------------------------------------------------------------------------------
+# --- Groups -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_group_is_added_and_counted(admin: Client) -> None:
