@@ -96,7 +96,7 @@ def start(installation: Installation, supervisor: Supervisor, console: Console) 
 def wait_until_well(installation: Installation, supervisor: Supervisor, *, seconds: float = 60) -> None:
     """Until /readyz finds nothing wrong: database, broker, MLflow, a fresh mirror and an outbox that moves."""
     deadline = time.monotonic() + seconds
-    while not answers(f"{installation.url}/readyz?strict=1"):
+    while not answers(f"{installation.url}/readyz?strict=1", timeout=10):
         if time.monotonic() > deadline:
             worker = next(process for process in supervisor.processes if process.name == "Worker")
             problem = f"The worker has not filled the mirror within {seconds:.0f} seconds."

@@ -150,10 +150,11 @@ class Installation:
     def worker(self) -> Process:
         # Without a Redis there is one worker only: the folder that stands in for it knows no second one.
         options = ["--pool", "threads", "--concurrency", "4", "--without-gossip", "--without-mingle"]
+        options += ["--loglevel", "INFO"]
         return self._python("Worker", ["-m", "celery", "-A", "registry_ui.celery", "worker", *options])
 
     def beat(self) -> Process:
-        options = ["--schedule", str(self.folder / "beat"), "--pidfile", ""]
+        options = ["--schedule", str(self.folder / "beat"), "--pidfile", "", "--loglevel", "INFO"]
         return self._python("Beat", ["-m", "celery", "-A", "registry_ui.celery", "beat", *options])
 
     def manage(self, name: str, *arguments: str, is_shown: bool = False) -> Process:
@@ -169,11 +170,11 @@ class Installation:
         return Process(name, command, self.environment(), output=log, is_ready=is_ready, folder=folder)
 
 
-def answers(url: str) -> bool:
+def answers(url: str, *, timeout: float = 2) -> bool:
     """Whether the address answers 200; a proxy of the shell is not asked."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=2) as answer:
+        with opener.open(url, timeout=timeout) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, http.client.HTTPException, OSError):
         return False
