@@ -46,7 +46,8 @@ def policy_data(target: Target, pattern: str, *slots: tuple[Any, Any], **fields:
     [
         (
             rules.Rule("x", (rules.SlotRule(1, "risk"), rules.SlotRule(1)), True, 14),
-        (rules.Rule("", (rules.SlotRule(2),), False, 1), "2 approvals from any reviewer; requests stay open for 1 day"),
+            "2 approvals: 1 from risk and 1 from any reviewer; approvals need a comment; requests stay open for "
+            "14 days",
         ),
         (rules.Rule("", (rules.SlotRule(1),), False, 1), "1 approval from any reviewer; requests stay open for 1 day"),
     ],
