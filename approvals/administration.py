@@ -15,9 +15,9 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from approvals import ledger
+from approvals import ledger, workflow
 from approvals import policy as rules
-from approvals.models import Action, AuditEvent, Policy, Slot, Target
+from approvals.models import Action, AuditEvent, Policy, PromotionRequest, Slot, Status, Target, Verdict
 from approvals.workflow import Invalid, NotAllowed
 from registry_ui.accounts import roles
 from registry_ui.accounts.models import User
@@ -104,8 +104,12 @@ def save_target(target: Target, *, by: User) -> Target:
     is_new = target.pk is None
     before = {} if is_new else _describe_target(Target.objects.get(pk=target.pk))
     taken = "Somebody else has just added a target with this name, stage or alias."
-    if not is_new and before["meaning"] != target.meaning and target.requests.open().exists():
-        raise Invalid("Requests for this target are open; what it means in MLflow cannot change until they are closed.")
+    after = _describe_target(target)
+    is_moved = not is_new and any(before[key] != after[key] for key in ("name", "meaning", "archives_existing"))
+    if is_moved and target.requests.open().exists():
+        raise Invalid("Requests for this target are open; what it is called and means in MLflow cannot change until they are closed.")
+    if not is_new and before["name"] != target.name and target.requests.exists():
+        raise Invalid("The history and the notes in MLflow name this target, so it keeps its name. Retire it and add another.")
     with _valid(taken):
         target.full_clean()
         target.save()
@@ -113,7 +117,7 @@ def save_target(target: Target, *, by: User) -> Target:
         Action.TARGET_CREATED if is_new else Action.TARGET_CHANGED,
         by,
         target_name=target.name,
-        data={"before": before, "after": _describe_target(target)},
+        data={"before": before, "after": after},
     )
     return target
 
@@ -164,6 +168,7 @@ def set_groups(person: User, *, groups: Iterable[Group], by: User) -> None:
     _keep_an_administrator()
     if before != after:
         _record(Action.PERSON_CHANGED, by, data={"person": person.label, "before": before, "after": after})
+        _reconsider_reviews_of(person, by=by)
 
 
 @transaction.atomic
@@ -179,6 +184,7 @@ def set_active(person: User, *, is_active: bool, by: User) -> None:
         by,
         data={"person": person.label, "groups": _groups_of(person)},
     )
+    _reconsider_reviews_of(person, by=by)
 
 
 @transaction.atomic
@@ -216,6 +222,15 @@ def _add_person(*, email: str, name: str, password: str | None, groups: Iterable
         person: User = User.objects.create_user(email=email, password=password, name=name.strip())
     person.groups.set(groups)
     return person
+
+
+def _reconsider_reviews_of(person: User, *, by: User) -> None:
+    """Their approvals may count again, or no longer, in requests that are still open."""
+    given = PromotionRequest.objects.filter(
+        status=Status.PENDING, reviews__reviewer=person, reviews__voided_at=None, reviews__verdict=Verdict.APPROVE
+    )
+    for request in given.order_by("pk"):
+        workflow.reconsider(request, by=by)
 
 
 def _describe_target(target: Target) -> dict[str, Any]:

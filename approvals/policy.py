@@ -234,8 +234,8 @@ class RequestFacts:
     own_verdict: str
     """The actor's live review in words ("Approved"), or "" when there is none."""
     own_groups: frozenset[str]
-    champion_changed: str
-    """What holds the target now, in words, when it is not what the request was made against; otherwise ""."""
+    stale: str
+    """Why the request is out of date, as a sentence; "" when it is not."""
 
 
 def available_actions(actor: Actor, facts: RequestFacts) -> dict[str, Answer]:
@@ -275,8 +275,8 @@ def _may_approve(actor: Actor, facts: RequestFacts) -> Answer:
     answer = _may_decide(actor, facts)
     if not answer:
         return answer
-    if facts.champion_changed:
-        return no(f"{facts.champion_changed} The requester has to submit the request again before it can be approved.")
+    if facts.stale:
+        return no(f"{facts.stale} The requester has to submit the request again before it can be approved.")
     me = Reviewer(actor.id, "", facts.own_groups)
     open_slots = [state.slot for state in facts.states if not state.is_filled]
     approvers = [person for state in facts.states for person in state.filled_by]
@@ -303,7 +303,7 @@ def _may_withdraw(actor: Actor, facts: RequestFacts) -> Answer:
 
 
 def _may_resubmit(actor: Actor, facts: RequestFacts) -> Answer:
-    is_stale = facts.status == "pending" and bool(facts.champion_changed)
+    is_stale = facts.status == "pending" and bool(facts.stale)
     if facts.status not in ("changes_requested", "failed") and not is_stale:
         return no("There is nothing to submit again.")
     if actor.id != facts.requester_id:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from approvals import policy
+from approvals import evidence, policy
 from approvals.models import Policy, PromotionRequest, Review, Target, Verdict
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
@@ -23,7 +23,8 @@ class Standing:
     """All of them, the voided ones too, oldest first."""
     actions: dict[str, policy.Answer]
     shortage: str
-    champion_changed: str
+    stale: str
+    """A sentence when what is asked is out of date: the champion or the version's facts have changed since."""
 
     @property
     def approvals_given(self) -> int:
@@ -88,9 +89,13 @@ def champion_of(model: RegisteredModel, target: Target) -> ModelVersion | None:
     return next(iter(holders(model, target)), None)
 
 
-def _champion_changed(request: PromotionRequest) -> str:
+def _staleness(request: PromotionRequest, rule: policy.Rule) -> str:
     if request.status != "pending":
         return ""
+    frozen = evidence.freeze(version=request.version, champion=request.champion, target=request.target, rule=rule)
+    if changed := evidence.differences(request.evidence, frozen):
+        listed = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
+        return f"This changed in MLflow since it was asked: {listed}."
     now = champion_of(request.version.model, request.target)
     if (now.pk if now else None) == request.champion_id:
         return ""
@@ -110,7 +115,7 @@ def of(request: PromotionRequest, user: User | None = None, *, eligible: Sequenc
     counted = [person for person in approvers if person is not None]
     states = policy.slot_states(rule, approvers=counted, eligible=eligible, requester_id=request.requester_id)
     own = next((review.get_verdict_display() for review in live if user and review.reviewer_id == user.pk), "")
-    changed = _champion_changed(request)
+    stale = _staleness(request, rule)
     facts = policy.RequestFacts(
         status=request.status,
         status_label=request.get_status_display(),
@@ -119,13 +124,13 @@ def of(request: PromotionRequest, user: User | None = None, *, eligible: Sequenc
         is_overdue=request.is_overdue(timezone.now()),
         own_verdict=own,
         own_groups=by_id[user.pk].groups if user and user.pk in by_id else frozenset(),
-        champion_changed=changed,
+        stale=stale,
     )
     actor = actor_of(user) if user else policy.Actor(0, frozenset())
     is_waiting = request.status in ("pending", "changes_requested")
     people = [*eligible, *(person for person in counted if person.id not in by_id)]
     shortage = policy.shortage(rule, eligible=people, requester_id=request.requester_id) if is_waiting else ""
-    return Standing(request, rule, states, reviews, policy.available_actions(actor, facts), shortage, changed)
+    return Standing(request, rule, states, reviews, policy.available_actions(actor, facts), shortage, stale)
 
 
 def _approver(review: Review, by_id: dict[int, policy.Reviewer], *, is_decided: bool) -> policy.Reviewer | None:

@@ -49,8 +49,6 @@ def sentence(event: AuditEvent) -> str:
     subject = f"{event.model_name} version {event.version_number}" if event.version_number else event.model_name
     person = data.get("person", "")
     match Action(event.action):
-        case Action.LEDGER_STARTED:
-            return "started the ledger"
         case Action.REQUEST_CREATED:
             return f"asked for {subject} to reach {target}"
         case Action.REQUEST_RESUBMITTED:

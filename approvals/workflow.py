@@ -3,6 +3,7 @@
 Views, the demo and (later) the API call these; nothing else changes a request.
 """
 
+import contextlib
 import uuid
 from datetime import timedelta
 
@@ -129,20 +130,26 @@ def review(request: PromotionRequest, *, by: User, verdict: str, comment: str = 
     elif chosen == Verdict.REQUEST_CHANGES:
         _move(request, Status.CHANGES_REQUESTED, status_reason=comment)
     else:
-        after = standing.of(request)
-        PromotionRequest.objects.filter(pk=request.pk).update(waits_for=policy.waits_for(after.states))
-        if policy.is_met(after.states):
-            _move(request, Status.APPROVED, status_reason="")
-            outbox.enqueue(request)
-            ledger.record(
-                Action.REQUEST_APPROVED,
-                actor=by,
-                correlation_id=request.correlation_id,
-                request=request,
-                allowed_by=approver_labels(request),
-                data={"fingerprint": request.fingerprint},
-            )
+        _count_approvals(request, by=by)
     return signed
+
+
+def _count_approvals(request: PromotionRequest, *, by: User) -> None:
+    """Approves the request if every slot is filled by people who may fill it now; else notes which groups are missing."""
+    now = standing.of(request)
+    PromotionRequest.objects.filter(pk=request.pk).update(waits_for=policy.waits_for(now.states))
+    if not policy.is_met(now.states) or now.stale:
+        return
+    _move(request, Status.APPROVED, status_reason="")
+    outbox.enqueue(request)
+    ledger.record(
+        Action.REQUEST_APPROVED,
+        actor=by,
+        correlation_id=request.correlation_id,
+        request=request,
+        allowed_by=approver_labels(request),
+        data={"fingerprint": request.fingerprint},
+    )
 
 
 _ACTION_OF = {
@@ -189,7 +196,7 @@ def withdraw(request: PromotionRequest, *, by: User, reason: str = "") -> None:
 def resubmit(request: PromotionRequest, *, by: User, justification: str = "") -> None:
     """The requester submits again: evidence, champion and rule are taken anew and earlier reviews are void.
 
-    For a request with requested changes, a failed one, or a pending one whose champion has changed. Raises NotAllowed or
+    For a request with requested changes, a failed one, or a pending one that is out of date. Raises NotAllowed or
     Invalid.
     """
     request = standing.lock(request)
@@ -246,12 +253,26 @@ def retry(request: PromotionRequest, *, by: User) -> OutboxEntry:
     return entry
 
 
+@transaction.atomic
+def reconsider(request: PromotionRequest, *, by: User) -> None:
+    """Looks at a pending request again after a reviewer's roles have changed: approvals that count again may complete it,
+    and others may have to fill a slot that is open again. `by` made the change."""
+    request = standing.lock(request)
+    if request.status != Status.PENDING:
+        return
+    _count_approvals(request, by=by)
+
+
 def expire_due() -> int:
     """Expires requests that were open for longer than their policy allows; returns how many. Safe to run twice at once."""
     due = PromotionRequest.objects.filter(
         status__in=(Status.PENDING, Status.CHANGES_REQUESTED), expires_at__lte=timezone.now()
     )
-    return sum(_expire(pk) for pk in due.order_by("pk").values_list("pk", flat=True))
+    expired = 0
+    for pk in due.order_by("pk").values_list("pk", flat=True):
+        with contextlib.suppress(Conflict):  # somebody decided in this very moment
+            expired += _expire(pk)
+    return expired
 
 
 @transaction.atomic
@@ -290,10 +311,24 @@ def cannot_be_asked(version: ModelVersion, target: Target) -> str:
         return f"Version {version.number} no longer exists in MLflow."
     if version.status != "READY":
         return f"Version {version.number} is not ready in MLflow ({version.status})."
+    if version.run_id and version.facts_at is None:
+        return f"The run of version {version.number} has not been read from MLflow yet. Try again in a few seconds."
     champion = standing.champion_of(version.model, target)
     if champion is not None and champion.pk == version.pk and _is_fully_held(version, target):
         return f"Version {version.number} holds {target.name} already."
+    if higher := _higher_target_held(version, target):
+        return (
+            f"Version {version.number} holds {higher.name}, and a version has one stage in MLflow: {higher.name} would be "
+            f"left without it. Promote another version to {higher.name} first."
+        )
     return ""
+
+
+def _higher_target_held(version: ModelVersion, target: Target) -> Target | None:
+    """The target later in the row whose stage the version would lose by reaching this one's."""
+    if not target.stage or version.stage == target.stage:
+        return None
+    return Target.objects.current().filter(stage=version.stage, position__gt=target.position).exclude(stage="").first()
 
 
 def _is_fully_held(version: ModelVersion, target: Target) -> bool:

@@ -13,7 +13,6 @@ from approvals.models.requests import PromotionRequest
 class Action(models.TextChoices):
     """The closed list of what can stand in the ledger."""
 
-    LEDGER_STARTED = "ledger.started", "Ledger started"
     REQUEST_CREATED = "request.created", "Promotion requested"
     REQUEST_RESUBMITTED = "request.resubmitted", "Request submitted again"
     REQUEST_WITHDRAWN = "request.withdrawn", "Request withdrawn"

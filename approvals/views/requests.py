@@ -95,13 +95,11 @@ def _page(request: SignedInRequest, found: PromotionRequest, *, review_form: Rev
         "resubmit_form": ResubmitForm(),
         "verdicts": Verdict,
         "champion": champion,
-        "champion_changed": now.champion_changed,
         "metrics": comparison.metric_rows(version.metrics, champion.metrics if champion else None),
         "params": comparison.value_rows(version.params, champion.params if champion else None),
         "tags": comparison.value_rows(_own_tags(version), _own_tags(champion) if champion else None),
         "description": provenance.without_notes(version.description),
         "champion_description": provenance.without_notes(champion.description) if champion else "",
-        "is_evidence_current": found.status != "pending" or not evidence.differences(found.evidence, _evidence_now(found, now)),
     }
     return render(request, "approvals/request.html", context, status=status)
 
@@ -132,10 +130,6 @@ def _is_delayed(entry: OutboxEntry | None) -> bool:
 
 def _own_tags(version: ModelVersion) -> dict[str, str]:
     return {key: value for key, value in version.tags.items() if not key.startswith(evidence.OWN_TAG)}
-
-
-def _evidence_now(found: PromotionRequest, now: standing.Standing) -> str:
-    return evidence.freeze(version=found.version, champion=found.champion, target=found.target, rule=now.rule)
 
 
 # --- What people do -----------------------------------------------------------------------------------------------------

@@ -58,13 +58,19 @@ class User(AbstractBaseUser, PermissionsMixin):
     @property
     def label(self) -> str:
         """How the person is named in the ledger, in MLflow and on pages: `Remy Ortiz <remy@example.com>`."""
-        return f"{self.name} <{self.email}>"
+        return f"{plain(self.name)} <{plain(self.email)}>"
 
     def get_full_name(self) -> str:
         return self.name
 
     def get_short_name(self) -> str:
         return self.name.split(" ")[0]
+
+
+def plain(text: str) -> str:
+    """One line without the characters that part one person from the next where labels are listed: a name such as
+    `Rosa Lind <rosa@example.com>, Eve` must not read as two people."""
+    return " ".join("".join(" " if char in "<>,;" or not char.isprintable() else char for char in text).split())
 
 
 def label_of(user: User) -> str:

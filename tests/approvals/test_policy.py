@@ -113,7 +113,7 @@ def facts(**changes: object) -> RequestFacts:
         "is_overdue": False,
         "own_verdict": "",
         "own_groups": frozenset(),
-        "champion_changed": "",
+        "stale": "",
     }
     return RequestFacts(**(base | changes))  # type: ignore[arg-type]
 
@@ -126,7 +126,7 @@ def facts(**changes: object) -> RequestFacts:
         (Actor(2, REVIEW), {"own_verdict": "Approved"}, "already decided"),
         (Actor(2, REVIEW), {"is_overdue": True}, "open for longer"),
         (Actor(2, REVIEW), {"status": "applied", "status_label": "Applied"}, "nothing to decide"),
-        (Actor(2, REVIEW), {"champion_changed": "Version 8 holds Production now."}, "submit the request again"),
+        (Actor(2, REVIEW), {"stale": "Version 8 holds Production now."}, "submit the request again"),
         (
             Actor(2, REVIEW),
             {"states": policy.slot_states(rule(RISK), approvers=[], eligible=[], requester_id=1)},

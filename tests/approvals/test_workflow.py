@@ -7,11 +7,11 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from approvals import workflow
+from approvals import administration, inbox, workflow
 from approvals.models import Action, AuditEvent, OutboxEntry, PromotionRequest, Review, Status, Target
 from approvals.workflow import Conflict, Invalid, NotAllowed
 from registry_ui.accounts.models import User
-from registry_ui.mirror.models import Alias, Stage
+from registry_ui.mirror.models import Alias, ModelVersion, Stage
 from tests.factories import approve, make_person, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
@@ -252,6 +252,58 @@ def test_a_slot_of_a_group_needs_its_people(rita: User, remy: User, rosa: User, 
     with pytest.raises(NotAllowed, match="1 approval from risk"):
         approve(request, rosa)
     assert approve(request, risk).status == Status.APPROVED
+
+
+def test_an_approval_counts_again_when_the_role_comes_back(
+    rita: User, remy: User, rosa: User, ada: User, production: Target
+) -> None:
+    request = make_request(make_version(), production, by=rita)
+    approve(request, remy)
+    role = remy.groups.get()
+    administration.set_groups(remy, groups=[], by=ada)
+    assert approve(request, rosa).status == Status.PENDING
+    administration.set_groups(remy, groups=[role], by=ada)
+    request.refresh_from_db()
+    assert request.status == Status.APPROVED
+    assert OutboxEntry.objects.open().get().request == request
+
+
+def test_the_inbox_calls_others_when_an_approver_is_deactivated(
+    rita: User, rosa: User, ada: User, production: Target
+) -> None:
+    make_policy("*credit*", production, (1, "risk"), (1, "leads"))
+    rik, ria = make_person("Rik Risk", "reviewer", "risk"), make_person("Ria Risk", "reviewer", "risk")
+    request = approve(make_request(make_version("credit_risk"), production, by=rita), rik)
+    assert not inbox.waiting_for(ria).exists()
+    administration.set_active(rik, is_active=False, by=ada)
+    assert inbox.waiting_for(ria).get() == request
+
+
+def test_evidence_that_changed_blocks_approval_until_submitted_again(rita: User, remy: User, staging: Target) -> None:
+    version = make_version()
+    request = make_request(version, staging, by=rita)
+    ModelVersion.objects.filter(pk=version.pk).update(metrics={"auc_roc": 0.1})
+    request.refresh_from_db()
+    with pytest.raises(NotAllowed, match="This changed in MLflow since it was asked: metric auc_roc"):
+        approve(request, remy)
+    workflow.resubmit(request, by=rita)
+    assert approve(request, remy).status == Status.APPROVED
+
+
+def test_the_holder_of_production_cannot_be_moved_back_to_staging(rita: User, staging: Target) -> None:
+    with pytest.raises(Invalid, match="Production would be left without it"):
+        make_request(make_version(stage=Stage.PRODUCTION), staging, by=rita)
+
+
+def test_a_version_whose_run_is_not_read_yet_waits(rita: User, staging: Target) -> None:
+    with pytest.raises(Invalid, match="has not been read from MLflow yet"):
+        make_request(make_version(facts_at=None), staging, by=rita)
+
+
+def test_a_name_cannot_pose_as_two_people(rita: User, staging: Target) -> None:
+    eve = make_person("Rosa Lind <rosa@example.com>, Eve\nZoe", "reviewer", )
+    request = approve(make_request(make_version(), staging, by=rita), eve)
+    assert workflow.approver_labels(request) == ["Rosa Lind rosa@example.com Eve Zoe <rosa@example.com>"]
 
 
 def test_move_refuses_what_is_not_legal(rita: User, production: Target) -> None:
