@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-LEFT, RIGHT = 4.0, 96.0
+LEFT, RIGHT = 8.0, 96.0
 TOP, BOTTOM = 18.0, 84.0
 """Per cent of the box that the points use; above are the names of the targets, below the version numbers."""
 
@@ -33,6 +33,7 @@ class Mark:
     y: float
     anchor: str
     label_y: float
+    line_y: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def _marks(points: Sequence[Point], held: Mapping[int, Sequence[str]]) -> list[M
         if names := held.get(point.number):
             anchor = "start" if point.x < 20 else "end" if point.x > 80 else "middle"
             label_y = 5.5 if len(marks) % 2 == 0 else 12.5
-            marks.append(Mark(point.number, ", ".join(names), point.value, point.x, point.y, anchor, label_y))
+            marks.append(Mark(point.number, ", ".join(names), point.value, point.x, point.y, anchor, label_y, label_y + 2))
     return marks
 
 

@@ -26,10 +26,11 @@ def _renderer() -> MarkdownIt:
 
 
 def _lower_headings(state: Any) -> None:
-    """A description stands under a page's h1 and h2, so its own headings begin at h3."""
-    for token in state.tokens:
-        if token.type in ("heading_open", "heading_close"):
-            token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+    """A description stands under a page's h1 and h2, so its own highest heading becomes h3."""
+    headings = [token for token in state.tokens if token.type in ("heading_open", "heading_close")]
+    highest = min((int(token.tag[1]) for token in headings), default=3)
+    for token in headings:
+        token.tag = f"h{min(int(token.tag[1]) - highest + 3, 6)}"
 
 
 def _link_to_image(renderer: Any, tokens: Any, index: int, _options: Any, _env: Any) -> str:

@@ -77,7 +77,7 @@ def _mlflow(mirror: MirrorState) -> Part:
 def _worker(mirror: MirrorState) -> Part:
     """A pull that MLflow did not answer is a sign of life of the worker as well."""
     seen = max((at for at in (mirror.pulled_at, mirror.swept_at, mirror.failed_at) if at), default=None)
-    remedy = "Start one with `celery -A registry_ui worker -B`, and look into its log if it runs already."
+    remedy = "Start one with celery -A registry_ui worker -B, and look into its log if it runs already."
     if seen is None:
         return Part("Worker", BAD, "Never seen", "No worker with beat has run yet.", remedy=remedy)
     if (timezone.now() - seen).total_seconds() > settings.STALE_AFTER_SECONDS:
@@ -119,7 +119,7 @@ def _sweep(mirror: MirrorState) -> Part:
             SLOW,
             "Not yet",
             "No full sweep has ended yet.",
-            remedy="`manage.py sweep` runs one now and shows its progress.",
+            remedy="manage.py sweep runs one now and shows its progress.",
         )
     if (timezone.now() - mirror.swept_at).total_seconds() > 3 * settings.SWEEP_SECONDS:
         return Part(
@@ -128,7 +128,7 @@ def _sweep(mirror: MirrorState) -> Part:
             "Late",
             "Last one ended",
             mirror.swept_at,
-            remedy="Deletions, tags and aliases are seen by the sweep alone. `manage.py sweep` runs one now.",
+            remedy="Deletions, tags and aliases are seen by the sweep alone. manage.py sweep runs one now.",
         )
     return Part("Sweep", GOOD, "On time", f"{usual}; last one ended", mirror.swept_at)
 
@@ -153,7 +153,8 @@ def _outbox() -> Part:
         return Part("Deliveries", GOOD, "None waiting", "Every approved request has reached MLflow.")
     count = waiting.count()
     waiting_words = "1 approved request waits" if count == 1 else f"{count:,} approved requests wait"
-    detail = f"{waiting_words}, the oldest (request #{oldest.request_id}, tried {oldest.attempts} ×) since"
+    tries = {0: "not tried yet", 1: "tried once"}.get(oldest.attempts, f"tried {oldest.attempts} times")
+    detail = f"{waiting_words}; the oldest (request #{oldest.request_id}, {tries}) was approved"
     is_late = (timezone.now() - oldest.created_at).total_seconds() > settings.STALE_AFTER_SECONDS
     if not is_late:
         return Part("Deliveries", GOOD, "On their way", detail, oldest.created_at, error=oldest.last_error)
@@ -184,5 +185,5 @@ def _ledger() -> Part:
         "Ledger",
         GOOD,
         "Kept",
-        f"{events}; the head is {head.hash[:12]}. `manage.py verify_ledger` checks the whole chain.",
+        f"{events}; the head is {head.hash[:12]}. manage.py verify_ledger checks the whole chain.",
     )

@@ -114,6 +114,13 @@ def markdown(text: str) -> SafeString:
 
 
 @register.filter
+def plain(text: str) -> str:
+    """`{{ description|plain|truncatechars:90 }}`: the beginning of a Markdown text for a line of a list."""
+    start = re.sub(r"<!--.*?-->|\*\*|`|^#+ ", "", text[:300], flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"\s+", " ", start).strip()
+
+
+@register.filter
 def sentence(event: AuditEvent) -> str:
     """`{{ event|sentence }}`: what happened, after the actor's name."""
     return timeline.sentence(event)

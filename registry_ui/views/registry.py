@@ -81,9 +81,11 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
 
 
 def metric_names(all_metrics: Sequence[dict[str, Any]]) -> list[str]:
-    """The names in these metrics: first those whose name says what is better, then the ones most versions have."""
+    """The names in these metrics: qualities first, then costs, then names that do not say what is better; the ones that
+    most versions have before the others."""
     counts = Counter(name for metrics in all_metrics for name in metrics if not name.startswith("system/"))
-    return sorted(counts, key=lambda name: (comparison.higher_is_better(name) is None, -counts[name], name))
+    rank = {True: 0, False: 1, None: 2}
+    return sorted(counts, key=lambda name: (rank[comparison.higher_is_better(name)], -counts[name], name))
 
 
 def _champion_cards(
