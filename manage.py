@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""Entry point of Django's command line."""
+"""Entry point of Django's command line. Senseless settings end it with a sentence each, without a traceback."""
 
 import os
 import sys
 
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import execute_from_command_line
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_ui.settings")
-    from django.core.management import execute_from_command_line
-
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

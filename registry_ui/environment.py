@@ -1,6 +1,6 @@
 """Reads settings from the environment and refuses nonsense with one readable message that names every bad variable.
 
-Used by `registry_ui.settings` only. Every variable may also be given as NAME_FILE, the path of a file that holds the value.
+Used by `registry_ui.settings` only. Every variable may also be given as NAME_FILE, the path of a file with the value.
 """
 
 import logging.config
@@ -8,14 +8,12 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import dj_database_url
-import dj_email_url
 import environs
 import structlog
 from django.core.exceptions import ImproperlyConfigured
-
 
 T = TypeVar("T")
 
@@ -31,7 +29,8 @@ class Environment:
     def refuse_nonsense(self) -> None:
         """Raises ImproperlyConfigured with one line per variable that cannot be used."""
         if self.problems:
-            raise ImproperlyConfigured("Countersign cannot start:\n" + "\n".join(f"  {p}" for p in self.problems))
+            lines = "\n".join(f"  {problem}" for problem in dict.fromkeys(self.problems))
+            raise ImproperlyConfigured(f"Countersign cannot start:\n{lines}")
 
     def _read(self, name: str, read: Callable[[str], T], default: T) -> T:
         self.names.add(name)
@@ -41,6 +40,9 @@ class Environment:
         except (environs.EnvError, ValueError, OSError) as error:
             self.problems.append(f"{name}: {error}")
             return default
+
+    def _is_bad(self, name: str) -> bool:
+        return any(problem.startswith(f"{name}:") for problem in self.problems)
 
     def text(self, name: str, *, default: str = "") -> str:
         return self._read(name, str, default)
@@ -77,13 +79,23 @@ class Environment:
 
         return self._read(name, read, default)
 
-    def folder(self, name: str, *, default: Path) -> Path:
+    def folder(self, name: str, *, default: Path, create: bool = False) -> Path:
         def read(raw: str) -> Path:
             if Path(raw).exists() and not Path(raw).is_dir():
                 raise ValueError(f"{raw} exists and is not a folder.")
             return Path(raw).resolve()
 
-        return self._read(name, read, default)
+        found = self._read(name, read, default)
+        if create:
+            self._make(name, found)
+        return found
+
+    def _make(self, name: str, *folders: Path) -> None:
+        try:
+            for folder in folders:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self.problems.append(f"{name}: the folder {folder} cannot be made: {error.strerror}.")
 
     def secret(self, name: str, *, min_length: int, required: bool, default: str) -> str:
         def read(raw: str) -> str:
@@ -92,26 +104,29 @@ class Environment:
             return raw
 
         value = self._read(name, read, "")
-        if not value and required and not any(problem.startswith(f"{name}:") for problem in self.problems):
+        if not value and required and not self._is_bad(name):
             self.problems.append(f"{name}: is not set. Use {min_length} or more random characters, kept secret.")
         return value or default
 
-    def url(self, name: str, *, default: str, schemes: Sequence[str]) -> str:
+    def url(self, name: str, *, default: str, schemes: Sequence[str], may_have_path: bool = True) -> str:
         def read(raw: str) -> str:
-            parts = urlsplit(raw)
-            if parts.scheme not in schemes or not parts.hostname:
-                raise ValueError(f"{raw!r} is not an address like {schemes[0]}://host:port.")
-            _ = parts.port  # raises ValueError when it is not a number
+            _refuse_bad_address(raw, schemes)
+            if not may_have_path and urlsplit(raw)[2:] not in {("", "", ""), ("/", "", "")}:
+                raise ValueError("must end after the host and port; Countersign cannot live below a path.")
             return raw.rstrip("/")
 
         return self._read(name, read, default)
 
     def database(self, name: str, *, default: str) -> dict[str, Any]:
-        """SQLite (WAL, IMMEDIATE, synchronous=FULL: the ledger survives a power cut) or PostgreSQL, as Django wants it."""
+        """SQLite (WAL, IMMEDIATE, synchronous=FULL: the ledger survives a power cut) or PostgreSQL, for Django."""
 
         def read(raw: str) -> dict[str, Any]:
             if not raw.startswith(("sqlite:///", "postgres://", "postgresql://")):
                 raise ValueError("use sqlite:///path or postgresql://user:password@host:port/name.")
+            if raw.startswith("postgres"):
+                _refuse_bad_address(raw, ("postgresql", "postgres"))
+                if not urlsplit(raw).path.strip("/"):
+                    raise ValueError("names no database; use postgresql://user:password@host:port/name.")
             return dict(dj_database_url.parse(raw))
 
         config = self._read(name, read, read(default))
@@ -128,25 +143,76 @@ class Environment:
         return config
 
     def email(self, name: str, *, default: str) -> dict[str, Any]:
-        return self._read(name, lambda raw: dict(dj_email_url.parse(raw)), dict(dj_email_url.parse(default)))
+        """Django's EMAIL_* settings. `smtp+tls` insists on STARTTLS, `smtp+ssl` is TLS from the first byte."""
+
+        def read(raw: str) -> dict[str, Any]:
+            parts = urlsplit(raw)
+            if parts.scheme in _MAIL_WITHOUT_SERVER:
+                return {"EMAIL_BACKEND": f"django.core.mail.backends.{_MAIL_WITHOUT_SERVER[parts.scheme]}.EmailBackend"}
+            if parts.scheme not in _MAIL_PORTS:
+                raise ValueError("use smtp+tls://user:password@host:587, smtp+ssl://…, smtp://… or consolemail://.")
+            _refuse_bad_address(raw, (parts.scheme,))
+            return {
+                "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+                "EMAIL_HOST": parts.hostname,
+                "EMAIL_PORT": parts.port or _MAIL_PORTS[parts.scheme],
+                "EMAIL_HOST_USER": unquote(parts.username or ""),
+                "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+                "EMAIL_USE_TLS": parts.scheme == "smtp+tls",
+                "EMAIL_USE_SSL": parts.scheme == "smtp+ssl",
+            }
+
+        return self._read(name, read, read(default))
 
     def broker(self, name: str, *, default: str) -> str:
         def read(raw: str) -> str:
             if not raw.startswith(("redis://", "rediss://", "redis+socket://", "filesystem://")):
                 raise ValueError("use redis://host:port/0, redis+socket:///path or filesystem://.")
+            if raw.startswith("redis+socket://"):
+                if not urlsplit(raw).path:
+                    raise ValueError("names no socket; use redis+socket:///path.")
+            elif raw.startswith("redis"):
+                _refuse_bad_address(raw, ("redis", "rediss"))
+                if not re.fullmatch(r"/?\d*", urlsplit(raw).path):
+                    raise ValueError("the number of the Redis database stands at the end, such as redis://host:port/0.")
             return raw
 
         return self._read(name, read, default)
 
+    def broker_options(self, url: str, folder: Path) -> dict[str, Any]:
+        """Transport options; the folder of the filesystem transport is made here because kombu expects it to exist."""
+        if not url.startswith("filesystem://"):
+            return {
+                "visibility_timeout": 120,
+                "unacked_restore_interval": 10,
+                "unacked_restore_throttle": 1,
+                "socket_timeout": 30,
+                "socket_connect_timeout": 2,
+                "socket_keepalive": True,
+            }
+        queue, control = folder / "queue", folder / "control"
+        self._make("COUNTERSIGN_STATE_DIR", queue, control)
+        return {
+            "data_folder_in": str(queue),
+            "data_folder_out": str(queue),
+            "control_folder": str(control),
+            "polling_interval": 0.1,
+        }
+
     def openid_connect(self) -> dict[str, Any]:
         """django-allauth's provider settings from COUNTERSIGN_OIDC_*; empty when no issuer is named."""
-        issuer = self.url("COUNTERSIGN_OIDC_ISSUER", default="", schemes=("https", "http"))
+        issuer = self._issuer()
         client_id = self.text("COUNTERSIGN_OIDC_CLIENT_ID")
         secret = self.text("COUNTERSIGN_OIDC_CLIENT_SECRET")
         label = self.text("COUNTERSIGN_OIDC_NAME", default="Single sign-on")
-        scope = self.text("COUNTERSIGN_OIDC_SCOPE", default="openid email profile")
-        if bool(issuer) != bool(client_id):
+        scope = self.text("COUNTERSIGN_OIDC_SCOPE", default="openid email profile").split()
+        if "openid" not in scope:
+            self.problems.append("COUNTERSIGN_OIDC_SCOPE: must contain openid.")
+        is_named = bool(issuer) or self._is_bad("COUNTERSIGN_OIDC_ISSUER")
+        if is_named != bool(client_id):
             self.problems.append("COUNTERSIGN_OIDC_ISSUER: and COUNTERSIGN_OIDC_CLIENT_ID go together; one is not set.")
+        if secret and not (is_named or client_id):
+            self.problems.append("COUNTERSIGN_OIDC_CLIENT_SECRET: is set, but COUNTERSIGN_OIDC_ISSUER is not.")
         if not issuer:
             return {}
         app = {
@@ -154,36 +220,51 @@ class Environment:
             "name": label,
             "client_id": client_id,
             "secret": secret,
-            "settings": {"server_url": issuer, "oauth_pkce_enabled": True, "scope": scope.split()},
+            "settings": {"server_url": issuer, "oauth_pkce_enabled": True, "scope": scope},
         }
         return {"openid_connect": {"APPS": [app]}}
 
     def oidc_origins(self) -> list[str]:
-        """Where a form may lead besides this site: the identity provider, which the sign-in button redirects to."""
-        parts = urlsplit(self.url("COUNTERSIGN_OIDC_ISSUER", default="", schemes=("https", "http")))
-        return [f"{parts.scheme}://{parts.netloc}"] if parts.netloc else []
+        """Where a sign-in form may lead besides this site: to the identity provider, and to those that it hands on to.
+
+        Chromium holds every redirect after a form against the policy of the page with the form.
+        """
+        extra = self.words("COUNTERSIGN_OIDC_EXTRA_ORIGINS")
+        for origin in extra:
+            try:
+                _refuse_bad_address(origin, ("https", "http"))
+            except ValueError as error:
+                self.problems.append(f"COUNTERSIGN_OIDC_EXTRA_ORIGINS: {error}")
+        return [f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, [self._issuer(), *extra]) if parts.netloc]
+
+    def _issuer(self) -> str:
+        """HTTPS, because the token endpoint's answer is believed for the sake of TLS; HTTP on this machine alone."""
+
+        def read(raw: str) -> str:
+            _refuse_bad_address(raw, ("https", "http"))
+            if urlsplit(raw).scheme == "http" and urlsplit(raw).hostname not in {"127.0.0.1", "::1", "localhost"}:
+                raise ValueError("must be https; whoever stands in between could sign in as anybody.")
+            return raw.rstrip("/")
+
+        return self._read("COUNTERSIGN_OIDC_ISSUER", read, "")
 
 
-def broker_options(url: str, folder: Path) -> dict[str, Any]:
-    """Transport options; the folder of the filesystem transport is made here because kombu expects it to exist."""
-    if not url.startswith("filesystem://"):
-        return {
-            "visibility_timeout": 120,
-            "unacked_restore_interval": 10,
-            "unacked_restore_throttle": 1,
-            "socket_timeout": 30,
-            "socket_connect_timeout": 2,
-            "socket_keepalive": True,
-        }
-    queue, control = folder / "queue", folder / "control"
-    for path in (queue, control):
-        path.mkdir(parents=True, exist_ok=True)
-    return {
-        "data_folder_in": str(queue),
-        "data_folder_out": str(queue),
-        "control_folder": str(control),
-        "polling_interval": 0.1,
-    }
+_MAIL_PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
+_MAIL_WITHOUT_SERVER = {"consolemail": "console", "memorymail": "locmem"}
+
+
+def _refuse_bad_address(raw: str, schemes: Sequence[str]) -> None:
+    """Raises ValueError with a sentence. An address with credentials is not repeated in it."""
+    parts = urlsplit(raw)
+    shown = "the address" if "@" in raw else repr(raw)
+    if parts.scheme not in schemes or not parts.hostname or re.search(r"\s", raw):
+        raise ValueError(f"{shown} is not an address like {schemes[0]}://host:port.")
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"the port in {shown} is not a number from 1 to 65535.") from error
+    if port == 0:
+        raise ValueError(f"the port in {shown} is not a number from 1 to 65535.")
 
 
 def configure_logging(*, level: str, as_json: bool) -> None:
@@ -208,7 +289,11 @@ def configure_logging(*, level: str, as_json: bool) -> None:
                 "line": {
                     "()": structlog.stdlib.ProcessorFormatter,
                     "foreign_pre_chain": shared,
-                    "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.format_exc_info, renderer],
+                    "processors": [
+                        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                        structlog.processors.format_exc_info,
+                        renderer,
+                    ],
                 }
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},

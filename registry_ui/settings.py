@@ -4,7 +4,6 @@ Every variable is documented in docs/operations.md; a test fails when one is mis
 stops the start with a sentence that names the variable (`registry_ui.environment`).
 """
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +17,12 @@ env = environment.Environment()
 
 # --- This installation ------------------------------------------------------------------------------------------------
 
-STATE_DIR = env.folder("COUNTERSIGN_STATE_DIR", default=BASE_DIR / ".countersign")
+STATE_DIR = env.folder("COUNTERSIGN_STATE_DIR", default=BASE_DIR / ".countersign", create=True)
 DEBUG = env.flag("COUNTERSIGN_DEBUG", default=False)
 SECRET_KEY = env.secret("COUNTERSIGN_SECRET_KEY", min_length=32, required=not DEBUG, default="only-for-debug-" * 4)
-SITE_URL = env.url("COUNTERSIGN_SITE_URL", default="http://127.0.0.1:8000", schemes=("http", "https"))
+SITE_URL = env.url(
+    "COUNTERSIGN_SITE_URL", default="http://127.0.0.1:8000", schemes=("http", "https"), may_have_path=False
+)
 SITE_NAME = env.text("COUNTERSIGN_SITE_NAME", default="Countersign")
 IS_HTTPS = SITE_URL.startswith("https://")
 
@@ -93,20 +94,29 @@ TEMPLATES = [
     }
 ]
 
-# --- Database: SQLite out of the box, PostgreSQL for more than one host -------------------------------------------------
+# --- Database: SQLite out of the box, PostgreSQL for more than one host -----------------------------------------------
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.database("DATABASE_URL", default=f"sqlite:///{STATE_DIR / 'countersign.sqlite3'}")
 }
 CACHES = {
     # Rate limits need one cache that all processes share, and the pages must not depend on Redis.
-    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "countersign_cache"}
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "countersign_cache",
+        # Beyond this many rows a part is dropped. With Django's 300, a flood of tries would wash the counts away.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
 }
 
 # --- People and sign-in -----------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
-SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # e-mails are unique by a stricter constraint, without regard to case
+SILENCED_SYSTEM_CHECKS = [
+    "auth.W004",  # e-mails are unique by a stricter constraint, without regard to case
+    "security.W005",  # HSTS for subdomains and its preload concern other sites too:
+    "security.W021",  # whoever runs them decides, with COUNTERSIGN_HSTS_SUBDOMAINS
+]
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -129,6 +139,10 @@ ACCOUNT_USER_DISPLAY = "registry_ui.accounts.models.label_of"
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # nobody makes this site write to strangers
+# One address per person, replaced only when the new one is confirmed: it stands beside their name on approvals.
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_FORMS = {"reset_password_from_key": "registry_ui.accounts.passwords.NewPasswordForm"}
 ALLAUTH_TRUSTED_PROXY_COUNT = env.number("COUNTERSIGN_TRUSTED_PROXY_COUNT", default=0, minimum=0)
 
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
@@ -137,14 +151,15 @@ MFA_TOTP_ISSUER = SITE_NAME
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not IS_HTTPS  # browsers allow it for localhost alone
 
 SOCIALACCOUNT_ADAPTER = "registry_ui.accounts.adapters.SocialAccountAdapter"
+SOCIALACCOUNT_EMAIL_VERIFICATION = "mandatory"  # by the provider, or else by a mail of ours
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
 SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 OIDC_SIGNUP_OPEN = env.flag("COUNTERSIGN_OIDC_SIGNUP_OPEN", default=True)
 SOCIALACCOUNT_PROVIDERS = env.openid_connect()
 
-# --- Sessions, headers, content security --------------------------------------------------------------------------------
+# --- Sessions, headers, content security ------------------------------------------------------------------------------
 
-SESSION_COOKIE_AGE = int(timedelta(hours=env.number("COUNTERSIGN_SESSION_HOURS", default=12, minimum=1)).total_seconds())
+SESSION_COOKIE_AGE = 3600 * env.number("COUNTERSIGN_SESSION_HOURS", default=12, minimum=1)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_NAME = "countersign_session"
@@ -171,7 +186,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# --- Static files -------------------------------------------------------------------------------------------------------
+# --- Static files -----------------------------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
 STATIC_ROOT = env.folder("COUNTERSIGN_STATIC_ROOT", default=STATE_DIR / "static")
@@ -184,21 +199,21 @@ STORAGES = {
     },
 }
 
-# --- Time and language --------------------------------------------------------------------------------------------------
+# --- Time and language ------------------------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# --- E-mail -------------------------------------------------------------------------------------------------------------
+# --- E-mail -----------------------------------------------------------------------------------------------------------
 
 vars().update(env.email("EMAIL_URL", default="consolemail://"))
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("COUNTERSIGN_FROM_EMAIL", default=f"countersign@{_site.hostname}")
-EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
+EMAIL_SUBJECT_PREFIX = ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
 EMAIL_TIMEOUT = 10
 
-# --- MLflow -------------------------------------------------------------------------------------------------------------
+# --- MLflow -----------------------------------------------------------------------------------------------------------
 
 MLFLOW_TRACKING_URI = env.url("MLFLOW_TRACKING_URI", default="http://127.0.0.1:5000", schemes=("http", "https"))
 MLFLOW_UI_URL = env.url("COUNTERSIGN_MLFLOW_UI_URL", default=MLFLOW_TRACKING_URI, schemes=("http", "https"))
@@ -208,16 +223,16 @@ PULL_SECONDS = env.number("COUNTERSIGN_PULL_SECONDS", default=5, minimum=1)
 SWEEP_SECONDS = env.number("COUNTERSIGN_SWEEP_SECONDS", default=600, minimum=10)
 STALE_AFTER_SECONDS = env.number("COUNTERSIGN_STALE_AFTER_SECONDS", default=60, minimum=5)
 
-# --- Delivery -------------------------------------------------------------------------------------------------------------
+# --- Delivery ---------------------------------------------------------------------------------------------------------
 
 DRAIN_SECONDS = env.number("COUNTERSIGN_DRAIN_SECONDS", default=5, minimum=1)
 DELIVERY_LEASE_SECONDS = env.number("COUNTERSIGN_DELIVERY_LEASE_SECONDS", default=120, minimum=5)
 DELIVERY_BACKOFF_CAP_SECONDS = env.number("COUNTERSIGN_DELIVERY_BACKOFF_CAP_SECONDS", default=60, minimum=1)
 
-# --- Celery: a hint only, the outbox table is the truth ------------------------------------------------------------------
+# --- Celery: a hint only, the outbox table is the truth ---------------------------------------------------------------
 
 CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", default="filesystem://")
-CELERY_BROKER_TRANSPORT_OPTIONS = environment.broker_options(CELERY_BROKER_URL, STATE_DIR / "broker")
+CELERY_BROKER_TRANSPORT_OPTIONS = env.broker_options(CELERY_BROKER_URL, STATE_DIR / "broker")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_PUBLISH_RETRY = False

@@ -3,11 +3,13 @@
 from django.urls import include, path
 
 from registry_ui import health, views
+from registry_ui.accounts.views import welcome
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("accounts/", include("allauth.urls")),
+    path("welcome/", welcome, name="welcome"),
     path("", include("approvals.urls")),
     path("models/", views.models, name="models"),
     path("models/<path:name>/versions/<int:number>/", views.version, name="version"),

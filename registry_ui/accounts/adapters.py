@@ -1,30 +1,79 @@
-"""django-allauth's hooks: who may sign up, and where the printed name of a new person comes from."""
+"""django-allauth's hooks: who may sign up and how, where people land, and where the name of a new person comes from."""
 
+import re
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
+from allauth.account.utils import filter_users_by_email
+from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.providers.base import AuthProcess
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+
+from registry_ui.accounts.models import User
+
+NAME_LENGTH = 120
+
+
+def printable(name: str) -> str:
+    """A name as it may stand before `<e-mail>` on approvals: one line, and nothing that looks like another address."""
+    return re.sub(r"[\s<>\x00-\x1f]+", " ", name).strip()[:NAME_LENGTH].strip()
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    def is_open_for_signup(self, request: HttpRequest) -> bool:
+    def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002 -- the hook's shape
         return bool(settings.SIGNUP_OPEN)
 
     def save_user(self, request: HttpRequest, user: Any, form: Any, commit: bool = True) -> Any:
-        user.name = form.cleaned_data.get("name", "")
+        user.name = printable(form.cleaned_data.get("name", ""))
         return super().save_user(request, user, form, commit)
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        if not request.user.groups.exists():
+            return reverse("welcome")
+        return str(super().get_login_redirect_url(request))
+
+    def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse | None:
+        """An address that the provider has verified need not be confirmed again by a mail of ours."""
+        through = (kwargs.get("signal_kwargs") or {}).get("sociallogin")
+        verified = {address.email.lower() for address in through.email_addresses if address.verified} if through else ()
+        if user.email.lower() in verified:
+            EmailAddress.objects.update_or_create(
+                user=user, email=user.email.lower(), defaults={"verified": True, "primary": True}
+            )
+        refused: HttpResponse | None = super().pre_login(request, user, **kwargs)
+        return refused
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):
     """People who come through the identity provider get an account without roles; an administrator gives those."""
 
-    def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:  # noqa: ARG002 -- the hook's shape
         return bool(settings.OIDC_SIGNUP_OPEN)
+
+    def authenticate_by_email(self, sociallogin: Any) -> tuple[User, str] | None:
+        """Only the address that stands beside the person's name counts, not one that they have yet to confirm."""
+        for address in sociallogin.email_addresses:
+            person = User.objects.filter(email=address.email.lower()).first() if address.verified else None
+            if person is not None:
+                return person, person.email
+        return None
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
+        """Refuses who is new but has the address of somebody known, and the provider does not vouch for it."""
+        if sociallogin.is_existing or sociallogin.state.get("process") == AuthProcess.CONNECT:
+            return
+        for address in sociallogin.email_addresses:
+            if filter_users_by_email(address.email):
+                context = {"email": address.email, "provider": sociallogin.account.get_provider()}
+                raise ImmediateHttpResponse(render(request, "socialaccount/email_taken.html", context, status=403))
 
     def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> Any:
         user = super().populate_user(request, sociallogin, data)
         full = " ".join(part for part in (data.get("first_name"), data.get("last_name")) if part)
-        user.name = data.get("name") or full or user.email
+        user.name = printable(data.get("name") or full) or user.email
         return user
