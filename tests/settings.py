@@ -1,10 +1,16 @@
 """Settings of the test suite: the product's own, fed by an environment that needs nothing from outside."""
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
-_state = Path(os.environ.setdefault("COUNTERSIGN_STATE_DIR", tempfile.mkdtemp(prefix="countersign-tests-")))
+if "COUNTERSIGN_STATE_DIR" not in os.environ:
+    os.environ["COUNTERSIGN_STATE_DIR"] = tempfile.mkdtemp(prefix="countersign-tests-")
+    atexit.register(shutil.rmtree, os.environ["COUNTERSIGN_STATE_DIR"], ignore_errors=True)
+_state = Path(os.environ["COUNTERSIGN_STATE_DIR"])
+(_state / "static").mkdir(parents=True, exist_ok=True)
 os.environ.setdefault("COUNTERSIGN_SECRET_KEY", "tests-" * 8)
 os.environ.setdefault("COUNTERSIGN_LOG_LEVEL", "WARNING")
 os.environ.setdefault("EMAIL_URL", "memorymail://")
@@ -15,7 +21,6 @@ from registry_ui.settings import *  # noqa: E402, F403
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
     # A file, not memory: the concurrency tests use it from several threads and processes.
-    _state.mkdir(parents=True, exist_ok=True)
     DATABASES["default"]["TEST"] = {"NAME": str(_state / "tests.sqlite3")}  # noqa: F405
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {
