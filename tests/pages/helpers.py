@@ -1,4 +1,4 @@
-"""Shared by the page tests: requests that MLflow was told of, versions that hold a target, and a page's visible text."""
+"""Shared by the page tests: applied requests, versions that hold a target, and the visible text of a page."""
 
 import html
 import re

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from approvals import standing
-from approvals.models import PromotionRequest, Status, Target
+from approvals.models import Target
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
 from registry_ui.selectors import catalogue, champions
@@ -193,44 +193,29 @@ def test_names_with_odd_characters_have_their_page(page: Callable[[str], str]) -
             assert page(path)
 
 
-def _fill(models: int, versions: int, rita: User, remy: User, rosa: User, targets: list[Target]) -> None:
-    for index in range(models):
-        for number in range(1, versions + 1):
-            version = make_version(f"model_{index}", number)
-            for target in targets:
-                applied(make_request(version, target, by=rita), remy, rosa)
-                hold(version, target)
-            make_request(make_version(f"model_{index}_open", number), targets[0], by=rita)
-
-
 def _queries(client: Client, path: str) -> int:
-    with CaptureQueriesContext(
-        connection,
-    ) as captured:
+    with CaptureQueriesContext(connection) as captured:
         assert client.get(path).status_code == 200
     return len(captured)
 
 
-@pytest.mark.parametrize(
-    "path", ["/models/", "/models/model_0/", "/models/model_0_open/", "/models/model_0/versions/1/"]
-)
+@pytest.mark.parametrize("path", ["/models/", "/models/model_0/", "/models/model_0/versions/0/"])
 def test_the_number_of_queries_does_not_grow_with_rows(
     client: Client, vera: User, rita: User, remy: User, rosa: User, staging: Target, production: Target, path: str
 ) -> None:
-    client.force_login(vera)
-    _fill(1, 1, rita, remy, rosa, [staging, production])
-    few = _queries(client, path)
-    PromotionRequest.objects.filter(status=Status.PENDING).update(status=Status.WITHDRAWN, closed_at=timezone.now())
-    for index in range(1, 4):
-        for number in range(1, 5):
-            version = make_version(f"model_{index}", number)
+    def grow(number: int) -> None:
+        """One more model, one more version of the first model, each with what its row can show."""
+        for name, each in ((f"other_{number}", 1), ("model_0", number)):
+            version = make_version(name, each)
             applied(make_request(version, production, by=rita), remy, rosa)
-    for number in range(2, 6):
-        version = make_version("model_0", number)
-        applied(make_request(version, production, by=rita), remy, rosa)
-        hold(version, production)
-        make_request(version, staging, by=rita)
-        make_request(make_version("model_0_open", number), staging, by=rita)
+            hold(version, production)
+            make_request(make_version(name, 100 + each), staging, by=rita)
+
+    client.force_login(vera)
+    grow(0)
+    few = _queries(client, path)
+    for number in range(1, 5):
+        grow(number)
     assert _queries(client, path) <= few
     assert few < 30
 
@@ -241,7 +226,6 @@ def test_versions_are_paged_and_the_newest_come_first(page: Callable[[str], str]
     first, second = text_of(page(f"/models/{MODEL}/")), text_of(page(f"/models/{MODEL}/?page=2"))
     assert "1–25 of 30 versions" in first
     assert "26–30 of 30 versions" in second
-    assert text_of(page(f"/models/{MODEL}/?page=last")) == text_of(page(f"/models/{MODEL}/?page=last"))
     assert "26–30 of 30 versions" in text_of(page(f"/models/{MODEL}/?page=last"))
 
 
