@@ -62,20 +62,29 @@ def _rows(part: str, options: argparse.Namespace) -> Iterator[Row]:
 
 def _rows_with_servers(part: str, options: argparse.Namespace) -> Iterator[Row]:
     from bench import registry_data
+    from registry_ui.demo.installation import Installation
+    from registry_ui.demo.processes import Supervisor
     from tests.mlflow_server import MlflowServer
-    from tests.services.redis import RedisServer
 
     folder = FOLDER / part
     models, each = (options.versions // 50, 50) if part == "mirror" else (300, 6)
-    with MlflowServer(folder / "mlflow") as server, RedisServer(folder / "redis") as redis:
+    place = Installation(folder, 0, 0)
+    place.prepare()
+    if not place.redis:
+        raise SystemExit("redis-server is missing: apt-get install redis-server")
+    with MlflowServer(folder / "mlflow") as server, Supervisor(folder / "run") as supervisor:
+        redis = place.redis_server(place.redis)
+        supervisor.start(redis)
+        supervisor.wait_until_ready(redis)
         registry_data.fill(folder / "mlflow" / "mlflow.sqlite3", models=models, versions_each=each)
-        _environment(folder, mlflow=server.url, broker=redis.url)
+        _environment(folder, mlflow=server.url, broker=f"redis+socket://{place.redis_socket}")
         import django
 
         django.setup()
         from django.core.management import call_command
 
         call_command("migrate", verbosity=0)
+        call_command("collectstatic", verbosity=0, interactive=False)
         if part == "mirror":
             from bench import mirror
 

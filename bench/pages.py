@@ -43,6 +43,7 @@ def main(database: str, sizes: dict[str, int]) -> None:
 
     is_new = not Path(database).exists()
     call_command("migrate", verbosity=0)
+    call_command("collectstatic", verbosity=0, interactive=False)
     if is_new:
         _fill(**sizes)
     from bench.mirror import signed_in_client
