@@ -117,7 +117,9 @@ def _marks(points: Sequence[Point], held: Mapping[int, Sequence[str]]) -> list[M
         if names := held.get(point.number):
             anchor = "start" if point.x < 20 else "end" if point.x > 80 else "middle"
             label_y = 5.5 if len(marks) % 2 == 0 else 12.5
-            marks.append(Mark(point.number, ", ".join(names), point.value, point.x, point.y, anchor, label_y, label_y + 2))
+            marks.append(
+                Mark(point.number, ", ".join(names), point.value, point.x, point.y, anchor, label_y, label_y + 2)
+            )
     return marks
 
 
