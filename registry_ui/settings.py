@@ -130,6 +130,7 @@ LOGOUT_REDIRECT_URL = "account_login"
 
 SIGNUP_OPEN = env.flag("COUNTERSIGN_SIGNUP_OPEN", default=False)
 ACCOUNT_ADAPTER = "registry_ui.accounts.adapters.AccountAdapter"
+ACCOUNT_SIGNUP_REDIRECT_URL = "welcome"  # nobody has a role at first
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
@@ -142,7 +143,10 @@ ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # nobody makes this site write to strangers
 # One address per person, replaced only when the new one is confirmed: it stands beside their name on approvals.
 ACCOUNT_CHANGE_EMAIL = True
-ACCOUNT_FORMS = {"reset_password_from_key": "registry_ui.accounts.passwords.NewPasswordForm"}
+ACCOUNT_FORMS = {
+    "add_email": "registry_ui.accounts.addresses.NewAddressForm",
+    "reset_password_from_key": "registry_ui.accounts.passwords.NewPasswordForm",
+}
 ALLAUTH_TRUSTED_PROXY_COUNT = env.number("COUNTERSIGN_TRUSTED_PROXY_COUNT", default=0, minimum=0)
 
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]

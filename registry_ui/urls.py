@@ -3,11 +3,12 @@
 from django.urls import include, path
 
 from registry_ui import health, views
-from registry_ui.accounts.views import welcome
+from registry_ui.accounts.views import to_provider, welcome
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("accounts/oidc/<slug:provider_id>/login/", to_provider),
     path("accounts/", include("allauth.urls")),
     path("welcome/", welcome, name="welcome"),
     path("", include("approvals.urls")),

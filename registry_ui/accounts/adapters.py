@@ -1,6 +1,5 @@
 """django-allauth's hooks: who may sign up and how, where people land, and where the name of a new person comes from."""
 
-import re
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -14,14 +13,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from registry_ui.accounts.models import User
+from registry_ui.accounts.models import User, plain
 
 NAME_LENGTH = 120
-
-
-def printable(name: str) -> str:
-    """A name as it may stand before `<e-mail>` on approvals: one line, and nothing that looks like another address."""
-    return re.sub(r"[\s<>\x00-\x1f]+", " ", name).strip()[:NAME_LENGTH].strip()
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -29,7 +23,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return bool(settings.SIGNUP_OPEN)
 
     def save_user(self, request: HttpRequest, user: Any, form: Any, commit: bool = True) -> Any:
-        user.name = printable(form.cleaned_data.get("name", ""))
+        user.name = plain(form.cleaned_data.get("name", ""))
         return super().save_user(request, user, form, commit)
 
     def get_login_redirect_url(self, request: HttpRequest) -> str:
@@ -75,5 +69,5 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
     def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> Any:
         user = super().populate_user(request, sociallogin, data)
         full = " ".join(part for part in (data.get("first_name"), data.get("last_name")) if part)
-        user.name = printable(data.get("name") or full) or user.email
+        user.name = plain(data.get("name") or full)[:NAME_LENGTH].strip() or user.email
         return user

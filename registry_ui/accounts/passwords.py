@@ -1,4 +1,4 @@
-"""The form behind the links in invitations and password resets. Apart from `forms`, which django-allauth's own import."""
+"""The form behind the links in invitations and resets. Apart from `forms`, which django-allauth's own forms import."""
 
 from typing import Any
 
@@ -7,10 +7,12 @@ from allauth.account.models import EmailAddress
 
 
 class NewPasswordForm(ResetPasswordKeyForm):
-    """The link came by mail, so whoever follows it for the first time owns the address."""
+    """The link came by mail, so whoever follows it owns the address, if there is but one that it can have gone to."""
 
     def save(self) -> None:
         super().save()
         person: Any = self.user
-        if not EmailAddress.objects.filter(user=person).exists():
-            EmailAddress.objects.create(user=person, email=person.email, primary=True, verified=True)
+        if not EmailAddress.objects.filter(user=person).exclude(email=person.email).exists():
+            EmailAddress.objects.update_or_create(
+                user=person, email=person.email, defaults={"primary": True, "verified": True}
+            )
