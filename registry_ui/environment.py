@@ -35,7 +35,7 @@ class Environment:
     def _read(self, name: str, read: Callable[[str], T], default: T) -> T:
         self.names.add(name)
         try:
-            raw = self._env.str(name, default="")
+            raw = self._env.str(name, default="").strip()
             return read(raw) if raw else default
         except (environs.EnvError, ValueError, OSError) as error:
             self.problems.append(f"{name}: {error}")
