@@ -70,7 +70,7 @@ def assert_promoted(registry: FakeRegistry, request: PromotionRequest) -> None:
     assert six.description == "Trained for the 6th time."
     request.refresh_from_db()
     assert request.status == Status.APPLIED
-    assert [(entry.outcome, entry.closed_at is not None) for entry in request.outbox_entries.all()][-1] == ("applied", True)
+    assert [(entry.outcome, entry.closed_at is not None) for entry in request.outbox_entries.order_by("pk")][-1] == ("applied", True)
     assert (version(7).stage, version(6).stage) == ("Production", "Archived")
     assert version(7).model.aliases.get(name="champion").number == 7
     told = counts()
