@@ -1,0 +1,403 @@
+"""Who may see what and do what: every address × every role, with the reason where it is refused."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.contrib.messages import get_messages
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from approvals import administration, workflow
+from approvals.models import AuditEvent, Policy, PromotionRequest, Status, Target
+from registry_ui.accounts.models import User
+from tests.factories import make_person, make_request, make_version
+
+pytestmark = pytest.mark.django_db
+
+ALL_ROLES = ("requester", "reviewer", "auditor", "administrator")
+OUTSIDE = ("anonymous", "deactivated")
+INSIDE = ("nobody", *ALL_ROLES)
+EVERYBODY = frozenset(INSIDE)
+ADMINISTRATORS = frozenset({"administrator"})
+
+
+@pytest.fixture
+def people(rita: User, remy: User, vera: User, ada: User) -> dict[str, User | None]:
+    return {
+        "anonymous": None,
+        "deactivated": make_person("Rosa Lind", *ALL_ROLES, is_active=False),
+        "nobody": make_person("Nina New"),
+        "requester": rita,
+        "reviewer": remy,
+        "auditor": vera,
+        "administrator": ada,
+    }
+
+
+@pytest.fixture
+def asked(people: dict[str, User | None], rita: User, staging: Target) -> PromotionRequest:
+    """Pending, made by the requester, for version 1 of churn_predictor; there is a version 2 without one."""
+    request = make_request(make_version("churn_predictor"), staging, by=rita)
+    make_version("churn_predictor")
+    return request
+
+
+def client_of(person: User | None) -> Client:
+    client = Client()
+    if person is not None:
+        client.force_login(person)
+    return client
+
+
+# --- Pages
+
+# Address by name, and the roles that may see it. `{…}` are filled with what the fixture made.
+PAGES: dict[str, tuple[str, frozenset[str]]] = {
+    "approvals:inbox": ("/", EVERYBODY),
+    "models": ("/models/", EVERYBODY),
+    "model": ("/models/churn_predictor/", EVERYBODY),
+    "version": ("/models/churn_predictor/versions/1/", EVERYBODY),
+    "search": ("/search/?q=churn", EVERYBODY),
+    "system": ("/system/", EVERYBODY),
+    "preferences": ("/preferences/", EVERYBODY),
+    "approvals:request_new": ("/models/churn_predictor/versions/2/promote/", EVERYBODY),
+    "approvals:request": ("/requests/{request}/", EVERYBODY),
+    "approvals:policies": ("/policies/", EVERYBODY),
+    "approvals:history": ("/history/", frozenset(ALL_ROLES)),
+    "approvals:event": ("/history/1/", frozenset(ALL_ROLES)),
+    "approvals:history_export": ("/history/export.csv", frozenset({"auditor", "administrator"})),
+    "approvals:policy_new": ("/policies/new/", ADMINISTRATORS),
+    "approvals:policy": ("/policies/{policy}/", ADMINISTRATORS),
+    "approvals:policy_retire": ("/policies/{policy}/retire/", ADMINISTRATORS),
+    "approvals:target_new": ("/targets/new/", ADMINISTRATORS),
+    "approvals:target": ("/targets/{target}/", ADMINISTRATORS),
+    "approvals:target_retire": ("/targets/{target}/retire/", ADMINISTRATORS),
+    "approvals:people": ("/people/", ADMINISTRATORS),
+    "approvals:person_invite": ("/people/invite/", ADMINISTRATORS),
+    "approvals:person": ("/people/{person}/", ADMINISTRATORS),
+    "approvals:person_active": ("/people/{person}/active/", ADMINISTRATORS),
+}
+ANSWERS_OTHERWISE = {"healthz", "readyz", "welcome", "approvals:request_live"}
+"""Told in tests of their own."""
+
+REFUSED_PAGES = {
+    "history": administration.REASONS[administration.HISTORY],
+    "export": administration.REASONS[administration.EXPORT],
+    "policies": administration.REASONS[administration.POLICIES],
+    "targets": administration.REASONS[administration.POLICIES],
+    "people": administration.REASONS[administration.PEOPLE],
+}
+
+
+def filled(address: str, asked: PromotionRequest) -> str:
+    policy = Policy.objects.get(target__name="Staging", model_pattern="*")
+    person = User.objects.get(email="rita@example.com")
+    return address.format(request=asked.pk, policy=policy.pk, target=asked.target_id, person=person.pk)
+
+
+def reason_for(address: str) -> str:
+    return REFUSED_PAGES["export" if "export" in address else address.split("/")[1]]
+
+
+@pytest.mark.parametrize("role", [*OUTSIDE, *INSIDE])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_shown_to_those_who_may_see_it(
+    people: dict[str, User | None], asked: PromotionRequest, name: str, role: str
+) -> None:
+    address, allowed = PAGES[name]
+    answer = client_of(people[role]).get(filled(address, asked))
+    if role in OUTSIDE:
+        assert answer.status_code == 302
+        assert answer["Location"].startswith("/accounts/login/?next=/")
+    elif role in allowed:
+        assert answer.status_code == 200
+    else:
+        assert answer.status_code == 403
+        assert reason_for(address) in answer.content.decode()
+
+
+@pytest.mark.parametrize("role", INSIDE)
+def test_the_live_part_of_a_request_is_for_everybody(
+    people: dict[str, User | None], asked: PromotionRequest, role: str
+) -> None:
+    answer = client_of(people[role]).get(f"/requests/{asked.pk}/live/")
+    assert answer.status_code == 286  # nothing moves by itself now: HTMX stops asking
+
+
+@pytest.mark.parametrize("name", sorted({"approvals:history", "approvals:people", "approvals:policy_new"}))
+def test_a_page_that_is_refused_does_not_show_its_address_in_the_frame(
+    people: dict[str, User | None], asked: PromotionRequest, name: str
+) -> None:
+    """Somebody without a role is not led into refusals."""
+    address, _ = PAGES[name]
+    page = client_of(people["nobody"]).get("/models/").content.decode()
+    assert f'href="{address}"' not in page
+
+
+# --- Verbs
+
+
+def is_pending(asked: PromotionRequest) -> None:
+    pass
+
+
+def has_changes_requested(asked: PromotionRequest) -> None:
+    other = make_person("Otto Lind", "reviewer")
+    workflow.review(asked, by=other, verdict="request_changes", comment="Please look at the cutoff.")
+
+
+def has_failed(asked: PromotionRequest) -> None:
+    other = make_person("Otto Lind", "reviewer")
+    workflow.review(asked, by=other, verdict="approve")
+    PromotionRequest.objects.filter(pk=asked.pk).move(Status.FAILED)
+    entry = asked.outbox_entries.get()
+    type(entry).objects.filter(pk=entry.pk).update(closed_at=entry.created_at, outcome="failed")
+
+
+POLICY_FORM = {
+    "target": "{target}",
+    "model_pattern": "fraud_*",
+    "open_for_days": "14",
+    "slots-TOTAL_FORMS": "1",
+    "slots-INITIAL_FORMS": "0",
+    "slots-0-approvals": "1",
+    "slots-0-group": "",
+}
+ONLY_ADMINISTRATORS = administration.REASONS[administration.POLICIES]
+
+Before = Callable[[PromotionRequest], None]
+
+# Address, what is sent, who may, why others may not, and what comes before.
+VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
+    "approvals:request_new": (
+        "/models/churn_predictor/versions/2/promote/",
+        {"target": "Staging", "justification": "Better on the holdout."},
+        frozenset({"requester"}),
+        "Only people with the requester role can ask for a promotion.",
+        is_pending,
+    ),
+    "approvals:request_review": (
+        "/requests/{request}/review/",
+        {"verdict": "approve", "fingerprint": "{fingerprint}"},
+        frozenset({"reviewer"}),
+        "Only reviewers decide on requests.",
+        is_pending,
+    ),
+    "approvals:request_comment": (
+        "/requests/{request}/comment/",
+        {"body": "Which cutoff was it?"},
+        frozenset({"requester", "reviewer"}),
+        "Only requesters and reviewers take part in the discussion.",
+        is_pending,
+    ),
+    "approvals:request_withdraw": (
+        "/requests/{request}/withdraw/",
+        {"reason": "A better one comes."},
+        frozenset({"requester"}),
+        "Only the person who asked can withdraw the request.",
+        is_pending,
+    ),
+    "approvals:request_resubmit": (
+        "/requests/{request}/resubmit/",
+        {"justification": "The cutoff is right."},
+        frozenset({"requester"}),
+        "Only the person who asked can submit the request again.",
+        has_changes_requested,
+    ),
+    "approvals:request_retry": (
+        "/requests/{request}/retry/",
+        {},
+        frozenset({"reviewer", "administrator"}),
+        "Reviewers and administrators can retry a failed delivery.",
+        has_failed,
+    ),
+    "approvals:policy_new": ("/policies/new/", POLICY_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
+    "approvals:policy": ("/policies/{policy}/", POLICY_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
+    "approvals:policy_retire": ("/policies/{policy}/retire/", {}, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
+    "approvals:target_new": (
+        "/targets/new/",
+        {"name": "UAT", "alias": "uat", "position": "15"},
+        ADMINISTRATORS,
+        ONLY_ADMINISTRATORS,
+        is_pending,
+    ),
+    "approvals:target": (
+        "/targets/{other_target}/",
+        {"name": "Live", "stage": "Production", "position": "20"},
+        ADMINISTRATORS,
+        ONLY_ADMINISTRATORS,
+        is_pending,
+    ),
+    "approvals:target_retire": (
+        "/targets/{other_target}/retire/",
+        {},
+        ADMINISTRATORS,
+        ONLY_ADMINISTRATORS,
+        is_pending,
+    ),
+    "approvals:person_invite": (
+        "/people/invite/",
+        {"name": "Ines Vidal", "email": "ines@example.com"},
+        ADMINISTRATORS,
+        administration.REASONS[administration.PEOPLE],
+        is_pending,
+    ),
+    "approvals:group_new": (
+        "/people/groups/",
+        {"name": "risk"},
+        ADMINISTRATORS,
+        administration.REASONS[administration.PEOPLE],
+        is_pending,
+    ),
+    "approvals:person": (
+        "/people/{person}/",
+        {"roles": "{auditor}"},
+        ADMINISTRATORS,
+        administration.REASONS[administration.PEOPLE],
+        is_pending,
+    ),
+    "approvals:person_active": (
+        "/people/{person}/active/",
+        {"is_active": "false"},
+        ADMINISTRATORS,
+        administration.REASONS[administration.PEOPLE],
+        is_pending,
+    ),
+}
+
+
+def prepared(name: str, asked: PromotionRequest) -> tuple[str, dict[str, str]]:
+    address, sent, _, _, before = VERBS[name]
+    before(asked)
+    asked.refresh_from_db()
+    values = {
+        "request": asked.pk,
+        "fingerprint": asked.fingerprint,
+        "target": asked.target_id,
+        "other_target": Target.objects.get(name="Production").pk,
+        "policy": Policy.objects.get(target__name="Staging", model_pattern="*").pk,
+        "person": User.objects.get(email="rita@example.com").pk,
+        "auditor": Group.objects.get(name="auditor").pk,
+    }
+    return address.format(**values), {key: value.format(**values) for key, value in sent.items()}
+
+
+def told(answer: Any) -> str:
+    """The page, or what the next page will say."""
+    return answer.content.decode() + " ".join(str(message) for message in get_messages(answer.wsgi_request))
+
+
+@pytest.mark.parametrize("role", [*OUTSIDE, *INSIDE])
+@pytest.mark.parametrize("name", VERBS)
+def test_a_verb_does_its_work_for_those_who_may_and_gives_others_the_reason(
+    people: dict[str, User | None], asked: PromotionRequest, name: str, role: str
+) -> None:
+    address, sent = prepared(name, asked)
+    _, _, allowed, reason, _ = VERBS[name]
+    before = AuditEvent.objects.count()
+    answer = client_of(people[role]).post(address, sent)
+    written = AuditEvent.objects.count() - before
+    if role in OUTSIDE:
+        assert answer["Location"].startswith("/accounts/login/?next=/")
+        assert written == 0
+    elif role in allowed:
+        assert answer.status_code in {200, 302}, told(answer)
+        assert written >= 1, told(answer)
+    else:
+        if name == "approvals:request_review" and role == "requester":
+            reason = "You asked for this promotion, so somebody else has to decide."
+        assert reason in told(answer)
+        assert written == 0
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_no_verb_works_without_the_token_of_the_form(asked: PromotionRequest, name: str) -> None:
+    address, sent = prepared(name, asked)
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(make_person("Ines Vidal", *ALL_ROLES))
+    before = AuditEvent.objects.count()
+    assert client.post(address, sent).status_code == 403
+    assert AuditEvent.objects.count() == before
+
+
+@pytest.mark.parametrize("name", sorted(set(VERBS) - set(PAGES)))
+def test_a_verb_without_a_page_of_its_own_is_not_a_page(
+    people: dict[str, User | None], asked: PromotionRequest, name: str
+) -> None:
+    address, _ = prepared(name, asked)
+    assert client_of(people["administrator"]).get(address).status_code == 405
+
+
+# --- All of them
+
+
+def addresses(
+    patterns: list[URLPattern | URLResolver], prefix: str = "", namespace: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Every pattern with its name; unnamed ones have an empty name."""
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            inner = f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace
+            yield from addresses(pattern.url_patterns, prefix + str(pattern.pattern), inner)
+        else:
+            yield prefix + str(pattern.pattern), f"{namespace}{pattern.name or ''}"
+
+
+ALL = list(addresses(get_resolver().url_patterns))
+
+PUBLIC = {
+    "accounts/login/",
+    "accounts/logout/",
+    "accounts/inactive/",
+    "accounts/signup/",
+    "accounts/confirm-email/",
+    r"accounts/^confirm-email/(?P<key>[-:\w]+)/$",
+    "accounts/login/code/confirm/",
+    "accounts/password/reset/",
+    "accounts/password/reset/done/",
+    "accounts/password/reset/key/done/",
+    r"accounts/^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
+    "accounts/2fa/authenticate/",
+    "accounts/2fa/webauthn/login/",
+    "accounts/3rdparty/login/cancelled/",
+    "accounts/3rdparty/signup/",
+    "accounts/oidc/<slug:provider_id>/login/",
+    "accounts/oidc/^(?P<provider_id>[^/]+)/login/",
+    "accounts/oidc/^(?P<provider_id>[^/]+)/login/callback/",
+    "healthz",
+    "readyz",
+}
+"""What answers without a login: health, and the steps of signing in."""
+
+SAMPLES = {
+    "<path:name>": "churn_predictor",
+    "<int:number>": "1",
+    "<int:pk>": "1",
+    "<int:sequence>": "1",
+}
+
+
+def test_every_address_of_ours_is_in_the_tables() -> None:
+    ours = {name for pattern, name in ALL if not pattern.startswith("accounts/")}
+    assert ours == set(PAGES) | set(VERBS) | ANSWERS_OTHERWISE
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("pattern", sorted({pattern for pattern, _ in ALL} - PUBLIC))
+def test_every_address_that_is_not_for_signing_in_is_behind_the_login(
+    client: Client, pattern: str, method: str
+) -> None:
+    address = "/" + pattern
+    for converter, sample in SAMPLES.items():
+        address = address.replace(converter, sample)
+    assert "<" not in address
+    assert "^" not in address
+    answer = getattr(client, method)(address)
+    assert answer.status_code == 302
+    assert answer["Location"] == f"/accounts/login/?next={address}"
+
+
+def test_the_list_of_what_needs_no_login_is_not_longer_than_it_must_be() -> None:
+    assert {pattern for pattern, _ in ALL} >= PUBLIC
