@@ -107,9 +107,14 @@ def save_target(target: Target, *, by: User) -> Target:
     after = _describe_target(target)
     is_moved = not is_new and any(before[key] != after[key] for key in ("name", "meaning", "archives_existing"))
     if is_moved and target.requests.open().exists():
-        raise Invalid("Requests for this target are open; what it is called and means in MLflow cannot change until they are closed.")
+        raise Invalid(
+            "Requests for this target are open; what it is called and means in MLflow cannot change until "
+            "they are closed."
+        )
     if not is_new and before["name"] != target.name and target.requests.exists():
-        raise Invalid("The history and the notes in MLflow name this target, so it keeps its name. Retire it and add another.")
+        raise Invalid(
+            "The history and the notes in MLflow name this target, so it keeps its name. Retire it and add another."
+        )
     with _valid(taken):
         target.full_clean()
         target.save()

@@ -9,6 +9,7 @@ from approvals import inbox as inbox_queries
 
 
 def inbox(request: HttpRequest) -> dict[str, Any]:
-    if not request.user.is_authenticated:
+    person = request.user
+    if not person.is_authenticated:
         return {}
-    return {"inbox_count": SimpleLazyObject(lambda: inbox_queries.waiting_count(request.user))}
+    return {"inbox_count": SimpleLazyObject(lambda: inbox_queries.waiting_count(person))}

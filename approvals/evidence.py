@@ -27,7 +27,8 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 def version_facts(version: Any) -> dict[str, Any]:
-    """The facts of a mirrored version that a reviewer relies on. Stage, aliases and our own notes are not among them."""
+    """The facts of a mirrored version that a reviewer relies on. Stage, aliases and our own notes are not among
+    them."""
     return {
         "model": version.model.name,
         "number": version.number,

@@ -10,12 +10,15 @@ _LONG = forms.Textarea(attrs={"rows": 4})
 
 
 class NewRequestForm(forms.Form):
-    target = forms.ModelChoiceField(Target.objects.none(), to_field_name="name", empty_label=None, widget=forms.RadioSelect)
+    target = forms.ModelChoiceField(
+        Target.objects.none(), to_field_name="name", empty_label=None, widget=forms.RadioSelect
+    )
     justification = forms.CharField(
         max_length=4000,
         widget=_LONG,
         label="Why should it be promoted?",
-        help_text="Reviewers decide on this and auditors read it. Say what is better, for whom, and what could go wrong.",
+        help_text="Reviewers decide on this and auditors read it. "
+        "Say what is better, for whom, and what could go wrong.",
     )
 
     def __init__(self, *args: Any, targets: Any, **kwargs: Any) -> None:
@@ -25,7 +28,11 @@ class NewRequestForm(forms.Form):
 
 class ReviewForm(forms.Form):
     verdict = forms.ChoiceField(choices=Verdict)
-    comment = forms.CharField(max_length=4000, required=False, widget=_LONG)
+    comment = forms.CharField(
+        max_length=4000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "aria-describedby": "id_comment_hint id_comment_error"}),
+    )
     fingerprint = forms.CharField(max_length=64, widget=forms.HiddenInput)
 
 

@@ -37,8 +37,8 @@ def record(
     """Appends one event in the caller's transaction and returns it.
 
     `actor` None is no person but the program that `acting` names. Model, version and target come from `request` unless
-    given. `data` must be JSON without NaN and without secrets. Raises RuntimeError outside a transaction: an event commits
-    with what it tells of, or not at all.
+    given. `data` must be JSON without NaN and without secrets. Raises RuntimeError outside a transaction: an event
+    commits with what it tells of, or not at all.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("ledger.record needs the transaction of what it records.")
@@ -98,7 +98,7 @@ class Verdict:
         return not self.problem
 
 
-def verify(progress: Callable[[int], None] = lambda count: None) -> Verdict:
+def verify(progress: Callable[[int], None] = lambda _: None) -> Verdict:
     """Reads the whole chain in order and names the first row that does not fit. Memory stays bounded.
 
     `progress` is called with the number of events verified so far, once per thousand.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-# --- Which policy applies -----------------------------------------------------------------------------------------------
+# --- Which policy applies ---------------------------------------------------------------------------------------------
 
 
 class HasPattern(Protocol):
@@ -26,7 +26,8 @@ def matches(pattern: str, model_name: str) -> bool:
 
 
 def specificity(pattern: str) -> tuple[bool, int, int]:
-    """Sort key, the most specific first when reversed: an exact name, then more literal characters, then fewer stars."""
+    """Sort key, the most specific first when reversed: an exact name, then more literal characters, then fewer
+    stars."""
     literal = sum(char not in "*?" for char in pattern)
     return (literal == len(pattern), literal, -pattern.count("*"))
 
@@ -37,7 +38,7 @@ def applicable(policies: Iterable[P], model_name: str) -> list[P]:
     return sorted(fitting, key=lambda policy: specificity(policy.model_pattern), reverse=True)
 
 
-# --- The rule, as a request keeps it ------------------------------------------------------------------------------------
+# --- The rule, as a request keeps it ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ FALLBACK = Rule(
     why="No policy fits this model and target, so the strictest default applies: two approvals from any reviewer.",
 )
 
-# --- Slots: who filled them, who still can ------------------------------------------------------------------------------
+# --- Slots: who filled them, who still can ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,8 @@ def is_met(states: Sequence[SlotState]) -> bool:
 
 
 def waits_for(states: Sequence[SlotState]) -> str:
-    """The groups that still have to approve, as the inbox searches them: `|risk|*|`, * for any reviewer; "" for none."""
+    """The groups that still have to approve, as the inbox searches them: `|risk|*|`, * for any reviewer; "" for
+    none."""
     missing = dict.fromkeys(state.slot.group or "*" for state in states if not state.is_filled)
     return f"|{'|'.join(missing)}|" if missing else ""
 
@@ -192,7 +194,7 @@ def shortage(rule: Rule, *, eligible: Sequence[Reviewer], requester_id: int | No
     return f"This can never be met: it needs {' and '.join(short)}; there are not enough people{besides}."
 
 
-# --- Who may do what ----------------------------------------------------------------------------------------------------
+# --- Who may do what --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

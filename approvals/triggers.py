@@ -33,7 +33,8 @@ _POSTGRESQL = {
 
 
 def install(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Raises NotImplementedError on a database that is neither SQLite nor PostgreSQL: there the ledger would be open."""
+    """Raises NotImplementedError on a database that is neither SQLite nor PostgreSQL: there the ledger would be
+    open."""
     vendor = schema_editor.connection.vendor
     if vendor == "sqlite":
         for name, body in _SQLITE.items():
@@ -46,7 +47,9 @@ def install(schema_editor: BaseDatabaseSchemaEditor) -> None:
                 params=None,
             )
         for name, (table, when, scope, function) in _POSTGRESQL.items():
-            schema_editor.execute(f"CREATE TRIGGER {name} {when} ON {table} {scope} EXECUTE FUNCTION {function}()", params=None)
+            schema_editor.execute(
+                f"CREATE TRIGGER {name} {when} ON {table} {scope} EXECUTE FUNCTION {function}()", params=None
+            )
     else:
         raise NotImplementedError(f"The ledger's triggers are not written for {vendor}; use PostgreSQL or SQLite.")
 

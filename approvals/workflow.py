@@ -1,4 +1,5 @@
-"""The verbs of the gate. Each is atomic and goes: policy → state → outbox → ledger → hint to the broker after the commit.
+"""The verbs of the gate. Each is atomic and goes: policy → state → outbox → ledger → hint to the broker after
+the commit.
 
 Views, the demo and (later) the API call these; nothing else changes a request.
 """
@@ -6,6 +7,7 @@ Views, the demo and (later) the API call these; nothing else changes a request.
 import contextlib
 import uuid
 from datetime import timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -92,12 +94,14 @@ def request_promotion(version: ModelVersion, target: Target, *, by: User, justif
 
 
 @transaction.atomic
-def review(request: PromotionRequest, *, by: User, verdict: str, comment: str = "", fingerprint: str | None = None) -> Review:
+def review(
+    request: PromotionRequest, *, by: User, verdict: str, comment: str = "", fingerprint: str | None = None
+) -> Review:
     """Records one person's verdict. The last missing approval approves the request and hands it to delivery; one
     rejection rejects it; requested changes send it back to the requester.
 
-    `fingerprint` is that of the evidence on the reviewer's screen. Raises NotAllowed, Invalid (a comment is required) or
-    Conflict (the request changed meanwhile).
+    `fingerprint` is that of the evidence on the reviewer's screen. Raises NotAllowed, Invalid (a comment is required)
+    or Conflict (the request changed meanwhile).
     """
     request = standing.lock(request)
     now = standing.of(request, by)
@@ -135,7 +139,8 @@ def review(request: PromotionRequest, *, by: User, verdict: str, comment: str = 
 
 
 def _count_approvals(request: PromotionRequest, *, by: User) -> None:
-    """Approves the request if every slot is filled by people who may fill it now; else notes which groups are missing."""
+    """Approves the request if every slot is filled by people who may fill it now; else notes which groups are
+    missing."""
     now = standing.of(request)
     PromotionRequest.objects.filter(pk=request.pk).update(waits_for=policy.waits_for(now.states))
     if not policy.is_met(now.states) or now.stale:
@@ -255,8 +260,8 @@ def retry(request: PromotionRequest, *, by: User) -> OutboxEntry:
 
 @transaction.atomic
 def reconsider(request: PromotionRequest, *, by: User) -> None:
-    """Looks at a pending request again after a reviewer's roles have changed: approvals that count again may complete it,
-    and others may have to fill a slot that is open again. `by` made the change."""
+    """Looks at a pending request again after a reviewer's roles have changed: approvals that count again may complete
+    it, and others may have to fill a slot that is open again. `by` made the change."""
     request = standing.lock(request)
     if request.status != Status.PENDING:
         return
@@ -264,7 +269,8 @@ def reconsider(request: PromotionRequest, *, by: User) -> None:
 
 
 def expire_due() -> int:
-    """Expires requests that were open for longer than their policy allows; returns how many. Safe to run twice at once."""
+    """Expires requests that were open for longer than their policy allows; returns how many. Safe to run twice at
+    once."""
     due = PromotionRequest.objects.filter(
         status__in=(Status.PENDING, Status.CHANGES_REQUESTED), expires_at__lte=timezone.now()
     )
@@ -299,7 +305,9 @@ def open_request(version: ModelVersion, target: Target) -> PromotionRequest | No
 
 def approver_labels(request: PromotionRequest) -> list[str]:
     """`Name <e-mail>` of everyone whose approval stands, in the order in which they approved."""
-    given = request.reviews.live().filter(verdict=Verdict.APPROVE).select_related("reviewer").order_by("created_at", "pk")
+    given = (
+        request.reviews.live().filter(verdict=Verdict.APPROVE).select_related("reviewer").order_by("created_at", "pk")
+    )
     return [review.reviewer.label for review in given]
 
 
@@ -318,8 +326,8 @@ def cannot_be_asked(version: ModelVersion, target: Target) -> str:
         return f"Version {version.number} holds {target.name} already."
     if higher := _higher_target_held(version, target):
         return (
-            f"Version {version.number} holds {higher.name}, and a version has one stage in MLflow: {higher.name} would be "
-            f"left without it. Promote another version to {higher.name} first."
+            f"Version {version.number} holds {higher.name}, and a version has one stage in MLflow: {higher.name} would "
+            f"be left without it. Promote another version to {higher.name} first."
         )
     return ""
 
@@ -351,7 +359,7 @@ def _require(answer: policy.Answer) -> None:
         raise NotAllowed(answer.reason)
 
 
-def _move(request: PromotionRequest, to: Status, **fields: object) -> None:
+def _move(request: PromotionRequest, to: Status, **fields: Any) -> None:
     if not PromotionRequest.objects.filter(pk=request.pk).move(to, **fields):
         raise Conflict("Somebody else was faster. Look at the request as it is now.", request)
     request.refresh_from_db()

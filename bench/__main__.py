@@ -1,4 +1,5 @@
-"""`make bench`, or `python -m bench [--versions N] [mirror] [delivery] [pages] [ledger]`: runs the rows, prints the ratios."""
+"""`make bench`, or `python -m bench [--versions N] [mirror] [delivery] [pages] [ledger]`: runs the rows, prints the
+ratios."""
 
 import argparse
 import os
@@ -95,7 +96,9 @@ def _rows_with_servers(part: str, options: argparse.Namespace) -> Iterator[Row]:
             yield from delivery.rows(server.url, folder)
 
 
-def _environment(folder: Path, *, mlflow: str = "http://127.0.0.1:9", broker: str = "filesystem://", database: Path | None = None) -> None:
+def _environment(
+    folder: Path, *, mlflow: str = "http://127.0.0.1:9", broker: str = "filesystem://", database: Path | None = None
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "registry_ui.settings",

@@ -47,7 +47,9 @@ def rows(url: str, folder: Path) -> Iterator[Row]:
     registry = MlflowRegistry(url, timeout_seconds=60)
     people = _people()
     sync.sweep(registry)
-    versions = list(ModelVersion.objects.select_related("model").filter(stage="None").order_by("model__name", "-number"))
+    versions = list(
+        ModelVersion.objects.select_related("model").filter(stage="None").order_by("model__name", "-number")
+    )
     fresh = iter({version.model_id: version for version in versions}.values())
 
     recorder: Any = Recorder(registry)
@@ -66,12 +68,18 @@ def rows(url: str, folder: Path) -> Iterator[Row]:
             raw.append(milliseconds(lambda: _send(registry, recorded)))
             ours.append(_deliver_one(request, people))
     note = f"{len(recorded)} calls; 95th percentile {percent(ours, 0.95):.0f} ms against {percent(raw, 0.95):.0f} ms."
-    yield Row("approve → MLflow has it and we know, one promotion", percent(ours, 0.5), percent(raw, 0.5), extra_ms=60, note=note)
+    yield Row(
+        "approve → MLflow has it and we know, one promotion",
+        percent(ours, 0.5),
+        percent(raw, 0.5),
+        extra_ms=60,
+        note=note,
+    )
 
     queue = [_requested(next(fresh), people) for _ in range(QUEUED)]
     for request in queue:
         _approve(request, people)
-    raw_all = milliseconds(lambda: [_send(registry, recorded) for _ in range(QUEUED)])
+    raw_all = milliseconds(lambda: _send(registry, recorded * QUEUED))
     with worker(folder):
         started = time.perf_counter()
         first = _first_delivery_at(queue)
@@ -82,7 +90,13 @@ def rows(url: str, folder: Path) -> Iterator[Row]:
     if last is None or started is None:
         raise RuntimeError("Nothing was delivered.")
     took = (last - first).total_seconds() * 1000
-    yield Row(f"{QUEUED} promotions queued at once", took, raw_all, bar=1.3, note="From the first claim to the last settlement.")
+    yield Row(
+        f"{QUEUED} promotions queued at once",
+        took,
+        raw_all,
+        bar=1.3,
+        note="From the first claim to the last settlement.",
+    )
 
 
 def _people() -> tuple[User, User, User]:
@@ -90,11 +104,9 @@ def _people() -> tuple[User, User, User]:
 
     found = User.objects.filter(name__startswith="Bench ").order_by("pk")
     if found.count() == 3:
-        return tuple(found)  # type: ignore[return-value]
+        return tuple(found)
     names = (("Bench Requester", "requester"), ("Bench One", "reviewer"), ("Bench Two", "reviewer"))
-    return tuple(  # type: ignore[return-value]
-        User.objects.get(pk=make_person(f"{name.replace(' ', '-')} ", role).pk) for name, role in names
-    )
+    return tuple(User.objects.get(pk=make_person(f"{name.replace(' ', '-')} ", role).pk) for name, role in names)
 
 
 def _requested(version: ModelVersion, people: tuple[User, User, User]) -> PromotionRequest:
@@ -127,7 +139,9 @@ def _deliver_one(request: PromotionRequest, people: tuple[User, User, User]) -> 
 
 
 def _first_delivery_at(queue: list[PromotionRequest]) -> Any:
-    _wait(lambda: OutboxEntry.objects.filter(request__in=queue).exclude(claimed_by="").exists(), seconds=60, every=0.005)
+    _wait(
+        lambda: OutboxEntry.objects.filter(request__in=queue).exclude(claimed_by="").exists(), seconds=60, every=0.005
+    )
     return timezone.now()
 
 
@@ -142,7 +156,20 @@ def _wait(is_done: Callable[[], bool], *, seconds: float, every: float = 0.02) -
 @contextmanager
 def worker(folder: Path) -> Iterator[None]:
     """A Celery worker as docker-compose.yml starts it, without the beat; stopped at the end."""
-    command = [sys.executable, "-m", "celery", "-A", "registry_ui", "worker", "-P", "threads", "-c", "4", "--loglevel", "WARNING"]
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "registry_ui",
+        "worker",
+        "-P",
+        "threads",
+        "-c",
+        "4",
+        "--loglevel",
+        "WARNING",
+    ]
     with (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ.copy())
         try:
@@ -157,5 +184,3 @@ def _ready() -> None:
     from celery import current_app
 
     _wait(lambda: bool(current_app.control.ping(timeout=0.3)), seconds=60)
-
-

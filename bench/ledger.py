@@ -10,7 +10,10 @@ from bench.report import Row, milliseconds
 
 
 def rows() -> Iterator[Row]:
-    texts = [(event.previous_hash + canonical(ledger.as_record(event))).encode() for event in AuditEvent.objects.order_by("sequence").iterator()]
+    texts = [
+        (event.previous_hash + canonical(ledger.as_record(event))).encode()
+        for event in AuditEvent.objects.order_by("sequence").iterator()
+    ]
 
     def hash_only() -> None:
         for text in texts:
@@ -21,4 +24,10 @@ def rows() -> Iterator[Row]:
         raise RuntimeError(verdict.problem)
     limit = min(milliseconds(hash_only) for _ in range(3))
     value = min(milliseconds(ledger.verify) for _ in range(3))
-    yield Row(f"verify {verdict.events:,} events", value, limit, bar=3.0, note="Limit: SHA-256 over the same bytes, already in memory.")
+    yield Row(
+        f"verify {verdict.events:,} events",
+        value,
+        limit,
+        bar=3.0,
+        note="Limit: SHA-256 over the same bytes, already in memory.",
+    )

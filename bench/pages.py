@@ -1,4 +1,5 @@
-"""Rows: every page at 100,000 versions, 20,000 requests and 200,000 events, against an empty installation's same page."""
+"""Rows: every page at 100,000 versions, 20,000 requests and 200,000 events, against an empty installation's same
+page."""
 
 import json
 import random
@@ -59,7 +60,7 @@ def main(database: str, sizes: dict[str, int]) -> None:
             raise RuntimeError(f"{path} answered {answer.status_code}.")
 
     paths = _paths(client)
-    found = medians(*[lambda path=path: get(path) for path in paths.values()], rounds=ROUNDS)  # type: ignore[misc]
+    found = medians(*[lambda path=path: get(path) for path in paths.values()], rounds=ROUNDS)
     print(json.dumps(dict(zip(paths, found, strict=True))))
 
 
@@ -97,7 +98,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
     """Through the ORM in bulk; the events hash-chained, like the real ones."""
     from django.db import connection, transaction
 
-    from approvals import evidence, ledger, policy, standing
+    from approvals import defaults, evidence, ledger, policy, standing
     from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest, Status, Target
     from registry_ui.accounts.models import User
     from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
@@ -106,9 +107,14 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
     random.seed(7)
     each = 50 if versions else 2
     now = timezone.now()
-    people: list[User] = [make_person("Pat Requester", "requester"), make_person("Lee Reviewer", "reviewer"), make_person("Kim Reviewer", "reviewer")]
+    people: list[User] = [
+        make_person("Pat Requester", "requester"),
+        make_person("Lee Reviewer", "reviewer"),
+        make_person("Kim Reviewer", "reviewer"),
+    ]
     models = RegisteredModel.objects.bulk_create(
-        RegisteredModel(name=f"model_{number:05}", created_at=now, last_updated_at=now) for number in range(max(versions // each, 1))
+        RegisteredModel(name=f"model_{number:05}", created_at=now, last_updated_at=now)
+        for number in range(max(versions // each, 1))
     )
     with transaction.atomic():
         ModelVersion.objects.bulk_create(
@@ -132,7 +138,9 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
         Alias.objects.bulk_create(Alias(model=model, name="champion", number=each - 1) for model in models)
     target = Target.objects.get(name="Production")
     rule = standing.rule_for("model_00000", target)
-    newest = list(ModelVersion.objects.filter(number__gte=each - 10 if versions else each).select_related("model").order_by("pk"))
+    newest = list(
+        ModelVersion.objects.filter(number__gte=each - 10 if versions else each).select_related("model").order_by("pk")
+    )
     statuses = [Status.APPLIED] * 8 + [Status.REJECTED] + [Status.WITHDRAWN]
     made = []
     for index in range(max(requests, 1)):
@@ -143,25 +151,50 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
         at = now - timedelta(minutes=requests - index)
         made.append(
             PromotionRequest(
-                version=version, target=target, requester=people[0], justification="Better.", status=status,
-                rule=rule.as_json(), evidence=frozen, fingerprint=evidence.fingerprint(frozen),
-                waits_for=policy.waits_for(policy.slot_states(rule, approvers=[], eligible=[], requester_id=None)) if is_open else "",
-                correlation_id=uuid.uuid4(), created_at=at, expires_at=now + timedelta(days=14),
-                decided_at=at if status in (Status.APPLIED, Status.REJECTED) else None, closed_at=None if is_open else at,
+                version=version,
+                target=target,
+                requester=people[0],
+                justification="Better.",
+                status=status,
+                rule=rule.as_json(),
+                evidence=frozen,
+                fingerprint=evidence.fingerprint(frozen),
+                waits_for=policy.waits_for(policy.slot_states(rule, approvers=[], eligible=[], requester_id=None))
+                if is_open
+                else "",
+                correlation_id=uuid.uuid4(),
+                created_at=at,
+                expires_at=now + timedelta(days=14),
+                decided_at=at if status in (Status.APPLIED, Status.REJECTED) else None,
+                closed_at=None if is_open else at,
             )
         )
     made = PromotionRequest.objects.bulk_create(made, batch_size=1000)
-    actions = [Action.REQUEST_CREATED, Action.REVIEW_APPROVED, Action.REVIEW_APPROVED, Action.REQUEST_APPROVED, Action.VERSION_PROMOTED]
-    previous, batch, total = ledger.GENESIS, [], max(events, 5)
+    actions = [
+        Action.REQUEST_CREATED,
+        Action.REVIEW_APPROVED,
+        Action.REVIEW_APPROVED,
+        Action.REQUEST_APPROVED,
+        Action.VERSION_PROMOTED,
+    ]
+    previous, batch, total = defaults.GENESIS, [], max(events, 5)
     with transaction.atomic():
         for sequence in range(1, total + 1):
             request = made[(sequence * len(made)) // (total + 1)]
             actor = people[sequence % 3]
             event = AuditEvent(
-                sequence=sequence, at=now - timedelta(seconds=total - sequence), action=actions[sequence % 5], actor=actor,
-                actor_label=actor.label, model_name=request.version.model.name, version_number=request.version.number,
-                target_name="Production", request=request, correlation_id=request.correlation_id,
-                payload=evidence.canonical({"comment": "Looks good."}), previous_hash=previous,
+                sequence=sequence,
+                at=now - timedelta(seconds=total - sequence),
+                action=actions[sequence % 5],
+                actor=actor,
+                actor_label=actor.label,
+                model_name=request.version.model.name,
+                version_number=request.version.number,
+                target_name="Production",
+                request=request,
+                correlation_id=request.correlation_id,
+                payload=evidence.canonical({"comment": "Looks good."}),
+                previous_hash=previous,
             )
             event.hash = previous = ledger.digest(event)
             batch.append(event)

@@ -23,11 +23,13 @@ def fill(database: Path, *, models: int, versions_each: int) -> None:
             for number in range(1, versions_each + 1):
                 at = now - span + index * versions_each + number
                 stage = STAGES[number % len(STAGES)] if number > versions_each - len(STAGES) else "Archived"
-                rows.append((name, number, at, at, f"Trained for the {number}th time.", stage, f"s3://models/{name}/{number}"))
+                rows.append(
+                    (name, number, at, at, f"Trained for the {number}th time.", stage, f"s3://models/{name}/{number}")
+                )
                 tags += [(name, number, "training_cutoff", "2026-10-31"), (name, number, "team", "retention")]
         link.executemany(
-            "INSERT INTO model_versions (name, version, creation_time, last_updated_time, description, current_stage, source,"
-            " status) VALUES (?, ?, ?, ?, ?, ?, ?, 'READY')",
+            "INSERT INTO model_versions (name, version, creation_time, last_updated_time, description, current_stage,"
+            " source, status) VALUES (?, ?, ?, ?, ?, ?, ?, 'READY')",
             rows,
         )
         link.executemany("INSERT INTO model_version_tags (name, version, key, value) VALUES (?, ?, ?, ?)", tags)

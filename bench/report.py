@@ -35,7 +35,9 @@ class Row:
         bar = f"≤ limit + {self.extra_ms:.0f} ms" if self.extra_ms is not None else f"≤ {self.bar:.2f} ×"
         bar += f", {self.ceiling_ms:.0f} ms" if self.ceiling_ms else ""
         verdict = "met" if self.is_met else "NOT MET"
-        line = f"{self.name:<58} {self.value:>11.1f} ms  {self.limit:>11.1f} ms  {self.ratio:>6.2f} ×  {bar:<17} {verdict}"
+        line = (
+            f"{self.name:<58} {self.value:>11.1f} ms  {self.limit:>11.1f} ms  {self.ratio:>6.2f} ×  {bar:<17} {verdict}"
+        )
         return f"{line}\n    {self.note}" if self.note else line
 
 

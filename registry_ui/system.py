@@ -77,7 +77,9 @@ def _mlflow(mirror: MirrorState) -> Part:
 def _worker(mirror: MirrorState) -> Part:
     """A pull that MLflow did not answer is a sign of life of the worker as well."""
     seen = max((at for at in (mirror.pulled_at, mirror.swept_at, mirror.failed_at) if at), default=None)
-    remedy = "Start worker and beat (docs/operations.md names the commands), or look into their logs if they run already."
+    remedy = (
+        "Start worker and beat (docs/operations.md names the commands), or look into their logs if they run already."
+    )
     if seen is None:
         return Part("Worker", BAD, "Never seen", "No worker with beat has run yet.", remedy=remedy)
     if (timezone.now() - seen).total_seconds() > settings.STALE_AFTER_SECONDS:

@@ -19,9 +19,10 @@ from tests.factories import make_person
 def django_db_setup(
     django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: Any
 ) -> Iterator[None]:
-    """As pytest-django's, but always: it makes the database for marked tests only, and those with `committed` have no mark."""
+    """As pytest-django's, but always: it makes the database for marked tests only, and those with `committed` have
+    no mark."""
     with django_db_blocker.unblock():
-        made = setup_databases(verbosity=0, interactive=False, aliases=["default"])
+        made = setup_databases(verbosity=0, interactive=False, aliases=["default"])  # type: ignore[arg-type]
     yield
     with django_db_blocker.unblock():
         teardown_databases(made, verbosity=0)

@@ -30,7 +30,9 @@ def make_model(name: str = "", **fields: Any) -> RegisteredModel:
     return RegisteredModel.objects.get_or_create(name=name or f"model_{next(_numbers)}", defaults=defaults)[0]
 
 
-def make_version(model: str | RegisteredModel = "churn_predictor", number: int | None = None, **fields: Any) -> ModelVersion:
+def make_version(
+    model: str | RegisteredModel = "churn_predictor", number: int | None = None, **fields: Any
+) -> ModelVersion:
     row = model if isinstance(model, RegisteredModel) else make_model(model)
     if number is None:
         number = (row.versions.order_by("-number").values_list("number", flat=True).first() or 0) + 1
@@ -55,7 +57,9 @@ def make_policy(pattern: str, target: Target, *slots: tuple[int, str | None], **
     return policy
 
 
-def make_request(version: ModelVersion, target: Target, *, by: User, justification: str = "Better.") -> PromotionRequest:
+def make_request(
+    version: ModelVersion, target: Target, *, by: User, justification: str = "Better."
+) -> PromotionRequest:
     return workflow.request_promotion(version, target, by=by, justification=justification)
 
 

@@ -48,8 +48,8 @@ class Plan:
 
 
 class Attempt:
-    """`done` lists what it wrote, in words, for the page and the ledger; `has_begun` is true once stage or alias is moved,
-    by this attempt or an earlier one."""
+    """`done` lists what it wrote, in words, for the page and the ledger; `has_begun` is true once stage or alias is
+    moved, by this attempt or an earlier one."""
 
     def __init__(self, request: PromotionRequest, claim: Claim, registry: Registry) -> None:
         self.request, self.claim, self.registry = request, claim, registry
@@ -142,14 +142,16 @@ class Attempt:
             self.done.append(f"the alias @{target.alias} was set")
 
     def read_back(self, plan: Plan) -> list[VersionSnapshot]:
-        """Reads what MLflow says now, the archived versions included; raises Unreachable when the move is not to be seen
-        (it is then tried again)."""
+        """Reads what MLflow says now, the archived versions included; raises Unreachable when the move is not to be
+        seen (it is then tried again)."""
         version = self.registry.version(self.name, self.number)
         is_there = not self.target.stage or version.stage == self.target.stage
         if is_there and self.target.alias:
             is_there = self.registry.model(self.name).aliases.get(self.target.alias) == self.number
         if not is_there:
-            raise Unreachable(f"MLflow took the change but does not show it: version {self.number}, {self.target.meaning}.")
+            raise Unreachable(
+                f"MLflow took the change but does not show it: version {self.number}, {self.target.meaning}."
+            )
         found = [version]
         for number in plan.in_stage if self.target.archives_existing else []:
             if number != self.number:

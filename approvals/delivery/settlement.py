@@ -98,7 +98,8 @@ def settle(
 def settle_unapplied(
     request: PromotionRequest, claim: Claim, *, outcome: OutboxEntry.Outcome, message: str, is_plan_kept: bool
 ) -> None:
-    """The same for a delivery that was stopped. The plan is kept if the move had begun, for the retry. Raises ClaimLost."""
+    """The same for a delivery that was stopped. The plan is kept if the move had begun, for the retry. Raises
+    ClaimLost."""
     claim.close(outcome, last_error=message, **({} if is_plan_kept else {"plan": None}))
     is_failed = outcome == OutboxEntry.Outcome.FAILED
     _move(request, Status.FAILED if is_failed else Status.SUPERSEDED, message)
@@ -111,7 +112,9 @@ def _move(request: PromotionRequest, to: Status, reason: str) -> None:
         raise ClaimLost
 
 
-def _record(action: Action, request: PromotionRequest, data: Mapping[str, Any], *, version_number: int | None = None) -> None:
+def _record(
+    action: Action, request: PromotionRequest, data: Mapping[str, Any], *, version_number: int | None = None
+) -> None:
     """The worker acted; the approvers allowed."""
     ledger.record(
         action,

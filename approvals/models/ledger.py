@@ -1,4 +1,5 @@
-"""The ledger's rows: append-only by trigger, hash-chained from the first. Written by `approvals.ledger.record` alone."""
+"""The ledger's rows: append-only by trigger, hash-chained from the first. Written by `approvals.ledger.record`
+alone."""
 
 import json
 from typing import Any
@@ -45,15 +46,21 @@ class AuditEvent(models.Model):
     sequence = models.BigIntegerField(primary_key=True, help_text="1, 2, 3, … without a gap.")
     at = models.DateTimeField(help_text="UTC, microseconds.")
     action = models.CharField(max_length=40, choices=Action)
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     actor_label = models.CharField(max_length=400, help_text="Survives the person; the worker has no row.")
     allowed_by = models.TextField(blank=True, help_text="Who allowed what the actor did, one label per line.")
     model_name = models.CharField(max_length=256, blank=True)
     version_number = models.PositiveIntegerField(null=True, blank=True)
     target_name = models.CharField(max_length=60, blank=True)
-    request = models.ForeignKey(PromotionRequest, on_delete=models.PROTECT, null=True, blank=True, related_name="events")
+    request = models.ForeignKey(
+        PromotionRequest, on_delete=models.PROTECT, null=True, blank=True, related_name="events"
+    )
     correlation_id = models.UUIDField()
-    payload = models.TextField(default="{}", help_text="Canonical JSON; text, because a database may rewrite JSON numbers.")
+    payload = models.TextField(
+        default="{}", help_text="Canonical JSON; text, because a database may rewrite JSON numbers."
+    )
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64, unique=True)
 

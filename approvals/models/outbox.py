@@ -14,7 +14,8 @@ class OutboxQuerySet(models.QuerySet["OutboxEntry"]):
         return self.filter(closed_at=None)
 
     def due(self, now: datetime) -> "OutboxQuerySet":
-        """Owed now: open, its time has come, nobody holds it, and no older entry of the same model and target is open."""
+        """Owed now: open, its time has come, nobody holds it, and no older entry of the same model and target is
+        open."""
         older = OutboxEntry.objects.filter(
             closed_at=None, model_name=OuterRef("model_name"), target_id=OuterRef("target_id"), pk__lt=OuterRef("pk")
         )

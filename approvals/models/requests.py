@@ -80,7 +80,12 @@ class PromotionRequest(models.Model):
     evidence = models.TextField(help_text="Canonical JSON of what is decided on: see evidence.freeze.")
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the evidence, hexadecimal.")
     champion = models.ForeignKey(
-        ModelVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="Held the target then."
+        ModelVersion,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Held the target then.",
     )
     waits_for = models.CharField(
         max_length=1000, blank=True, help_text="Groups whose approval is missing, `|risk|*|`; * is any reviewer."
@@ -103,7 +108,9 @@ class PromotionRequest(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(
-                fields=["version", "target"], condition=Q(status__in=OPEN), name="one_open_request_per_version_and_target"
+                fields=["version", "target"],
+                condition=Q(status__in=OPEN),
+                name="one_open_request_per_version_and_target",
             ),
             models.CheckConstraint(
                 condition=Q(status__in=DECIDED, decided_at__isnull=False)

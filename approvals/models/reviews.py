@@ -23,7 +23,10 @@ class Review(models.Model):
     request = models.ForeignKey(PromotionRequest, on_delete=models.PROTECT, related_name="reviews")
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews")
     requester = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", help_text="Copied for the constraint below."
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Copied for the constraint below.",
     )
     verdict = models.CharField(max_length=20, choices=Verdict)
     comment = models.TextField(max_length=4000, blank=True)
@@ -41,7 +44,9 @@ class Review(models.Model):
                 condition=Q(verdict=Verdict.APPROVE) | ~Q(comment=""), name="a_refusal_carries_a_comment"
             ),
             models.UniqueConstraint(
-                fields=["request", "reviewer"], condition=Q(voided_at=None), name="one_live_review_per_person_and_request"
+                fields=["request", "reviewer"],
+                condition=Q(voided_at=None),
+                name="one_live_review_per_person_and_request",
             ),
         ]
         indexes = [models.Index(fields=["request", "created_at"], name="review_by_request")]

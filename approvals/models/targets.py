@@ -23,7 +23,9 @@ class Target(models.Model):
     stage = models.CharField(max_length=20, blank=True, choices=[(s, s) for s in (Stage.STAGING, Stage.PRODUCTION)])
     alias = models.CharField(max_length=100, blank=True, validators=[ALIAS_RULE])
     archives_existing = models.BooleanField(
-        default=False, verbose_name="archive the existing holder", help_text="Only a stage can archive; an alias just moves."
+        default=False,
+        verbose_name="archive the existing holder",
+        help_text="Only a stage can archive; an alias just moves.",
     )
     position = models.PositiveSmallIntegerField(default=100)
     retired_at = models.DateTimeField(null=True, blank=True)

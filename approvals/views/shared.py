@@ -10,7 +10,7 @@ from registry_ui.accounts.models import User
 class SignedInRequest(HttpRequest):
     """A request behind LoginRequiredMiddleware."""
 
-    user: User  # type: ignore[assignment]
+    user: User
 
 
 def tell(request: HttpRequest, error: WorkflowError) -> None:

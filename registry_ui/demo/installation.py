@@ -25,7 +25,7 @@ LONGEST_SOCKET_PATH = 100
 """The system allows 107 bytes (103 on macOS)."""
 
 
-class CannotStart(Exception):  # noqa: N818  a sentence for the user, not a defect
+class CannotStart(Exception):
     """Something on this machine is in the way; the message says what to do."""
 
 

@@ -27,7 +27,7 @@ class ProcessError(Exception):
     """A process could not be started or ended on its own; the message ends with its last log lines."""
 
 
-class Interrupted(Exception):  # noqa: N818  nothing is wrong
+class Interrupted(Exception):
     """Somebody asked the supervisor to end."""
 
 

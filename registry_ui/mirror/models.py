@@ -78,7 +78,8 @@ class ModelVersion(models.Model):
 
 
 class Alias(models.Model):
-    """`models:/<model>@<name>`. Holds the version number, not a row: MLflow may set it before the mirror sees the version."""
+    """`models:/<model>@<name>`. Holds the version number, not a row: MLflow may set it before the mirror sees the
+    version."""
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="aliases")
     name = models.CharField(max_length=256)
@@ -110,7 +111,7 @@ class MirrorStateManager(models.Manager["MirrorState"]):
         return bool(self.filter(free, pk=1).update(**{lease: now + timedelta(seconds=seconds)}))
 
 
-class MirrorState(models.Model):
+class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by itself
     """When MLflow last answered and what it said; one row. The web process knows MLflow's health from here alone."""
 
     pulled_at = models.DateTimeField(null=True, help_text="Last pull that MLflow answered.")

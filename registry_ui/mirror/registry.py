@@ -1,7 +1,7 @@
 """The registry port: what Countersign needs of a model registry, in its own words. No MLflow here.
 
-`mlflow_registry.MlflowRegistry` is the real one, `tests.fakes.FakeRegistry` the fast one; a contract suite runs against both.
-Workers get theirs from `connect()`. Times are milliseconds since the epoch, as MLflow gives them.
+`mlflow_registry.MlflowRegistry` is the real one, `tests.fakes.FakeRegistry` the fast one; a contract suite runs against
+both. Workers get theirs from `connect()`. Times are milliseconds since the epoch, as MLflow gives them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,7 +65,8 @@ class ModelSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What the run says. Metric values may be NaN or infinite; `datasets` are dicts with name, digest, source, context."""
+    """What the run says. Metric values may be NaN or infinite; `datasets` are dicts with name, digest, source,
+    context."""
 
     run_id: str
     name: str
@@ -133,7 +134,7 @@ class Registry(Protocol):
 
 def connect() -> Registry:
     """The real registry, as configured. Imports MLflow (about 2 s), so only worker code and commands may call it."""
-    from registry_ui.mirror.mlflow_registry import MlflowRegistry
+    from registry_ui.mirror.mlflow_registry import MlflowRegistry  # noqa: PLC0415 -- so that the web process never does
 
     return MlflowRegistry.from_settings()
 

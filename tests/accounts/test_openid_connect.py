@@ -10,7 +10,6 @@ from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import AnonymousUser
 from django.core import mail
-from django.http import HttpResponse
 from django.test import Client
 
 from registry_ui.accounts.models import User
@@ -46,7 +45,7 @@ def provider(running: Provider, monkeypatch: pytest.MonkeyPatch, settings: Any) 
     return running
 
 
-def dance(client: Client) -> HttpResponse:
+def dance(client: Client) -> Any:
     """From the button on the sign-in page to the provider and back; what the callback answers."""
     there = client.post(LOGIN)
     assert there.status_code == 302, there.content

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 def at_once(*calls: Callable[[], object]) -> list[object]:
     """Runs the calls in threads that start together; returns results, with WorkflowErrors in place of the refused."""
-    barrier, results = threading.Barrier(len(calls)), [None] * len(calls)
+    barrier = threading.Barrier(len(calls))
+    results: list[object] = [None] * len(calls)
 
     def run(index: int, call: Callable[[], object]) -> None:
         barrier.wait()
@@ -39,7 +40,11 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
 
 
 def people() -> tuple[User, User, User]:
-    return make_person("Rita Sanz", "requester"), make_person("Remy Ortiz", "reviewer"), make_person("Rosa Lind", "reviewer")
+    return (
+        make_person("Rita Sanz", "requester"),
+        make_person("Remy Ortiz", "reviewer"),
+        make_person("Rosa Lind", "reviewer"),
+    )
 
 
 def test_an_event_outside_a_transaction_is_refused() -> None:
@@ -118,5 +123,5 @@ def test_the_chain_has_no_fork_when_many_write_at_once() -> None:
     rita, *_ = people()
     target = Target.objects.get(name="Staging")
     versions = [make_version() for _ in range(8)]
-    at_once(*[lambda version=version: make_request(version, target, by=rita) for version in versions])  # type: ignore[misc]
+    at_once(*[lambda version=version: make_request(version, target, by=rita) for version in versions])
     assert ledger.verify() == ledger.Verdict(events=8)

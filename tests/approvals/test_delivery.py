@@ -70,7 +70,10 @@ def assert_promoted(registry: FakeRegistry, request: PromotionRequest) -> None:
     assert six.description == "Trained for the 6th time."
     request.refresh_from_db()
     assert request.status == Status.APPLIED
-    assert [(entry.outcome, entry.closed_at is not None) for entry in request.outbox_entries.order_by("pk")][-1] == ("applied", True)
+    assert [(entry.outcome, entry.closed_at is not None) for entry in request.outbox_entries.order_by("pk")][-1] == (
+        "applied",
+        True,
+    )
     assert (version(7).stage, version(6).stage) == ("Production", "Archived")
     assert version(7).model.aliases.get(name="champion").number == 7
     told = counts()
@@ -188,7 +191,9 @@ def test_mlflow_down_keeps_the_request_approved_and_backs_off(
     assert_promoted(registry, approved)
 
 
-@pytest.mark.parametrize("method", ["version", "versions_in_stage", "model", "set_description", "set_tag", "set_stage", "set_alias"])
+@pytest.mark.parametrize(
+    "method", ["version", "versions_in_stage", "model", "set_description", "set_tag", "set_stage", "set_alias"]
+)
 def test_an_outage_in_the_middle_is_waited_out(registry: FakeRegistry, approved: PromotionRequest, method: str) -> None:
     registry.fail_next(method, Unreachable("MLflow answered 503."))
     assert deliver(approved, registry) == "waiting"
@@ -216,7 +221,10 @@ def test_a_refusal_half_way_says_what_was_done_and_a_retry_remembers_what_was_re
 ) -> None:
     registry.fail_next("set_alias", Refused("No aliases today."))
     assert deliver(approved, registry) == "failed"
-    assert "No aliases today. Before that, the approval note was written and the stage was set to Production." in approved.status_reason
+    assert (
+        "No aliases today. Before that, the approval note was written and the stage was set to Production."
+        in approved.status_reason
+    )
     assert provenance.has_note(registry.version(MODEL, 7).description, approved.pk)
     workflow.retry(approved, by=remy)
     assert deliver(approved, registry) == "applied"
@@ -256,7 +264,9 @@ def test_what_changed_after_the_review_is_not_promoted(
     assert registry.version(MODEL, 7).stage == "Staging"
 
 
-def test_another_champion_supersedes_and_takes_the_note_back(registry: FakeRegistry, approved: PromotionRequest) -> None:
+def test_another_champion_supersedes_and_takes_the_note_back(
+    registry: FakeRegistry, approved: PromotionRequest
+) -> None:
     registry.fail_next("set_stage", Unreachable("MLflow answered 503."))
     assert deliver(approved, registry) == "waiting"
     assert provenance.has_note(registry.version(MODEL, 7).description, approved.pk)
@@ -288,7 +298,9 @@ def test_the_drain_delivers_what_no_hint_came_for(registry: FakeRegistry, approv
     assert_promoted(registry, approved)
 
 
-def test_a_lost_lease_stops_the_slow_worker_before_it_writes(registry: FakeRegistry, approved: PromotionRequest) -> None:
+def test_a_lost_lease_stops_the_slow_worker_before_it_writes(
+    registry: FakeRegistry, approved: PromotionRequest
+) -> None:
     entry = approved.outbox_entries.get()
 
     class Slow:
@@ -305,7 +317,9 @@ def test_a_lost_lease_stops_the_slow_worker_before_it_writes(registry: FakeRegis
     assert_promoted(registry, approved)
 
 
-def test_a_full_description_keeps_the_engineers_text(registry: FakeRegistry, rita: User, remy: User, rosa: User, production: Target) -> None:
+def test_a_full_description_keeps_the_engineers_text(
+    registry: FakeRegistry, rita: User, remy: User, rosa: User, production: Target
+) -> None:
     registry.set_description(MODEL, 7, "x" * 4990)
     sync.pull(registry)
     request = approve(make_request(version(7), production, by=rita), remy, rosa)

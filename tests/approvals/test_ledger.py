@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from approvals import ledger, triggers
+from approvals import defaults, ledger, triggers
 from approvals.models import Action, AuditEvent, ChainHead
 from registry_ui.accounts.models import User
 
@@ -20,7 +20,7 @@ def append(actor: User | None = None, **data: object) -> AuditEvent:
 
 def test_events_follow_each_other_from_the_first(rita: User) -> None:
     first, second = append(rita, group="risk"), append(group="é \u2028 \U0001f600")
-    assert (first.sequence, first.previous_hash) == (1, ledger.GENESIS)
+    assert (first.sequence, first.previous_hash) == (1, defaults.GENESIS)
     assert (second.sequence, second.previous_hash) == (2, first.hash)
     assert first.actor_label == "Rita Sanz <rita@example.com>"
     assert second.actor_label == "Countersign worker"
@@ -74,7 +74,9 @@ def alter(**fields: object) -> None:
         (lambda: ChainHead.objects.update(hash="f" * 64), 4, "its head says 3"),
     ],
 )
-def test_alterations_behind_the_triggers_back_are_found(tamper: Callable[[], None], first_bad: int, problem: str) -> None:
+def test_alterations_behind_the_triggers_back_are_found(
+    tamper: Callable[[], None], first_bad: int, problem: str
+) -> None:
     for number in range(3):
         append(group=f"group {number}")
     with connection.cursor() as cursor:

@@ -123,7 +123,7 @@ def test_an_invited_person_sets_a_password_and_signs_in(admin: Client) -> None:
     assert letter.to == ["nora@example.com"]
     assert letter.subject == "[Countersign] Ada Brandt has invited you"
     assert "for 3 days" in letter.body
-    found = re.search(r"http://127\.0\.0\.1:8000(/accounts/password/reset/key/\S+/)", letter.body)
+    found = re.search(r"http://127\.0\.0\.1:8000(/accounts/password/reset/key/\S+/)", str(letter.body))
     assert found
     link = found[1]
     assert link not in response.content.decode()

@@ -244,11 +244,9 @@ def test_a_policy_that_makes_no_sense_comes_back_with_the_reason(
 def test_retiring_a_policy_asks_first(admin: Client, production: Target) -> None:
     policy = make_policy("churn_*", production, (1, None))
     assert "No open request was made under it." in admin.get(f"/policies/{policy.pk}/retire/").content.decode()
-    policy.refresh_from_db()
-    assert policy.retired_at is None
+    assert Policy.objects.current().contains(policy)
     assert admin.post(f"/policies/{policy.pk}/retire/").headers["Location"] == URL
-    policy.refresh_from_db()
-    assert policy.retired_at is not None
+    assert not Policy.objects.current().contains(policy)
     assert admin.get(f"/policies/{policy.pk}/").status_code == 404
 
 

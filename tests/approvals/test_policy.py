@@ -46,7 +46,13 @@ def test_matches_whole_names_with_two_wildcards(pattern: str, name: str, fits: b
 def test_applicable_puts_the_most_specific_first() -> None:
     patterns = ["*", "churn_*", "churn_predictor", "*_predictor", "churn_?redictor", "fraud"]
     found = policy.applicable([Pattern(pattern) for pattern in patterns], "churn_predictor")
-    assert [each.model_pattern for each in found] == ["churn_predictor", "churn_?redictor", "*_predictor", "churn_*", "*"]
+    assert [each.model_pattern for each in found] == [
+        "churn_predictor",
+        "churn_?redictor",
+        "*_predictor",
+        "churn_*",
+        "*",
+    ]
 
 
 def test_rule_survives_json() -> None:
@@ -65,7 +71,9 @@ def test_assign_counts_each_person_once() -> None:
 
 
 @given(
-    slots=st.lists(st.builds(SlotRule, st.integers(1, 3), st.sampled_from([None, "a", "b", "c"])), min_size=1, max_size=4),
+    slots=st.lists(
+        st.builds(SlotRule, st.integers(1, 3), st.sampled_from([None, "a", "b", "c"])), min_size=1, max_size=4
+    ),
     groups=st.lists(st.sets(st.sampled_from("abc")), max_size=7),
 )
 def test_assign_is_a_largest_legal_matching(slots: list[SlotRule], groups: list[set[str]]) -> None:
@@ -94,7 +102,9 @@ def _largest(places: tuple[tuple[str | None, int], ...], people: list[Reviewer])
 def test_shortage_names_what_is_missing_without_the_requester() -> None:
     two = rule(SlotRule(2))
     assert policy.shortage(two, eligible=[person(1), person(2)], requester_id=None) == ""
-    assert "2 approvals from any reviewer (1 eligible)" in policy.shortage(two, eligible=[person(1), person(2)], requester_id=1)
+    assert "2 approvals from any reviewer (1 eligible)" in policy.shortage(
+        two, eligible=[person(1), person(2)], requester_id=1
+    )
 
 
 def test_shortage_sees_one_person_needed_in_two_slots() -> None:
@@ -157,4 +167,6 @@ def test_a_reviewer_outside_the_missing_group_may_still_reject() -> None:
 def test_waits_for_names_the_groups_that_are_missing() -> None:
     states = policy.slot_states(rule(RISK, ANY), approvers=[person(2, "risk")], eligible=[], requester_id=1)
     assert policy.waits_for(states) == "|*|"
-    assert policy.waits_for(policy.slot_states(rule(RISK, ANY), approvers=[], eligible=[], requester_id=1)) == "|risk|*|"
+    assert (
+        policy.waits_for(policy.slot_states(rule(RISK, ANY), approvers=[], eligible=[], requester_id=1)) == "|risk|*|"
+    )

@@ -23,7 +23,10 @@ def test_the_line_reads_as_promised() -> None:
 
 
 def test_with_note_puts_a_block_below_the_text() -> None:
-    assert provenance.with_note("Trained on October.", note(), limit=5000) == f"Trained on October.\n\n{BEGIN}\n{note().line}\n{END}"
+    assert (
+        provenance.with_note("Trained on October.", note(), limit=5000)
+        == f"Trained on October.\n\n{BEGIN}\n{note().line}\n{END}"
+    )
 
 
 def test_with_note_twice_is_the_same_as_once() -> None:
@@ -75,7 +78,11 @@ def test_no_room_at_all_leaves_the_text_alone() -> None:
     assert provenance.with_note("x" * 4999, note(), limit=5000) == "x" * 4999
 
 
-texts = st.text(alphabet=st.sampled_from("ab \n·#<>-!" + "é"), max_size=200) | st.just(f"a\n\n{BEGIN}\nmine\n") | st.just(END)
+texts = (
+    st.text(alphabet=st.sampled_from("ab \n·#<>-!" + "é"), max_size=200)
+    | st.just(f"a\n\n{BEGIN}\nmine\n")
+    | st.just(END)
+)
 
 
 @given(text=texts, numbers=st.lists(st.integers(1, 30), max_size=6), limit=st.integers(50, 400))

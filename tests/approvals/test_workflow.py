@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -49,7 +50,7 @@ def test_request_needs_a_reason(rita: User, production: Target) -> None:
         ({"deleted_at": timezone.now()}, "no longer exists"),
     ],
 )
-def test_request_needs_a_usable_version(rita: User, production: Target, fields: dict[str, object], sentence: str) -> None:
+def test_request_needs_a_usable_version(rita: User, production: Target, fields: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Invalid, match=sentence):
         make_request(make_version(**fields), production, by=rita)
 
@@ -193,6 +194,7 @@ def test_a_changed_champion_blocks_approval_until_submitted_again(rita: User, re
         approve(request, remy)
     workflow.resubmit(request, by=rita)
     request.refresh_from_db()
+    assert request.champion is not None
     assert request.champion.number == 8
     approve(request, remy)
 
@@ -301,7 +303,10 @@ def test_a_version_whose_run_is_not_read_yet_waits(rita: User, staging: Target) 
 
 
 def test_a_name_cannot_pose_as_two_people(rita: User, staging: Target) -> None:
-    eve = make_person("Rosa Lind <rosa@example.com>, Eve\nZoe", "reviewer", )
+    eve = make_person(
+        "Rosa Lind <rosa@example.com>, Eve\nZoe",
+        "reviewer",
+    )
     request = approve(make_request(make_version(), staging, by=rita), eve)
     assert workflow.approver_labels(request) == ["Rosa Lind rosa@example.com Eve Zoe <rosa@example.com>"]
 

@@ -34,17 +34,22 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def sign_in(stack: Stack, browser: Browser) -> Iterator[Callable[..., Page]]:
-    """`sign_in("rita")`: a new browser profile in which Rita is signed in through the form. Every message on the console
-    that tells of a refused script, style or request fails the test."""
+    """`sign_in("rita")`: a new browser profile in which Rita is signed in through the form. Every message on the
+    console that tells of a refused script, style or request fails the test."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
     def open_for(name: str, *, theme: str = "light", width: int = 1280, height: int = 900) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if theme == "dark" else "light")
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if theme == "dark" else "light"
+        )
         context.add_cookies([{"name": "theme", "value": theme, "url": stack.url}])
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text) if "Content Security Policy" in message.text else None)
+        page.on(
+            "console",
+            lambda message: complaints.append(message.text) if "Content Security Policy" in message.text else None,
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"{stack.url}/accounts/login/")
         page.get_by_label("Email").fill(f"{name}@example.com")

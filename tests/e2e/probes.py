@@ -1,4 +1,5 @@
-"""Small programs that e2e tests run beside the installation, in its environment: `python -m tests.e2e.probes NAME ARGS`."""
+"""Small programs that e2e tests run beside the installation, in its environment: `python -m tests.e2e.probes NAME
+ARGS`."""
 
 import json
 import os
@@ -9,7 +10,7 @@ from typing import Any
 
 import django
 
-PASSWORD = "a-long-enough-password"  # noqa: S105
+PASSWORD = "a-long-enough-password"
 PEOPLE = (
     ("Rita Sanz", "requester"),
     ("Remy Ortiz", "reviewer"),
@@ -105,7 +106,7 @@ def deliver_and_die(request_id: int, after: str, times: int) -> None:
             return call
 
     if after == "settle":
-        outbox.wake_next = lambda entry: die()  # type: ignore[assignment]  # the first thing after the commit
+        outbox.wake_next = lambda entry: die()  # the first thing after the commit
     dying: Any = Dying()
     delivery.deliver(OutboxEntry.objects.open().get(request_id=request_id).pk, dying)
 

@@ -83,8 +83,8 @@ class Stack:
         end_group(process.popen.pid, signal.SIGKILL, 5, popen=process.popen)
 
     def wait_for(self, what: str, look: Callable[[], T], *, seconds: float = 60, every: float = 0.2) -> T:
-        """Looks until it is true, and keeps the processes running as whatever supervises them in earnest would; the last
-        error is told when it never is."""
+        """Looks until it is true, and keeps the processes running as whatever supervises them in earnest would; the
+        last error is told when it never is."""
         deadline, last = time.monotonic() + seconds, ""
         while time.monotonic() < deadline:
             self.supervisor.tend()

@@ -13,7 +13,17 @@ pytestmark = pytest.mark.e2e
 
 SIGNED_OUT = ["/accounts/login/", "/accounts/password/reset/", "/accounts/signup/", "/no-such-page/"]
 PAGES = {
-    "ada": ["/policies/", "/policies/new/", "/targets/new/", "/people/", "/people/invite/", "/people/1/", "/preferences/", "/accounts/password/change/", "/accounts/2fa/"],
+    "ada": [
+        "/policies/",
+        "/policies/new/",
+        "/targets/new/",
+        "/people/",
+        "/people/invite/",
+        "/people/1/",
+        "/preferences/",
+        "/accounts/password/change/",
+        "/accounts/2fa/",
+    ],
     "vera": ["/history/", "/history/1/", "/history/?action=version.promoted", "/system/"],
     "rita": ["/", "/?tab=mine", "/?tab=decided", "/models/", "/search/?q=axe", "/no-such-page/"],
 }
@@ -33,7 +43,12 @@ def requests_(stack: Stack) -> dict[str, list[str]]:
     stack.wait_for("the mirror", lambda: "2" in stack.probe("mirrored", "axe_pending"), every=0.5)
     pending = stack.probe("open_request", "axe_pending", 2)
     shown = [f"/requests/{pending}/", f"/requests/{applied}/"]
-    about = ["/models/axe_applied/", "/models/axe_applied/versions/2/", "/models/axe_pending/versions/2/", "/models/axe_pending/versions/1/promote/"]
+    about = [
+        "/models/axe_applied/",
+        "/models/axe_applied/versions/2/",
+        "/models/axe_pending/versions/2/",
+        "/models/axe_pending/versions/1/promote/",
+    ]
     return {"rita": shown + about, "remy": shown, "ada": ["/policies/1/", "/targets/1/"]}
 
 

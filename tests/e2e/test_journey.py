@@ -1,4 +1,5 @@
-"""The main job in a browser: ask, two approvals, MLflow changes, the history tells; and what people see when it cannot be."""
+"""The main job in a browser: ask, two approvals, MLflow changes, the history tells; and what people see when it
+cannot be."""
 
 import re
 from collections.abc import Callable
@@ -21,7 +22,9 @@ def model(stack: Stack, request: pytest.FixtureRequest) -> str:
     stack.engineer.call("POST", "registered-models/alias", name=name, alias="champion", version="1")
     stack.make_version(name, auc_roc=0.95)
     stack.stage(name, 2, "Staging")
-    stack.wait_for("the mirror", lambda: stack.probe("mirrored", name) == {"1": "Production", "2": "Staging"}, every=0.5)
+    stack.wait_for(
+        "the mirror", lambda: stack.probe("mirrored", name) == {"1": "Production", "2": "Staging"}, every=0.5
+    )
     return name
 
 
@@ -59,7 +62,10 @@ def test_two_reviewers_promote_and_the_history_tells(stack: Stack, model: str, s
     assert found["current_stage"] == "Production"
     assert stack.version(model, 1)["current_stage"] == "Archived"
     assert stack.aliases(model) == {"champion": 2}
-    assert f"Approved for Production by Remy Ortiz <remy@example.com>, Rosa Lind <rosa@example.com> · " in found["description"]
+    assert (
+        "Approved for Production by Remy Ortiz <remy@example.com>, Rosa Lind <rosa@example.com> · "
+        in found["description"]
+    )
     tags = {each["key"]: each["value"] for each in found["tags"]}
     assert (tags["countersign.request"], tags["countersign.requested_by"]) == (number, "Rita Sanz <rita@example.com>")
 

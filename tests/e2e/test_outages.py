@@ -1,4 +1,5 @@
-"""Killed workers, a dead MLflow and a dead broker: the end state is the right one, and the ledger has each fact once."""
+"""Killed workers, a dead MLflow and a dead broker: the end state is the right one, and the ledger has each fact
+once."""
 
 import os
 import signal
@@ -43,11 +44,20 @@ def assert_promoted(stack: Stack, model: str, request_id: int, *, number: int = 
     assert stack.aliases(model) == {"champion": number}
     assert found["description"].startswith(f"Trained for {model}.")
     assert found["description"].count(f"request #{request_id}\n") == 1
-    assert "Approved for Production by Remy Ortiz <remy@example.com>, Rosa Lind <rosa@example.com>" in found["description"]
+    assert (
+        "Approved for Production by Remy Ortiz <remy@example.com>, Rosa Lind <rosa@example.com>" in found["description"]
+    )
     state = stack.probe("state", request_id)
     assert state["outcomes"] == ["applied"]
     assert sorted(state["actions"]) == sorted(
-        ["request.created", "review.approved", "review.approved", "request.approved", "version.promoted", "version.replaced"]
+        [
+            "request.created",
+            "review.approved",
+            "review.approved",
+            "request.approved",
+            "version.promoted",
+            "version.replaced",
+        ]
     )
     assert stack.probe("mirrored", model)[str(number)] == "Production"
     assert stack.probe("verify")["problem"] == ""
@@ -121,7 +131,9 @@ def test_redis_stopped_in_the_middle_delays_and_loses_nothing(stack: Stack) -> N
         assert requests.get(f"{stack.url}/accounts/login/", timeout=10).status_code == 200
     finally:
         stack.start(stack.redis)
-    stack.wait_for("the delivery", lambda: stack.probe("state", request_id)["status"] == "applied", seconds=90, every=0.5)
+    stack.wait_for(
+        "the delivery", lambda: stack.probe("state", request_id)["status"] == "applied", seconds=90, every=0.5
+    )
     assert_promoted(stack, "while_redis_is_away", request_id)
 
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -280,13 +281,14 @@ def test_deleted_model_is_not_found_and_its_numbers_start_anew(world: World, mod
 
 
 def test_writing_to_what_is_not_there_says_so(world: World, model: str) -> None:
-    for write in (
+    writes: tuple[Callable[[], object], ...] = (
         lambda: world.registry.set_description(model, 7, "x"),
         lambda: world.registry.set_stage(model, 7, "Production", archive_existing=True),
         lambda: world.registry.set_tag(model, 7, "key", "value"),
         lambda: world.registry.delete_tag(model, 7, "key"),
         lambda: world.registry.set_alias(model, "champion", 7),
-    ):
+    )
+    for write in writes:
         with pytest.raises(NotFound) as caught:
             write()
         assert not caught.value.may_retry

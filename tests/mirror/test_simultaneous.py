@@ -29,7 +29,8 @@ def in_thread(work: Callable[[], object], errors: list[BaseException]) -> thread
 
 @pytest.mark.usefixtures("committed")
 def test_nothing_is_lost_or_wrongly_deleted_when_all_write_at_once() -> None:
-    registry, chance, errors, is_over = FakeRegistry(), random.Random(7), [], threading.Event()
+    errors: list[BaseException] = []
+    registry, chance, is_over = FakeRegistry(), random.Random(7), threading.Event()
     for number in range(60):
         registry.create_version(f"model_{number % 12}")
     sync.sweep(registry)

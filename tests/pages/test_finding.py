@@ -106,7 +106,7 @@ def test_before_the_first_contact_it_says_what_to_start(reader: Client) -> None:
     assert found["Worker"] == ("bad", "Never seen")
     assert found["Mirror"] == ("bad", "Empty")
     assert found["MLflow"] == ("slow", "Not asked yet")
-    assert "celery -A registry_ui worker -B" in text_of(reader.get("/system/").content.decode())
+    assert "Start worker and beat" in text_of(reader.get("/system/").content.decode())
 
 
 def test_an_mlflow_that_does_not_answer_is_told_from_a_silent_worker(reader: Client) -> None:

@@ -286,7 +286,8 @@ def prepared(name: str, asked: PromotionRequest) -> tuple[str, dict[str, str]]:
 
 def told(answer: Any) -> str:
     """The page, or what the next page will say."""
-    return answer.content.decode() + " ".join(str(message) for message in get_messages(answer.wsgi_request))
+    messages = " ".join(str(message) for message in get_messages(answer.wsgi_request))
+    return f"{answer.content.decode()} {messages}"
 
 
 @pytest.mark.parametrize("role", [*OUTSIDE, *INSIDE])

@@ -67,7 +67,7 @@ def postgres(*databases: str) -> Iterator[str]:
 
 
 def _answers(programs: Path, port: int) -> bool:
-    command = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+    command = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
     return subprocess.run(command, check=False).returncode == 0
 
 

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -25,7 +26,7 @@ def test_an_installation_that_fails_shows_what_was_said_and_the_command(
     monkeypatch.setattr(services, "find", lambda program: None if program == "redis-server" else "/usr/bin/it")
     monkeypatch.setattr(services, "install", refuse)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(services.shutil, "which", lambda program: f"/usr/bin/{program}")
+    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
     assert services.main() == 1
     said = capsys.readouterr().err
     assert "Unable to locate package redis-server" in said
