@@ -2,22 +2,60 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_LOWER = re.compile(r"(?:^|[_\-. /])(?:loss|error|err|mae|mse|rmse|mape|smape|rmsle|logloss|brier|perplexity|wer|cer|fpr|fnr|latency|time|drift)(?:$|[_\-. /])")
-_HIGHER = re.compile(
-    r"(?:^|[_\-. /])(?:auc|auroc|roc|acc|accuracy|precision|recall|f1|f2|fbeta|ndcg|map|mrr|r2|score|gini|lift|ks|hit|bleu|rouge|iou|dice|kappa|mcc|specificity|sensitivity|tpr|tnr)(?:$|[_\-. /@\d])"
+# --- Which way is better ------------------------------------------------------------------------------------------------
+
+_NEITHER = frozenset(
+    "epoch epochs step steps count counts num n nb rows samples size support threshold seed std stdev stddev iteration "
+    "iterations fold folds estimators depth".split()
 )
+"""Words that say the number is a size, a place or a spread, whatever stands beside them: `f1_threshold`, `auc_std`."""
+
+_LOWER = frozenset(
+    "loss losses logloss error errors err mae mse rmse mape smape wape mdape rmsle msle medae rmspe brier perplexity ppl wer "
+    "cer eer ece mce nll deviance entropy crossentropy hinge hamming latency duration time seconds ms drift psi "
+    "divergence kl aic bic fid fpr fnr fdr false misses regret misclassification toxicity hallucination hallucinations "
+    "disparity violations".split()
+)
+_HIGHER = frozenset(
+    "auc auroc auprc aucpr prauc rocauc roc ap acc accuracy precision recall f1 f2 fbeta ndcg dcg map mrr r2 score gini "
+    "lift uplift ks hit hits bleu rouge meteor chrf iou miou jaccard dice kappa mcc specificity sensitivity tpr tnr ppv "
+    "npv true likelihood reward coverage silhouette correlation pearson spearman kendall psnr ssim throughput "
+    "success explained win".split()
+)
+_CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
+_PIECE = re.compile(r"[A-Za-z0-9]+")
+
+
+def _words(metric: str) -> tuple[str, set[str]]:
+    """The first word of a metric's name, and every way to read its words: `valLogLoss` is also `val`, `log` and `loss`."""
+    pieces = _PIECE.findall(metric)
+    words = {piece.lower() for piece in pieces}
+    for piece in pieces:
+        words |= {part.lower() for part in _CAMEL.findall(piece)}
+        words.add(piece.lower().rstrip("0123456789"))
+    return (pieces[0].lower() if pieces else ""), words
 
 
 def higher_is_better(metric: str) -> bool | None:
-    """Judged by the metric's name; None where the name says nothing. `log_loss` and `mean_squared_error` are lower-better."""
-    name = metric.lower()
-    if _LOWER.search(name) or name.startswith("neg_log"):
-        return name.startswith("neg_")
-    return True if _HIGHER.search(name) else None
+    """Judged by the words in the metric's name; None where they say nothing. `neg_log_loss` turns the direction round,
+    as scikit-learn means it."""
+    first, words = _words(metric)
+    if words & _NEITHER:
+        return None
+    if words & _LOWER:
+        upward = False
+    elif words & _HIGHER:
+        upward = True
+    else:
+        return None
+    return not upward if first == "neg" else upward
+
+
+# --- Rows ---------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +82,31 @@ class MetricRow:
     @property
     def judgement(self) -> str:
         """`better`, `worse`, `same`, or "" where it cannot be said."""
-        upward = higher_is_better(self.name)
-        if self.difference is None:
+        if isinstance(self.challenger, str | None) or isinstance(self.champion, str | None):
             return ""
-        if self.difference == 0:
+        if math.isclose(self.challenger, self.champion, rel_tol=1e-12):  # nothing but the noise of floats
             return "same"
-        return "" if upward is None else "better" if (self.difference > 0) == upward else "worse"
+        upward = higher_is_better(self.name)
+        return "" if upward is None else "better" if (self.challenger > self.champion) == upward else "worse"
 
     @property
     def direction(self) -> str:
         upward = higher_is_better(self.name)
         return "" if upward is None else "higher is better" if upward else "lower is better"
+
+    @property
+    def is_lost(self) -> bool:
+        """The champion has a number and the challenger has none, or none that is one."""
+        return isinstance(self.challenger, str | None) and not isinstance(self.champion, str | None)
+
+    @property
+    def remark(self) -> str:
+        """Why there is no difference to show, in words; "" where there is one."""
+        if self.difference is not None:
+            return ""
+        if self.champion is None:
+            return "new"
+        return "missing now" if self.challenger is None else "cannot be compared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +118,13 @@ class ValueRow:
     @property
     def is_changed(self) -> bool:
         return self.challenger != self.champion
+
+    @property
+    def change(self) -> str:
+        """`added`, `removed`, `changed`, or "" where both are the same."""
+        if not self.is_changed:
+            return ""
+        return "added" if self.champion is None else "removed" if self.challenger is None else "changed"
 
 
 def metric_rows(challenger: Mapping[str, Any], champion: Mapping[str, Any] | None) -> list[MetricRow]:
@@ -88,8 +147,42 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def headline(rows: list[MetricRow]) -> MetricRow | None:
-    """The one difference that matters most in a list: the first that got worse, else the largest relative change."""
-    told = [row for row in rows if row.difference is not None and row.judgement in ("better", "worse")]
-    worse = [row for row in told if row.judgement == "worse"]
-    return max(worse or told, key=lambda row: abs(row.relative or 0), default=None)
+# --- What matters most --------------------------------------------------------------------------------------------------
+
+
+def by_weight(rows: Sequence[MetricRow]) -> list[MetricRow]:
+    """For reading: what was lost or got worse first, then what got better, then the rest; each by size of the change."""
+
+    def weight(row: MetricRow) -> tuple[int, float]:
+        has_direction = bool(row.direction)
+        if row.is_lost and has_direction:
+            return (0, 0)
+        size = -abs(row.relative or 0)
+        if row.judgement in ("worse", "better"):
+            return (1 if row.judgement == "worse" else 2, size)
+        return (3 if has_direction else 4, size if row.judgement != "same" else 1)
+
+    return sorted(rows, key=weight)
+
+
+def tally(rows: Sequence[MetricRow]) -> str:
+    """`2 better, 1 worse, 3 the same`; "" where nothing can be judged."""
+    found = [row.judgement for row in rows]
+    lost = sum(row.is_lost for row in rows)
+    parts = [(found.count("worse"), "worse"), (found.count("better"), "better"), (found.count("same"), "the same")]
+    return ", ".join(f"{number} {word}" for number, word in [*parts, (lost, "without a number now")] if number)
+
+
+def headline(rows: Sequence[MetricRow]) -> MetricRow | None:
+    """The one difference that matters most in a list: a metric that was lost, else what got worst, else what got best."""
+    first = next(iter(by_weight(rows)), None)
+    if first is None or not (first.judgement in ("better", "worse") or (first.is_lost and first.direction)):
+        return None
+    return first
+
+
+def widest(rows: Sequence[MetricRow]) -> float:
+    """The largest judged change as a share of the champion's value: what a full bar stands for. Never below 2 %, so that
+    next to nothing looks like it."""
+    judged = (abs(row.relative) for row in rows if row.relative is not None and row.judgement in ("better", "worse"))
+    return max([0.02, *judged])

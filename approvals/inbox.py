@@ -1,13 +1,18 @@
 """The queries behind the inbox: what waits for a person, for others, what is theirs, what is decided."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
 from django.db.models import Count, Exists, OuterRef, Q
 
-from approvals import policy, standing
-from approvals.models import PromotionRequest, Review, Status
+from approvals import comparison, policy, standing
+from approvals.models import PromotionRequest, Review, Status, Verdict
 from approvals.models.requests import CLOSED, OPEN, RequestQuerySet
 from registry_ui.accounts.models import User
 
 TABS = ("waiting", "others", "mine", "decided")
+NEAR_EXPIRY = timedelta(days=2)
 
 
 def waiting_for(user: User) -> RequestQuerySet:
@@ -42,6 +47,13 @@ def tab(name: str, user: User) -> RequestQuerySet:
     raise ValueError(f"There is no tab {name!r}.")
 
 
+def for_list(found: RequestQuerySet) -> RequestQuerySet:
+    """With what a row shows and without what it does not: evidence and params may be long."""
+    heavy = ("params", "run", "tags", "description", "source", "run_link", "status_message")
+    unread = [f"{part}__{field}" for part in ("version", "champion") for field in heavy]
+    return found.with_subject().defer("evidence", "justification", "version__model__description", "version__model__tags", *unread)
+
+
 def waiting_count(user: User) -> int:
     return waiting_for(user).count()
 
@@ -53,13 +65,57 @@ def counts(user: User) -> dict[str, int]:
     return {"waiting": waiting, "others": found["open"] - waiting}
 
 
-def approvals_given(requests: list[PromotionRequest]) -> dict[int, str]:
-    """`1 of 2` for each request of a page, in one query. Counts approvals; whether they fit their slots is on the page."""
-    given = dict(
-        Review.objects.filter(request__in=requests, voided_at=None, verdict="approve")
-        .values_list("request_id")
-        .annotate(Count("pk"))
-    )
-    return {
-        request.pk: f"{given.get(request.pk, 0)} of {policy.Rule.from_json(request.rule).approvals}" for request in requests
+# --- Rows ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One request as the inbox shows it."""
+
+    request: PromotionRequest
+    given: int
+    needed: int
+    own_verdict: str
+    """What this person has said, in words; "" when nothing."""
+
+    is_near_expiry: bool
+    headline: comparison.MetricRow | None
+
+    @property
+    def missing(self) -> str:
+        """Whose approval is missing, while it is: `risk and any reviewer`."""
+        if self.request.status != Status.PENDING:
+            return ""
+        groups = self.request.waits_for.strip("|").split("|")
+        return " and ".join("any reviewer" if group == "*" else group for group in groups if group)
+
+
+def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime) -> list[Row]:
+    """Two queries, however many requests. Approvals are counted; whether they fit their slots is on the page."""
+    live = Review.objects.live().filter(request__in=requests)
+    given = dict(live.filter(verdict=Verdict.APPROVE).values_list("request_id").annotate(Count("pk")))
+    own = {
+        request: Verdict(verdict).label
+        for request, verdict in live.filter(reviewer=user).values_list("request_id", "verdict")
     }
+    return [
+        Row(
+            request,
+            given=given.get(request.pk, 0),
+            needed=policy.Rule.from_json(request.rule).approvals,
+            own_verdict=own.get(request.pk, ""),
+            is_near_expiry=_is_near_expiry(request, now),
+            headline=_headline(request),
+        )
+        for request in requests
+    ]
+
+
+def _is_near_expiry(request: PromotionRequest, now: datetime) -> bool:
+    return request.status in (Status.PENDING, Status.CHANGES_REQUESTED) and request.expires_at - now < NEAR_EXPIRY
+
+
+def _headline(request: PromotionRequest) -> comparison.MetricRow | None:
+    if request.champion is None:
+        return None
+    return comparison.headline(comparison.metric_rows(request.version.metrics, request.champion.metrics))

@@ -108,7 +108,8 @@ def of(request: PromotionRequest, user: User | None = None, *, eligible: Sequenc
     """How the request stands, for this person (None: for nobody in particular)."""
     eligible = reviewers() if eligible is None else eligible
     rule = policy.Rule.from_json(request.rule)
-    reviews = list(request.reviews.select_related("reviewer").order_by("created_at", "pk"))
+    found = request.reviews.select_related("reviewer").prefetch_related("reviewer__groups")
+    reviews = list(found.order_by("created_at", "pk"))
     live = [review for review in reviews if review.voided_at is None]
     by_id = {person.id: person for person in eligible}
     approvers = [_approver(review, by_id, is_decided=request.decided_at is not None) for review in live if review.verdict == Verdict.APPROVE]

@@ -1,9 +1,8 @@
 """The one time line of a request: its part of the ledger, comments and verdicts included, oldest first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from approvals.models import Action, AuditEvent, PromotionRequest
 
@@ -21,6 +20,38 @@ SPOKEN = {
 }
 """Which key of an event's data is what somebody said."""
 
+_ICONS = {
+    Action.REQUEST_CREATED: "git-pull-request",
+    Action.REQUEST_RESUBMITTED: "refresh",
+    Action.REQUEST_WITHDRAWN: "arrow-back-up",
+    Action.REQUEST_EXPIRED: "hourglass",
+    Action.REQUEST_COMMENTED: "message",
+    Action.REVIEW_APPROVED: "check",
+    Action.REVIEW_REJECTED: "x",
+    Action.REVIEW_CHANGES_REQUESTED: "message-2",
+    Action.REQUEST_APPROVED: "checks",
+    Action.DELIVERY_RETRIED: "rotate-clockwise",
+    Action.DELIVERY_FAILED: "alert-triangle",
+    Action.DELIVERY_SUPERSEDED: "replace",
+    Action.VERSION_PROMOTED: "rocket",
+    Action.VERSION_REPLACED: "archive",
+    Action.HISTORY_EXPORTED: "download",
+}
+_KIND_ICONS = {"target": "target", "policy": "scale", "person": "user", "group": "users"}
+
+_TONES = {
+    Action.REVIEW_APPROVED: "good",
+    Action.REQUEST_APPROVED: "good",
+    Action.VERSION_PROMOTED: "good",
+    Action.REVIEW_REJECTED: "bad",
+    Action.DELIVERY_FAILED: "bad",
+    Action.REVIEW_CHANGES_REQUESTED: "waiting",
+    Action.DELIVERY_SUPERSEDED: "waiting",
+}
+
+NEWEST = 100
+"""So many events of one request are shown at once; the history has the rest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -34,19 +65,52 @@ class Entry:
     def at(self) -> datetime:
         return self.event.at
 
+    @property
+    def icon(self) -> str:
+        return icon(Action(self.event.action))
 
-def of(request: PromotionRequest) -> list[Entry]:
-    return entries(request.events.select_related("actor").order_by("sequence"))
+    @property
+    def tone(self) -> str:
+        """`good`, `bad`, `waiting`, or "" for what is neither."""
+        return _TONES.get(Action(self.event.action), "")
+
+    @property
+    def name(self) -> str:
+        """`Remy Ortiz` of `Remy Ortiz <remy@example.com>`."""
+        return self.event.actor_label.partition(" <")[0]
 
 
-def entries(events: Any) -> list[Entry]:
-    return [Entry(event, sentence(event), str(event.data.get(SPOKEN.get(Action(event.action), ""), ""))) for event in events]
+def of(request: PromotionRequest, *, newest: int = NEWEST) -> tuple[list[Entry], bool]:
+    """The newest events of the request, oldest first, and whether there are earlier ones. One query."""
+    found = list(request.events.order_by("-sequence")[: newest + 1])
+    return entries(reversed(found[:newest]), is_subject_known=True), len(found) > newest
 
 
-def sentence(event: AuditEvent) -> str:
-    """One sentence fragment for each action of the closed list; starts with the verb, without a full stop."""
+def entries(events: Iterable[AuditEvent], *, is_subject_known: bool = False) -> list[Entry]:
+    return [
+        Entry(event, sentence(event, is_subject_known=is_subject_known), said(event))
+        for event in events
+    ]
+
+
+def icon(action: Action) -> str:
+    return _ICONS.get(action) or _KIND_ICONS[action.partition(".")[0]]
+
+
+def said(event: AuditEvent) -> str:
+    """What somebody said with it, or the reason; "" where nothing."""
+    return str(event.data.get(SPOKEN.get(Action(event.action), ""), ""))
+
+
+def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:
+    """One sentence fragment for each action of the closed list; starts with the verb, without a full stop.
+
+    `is_subject_known`: the page is about one request, so the model need not be named again.
+    """
     data, target = event.data, event.target_name
     subject = f"{event.model_name} version {event.version_number}" if event.version_number else event.model_name
+    if is_subject_known and event.version_number:
+        subject = f"version {event.version_number}"
     person = data.get("person", "")
     match Action(event.action):
         case Action.REQUEST_CREATED:

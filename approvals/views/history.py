@@ -17,24 +17,6 @@ from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
 
 CURSORS = ("before", "after")
-ICONS = {
-    Action.REQUEST_CREATED: "git-pull-request",
-    Action.REQUEST_RESUBMITTED: "refresh",
-    Action.REQUEST_WITHDRAWN: "arrow-back-up",
-    Action.REQUEST_EXPIRED: "hourglass",
-    Action.REQUEST_COMMENTED: "message",
-    Action.REVIEW_APPROVED: "check",
-    Action.REVIEW_REJECTED: "x",
-    Action.REVIEW_CHANGES_REQUESTED: "message-2",
-    Action.REQUEST_APPROVED: "checks",
-    Action.DELIVERY_RETRIED: "rotate-clockwise",
-    Action.DELIVERY_FAILED: "alert-triangle",
-    Action.DELIVERY_SUPERSEDED: "replace",
-    Action.VERSION_PROMOTED: "rocket",
-    Action.VERSION_REPLACED: "archive",
-    Action.HISTORY_EXPORTED: "download",
-}
-KIND_ICONS = {"target": "target", "policy": "scale", "person": "user", "group": "users"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +31,7 @@ class Row:
 
     @property
     def icon(self) -> str:
-        return ICONS.get(Action(self.event.action)) or KIND_ICONS[self.event.action.partition(".")[0]]
+        return timeline.icon(Action(self.event.action))
 
 
 @dataclass(frozen=True, slots=True)

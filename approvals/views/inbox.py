@@ -1,29 +1,48 @@
 """The inbox: tabs of requests, the person's own work first."""
 
+import hashlib
+
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from approvals import comparison
 from approvals import inbox as queries
+from approvals import policy, standing
+from approvals.models import PromotionRequest
 from approvals.views.shared import SignedInRequest
 
 PAGE_SIZE = 25
+TABS = {"waiting": "Waits for me", "others": "Waits for others", "mine": "Mine", "decided": "Decided"}
 
 
 @require_safe
 def inbox(request: SignedInRequest) -> HttpResponse:
-    name = request.GET.get("tab", "waiting")
-    if name not in queries.TABS:
+    """The page, or for HTMX the list alone; 204 when it still is what the browser shows (`seen`), so that nothing on the
+    screen moves for nothing."""
+    query = request.GET.copy()
+    seen = query.pop("seen", [""])[-1]
+    request.GET = query  # type: ignore[assignment]  # links of the list must not carry it on
+    name = query.get("tab", "waiting")
+    if name not in TABS:
         name = "waiting"
-    page = Paginator(queries.tab(name, request.user).with_subject(), PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = list(page.object_list)
-    given = queries.approvals_given(rows)
-    for row in rows:
-        row.approvals_text = given[row.pk]
-        champion = row.champion.metrics if row.champion else None
-        row.headline = comparison.headline(comparison.metric_rows(row.version.metrics, champion)) if champion else None
-    context = {"tab": name, "page": page, "rows": rows, "counts": queries.counts(request.user)}
-    template = "approvals/_inbox_list.html" if request.htmx else "approvals/inbox.html"  # type: ignore[attr-defined]
-    return render(request, template, context)
+    found = queries.for_list(queries.tab(name, request.user))
+    page = Paginator(found, PAGE_SIZE).get_page(query.get("page"))
+    context = {
+        "tab": name,
+        "tabs": TABS,
+        "page": page,
+        "rows": queries.rows(list(page.object_list), request.user, now=timezone.now()),
+        "counts": queries.counts(request.user),
+        "permission": policy.may_request(standing.actor_of(request.user)),
+        "is_first_run": not page.paginator.count and not PromotionRequest.objects.exists(),
+    }
+    shown = render_to_string("approvals/_inbox_rows.html", context, request)
+    now = hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    if not request.htmx:  # type: ignore[attr-defined]
+        return render(request, "approvals/inbox.html", context | {"shown": shown, "seen": now})
+    if seen == now:
+        return HttpResponse(status=204)
+    return render(request, "approvals/_inbox_list.html", {"shown": shown, "seen": now})

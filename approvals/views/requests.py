@@ -1,22 +1,23 @@
 """One promotion request: asking for it, its page, and what people do there."""
 
+from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import comparison, evidence, policy, provenance, standing, timeline, workflow
+from approvals import comparison, policy, standing, timeline, workflow
 from approvals.forms import CommentForm, NewRequestForm, ResubmitForm, ReviewForm, WithdrawForm
-from approvals.models import OutboxEntry, PromotionRequest, Target, Verdict
+from approvals.models import PromotionRequest, Status, Target
+from approvals.views import dossier, progress
 from approvals.views.shared import SignedInRequest, tell
+from registry_ui import notes
 from registry_ui.mirror.models import ModelVersion
 
-SLOW_AFTER_SECONDS = 15
-"""A delivery that no worker has touched for this long is called delayed."""
-
+METRICS_IN_SHORT = 4
 
 # --- Asking -------------------------------------------------------------------------------------------------------------
 
@@ -24,8 +25,12 @@ SLOW_AFTER_SECONDS = 15
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     version = get_object_or_404(ModelVersion.objects.select_related("model"), model__name=name, number=number)
+    permission = policy.may_request(standing.actor_of(request.user))
     targets = Target.objects.current()
-    initial = {"target": request.GET.get("target") or targets.values_list("name", flat=True).last()}
+    previews = [] if not permission else _previews(version, list(targets), request.user.pk)
+    possible = [each["target"].name for each in previews if each["is_possible"]]
+    asked = request.GET.get("target")
+    initial = {"target": asked if asked in possible else next(reversed(possible), None)}
     form = NewRequestForm(request.POST or None, targets=targets, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
@@ -40,31 +45,42 @@ def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
         else:
             messages.success(request, f"Request #{made.pk} was made. Reviewers find it in their inbox.")
             return redirect(made)
-    context = {
-        "version": version,
-        "form": form,
-        "permission": policy.may_request(standing.actor_of(request.user)),
-        "previews": [_preview(version, target, request.user.pk) for target in targets],
-    }
-    return render(request, "approvals/request_new.html", context, status=422 if form.errors else 200)
+    context = {"version": version, "form": form, "permission": permission, "previews": previews, "possible": possible}
+    status = 200 if not form.errors else 422 if permission else 403
+    return render(request, "approvals/request_new.html", context, status=status)
 
 
-def _preview(version: ModelVersion, target: Target, requester_id: int) -> dict[str, Any]:
+def _previews(version: ModelVersion, targets: list[Target], requester_id: int) -> list[dict[str, Any]]:
+    eligible = standing.reviewers()
+    return [_preview(version, target, eligible, requester_id) for target in targets]
+
+
+def _preview(
+    version: ModelVersion, target: Target, eligible: list[policy.Reviewer], requester_id: int
+) -> dict[str, Any]:
     """What asking for this target would mean: the rule, who could approve, what it replaces, why it is impossible."""
     rule = standing.rule_for(version.model.name, target)
-    eligible = standing.reviewers()
     holders = standing.holders(version.model, target)
     champion = holders[0] if holders else None
+    open_request = workflow.open_request(version, target)
+    impossible = workflow.cannot_be_asked(version, target)
+    metrics = comparison.metric_rows(version.metrics, champion.metrics) if champion else []
     return {
         "target": target,
         "rule": rule,
         "states": policy.slot_states(rule, approvers=[], eligible=eligible, requester_id=requester_id),
         "shortage": policy.shortage(rule, eligible=eligible, requester_id=requester_id),
         "champion": champion,
-        "archives": [held for held in holders if target.archives_existing and held.stage == target.stage and held.pk != version.pk],
-        "open_request": workflow.open_request(version, target),
-        "impossible": workflow.cannot_be_asked(version, target),
-        "metrics": comparison.metric_rows(version.metrics, champion.metrics if champion else None),
+        "archives": [
+            held.number
+            for held in holders
+            if target.archives_existing and held.stage == target.stage and held.pk != version.pk
+        ],
+        "open_request": open_request,
+        "impossible": impossible,
+        "is_possible": not (open_request or impossible),
+        "metrics": [row for row in comparison.by_weight(metrics) if row.difference is not None][:METRICS_IN_SHORT],
+        "tally": comparison.tally(metrics),
     }
 
 
@@ -78,58 +94,54 @@ def detail(request: SignedInRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def live(request: SignedInRequest, pk: int) -> HttpResponse:
-    """The part of the page that follows the delivery by itself. 286 tells HTMX to stop asking."""
+    """The parts of the page that follow the delivery by themselves: 204 while nothing has changed since `seen`, 286 at
+    the end, which tells HTMX to stop asking."""
     found = _get(pk)
-    context = _live_context(found, standing.of(found, request.user))
-    return render(request, "approvals/_request_live.html", context, status=200 if _moves_by_itself(found) else 286)
+    delivery = progress.delivery(found)
+    moves = found.status == Status.APPROVED
+    if moves and request.GET.get("seen") == progress.mark(found, delivery):
+        return HttpResponse(status=204)
+    context = _live_context(found, standing.of(found, request.user), delivery) | {"is_swap": True}
+    return render(request, "approvals/_request_live.html", context, status=200 if moves else 286)
 
 
-def _page(request: SignedInRequest, found: PromotionRequest, *, review_form: ReviewForm | None = None, status: int = 200) -> HttpResponse:
+def _page(
+    request: SignedInRequest, found: PromotionRequest, *, status: int = 200, conflict: str = "", **bound: forms.Form
+) -> HttpResponse:
+    """`bound` are forms that come back with what was typed; `conflict` says why something was not done."""
     now = standing.of(found, request.user)
-    champion = found.champion
-    version = found.version
-    context = _live_context(found, now) | {
-        "review_form": review_form or ReviewForm(initial={"fingerprint": found.fingerprint}),
+    if found.champion:
+        found.champion.model = found.version.model
+    context = _live_context(found, now, progress.delivery(found)) | {
+        "review_form": ReviewForm(initial={"fingerprint": found.fingerprint}),
         "comment_form": CommentForm(),
         "withdraw_form": WithdrawForm(),
         "resubmit_form": ResubmitForm(),
-        "verdicts": Verdict,
-        "champion": champion,
-        "metrics": comparison.metric_rows(version.metrics, champion.metrics if champion else None),
-        "params": comparison.value_rows(version.params, champion.params if champion else None),
-        "tags": comparison.value_rows(_own_tags(version), _own_tags(champion) if champion else None),
-        "description": provenance.without_notes(version.description),
-        "champion_description": provenance.without_notes(champion.description) if champion else "",
+        "conflict": conflict,
+        "dossier": dossier.of(found, show=request.GET.get("show", ""), number=request.GET.get("page")),
     }
-    return render(request, "approvals/request.html", context, status=status)
+    return render(request, "approvals/request.html", context | bound, status=status)
 
 
-def _live_context(found: PromotionRequest, now: standing.Standing) -> dict[str, Any]:
-    entry = found.outbox_entries.order_by("-pk").first()
+def _live_context(found: PromotionRequest, now: standing.Standing, delivery: progress.Delivery) -> dict[str, Any]:
+    entries, has_earlier = timeline.of(found)
+    is_applied = found.status == Status.APPLIED
     return {
         "request_": found,
         "standing": now,
         "actions": now.actions,
-        "timeline": timeline.of(found),
-        "delivery": entry,
-        "is_delayed": _is_delayed(entry),
-        "moves_by_itself": _moves_by_itself(found),
+        "steps": progress.steps(now),
+        "undecidable": progress.undecidable(now),
+        "refusals": progress.refusals(now),
+        "still_needed": policy.still_needed(now.states),
+        "delivery": delivery,
+        "mark": progress.mark(found, delivery),
+        "moves_by_itself": found.status == Status.APPROVED,
+        "holder": progress.holder(found) if is_applied else None,
+        "note": next((each for each in notes.check(found.version) if each.request == found), None) if is_applied else None,
+        "timeline": entries,
+        "has_earlier": has_earlier,
     }
-
-
-def _moves_by_itself(found: PromotionRequest) -> bool:
-    return found.status == "approved"
-
-
-def _is_delayed(entry: OutboxEntry | None) -> bool:
-    """No worker has taken it although it is due: the broker or the worker is away."""
-    if entry is None or entry.closed_at or entry.is_claimed:
-        return False
-    return (timezone.now() - entry.available_at).total_seconds() > SLOW_AFTER_SECONDS
-
-
-def _own_tags(version: ModelVersion) -> dict[str, str]:
-    return {key: value for key, value in version.tags.items() if not key.startswith(evidence.OWN_TAG)}
 
 
 # --- What people do -----------------------------------------------------------------------------------------------------
@@ -147,21 +159,38 @@ def review(request: SignedInRequest, pk: int) -> HttpResponse:
         form.add_error("comment", error.message)
         return _page(request, found, review_form=form, status=422)
     except workflow.WorkflowError as error:
-        # What was typed is kept on the page: somebody else may have been faster by a second.
-        tell(request, error)
-        return _page(request, _get(pk), review_form=form, status=409)
-    messages.success(request, _OUTCOME[_get(pk).status].format(version=found.version.number, target=found.target))
-    return redirect(found)
+        return _overtaken(request, _get(pk), error, typed=form.cleaned_data["comment"])
+    now = _get(pk)
+    words = _OUTCOME.get(Status(now.status), "Your decision is recorded.")  # withdrawn in this very moment, say
+    messages.success(request, words.format(version=now.version.number, target=now.target))
+    return redirect(now)
+
+
+def _overtaken(
+    request: SignedInRequest, found: PromotionRequest, error: workflow.WorkflowError, *, typed: str
+) -> HttpResponse:
+    """Somebody else may have been faster by a second, or this person has no say. What was typed stays on the page: in the
+    decision form where there still is one (over the evidence as it is now), else as a comment not yet sent."""
+    fresh = {"comment": typed, "fingerprint": found.fingerprint}
+    status = 409 if request.user.has_perm(standing.REVIEW) else 403
+    return _page(
+        request,
+        found,
+        status=status,
+        conflict=error.message,
+        review_form=ReviewForm(initial=fresh),
+        comment_form=CommentForm(initial={"body": typed}),
+    )
 
 
 _OUTCOME = {
-    "pending": "Your approval is recorded. The request waits for the approvals that are still missing.",
-    "approved": "Version {version} was approved. MLflow is being updated.",
-    "applied": "Version {version} was approved and has reached {target}.",
-    "rejected": "The request is rejected.",
-    "changes_requested": "The request went back to the requester.",
-    "failed": "Version {version} was approved, but MLflow could not be updated.",
-    "superseded": "Version {version} was approved, but the champion had changed meanwhile.",
+    Status.PENDING: "Your approval is recorded. The request waits for the approvals that are still missing.",
+    Status.APPROVED: "Version {version} was approved. MLflow is being updated.",
+    Status.APPLIED: "Version {version} was approved and has reached {target}.",
+    Status.REJECTED: "The request is rejected.",
+    Status.CHANGES_REQUESTED: "The request went back to the requester.",
+    Status.FAILED: "Version {version} was approved, but MLflow could not be updated.",
+    Status.SUPERSEDED: "Version {version} was approved, but the champion had changed meanwhile.",
 }
 
 
@@ -173,53 +202,50 @@ def comment(request: SignedInRequest, pk: int) -> HttpResponse:
         try:
             workflow.comment(found, by=request.user, body=form.cleaned_data["body"])
         except workflow.WorkflowError as error:
-            tell(request, error)
-    else:
-        messages.error(request, "Write something first (up to 4,000 characters).")
-    return redirect(f"{found.get_absolute_url()}#discussion")
+            return _page(request, found, comment_form=form, conflict=error.message, status=403)
+        return redirect(f"{found.get_absolute_url()}#discussion")
+    return _page(request, found, comment_form=form, status=422)
 
 
 @require_POST
 def withdraw(request: SignedInRequest, pk: int) -> HttpResponse:
-    found = _get(pk)
-    form = WithdrawForm(request.POST)
-    if form.is_valid():
-        try:
-            workflow.withdraw(found, by=request.user, reason=form.cleaned_data["reason"])
-        except workflow.WorkflowError as error:
-            tell(request, error)
-        else:
-            messages.success(request, "The request is withdrawn.")
-    else:
-        messages.error(request, "The reason is too long; 4,000 characters are allowed.")
-    return redirect(found)
+    def verb(found: PromotionRequest, reason: str) -> None:
+        workflow.withdraw(found, by=request.user, reason=reason)
+
+    return _do(request, pk, WithdrawForm(request.POST), verb, done="The request is withdrawn.")
 
 
 @require_POST
 def resubmit(request: SignedInRequest, pk: int) -> HttpResponse:
-    found = _get(pk)
-    form = ResubmitForm(request.POST)
-    if form.is_valid():
-        try:
-            workflow.resubmit(found, by=request.user, justification=form.cleaned_data["justification"])
-        except workflow.WorkflowError as error:
-            tell(request, error)
-        else:
-            messages.success(request, "The request was submitted again; reviews start anew.")
-    else:
-        messages.error(request, "The text is too long; 4,000 characters are allowed.")
-    return redirect(found)
+    def verb(found: PromotionRequest, justification: str) -> None:
+        workflow.resubmit(found, by=request.user, justification=justification)
+
+    return _do(
+        request, pk, ResubmitForm(request.POST), verb, done="The request was submitted again; reviews start anew."
+    )
 
 
 @require_POST
 def retry(request: SignedInRequest, pk: int) -> HttpResponse:
-    found = _get(pk)
-    try:
+    def verb(found: PromotionRequest) -> None:
         workflow.retry(found, by=request.user)
+
+    return _do(request, pk, forms.Form(request.POST), verb, done="Delivery is tried again.")
+
+
+def _do(
+    request: SignedInRequest, pk: int, form: forms.Form, verb: Callable[..., None], *, done: str
+) -> HttpResponse:
+    """One verb with the form's fields, then the page anew; refused: the page as it is now, with what was typed."""
+    found = _get(pk)
+    name = {WithdrawForm: "withdraw_form", ResubmitForm: "resubmit_form"}.get(type(form), "form")
+    if not form.is_valid():
+        return _page(request, found, status=422, **{name: form})
+    try:
+        verb(found, **form.cleaned_data)
     except workflow.WorkflowError as error:
-        tell(request, error)
-    else:
-        messages.success(request, "Delivery is tried again.")
+        return _page(request, _get(pk), status=409, conflict=error.message, **{name: form})
+    messages.success(request, done)
     return redirect(found)
 
 

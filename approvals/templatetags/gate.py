@@ -1,0 +1,86 @@
+"""How the gate's pages write a comparison, the time of day, and lists of people. Numbers come from `registry`."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from approvals.comparison import MetricRow
+from approvals.policy import Reviewer
+from registry_ui.templatetags.registry import percent, signed
+from registry_ui.templatetags.ui import icon
+
+register = template.Library()
+
+MOST_NAMES = 6
+BAR_WIDTH, BAR_HEIGHT = 96, 10
+"""Pixels of the difference bar; its middle is the champion."""
+
+
+@register.simple_tag
+def delta(row: MetricRow) -> SafeString:
+    """`{% delta row %}`: "+0.0123 (+1.4 %) better", with an arrow for the number and a word and colour for its meaning."""
+    if row.difference is None:
+        return format_html('<span class="{}">{}</span>', "delta-worse" if row.is_lost else "text-secondary", row.remark)
+    if row.judgement == "same":
+        return SafeString('<span class="text-secondary">the same</span>')
+    share = percent(row.relative)
+    return format_html(
+        '<span class="delta{}">{}<span>{}{}</span>{}</span>',
+        f" delta-{row.judgement}" if row.judgement else "",
+        icon("arrow-up" if row.difference > 0 else "arrow-down"),
+        signed(row.difference),
+        format_html(" <small>({})</small>", share) if share else "",
+        format_html(" <strong>{}</strong>", row.judgement) if row.judgement else "",
+    )
+
+
+@register.simple_tag
+def difference_bar(row: MetricRow, widest: float) -> SafeString:
+    """`{% difference_bar row dossier.widest %}`: better grows to the right, worse to the left; `widest` fills its half.
+    Decoration of what stands in words beside it, so it is hidden from screen readers."""
+    if row.judgement not in ("better", "worse") or row.relative is None:
+        return SafeString("")
+    middle = BAR_WIDTH / 2
+    length = max(1.5, min(abs(row.relative) / widest, 1) * (middle - 2))
+    x = middle if row.judgement == "better" else middle - length
+    return format_html(
+        '<svg class="bar" width="{0}" height="{1}" viewBox="0 0 {0} {1}" aria-hidden="true">'
+        '<rect class="bar-track" x="0" y="4" width="{0}" height="2" rx="1"/>'
+        '<rect class="bar-{2}" x="{3}" y="1" width="{4}" height="8" rx="2"/>'
+        '<rect class="bar-middle" x="{5}" y="0" width="1" height="{1}"/></svg>',
+        BAR_WIDTH,
+        BAR_HEIGHT,
+        row.judgement,
+        f"{x:.1f}",
+        f"{length:.1f}",
+        f"{middle - 0.5:.1f}",
+    )
+
+
+@register.simple_tag
+def clock(at: datetime | None) -> SafeString:
+    """`{% clock entry.available_at %}`: "14:07 UTC", with the date before it unless that is today; exact in the title."""
+    if at is None:
+        return SafeString("")
+    at = at.astimezone(UTC)
+    shown = f"{at:%H:%M} UTC" if at.date() == timezone.now().astimezone(UTC).date() else f"{at:%Y-%m-%d %H:%M} UTC"
+    exact = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact, shown)
+
+
+@register.filter
+def names(people: Sequence[Reviewer]) -> str:
+    """`{{ state.candidates|names }}`: "Remy Ortiz, Rosa Lind and 3 more", without the addresses."""
+    shown = [person.label.partition(" <")[0] for person in people[:MOST_NAMES]]
+    more = len(people) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+@register.filter
+def labels(people: Sequence[Reviewer]) -> str:
+    """All of them with their addresses, for a title."""
+    return ", ".join(person.label for person in people)

@@ -1,0 +1,131 @@
+"""How far a request has come, in words for its page: steps, delivery, and what this person cannot do."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Max
+from django.utils import timezone
+
+from approvals import standing
+from approvals.models import AuditEvent, OutboxEntry, PromotionRequest, Status
+from approvals.standing import Standing
+
+SLOW_AFTER = timedelta(seconds=15)
+"""A delivery that no worker has touched for this long is called delayed."""
+
+# --- Steps --------------------------------------------------------------------------------------------------------------
+
+ENDED = (Status.REJECTED, Status.WITHDRAWN, Status.EXPIRED)
+ICONS = {"done": "circle-check", "now": "progress-check", "stopped": "circle-x", "ahead": "circle-dashed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    label: str
+    state: str
+    """`done`, `now`, `stopped` (it ended here) or `ahead`."""
+
+    @property
+    def icon(self) -> str:
+        return ICONS[self.state]
+
+
+def steps(now: Standing) -> list[Step]:
+    """Requested → Approvals 1 of 2 → Delivery → Production."""
+    request, status = now.request, Status(now.request.status)
+    approvals = f"Approvals {now.approvals_given} of {now.rule.approvals}"
+    asked = Step("Requested", "done")
+    if status in ENDED:
+        return [asked, Step(status.label, "stopped")]
+    if status == Status.CHANGES_REQUESTED:
+        return [asked, Step("Changes requested", "now"), Step("Approvals", "ahead"), *_ahead(request)]
+    if status == Status.PENDING:
+        return [asked, Step(approvals, "now"), *_ahead(request)]
+    approved = Step(approvals, "done")
+    if status == Status.APPROVED:
+        return [asked, approved, Step("Delivery", "now"), Step(f"In {request.target.name}", "ahead")]
+    if status == Status.APPLIED:
+        return [asked, approved, Step("Delivery", "done"), Step(f"In {request.target.name}", "done")]
+    words = "Delivery failed" if status == Status.FAILED else "Superseded"
+    return [asked, approved, Step(words, "stopped"), Step(f"In {request.target.name}", "ahead")]
+
+
+def _ahead(request: PromotionRequest) -> list[Step]:
+    return [Step("Delivery", "ahead"), Step(f"In {request.target.name}", "ahead")]
+
+
+# --- Delivery -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """`state`: `running`, `queued`, `behind` (an older entry of the same target goes first), `waiting` (MLflow did not
+    answer), `delayed` (no worker takes it), or "" when nothing is owed."""
+
+    state: str
+    entry: OutboxEntry | None = None
+    since: datetime | None = None
+    behind: OutboxEntry | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Stage or alias were moved before the delivery failed; the plan is kept for the retry."""
+        return self.entry is not None and self.entry.plan is not None
+
+
+def delivery(request: PromotionRequest) -> Delivery:
+    """How the newest outbox entry stands. One query, two while another one may go first."""
+    entry = request.outbox_entries.order_by("-pk").first()
+    if entry is None or entry.closed_at:
+        return Delivery("", entry)
+    if entry.is_claimed:
+        return Delivery("running", entry)
+    now = timezone.now()
+    older = OutboxEntry.objects.open().filter(model_name=entry.model_name, target_id=entry.target_id, pk__lt=entry.pk)
+    since = max(entry.available_at, entry.lease_expires_at or entry.available_at)
+    if behind := older.order_by("pk").first():
+        return Delivery("behind", entry, behind=behind)
+    if now - since > SLOW_AFTER:
+        return Delivery("delayed", entry, since=since)
+    return Delivery("waiting" if entry.waiting_since else "queued", entry, since=since)
+
+
+def mark(request: PromotionRequest, found: Delivery) -> str:
+    """Changes when anything that moves by itself has changed on the page. One query."""
+    newest = AuditEvent.objects.filter(request=request).aggregate(newest=Max("sequence"))["newest"]
+    entry = found.entry
+    tried = (entry.pk, entry.attempts, int(entry.available_at.timestamp())) if entry else ()
+    return "-".join(map(str, (request.status, newest, found.state, *tried)))
+
+
+# --- What cannot be done, and why ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    action: str
+    reason: str
+
+
+def undecidable(now: Standing) -> list[str]:
+    """Why this person can give none or not all of the verdicts, each reason once. Empty when all are open to them."""
+    refused = [now.actions[verdict] for verdict in ("approve", "request_changes", "reject")]
+    return list(dict.fromkeys(answer.reason for answer in refused if not answer))
+
+
+def refusals(now: Standing) -> list[Refusal]:
+    """The other actions that make sense for this status but not for this person."""
+    status, found = now.request.status, []
+    if status in (Status.PENDING, Status.CHANGES_REQUESTED, Status.FAILED):
+        found.append(("Withdraw the request", now.actions["withdraw"]))
+    if status in (Status.CHANGES_REQUESTED, Status.FAILED) or now.stale:
+        found.append(("Submit it again", now.actions["resubmit"]))
+    if status == Status.FAILED:
+        found.append(("Retry the delivery", now.actions["retry"]))
+    return [Refusal(words, answer.reason) for words, answer in found if not answer]
+
+
+def holder(request: PromotionRequest) -> int | None:
+    """The version that holds the target now, as the mirror has it."""
+    now = standing.champion_of(request.version.model, request.target)
+    return now.number if now else None
