@@ -101,21 +101,30 @@ def reason_for(address: str) -> str:
     return REFUSED_PAGES["export" if "export" in address else address.split("/")[1]]
 
 
+SHOWN = "shown"
+LOGIN = "to the login"
+
+
+def outcome(answer: Any) -> str:
+    """What came of it: shown, sent to the login, or the reason of a refusal."""
+    if answer.status_code == 302 and answer["Location"].startswith("/accounts/login/?next=/"):
+        return LOGIN
+    if answer.status_code == 403:
+        page = answer.content.decode()
+        return next((reason for reason in REFUSED_PAGES.values() if reason in page), "refused without a reason")
+    return SHOWN if answer.status_code == 200 else f"answered {answer.status_code}"
+
+
 @pytest.mark.parametrize("role", [*OUTSIDE, *INSIDE])
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_shown_to_those_who_may_see_it(
-    people: dict[str, User | None], asked: PromotionRequest, name: str, role: str
+def test_pages_are_shown_to_those_who_may_see_them_and_refused_with_the_reason(
+    people: dict[str, User | None], asked: PromotionRequest, role: str
 ) -> None:
-    address, allowed = PAGES[name]
-    answer = client_of(people[role]).get(filled(address, asked))
-    if role in OUTSIDE:
-        assert answer.status_code == 302
-        assert answer["Location"].startswith("/accounts/login/?next=/")
-    elif role in allowed:
-        assert answer.status_code == 200
-    else:
-        assert answer.status_code == 403
-        assert reason_for(address) in answer.content.decode()
+    client = client_of(people[role])
+    expected = {
+        name: LOGIN if role in OUTSIDE else SHOWN if role in allowed else reason_for(address)
+        for name, (address, allowed) in PAGES.items()
+    }
+    assert {name: outcome(client.get(filled(address, asked))) for name, (address, _) in PAGES.items()} == expected
 
 
 @pytest.mark.parametrize("role", INSIDE)
