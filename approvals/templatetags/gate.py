@@ -22,7 +22,8 @@ BAR_WIDTH, BAR_HEIGHT = 96, 10
 
 @register.simple_tag
 def delta(row: MetricRow) -> SafeString:
-    """`{% delta row %}`: "+0.0123 (+1.4 %) better", with an arrow for the number and a word and colour for its meaning."""
+    """`{% delta row %}`: "+0.0123 (+1.4 %) better", with an arrow for the number and a word and colour for its
+    meaning."""
     if row.difference is None:
         return format_html('<span class="{}">{}</span>', "delta-worse" if row.is_lost else "text-secondary", row.remark)
     if row.judgement == "same":
@@ -63,7 +64,8 @@ def difference_bar(row: MetricRow, widest: float) -> SafeString:
 
 @register.simple_tag
 def clock(at: datetime | None) -> SafeString:
-    """`{% clock entry.available_at %}`: "14:07 UTC", with the date before it unless that is today; exact in the title."""
+    """`{% clock entry.available_at %}`: "14:07 UTC", with the date before it unless that is today; exact in the
+    title."""
     if at is None:
         return SafeString("")
     at = at.astimezone(UTC)

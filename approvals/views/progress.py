@@ -13,7 +13,7 @@ from approvals.standing import Standing
 SLOW_AFTER = timedelta(seconds=15)
 """A delivery that no worker has touched for this long is called delayed."""
 
-# --- Steps --------------------------------------------------------------------------------------------------------------
+# --- Steps ------------------------------------------------------------------------------------------------------------
 
 ENDED = (Status.REJECTED, Status.WITHDRAWN, Status.EXPIRED)
 ICONS = {"done": "circle-check", "now": "progress-check", "stopped": "circle-x", "ahead": "circle-dashed"}
@@ -54,7 +54,7 @@ def _ahead(request: PromotionRequest) -> list[Step]:
     return [Step("Delivery", "ahead"), Step(f"In {request.target.name}", "ahead")]
 
 
-# --- Delivery -----------------------------------------------------------------------------------------------------------
+# --- Delivery ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def mark(request: PromotionRequest, found: Delivery) -> str:
     return "-".join(map(str, (request.status, newest, found.state, *tried)))
 
 
-# --- What cannot be done, and why ---------------------------------------------------------------------------------------
+# --- What cannot be done, and why -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

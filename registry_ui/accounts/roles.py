@@ -35,7 +35,9 @@ def ensure_roles(**_: Any) -> None:
 
     known = {
         f"{p.content_type.app_label}.{p.codename}": p
-        for p in Permission.objects.filter(content_type__app_label__in=["accounts", "approvals"]).select_related("content_type")
+        for p in Permission.objects.filter(content_type__app_label__in=["accounts", "approvals"]).select_related(
+            "content_type"
+        )
     }
     for role, names in PERMISSIONS.items():
         if all(name in known for name in names):
