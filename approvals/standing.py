@@ -23,6 +23,9 @@ class Standing:
     """All of them, the voided ones too, oldest first."""
     actions: dict[str, policy.Answer]
     shortage: str
+    eligible: Sequence[policy.Reviewer]
+    """Everyone who may review at all."""
+
     stale: str
     """A sentence when what is asked is out of date: the champion or the version's facts have changed since."""
 
@@ -104,7 +107,9 @@ def _staleness(request: PromotionRequest, rule: policy.Rule) -> str:
     return f"{held} {request.target.name} now; when this was asked, {was} did."
 
 
-def of(request: PromotionRequest, user: User | None = None, *, eligible: Sequence[policy.Reviewer] | None = None) -> Standing:
+def of(
+    request: PromotionRequest, user: User | None = None, *, eligible: Sequence[policy.Reviewer] | None = None
+) -> Standing:
     """How the request stands, for this person (None: for nobody in particular)."""
     eligible = reviewers() if eligible is None else eligible
     rule = policy.Rule.from_json(request.rule)
@@ -112,7 +117,11 @@ def of(request: PromotionRequest, user: User | None = None, *, eligible: Sequenc
     reviews = list(found.order_by("created_at", "pk"))
     live = [review for review in reviews if review.voided_at is None]
     by_id = {person.id: person for person in eligible}
-    approvers = [_approver(review, by_id, is_decided=request.decided_at is not None) for review in live if review.verdict == Verdict.APPROVE]
+    approvers = [
+        _approver(review, by_id, is_decided=request.decided_at is not None)
+        for review in live
+        if review.verdict == Verdict.APPROVE
+    ]
     counted = [person for person in approvers if person is not None]
     states = policy.slot_states(rule, approvers=counted, eligible=eligible, requester_id=request.requester_id)
     own = next((review.get_verdict_display() for review in live if user and review.reviewer_id == user.pk), "")
@@ -131,7 +140,7 @@ def of(request: PromotionRequest, user: User | None = None, *, eligible: Sequenc
     is_waiting = request.status in ("pending", "changes_requested")
     people = [*eligible, *(person for person in counted if person.id not in by_id)]
     shortage = policy.shortage(rule, eligible=people, requester_id=request.requester_id) if is_waiting else ""
-    return Standing(request, rule, states, reviews, policy.available_actions(actor, facts), shortage, stale)
+    return Standing(request, rule, states, reviews, policy.available_actions(actor, facts), shortage, eligible, stale)
 
 
 def _approver(review: Review, by_id: dict[int, policy.Reviewer], *, is_decided: bool) -> policy.Reviewer | None:
@@ -139,13 +148,13 @@ def _approver(review: Review, by_id: dict[int, policy.Reviewer], *, is_decided: 
     decision that is still open; one that is taken stands as it was signed."""
     person = by_id.get(review.reviewer_id)
     if person is None and is_decided:
-        return policy.Reviewer(review.reviewer_id, review.reviewer.label, frozenset(g.name for g in review.reviewer.groups.all()))
+        return policy.Reviewer(
+            review.reviewer_id, review.reviewer.label, frozenset(g.name for g in review.reviewer.groups.all())
+        )
     return person
 
 
 def lock(request: PromotionRequest) -> PromotionRequest:
     """The request read again and locked for the rest of the transaction (SQLite: the transaction is the lock)."""
-    found: Any = (
-        PromotionRequest.objects.select_for_update(of=("self",)).with_subject().get(pk=request.pk)
-    )
+    found: Any = PromotionRequest.objects.select_for_update(of=("self",)).with_subject().get(pk=request.pk)
     return found

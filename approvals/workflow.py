@@ -6,6 +6,7 @@ Views, the demo and (later) the API call these; nothing else changes a request.
 
 import contextlib
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -134,14 +135,14 @@ def review(
     elif chosen == Verdict.REQUEST_CHANGES:
         _move(request, Status.CHANGES_REQUESTED, status_reason=comment)
     else:
-        _count_approvals(request, by=by)
+        _count_approvals(request, by=by, eligible=now.eligible)
     return signed
 
 
-def _count_approvals(request: PromotionRequest, *, by: User) -> None:
+def _count_approvals(request: PromotionRequest, *, by: User, eligible: Sequence[policy.Reviewer] | None = None) -> None:
     """Approves the request if every slot is filled by people who may fill it now; else notes which groups are
     missing."""
-    now = standing.of(request)
+    now = standing.of(request, eligible=eligible)
     PromotionRequest.objects.filter(pk=request.pk).update(waits_for=policy.waits_for(now.states))
     if not policy.is_met(now.states) or now.stale:
         return

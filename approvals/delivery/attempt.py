@@ -64,7 +64,7 @@ class Attempt:
         self.has_begun = self.has_moved(view, plan)
         if not self.has_begun:
             self.check(view)
-        self.claim.renew()
+        self.claim.renew(plan=asdict(plan))  # kept before the first write
         annotation.write(self.request, view.version, self.registry)
         self.done.append("the approval note was written")
         self.claim.renew()
@@ -92,13 +92,9 @@ class Attempt:
         return View(version, tuple(sorted(held.number for held in in_stage)), alias_holder)
 
     def plan(self, view: View) -> Plan:
-        """The plan of the first attempt, or a fresh one, stored before the first write."""
-        entry = self.claim.entry
-        if entry.plan is not None:
-            return Plan(**entry.plan)
-        plan = Plan(view.champion, list(view.in_stage), view.alias_holder)
-        OutboxEntry.objects.filter(pk=entry.pk).update(plan=asdict(plan))
-        return plan
+        """The plan of the first attempt that wrote anything, or a fresh one."""
+        kept = self.claim.entry.plan
+        return Plan(view.champion, list(view.in_stage), view.alias_holder) if kept is None else Plan(**kept)
 
     def has_moved(self, view: View, plan: Plan) -> bool:
         """Whether an earlier attempt has begun the move: the version holds what it did not hold at the first look, and

@@ -36,9 +36,9 @@ class Claim:
         entry = OutboxEntry.objects.claim(entry_id, by=token, lease=_lease())
         return None if entry is None else cls(entry, token)
 
-    def renew(self) -> None:
-        """Raises ClaimLost when another worker has taken over."""
-        if not self._held().update(lease_expires_at=timezone.now() + _lease()):
+    def renew(self, **fields: Any) -> None:
+        """Prolongs the lease, and keeps `fields` on the row. Raises ClaimLost when another worker has taken over."""
+        if not self._held().update(lease_expires_at=timezone.now() + _lease(), **fields):
             raise ClaimLost
 
     def release(self, message: str) -> str:
@@ -89,9 +89,11 @@ def settle(
         "fingerprint": request.fingerprint,
         "attempts": claim.entry.attempts,
     }
-    _record(Action.VERSION_PROMOTED, request, data)
+    approvers = workflow.approver_labels(request)
+    _record(Action.VERSION_PROMOTED, request, data, allowed_by=approvers)
     for replaced_number, how in replaced:
-        _record(Action.VERSION_REPLACED, request, {"by": number, "how": how}, version_number=replaced_number)
+        told = {"by": number, "how": how}
+        _record(Action.VERSION_REPLACED, request, told, allowed_by=approvers, version_number=replaced_number)
 
 
 @transaction.atomic
@@ -104,7 +106,8 @@ def settle_unapplied(
     is_failed = outcome == OutboxEntry.Outcome.FAILED
     _move(request, Status.FAILED if is_failed else Status.SUPERSEDED, message)
     action = Action.DELIVERY_FAILED if is_failed else Action.DELIVERY_SUPERSEDED
-    _record(action, request, {"reason": message, "attempts": claim.entry.attempts})
+    told = {"reason": message, "attempts": claim.entry.attempts}
+    _record(action, request, told, allowed_by=workflow.approver_labels(request))
 
 
 def _move(request: PromotionRequest, to: Status, reason: str) -> None:
@@ -113,7 +116,12 @@ def _move(request: PromotionRequest, to: Status, reason: str) -> None:
 
 
 def _record(
-    action: Action, request: PromotionRequest, data: Mapping[str, Any], *, version_number: int | None = None
+    action: Action,
+    request: PromotionRequest,
+    data: Mapping[str, Any],
+    *,
+    allowed_by: Iterable[str],
+    version_number: int | None = None,
 ) -> None:
     """The worker acted; the approvers allowed."""
     ledger.record(
@@ -122,7 +130,7 @@ def _record(
         correlation_id=request.correlation_id,
         request=request,
         version_number=version_number,
-        allowed_by=workflow.approver_labels(request),
+        allowed_by=allowed_by,
         data=data,
     )
 
