@@ -6,32 +6,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# --- Which way is better ------------------------------------------------------------------------------------------------
+# --- Which way is better ----------------------------------------------------------------------------------------------
 
-_NEITHER = frozenset(
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_NEITHER = _set(
     "epoch epochs step steps count counts num n nb rows samples size support threshold seed std stdev stddev iteration "
-    "iterations fold folds estimators depth".split()
+    "iterations fold folds estimators depth"
 )
 """Words that say the number is a size, a place or a spread, whatever stands beside them: `f1_threshold`, `auc_std`."""
 
-_LOWER = frozenset(
-    "loss losses logloss error errors err mae mse rmse mape smape wape mdape rmsle msle medae rmspe brier perplexity ppl wer "
-    "cer eer ece mce nll deviance entropy crossentropy hinge hamming latency duration time seconds ms drift psi "
-    "divergence kl aic bic fid fpr fnr fdr false misses regret misclassification toxicity hallucination hallucinations "
-    "disparity violations".split()
+_LOWER = _set(
+    "loss losses logloss error errors err mae mse rmse mape smape wape mdape rmsle msle medae rmspe brier perplexity "
+    "ppl wer cer eer ece mce nll deviance entropy crossentropy hinge hamming latency duration time seconds ms drift "
+    "psi divergence kl aic bic fid fpr fnr fdr false misses regret misclassification toxicity hallucination "
+    "hallucinations disparity violations"
 )
-_HIGHER = frozenset(
-    "auc auroc auprc aucpr prauc rocauc roc ap acc accuracy precision recall f1 f2 fbeta ndcg dcg map mrr r2 score gini "
-    "lift uplift ks hit hits bleu rouge meteor chrf iou miou jaccard dice kappa mcc specificity sensitivity tpr tnr ppv "
-    "npv true likelihood reward coverage silhouette correlation pearson spearman kendall psnr ssim throughput "
-    "success explained win".split()
+_HIGHER = _set(
+    "auc auroc auprc aucpr prauc rocauc roc ap acc accuracy precision recall f1 f2 fbeta ndcg dcg map mrr r2 score "
+    "gini lift uplift ks hit hits bleu rouge meteor chrf iou miou jaccard dice kappa mcc specificity sensitivity tpr "
+    "tnr ppv npv true likelihood reward coverage silhouette correlation pearson spearman kendall psnr ssim throughput "
+    "success explained win"
 )
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 _PIECE = re.compile(r"[A-Za-z0-9]+")
 
 
 def _words(metric: str) -> tuple[str, set[str]]:
-    """The first word of a metric's name, and every way to read its words: `valLogLoss` is also `val`, `log` and `loss`."""
+    """The first word of a metric's name, and every way to read its words: `valLoss` is also `val` and `loss`."""
     pieces = _PIECE.findall(metric)
     words = {piece.lower() for piece in pieces}
     for piece in pieces:
@@ -55,7 +60,7 @@ def higher_is_better(metric: str) -> bool | None:
     return not upward if first == "neg" else upward
 
 
-# --- Rows ---------------------------------------------------------------------------------------------------------------
+# --- Rows -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,24 +139,27 @@ def metric_rows(challenger: Mapping[str, Any], champion: Mapping[str, Any] | Non
     return [MetricRow(name, challenger.get(name), other.get(name)) for name in names]
 
 
+_ORDER = ("changed", "removed", "added", "")
+
+
 def value_rows(challenger: Mapping[str, Any], champion: Mapping[str, Any] | None) -> list[ValueRow]:
-    """Params or tags of either, the changed ones first."""
+    """Params or tags of either: what changed, was removed or added, then what is the same."""
     other = champion or {}
     rows = [
         ValueRow(name, _text(challenger.get(name)), _text(other.get(name))) for name in sorted({*challenger, *other})
     ]
-    return sorted(rows, key=lambda row: not row.is_changed)
+    return sorted(rows, key=lambda row: _ORDER.index(row.change))
 
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-# --- What matters most --------------------------------------------------------------------------------------------------
+# --- What matters most ------------------------------------------------------------------------------------------------
 
 
 def by_weight(rows: Sequence[MetricRow]) -> list[MetricRow]:
-    """For reading: what was lost or got worse first, then what got better, then the rest; each by size of the change."""
+    """For reading: what was lost or got worse first, then what got better, then the rest, each by size."""
 
     def weight(row: MetricRow) -> tuple[int, float]:
         has_direction = bool(row.direction)
@@ -174,7 +182,7 @@ def tally(rows: Sequence[MetricRow]) -> str:
 
 
 def headline(rows: Sequence[MetricRow]) -> MetricRow | None:
-    """The one difference that matters most in a list: a metric that was lost, else what got worst, else what got best."""
+    """The one difference that matters most in a list: what was lost, else what got worst, else what got best."""
     first = next(iter(by_weight(rows)), None)
     if first is None or not (first.judgement in ("better", "worse") or (first.is_lost and first.direction)):
         return None
@@ -182,7 +190,7 @@ def headline(rows: Sequence[MetricRow]) -> MetricRow | None:
 
 
 def widest(rows: Sequence[MetricRow]) -> float:
-    """The largest judged change as a share of the champion's value: what a full bar stands for. Never below 2 %, so that
-    next to nothing looks like it."""
+    """The largest judged change as a share of the champion's value: what a full bar stands for. Never below 2 %, so
+    that next to nothing looks like it."""
     judged = (abs(row.relative) for row in rows if row.relative is not None and row.judgement in ("better", "worse"))
     return max([0.02, *judged])

@@ -51,7 +51,9 @@ def for_list(found: RequestQuerySet) -> RequestQuerySet:
     """With what a row shows and without what it does not: evidence and params may be long."""
     heavy = ("params", "run", "tags", "description", "source", "run_link", "status_message")
     unread = [f"{part}__{field}" for part in ("version", "champion") for field in heavy]
-    return found.with_subject().defer("evidence", "justification", "version__model__description", "version__model__tags", *unread)
+    return found.with_subject().defer(
+        "evidence", "justification", "version__model__description", "version__model__tags", *unread
+    )
 
 
 def waiting_count(user: User) -> int:
@@ -65,7 +67,7 @@ def counts(user: User) -> dict[str, int]:
     return {"waiting": waiting, "others": found["open"] - waiting}
 
 
-# --- Rows ---------------------------------------------------------------------------------------------------------------
+# --- Rows -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,11 @@ def slot_states(
     decided = {person.id for person in approvers}
     free = [person for person in eligible if person.id not in decided and person.id != requester_id]
     return [
-        SlotState(slot, tuple(filled), tuple(person for person in free if person.fits(slot)))
+        SlotState(
+            slot,
+            tuple(person for person in approvers if person in filled),  # in the order in which they approved
+            tuple(person for person in free if person.fits(slot)),
+        )
         for slot, filled in zip(rule.slots, assign(rule.slots, approvers), strict=True)
     ]
 

@@ -87,10 +87,7 @@ def of(request: PromotionRequest, *, newest: int = NEWEST) -> tuple[list[Entry],
 
 
 def entries(events: Iterable[AuditEvent], *, is_subject_known: bool = False) -> list[Entry]:
-    return [
-        Entry(event, sentence(event, is_subject_known=is_subject_known), said(event))
-        for event in events
-    ]
+    return [Entry(event, sentence(event, is_subject_known=is_subject_known), said(event)) for event in events]
 
 
 def icon(action: Action) -> str:
@@ -102,7 +99,7 @@ def said(event: AuditEvent) -> str:
     return str(event.data.get(SPOKEN.get(Action(event.action), ""), ""))
 
 
-def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:
+def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # noqa: PLR0912  one case per action
     """One sentence fragment for each action of the closed list; starts with the verb, without a full stop.
 
     `is_subject_known`: the page is about one request, so the model need not be named again.
@@ -143,7 +140,11 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:
             return f"promoted {subject} to {target}" + (f", replacing version {replaced}" if replaced else "")
         case Action.VERSION_REPLACED:
             how = data.get("how", "replaced")
-            return f"replaced {subject} by version {data.get('by')}: it was {how}" if how == "archived" else f"replaced {subject} by version {data.get('by')}: it {how}"
+            return (
+                f"replaced {subject} by version {data.get('by')}: it was {how}"
+                if how == "archived"
+                else f"replaced {subject} by version {data.get('by')}: it {how}"
+            )
         case Action.TARGET_CREATED:
             return f"added the target {target}"
         case Action.TARGET_CHANGED:
@@ -159,7 +160,8 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:
         case Action.PERSON_INVITED:
             return f"invited {person}"
         case Action.PERSON_CHANGED:
-            return f"changed the roles of {person} from {_listed(data.get('before', []))} to {_listed(data.get('after', []))}"
+            before, after = _listed(data.get("before", [])), _listed(data.get("after", []))
+            return f"changed the roles of {person} from {before} to {after}"
         case Action.PERSON_DEACTIVATED:
             return f"deactivated {person}"
         case Action.PERSON_REACTIVATED:

@@ -15,7 +15,7 @@ from registry_ui import lineage
 from registry_ui.mirror.models import ModelVersion
 
 METRICS_SHOWN = 25
-CHANGED_SHOWN = 40
+CHANGED_SHOWN = 25
 UNCHANGED_SHOWN = 60
 PER_PAGE = 200
 KINDS = ("metrics", "params", "tags")
@@ -87,7 +87,9 @@ def of(request: PromotionRequest, *, show: str = "", number: str | None = None) 
 
 def _numbers(metrics: Mapping[str, str]) -> dict[str, float | str]:
     """As `evidence.numbers` wrote them: text, of which NaN and the infinities stay text."""
-    return {name: value if value in ("NaN", "Infinity", "-Infinity") else float(value) for name, value in metrics.items()}
+    return {
+        name: value if value in ("NaN", "Infinity", "-Infinity") else float(value) for name, value in metrics.items()
+    }
 
 
 def _told_tags(version: ModelVersion) -> dict[str, str]:
@@ -102,7 +104,9 @@ def _metric_table(rows: Sequence[MetricRow], number: str | None, *, is_whole: bo
     return Table("metrics", shown, (), len(rows), changed, page)
 
 
-def _value_table(kind: str, rows: Sequence[ValueRow], number: str | None, *, is_whole: bool, is_compared: bool) -> Table:
+def _value_table(
+    kind: str, rows: Sequence[ValueRow], number: str | None, *, is_whole: bool, is_compared: bool
+) -> Table:
     """Without a champion nothing is changed: the first rows are shown, the others folded."""
     changed = sum(row.is_changed for row in rows) if is_compared else 0
     if is_whole:

@@ -20,8 +20,8 @@ TABS = {"waiting": "Waits for me", "others": "Waits for others", "mine": "Mine",
 
 @require_safe
 def inbox(request: SignedInRequest) -> HttpResponse:
-    """The page, or for HTMX the list alone; 204 when it still is what the browser shows (`seen`), so that nothing on the
-    screen moves for nothing."""
+    """The page, or for HTMX the list alone; 204 when it still is what the browser shows (`seen`), so that nothing
+    moves for nothing."""
     query = request.GET.copy()
     seen = query.pop("seen", [""])[-1]
     request.GET = query  # type: ignore[assignment]  # links of the list must not carry it on

@@ -114,14 +114,12 @@ def undecidable(now: Standing) -> list[str]:
 
 
 def refusals(now: Standing) -> list[Refusal]:
-    """The other actions that make sense for this status but not for this person."""
+    """The other actions that make sense for this status but not for this person. Retry stands beside what failed."""
     status, found = now.request.status, []
     if status in (Status.PENDING, Status.CHANGES_REQUESTED, Status.FAILED):
         found.append(("Withdraw the request", now.actions["withdraw"]))
     if status in (Status.CHANGES_REQUESTED, Status.FAILED) or now.stale:
         found.append(("Submit it again", now.actions["resubmit"]))
-    if status == Status.FAILED:
-        found.append(("Retry the delivery", now.actions["retry"]))
     return [Refusal(words, answer.reason) for words, answer in found if not answer]
 
 

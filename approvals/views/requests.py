@@ -1,6 +1,6 @@
 """One promotion request: asking for it, its page, and what people do there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django import forms
@@ -19,7 +19,7 @@ from registry_ui.mirror.models import ModelVersion
 
 METRICS_IN_SHORT = 4
 
-# --- Asking -------------------------------------------------------------------------------------------------------------
+# --- Asking -----------------------------------------------------------------------------------------------------------
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -84,7 +84,7 @@ def _preview(
     }
 
 
-# --- The page -----------------------------------------------------------------------------------------------------------
+# --- The page ---------------------------------------------------------------------------------------------------------
 
 
 @require_safe
@@ -106,9 +106,14 @@ def live(request: SignedInRequest, pk: int) -> HttpResponse:
 
 
 def _page(
-    request: SignedInRequest, found: PromotionRequest, *, status: int = 200, conflict: str = "", **bound: forms.Form
+    request: SignedInRequest,
+    found: PromotionRequest,
+    *,
+    bound: Mapping[str, forms.Form] | None = None,
+    status: int = 200,
+    conflict: str = "",
 ) -> HttpResponse:
-    """`bound` are forms that come back with what was typed; `conflict` says why something was not done."""
+    """`bound` are forms, by their names in the template, that come back with what was typed; `conflict` says why something was not done."""
     now = standing.of(found, request.user)
     if found.champion:
         found.champion.model = found.version.model
@@ -120,7 +125,7 @@ def _page(
         "conflict": conflict,
         "dossier": dossier.of(found, show=request.GET.get("show", ""), number=request.GET.get("page")),
     }
-    return render(request, "approvals/request.html", context | bound, status=status)
+    return render(request, "approvals/request.html", context | dict(bound or {}), status=status)
 
 
 def _live_context(found: PromotionRequest, now: standing.Standing, delivery: progress.Delivery) -> dict[str, Any]:
@@ -138,13 +143,20 @@ def _live_context(found: PromotionRequest, now: standing.Standing, delivery: pro
         "mark": progress.mark(found, delivery),
         "moves_by_itself": found.status == Status.APPROVED,
         "holder": progress.holder(found) if is_applied else None,
-        "note": next((each for each in notes.check(found.version) if each.request == found), None) if is_applied else None,
+        "note": next((each for each in notes.check(found.version) if each.request == found), None)
+        if is_applied
+        else None,
         "timeline": entries,
         "has_earlier": has_earlier,
     }
 
 
-# --- What people do -----------------------------------------------------------------------------------------------------
+def _note(found: PromotionRequest) -> notes.CheckedNote | None:
+    """This request's approval note as it stands in the description, held against our own records."""
+    return next((each for each in notes.check(found.version) if each.request == found), None)
+
+
+# --- What people do ---------------------------------------------------------------------------------------------------
 
 
 @require_POST
@@ -152,12 +164,12 @@ def review(request: SignedInRequest, pk: int) -> HttpResponse:
     found = _get(pk)
     form = ReviewForm(request.POST)
     if not form.is_valid():
-        return _page(request, found, review_form=form, status=422)
+        return _page(request, found, bound={"review_form": form}, status=422)
     try:
         workflow.review(found, by=request.user, **form.cleaned_data)
     except workflow.Invalid as error:
         form.add_error("comment", error.message)
-        return _page(request, found, review_form=form, status=422)
+        return _page(request, found, bound={"review_form": form}, status=422)
     except workflow.WorkflowError as error:
         return _overtaken(request, _get(pk), error, typed=form.cleaned_data["comment"])
     now = _get(pk)
@@ -169,8 +181,8 @@ def review(request: SignedInRequest, pk: int) -> HttpResponse:
 def _overtaken(
     request: SignedInRequest, found: PromotionRequest, error: workflow.WorkflowError, *, typed: str
 ) -> HttpResponse:
-    """Somebody else may have been faster by a second, or this person has no say. What was typed stays on the page: in the
-    decision form where there still is one (over the evidence as it is now), else as a comment not yet sent."""
+    """Somebody else may have been faster by a second, or this person has no say. What was typed stays on the page: in
+    the decision form where there still is one (over the evidence as it is now), else as a comment not yet sent."""
     fresh = {"comment": typed, "fingerprint": found.fingerprint}
     status = 409 if request.user.has_perm(standing.REVIEW) else 403
     return _page(
@@ -178,8 +190,7 @@ def _overtaken(
         found,
         status=status,
         conflict=error.message,
-        review_form=ReviewForm(initial=fresh),
-        comment_form=CommentForm(initial={"body": typed}),
+        bound={"review_form": ReviewForm(initial=fresh), "comment_form": CommentForm(initial={"body": typed})},
     )
 
 
@@ -202,9 +213,9 @@ def comment(request: SignedInRequest, pk: int) -> HttpResponse:
         try:
             workflow.comment(found, by=request.user, body=form.cleaned_data["body"])
         except workflow.WorkflowError as error:
-            return _page(request, found, comment_form=form, conflict=error.message, status=403)
+            return _page(request, found, bound={"comment_form": form}, conflict=error.message, status=403)
         return redirect(f"{found.get_absolute_url()}#discussion")
-    return _page(request, found, comment_form=form, status=422)
+    return _page(request, found, bound={"comment_form": form}, status=422)
 
 
 @require_POST
@@ -233,18 +244,16 @@ def retry(request: SignedInRequest, pk: int) -> HttpResponse:
     return _do(request, pk, forms.Form(request.POST), verb, done="Delivery is tried again.")
 
 
-def _do(
-    request: SignedInRequest, pk: int, form: forms.Form, verb: Callable[..., None], *, done: str
-) -> HttpResponse:
+def _do(request: SignedInRequest, pk: int, form: forms.Form, verb: Callable[..., None], *, done: str) -> HttpResponse:
     """One verb with the form's fields, then the page anew; refused: the page as it is now, with what was typed."""
     found = _get(pk)
     name = {WithdrawForm: "withdraw_form", ResubmitForm: "resubmit_form"}.get(type(form), "form")
     if not form.is_valid():
-        return _page(request, found, status=422, **{name: form})
+        return _page(request, found, bound={name: form}, status=422)
     try:
         verb(found, **form.cleaned_data)
     except workflow.WorkflowError as error:
-        return _page(request, _get(pk), status=409, conflict=error.message, **{name: form})
+        return _page(request, _get(pk), bound={name: form}, conflict=error.message, status=409)
     messages.success(request, done)
     return redirect(found)
 

@@ -61,7 +61,7 @@
   let waitsForPlace = 0;
   const step = (by) => {
     const items = all("[data-list] [data-item]");
-    const now = items.findIndex((item) => item.classList.contains("is-current"));
+    const now = items.findIndex((item) => item.classList.contains("is-current") || item.contains(document.activeElement));
     const next = items[Math.max(0, Math.min(items.length - 1, now + by))];
     items[now]?.classList.remove("is-current");
     next?.classList.add("is-current");
