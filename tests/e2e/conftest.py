@@ -54,7 +54,7 @@ def sign_in(stack: Stack, browser: Browser) -> Iterator[Callable[..., Page]]:
         page.goto(f"{stack.url}/accounts/login/")
         page.get_by_label("Email").fill(f"{name}@example.com")
         page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         page.wait_for_url(f"{stack.url}/")
         return page
 
