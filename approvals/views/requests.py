@@ -113,7 +113,8 @@ def _page(
     status: int = 200,
     conflict: str = "",
 ) -> HttpResponse:
-    """`bound` are forms, by their names in the template, that come back with what was typed; `conflict` says why something was not done."""
+    """`bound` are forms, by their names in the template, that come back with what was typed; `conflict` says why
+    something was not done."""
     now = standing.of(found, request.user)
     if found.champion:
         found.champion.model = found.version.model
