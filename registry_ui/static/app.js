@@ -55,6 +55,13 @@
   /* A form that came back with mistakes says so first. */
   document.querySelector("[data-focus]")?.focus();
 
+  /* Parts that fetch themselves anew: when the session has ended, the sign-in page is not put into the middle of this one. */
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (!event.detail.xhr.responseURL.includes("/accounts/login/")) return;
+    event.detail.shouldSwap = false;
+    if (!all("textarea").some((field) => field.value)) location.reload();
+  });
+
   /* Shortcuts: none decides anything, and <body data-shortcuts="off"> stops all but Escape (WCAG 2.1.4). */
   const go = (name) => document.querySelector(`[data-go="${name}"]`)?.click();
   const places = { i: "inbox", m: "models", h: "history", p: "policies" };
