@@ -135,8 +135,10 @@ def assign(slots: Sequence[SlotRule], people: Sequence[Reviewer]) -> list[list[R
     holder: list[Reviewer | None] = [None] * len(places)
 
     def place(person: Reviewer, tried: set[int]) -> bool:
-        for spot, index in enumerate(places):
-            if spot in tried or not person.fits(slots[index]):
+        open_to = [spot for spot, index in enumerate(places) if person.fits(slots[index])]
+        # A free place first, so that nobody is moved without need.
+        for spot in sorted(open_to, key=lambda spot: holder[spot] is not None):
+            if spot in tried:
                 continue
             tried.add(spot)
             current = holder[spot]

@@ -66,6 +66,11 @@ def test_assign_moves_people_to_where_they_are_needed() -> None:
     assert policy.assign([ANY, RISK], [both, risk_only]) == [[risk_only], [both]]
 
 
+def test_assign_keeps_the_order_of_the_approvals() -> None:
+    first, second = person(1), person(2)
+    assert policy.assign([SlotRule(2)], [first, second]) == [[first, second]]
+
+
 def test_assign_counts_each_person_once() -> None:
     assert policy.assign([RISK, RISK], [person(1, "risk")]) == [[person(1, "risk")], []]
 
