@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils import timezone
 
@@ -156,5 +155,4 @@ def _approver(review: Review, by_id: dict[int, policy.Reviewer], *, is_decided: 
 
 def lock(request: PromotionRequest) -> PromotionRequest:
     """The request read again and locked for the rest of the transaction (SQLite: the transaction is the lock)."""
-    found: Any = PromotionRequest.objects.select_for_update(of=("self",)).with_subject().get(pk=request.pk)
-    return found
+    return PromotionRequest.objects.select_for_update(of=("self",)).with_subject().get(pk=request.pk)
