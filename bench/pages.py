@@ -84,7 +84,7 @@ def _paths(client: Any) -> dict[str, str]:
         "request": request.get_absolute_url(),
         "history": "/history/",
         "history of a model": f"/history/?model={version.model.name}",
-        "history of a person": f"/history/?person={request.requester.email}",
+        "history of a person": f"/history/?person={request.requester_id}",
         "event": event.get_absolute_url(),
         "policies": "/policies/",
         "people": "/people/",
