@@ -3,7 +3,6 @@
 The page, the view and the verb all ask `may`, so a refused action carries the same reason everywhere.
 """
 
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -158,7 +157,7 @@ def create_person(*, email: str, name: str, password: str, groups: Iterable[Grou
     """
     person = _add_person(email=email, name=name, password=password, groups=groups)
     data = {"person": person.label, "groups": _groups_of(person)}
-    ledger.record(Action.PERSON_INVITED, actor=None, acting=COMMAND_LINE, correlation_id=uuid.uuid4(), data=data)
+    ledger.record(Action.PERSON_INVITED, actor=None, acting=COMMAND_LINE, data=data)
     return person
 
 
@@ -280,4 +279,4 @@ def _require(by: User, permission: str) -> None:
 
 
 def _record(action: Action, by: User, *, data: Mapping[str, Any], target_name: str = "") -> AuditEvent:
-    return ledger.record(action, actor=by, correlation_id=uuid.uuid4(), target_name=target_name, data=data)
+    return ledger.record(action, actor=by, target_name=target_name, data=data)

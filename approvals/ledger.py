@@ -25,7 +25,7 @@ def record(
     action: Action,
     *,
     actor: User | None,
-    correlation_id: uuid.UUID,
+    correlation_id: uuid.UUID | None = None,
     acting: str = WORKER,
     request: PromotionRequest | None = None,
     model_name: str = "",
@@ -36,9 +36,9 @@ def record(
 ) -> AuditEvent:
     """Appends one event in the caller's transaction and returns it.
 
-    `actor` None is no person but the program that `acting` names. Model, version and target come from `request` unless
-    given. `data` must be JSON without NaN and without secrets. Raises RuntimeError outside a transaction: an event
-    commits with what it tells of, or not at all.
+    `actor` None is no person but the program that `acting` names. Model, version, target and correlation come from
+    `request` unless given. `data` must be JSON without NaN and without secrets. Raises RuntimeError outside a
+    transaction: an event commits with what it tells of, or not at all.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("ledger.record needs the transaction of what it records.")
@@ -54,7 +54,7 @@ def record(
         version_number=version_number or (request.version.number if request and not model_name else None),
         target_name=target_name or (request.target.name if request else ""),
         request=request,
-        correlation_id=correlation_id,
+        correlation_id=correlation_id or (request.correlation_id if request else uuid.uuid4()),
         payload=canonical(data or {}),
         previous_hash=head.hash,
     )

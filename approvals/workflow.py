@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from approvals import evidence, ledger, outbox, policy, standing
+from approvals import asking, evidence, ledger, outbox, policy, standing
 from approvals.models import Action, Comment, OutboxEntry, PromotionRequest, Review, Status, Target, Verdict
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import ModelVersion
@@ -75,14 +75,13 @@ def request_promotion(version: ModelVersion, target: Target, *, by: User, justif
                 expires_at=timezone.now() + timedelta(days=rule.open_for_days),
             )
     except IntegrityError as error:
-        existing = open_request(version, target)
+        existing = asking.open_request(version, target)
         if existing is None:
             raise
         raise Conflict(f"Request #{existing.pk} already asks for this.", existing) from error
     ledger.record(
         Action.REQUEST_CREATED,
         actor=by,
-        correlation_id=request.correlation_id,
         request=request,
         data={
             "justification": justification,
@@ -126,7 +125,6 @@ def review(
     ledger.record(
         _ACTION_OF[chosen],
         actor=by,
-        correlation_id=request.correlation_id,
         request=request,
         data={"comment": comment, "fingerprint": request.fingerprint},
     )
@@ -151,7 +149,6 @@ def _count_approvals(request: PromotionRequest, *, by: User, eligible: Sequence[
     ledger.record(
         Action.REQUEST_APPROVED,
         actor=by,
-        correlation_id=request.correlation_id,
         request=request,
         allowed_by=approver_labels(request),
         data={"fingerprint": request.fingerprint},
@@ -176,7 +173,6 @@ def comment(request: PromotionRequest, *, by: User, body: str) -> Comment:
     ledger.record(
         Action.REQUEST_COMMENTED,
         actor=by,
-        correlation_id=request.correlation_id,
         request=request,
         data={"comment": said.body},
     )
@@ -192,7 +188,6 @@ def withdraw(request: PromotionRequest, *, by: User, reason: str = "") -> None:
     ledger.record(
         Action.REQUEST_WITHDRAWN,
         actor=by,
-        correlation_id=request.correlation_id,
         request=request,
         data={"reason": reason.strip()},
     )
@@ -230,7 +225,6 @@ def resubmit(request: PromotionRequest, *, by: User, justification: str = "") ->
     ledger.record(
         Action.REQUEST_RESUBMITTED,
         actor=by,
-        correlation_id=request.correlation_id,
         request=request,
         data={
             "justification": justification,
@@ -252,7 +246,6 @@ def retry(request: PromotionRequest, *, by: User) -> OutboxEntry:
     ledger.record(
         Action.DELIVERY_RETRIED,
         actor=by,
-        correlation_id=request.correlation_id,
         request=request,
         allowed_by=approver_labels(request),
     )
@@ -293,15 +286,10 @@ def _expire(pk: int) -> bool:
     ledger.record(
         Action.REQUEST_EXPIRED,
         actor=None,
-        correlation_id=request.correlation_id,
         request=request,
         data={"reason": reason},
     )
     return True
-
-
-def open_request(version: ModelVersion, target: Target) -> PromotionRequest | None:
-    return PromotionRequest.objects.open().filter(version=version, target=target).first()
 
 
 def approver_labels(request: PromotionRequest) -> list[str]:
@@ -312,46 +300,12 @@ def approver_labels(request: PromotionRequest) -> list[str]:
     return [review.reviewer.label for review in given]
 
 
-def cannot_be_asked(version: ModelVersion, target: Target) -> str:
-    """A sentence that says why this version cannot be asked into this target now, or "" when it can."""
-    if target.retired_at:
-        return f"{target.name} is retired."
-    if version.deleted_at or version.model.deleted_at:
-        return f"Version {version.number} no longer exists in MLflow."
-    if version.status != "READY":
-        return f"Version {version.number} is not ready in MLflow ({version.status})."
-    if version.run_id and version.facts_at is None:
-        return f"The run of version {version.number} has not been read from MLflow yet. Try again in a few seconds."
-    champion = standing.champion_of(version.model, target)
-    if champion is not None and champion.pk == version.pk and _is_fully_held(version, target):
-        return f"Version {version.number} holds {target.name} already."
-    if higher := _higher_target_held(version, target):
-        return (
-            f"Version {version.number} holds {higher.name}, and a version has one stage in MLflow: {higher.name} would "
-            f"be left without it. Promote another version to {higher.name} first."
-        )
-    return ""
-
-
-def _higher_target_held(version: ModelVersion, target: Target) -> Target | None:
-    """The target later in the row whose stage the version would lose by reaching this one's."""
-    if not target.stage or version.stage == target.stage:
-        return None
-    return Target.objects.current().filter(stage=version.stage, position__gt=target.position).exclude(stage="").first()
-
-
-def _is_fully_held(version: ModelVersion, target: Target) -> bool:
-    """Stage and alias, where the target means both. A half-held target may be asked for, to make it whole."""
-    has_alias = not target.alias or version.model.aliases.filter(name=target.alias, number=version.number).exists()
-    return (not target.stage or version.stage == target.stage) and has_alias
-
-
 def _waits_for(rule: policy.Rule) -> str:
     return policy.waits_for(policy.slot_states(rule, approvers=[], eligible=[], requester_id=None))
 
 
 def _check_can_be_asked(version: ModelVersion, target: Target) -> None:
-    if reason := cannot_be_asked(version, target):
+    if reason := asking.cannot_be_asked(version, target):
         raise Invalid(reason)
 
 

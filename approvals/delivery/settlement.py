@@ -127,7 +127,6 @@ def _record(
     ledger.record(
         action,
         actor=None,
-        correlation_id=request.correlation_id,
         request=request,
         version_number=version_number,
         allowed_by=allowed_by,

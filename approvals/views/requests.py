@@ -9,7 +9,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import comparison, policy, standing, timeline, workflow
+from approvals import asking, comparison, policy, standing, timeline, workflow
 from approvals.forms import CommentForm, NewRequestForm, ResubmitForm, ReviewForm, WithdrawForm
 from approvals.models import PromotionRequest, Status, Target
 from approvals.views import dossier, progress
@@ -62,8 +62,8 @@ def _preview(
     rule = standing.rule_for(version.model.name, target)
     holders = standing.holders(version.model, target)
     champion = holders[0] if holders else None
-    open_request = workflow.open_request(version, target)
-    impossible = workflow.cannot_be_asked(version, target)
+    open_request = asking.open_request(version, target)
+    impossible = asking.cannot_be_asked(version, target)
     metrics = comparison.metric_rows(version.metrics, champion.metrics) if champion else []
     return {
         "target": target,

@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from approvals import comparison, policy, provenance, standing, workflow
+from approvals import asking, comparison, policy, provenance, standing
 from approvals.evidence import OWN_TAG
 from approvals.models import Target
 from approvals.views.shared import SignedInRequest
@@ -71,8 +71,8 @@ def _possibility(version: ModelVersion, target: Target) -> dict[str, Any]:
     """What the promotion panel says of one target: an open request, why it is impossible, or that it can be asked."""
     return {
         "target": target,
-        "open_request": workflow.open_request(version, target),
-        "impossible": workflow.cannot_be_asked(version, target),
+        "open_request": asking.open_request(version, target),
+        "impossible": asking.cannot_be_asked(version, target),
     }
 
 
