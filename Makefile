@@ -20,7 +20,7 @@ test: .venv/development.stamp
 	$(VENV) -m tests.services.postgres $(VENV) -m pytest -m "not e2e"
 
 test-fast: .venv/development.stamp
-	$(VENV) -m pytest -m "not server and not e2e" -n auto
+	$(VENV) -m pytest -m "not server and not slow and not e2e" -n auto
 
 bench: .venv/development.stamp
 	$(VENV) tools/services.py

@@ -21,6 +21,8 @@ from registry_ui.demo.processes import (
     is_port_free,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def shell(folder: Path, script: str, *, name: str = "Sleeper", **options: object) -> Process:
     return Process(name, ["sh", "-c", script], os.environ, output=folder / f"{name}.log", **options)  # type: ignore[arg-type]

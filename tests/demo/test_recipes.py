@@ -4,6 +4,8 @@ import pytest
 from registry_ui.demo import datasets
 from registry_ui.demo.recipes import RECIPES, Recipe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: f"{recipe.model}-{recipe.number}")
 def test_training_twice_gives_the_same_and_beats_guessing(recipe: Recipe) -> None:
