@@ -22,12 +22,18 @@ def cannot_be_asked(version: ModelVersion, target: Target) -> str:
     champion = standing.champion_of(version.model, target)
     if champion is not None and champion.pk == version.pk and _is_fully_held(version, target):
         return f"Version {version.number} holds {target.name} already."
-    if higher := _higher_target_held(version, target):
-        return (
-            f"Version {version.number} holds {higher.name}, and a version has one stage in MLflow: {higher.name} would "
-            f"be left without it. Promote another version to {higher.name} first."
-        )
-    return ""
+    return would_vacate(version, target)
+
+
+def would_vacate(version: ModelVersion, target: Target) -> str:
+    """A sentence when the version would leave a later target empty by reaching this one, or ""."""
+    higher = _higher_target_held(version, target)
+    if higher is None:
+        return ""
+    return (
+        f"Version {version.number} holds {higher.name}, and a version has one stage in MLflow: {higher.name} would "
+        f"be left without it. Promote another version to {higher.name} first."
+    )
 
 
 def _higher_target_held(version: ModelVersion, target: Target) -> Target | None:

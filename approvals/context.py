@@ -9,7 +9,7 @@ from approvals import inbox as inbox_queries
 
 
 def inbox(request: HttpRequest) -> dict[str, Any]:
-    person = request.user
-    if not person.is_authenticated:
+    person = getattr(request, "user", None)  # absent where a request is refused before anybody is looked up
+    if person is None or not person.is_authenticated:
         return {}
     return {"inbox_count": SimpleLazyObject(lambda: inbox_queries.waiting_count(person))}

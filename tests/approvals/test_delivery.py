@@ -292,6 +292,21 @@ def test_two_requests_for_one_target_go_oldest_first(
     assert_promoted(registry, approved)
 
 
+def test_a_request_for_staging_does_not_take_what_has_reached_production_meanwhile(
+    registry: FakeRegistry, rita: User, remy: User, rosa: User, staging: Target, production: Target
+) -> None:
+    for_staging = make_request(version(5), staging, by=rita)
+    late = make_request(version(4), staging, by=rita)
+    approve(late, remy)
+    assert deliver(approve(make_request(version(5), production, by=rita), remy, rosa), registry) == "applied"
+    with pytest.raises(workflow.NotAllowed, match="Production would be left without it"):
+        approve(for_staging, remy)
+    registry.set_stage(MODEL, 4, "Production", archive_existing=True)
+    assert deliver(late, registry) == "failed"
+    assert "Production would be left without it" in late.status_reason
+    assert registry.version(MODEL, 4).stage == "Production"
+
+
 def test_the_drain_delivers_what_no_hint_came_for(registry: FakeRegistry, approved: PromotionRequest) -> None:
     assert delivery.drain(registry) == 1
     assert delivery.drain(registry) == 0
