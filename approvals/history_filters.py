@@ -54,9 +54,11 @@ class UntilField(forms.DateTimeField):
         if moment is None:
             return None
         typed = str(value).strip()
-        if ":" not in typed:
-            return moment + timedelta(days=1)
-        return moment + (timedelta(minutes=1) if typed.count(":") == 1 else timedelta(seconds=1))
+        whole = timedelta(minutes=1) if typed.count(":") == 1 else timedelta(seconds=1)
+        try:
+            return moment + (whole if ":" in typed else timedelta(days=1))
+        except OverflowError as error:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
 
 
 class HistoryForm(forms.Form):

@@ -8,7 +8,7 @@ app_name = "approvals"
 
 urlpatterns = [
     path("", inbox.inbox, name="inbox"),
-    path("models/<path:name>/versions/<int:number>/promote/", requests.new, name="request_new"),
+    path("models/<model:name>/versions/<int:number>/promote/", requests.new, name="request_new"),
     path("requests/<int:pk>/", requests.detail, name="request"),
     path("requests/<int:pk>/live/", requests.live, name="request_live"),
     path("requests/<int:pk>/review/", requests.review, name="request_review"),

@@ -1,9 +1,11 @@
 """Addresses. The read side's here, the gate's in approvals.urls, sign-in's in django-allauth."""
 
-from django.urls import include, path
+from django.urls import include, path, register_converter
 
-from registry_ui import health, views
+from registry_ui import converters, health, views
 from registry_ui.accounts.views import to_provider, welcome
+
+register_converter(converters.ModelName, "model")
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
@@ -13,8 +15,8 @@ urlpatterns = [
     path("welcome/", welcome, name="welcome"),
     path("", include("approvals.urls")),
     path("models/", views.models, name="models"),
-    path("models/<path:name>/versions/<int:number>/", views.version, name="version"),
-    path("models/<path:name>/", views.model, name="model"),
+    path("models/<model:name>/versions/<int:number>/", views.version, name="version"),
+    path("models/<model:name>/", views.model, name="model"),
     path("search/", views.search, name="search"),
     path("system/", views.system, name="system"),
     path("preferences/", views.preferences, name="preferences"),

@@ -61,10 +61,15 @@ def history(request: SignedInRequest) -> HttpResponse:
     return render(request, "approvals/history.html", context, status=422 if found.errors else 200)
 
 
+LARGEST_SEQUENCE = 2**63 - 1
+"""What the column can hold; a database driver refuses to ask for more."""
+
+
 @require_safe
 @needs(administration.HISTORY)
 def event(request: SignedInRequest, sequence: int) -> HttpResponse:
-    found = AuditEvent.objects.filter(sequence__range=(sequence - 1, sequence + 1)).in_bulk()
+    shown_ones = AuditEvent.objects.filter(sequence__range=(sequence - 1, sequence + 1))
+    found = shown_ones.in_bulk() if sequence < LARGEST_SEQUENCE else {}
     if sequence not in found:
         raise Http404(f"There is no event {sequence}.")
     shown, chain = found[sequence], queries.head()

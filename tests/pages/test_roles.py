@@ -382,7 +382,7 @@ PUBLIC = {
 """What answers without a login: health, and the steps of signing in."""
 
 SAMPLES = {
-    "<path:name>": "churn_predictor",
+    "<model:name>": "churn_predictor",
     "<int:number>": "1",
     "<int:pk>": "1",
     "<int:sequence>": "1",
