@@ -4,7 +4,7 @@ import structlog
 from django.conf import settings
 
 from approvals import evidence, provenance, workflow
-from approvals.models import PromotionRequest
+from approvals.models import PromotionRequest, Status
 from registry_ui.mirror.registry import DESCRIPTION_LIMIT, NotFound, Registry, RegistryError, VersionSnapshot
 
 logger = structlog.get_logger(__name__)
@@ -55,6 +55,11 @@ def take_back(request: PromotionRequest, registry: Registry) -> None:
         if provenance.has_note(version.description, request.pk):
             registry.set_description(name, number, provenance.without_note(version.description, request.pk))
         if version.tags.get(f"{evidence.OWN_TAG}request") == str(request.pk):
+            earlier = _applied_before(request)
+            if earlier is not None:
+                for key, value in tags_of(earlier, note_of(earlier)).items():
+                    registry.set_tag(name, number, key, value)
+                return
             for key in (f"{evidence.OWN_TAG}{tag}" for tag in TAGS):
                 if key in version.tags:
                     registry.delete_tag(name, number, key)
@@ -62,3 +67,9 @@ def take_back(request: PromotionRequest, registry: Registry) -> None:
         pass  # gone with the version
     except RegistryError as error:
         logger.warning("delivery.note_left_behind", request=request.pk, error=error.message)
+
+
+def _applied_before(request: PromotionRequest) -> PromotionRequest | None:
+    """The newest other promotion of the same version: the tags tell of it again when this one does not come about."""
+    others = PromotionRequest.objects.with_subject().filter(version_id=request.version_id, status=Status.APPLIED)
+    return others.exclude(pk=request.pk).order_by("-closed_at").first()

@@ -87,8 +87,8 @@ class PromotionRequest(models.Model):
         related_name="+",
         help_text="Held the target then.",
     )
-    waits_for = models.CharField(
-        max_length=1000, blank=True, help_text="Groups whose approval is missing, `|risk|*|`; * is any reviewer."
+    waits_for = models.TextField(
+        blank=True, help_text="Groups whose approval is missing, `|risk|*|`; * is any reviewer."
     )
     correlation_id = models.UUIDField(help_text="Stands on every event and log line of this request.")
     created_at = models.DateTimeField(default=timezone.now)

@@ -7,7 +7,7 @@ from django.db.models import Q
 from registry_ui.mirror.models import Stage
 
 ALIAS_RULE = RegexValidator(
-    r"^(?!latest$)(?![vV]\d+$)[A-Za-z0-9_\-]+$",
+    r"^(?![lL][aA][tT][eE][sS][tT]$)(?![vV]\d+$)[A-Za-z0-9_\-]+$",
     'Use letters, digits, "_" and "-"; MLflow reserves "latest" and names like "v1".',
 )
 

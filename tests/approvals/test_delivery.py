@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from approvals import delivery, ledger, provenance, workflow
@@ -361,6 +362,24 @@ def test_a_target_that_does_not_archive_leaves_the_holder_in_its_stage(
     assert deliver(request, registry) == "applied"
     assert (registry.version(MODEL, 5).stage, registry.version(MODEL, 7).stage) == ("Staging", "Staging")
     assert Action.VERSION_REPLACED not in counts()
+
+
+def test_a_failure_leaves_the_tags_of_the_promotion_before(
+    registry: FakeRegistry, approved: PromotionRequest, rita: User, remy: User, rosa: User
+) -> None:
+    deliver(approved, registry)
+    tags = dict(registry.version(MODEL, 7).tags)
+    uat = Target.objects.create(name="UAT", alias="uat")
+    failing = approve(make_request(version(7), uat, by=rita), remy, rosa)
+    registry.fail_next("set_alias", Refused("No aliases today."))
+    assert deliver(failing, registry) == "failed"
+    assert dict(registry.version(MODEL, 7).tags) == tags
+
+
+@pytest.mark.parametrize("alias", ["latest", "Latest", "LATEST", "v1", "V2"])
+def test_an_alias_that_mlflow_reserves_is_no_target(alias: str) -> None:
+    with pytest.raises(ValidationError, match="reserves"):
+        Target(name="Odd", alias=alias).full_clean()
 
 
 def test_the_note_is_taken_back_only_if_mlflow_answers(registry: FakeRegistry, approved: PromotionRequest) -> None:
