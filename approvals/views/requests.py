@@ -144,9 +144,7 @@ def _live_context(found: PromotionRequest, now: standing.Standing, delivery: pro
         "mark": progress.mark(found, delivery),
         "moves_by_itself": found.status == Status.APPROVED,
         "holder": progress.holder(found) if is_applied else None,
-        "note": next((each for each in notes.check(found.version) if each.request == found), None)
-        if is_applied
-        else None,
+        "note": _note(found) if is_applied else None,
         "timeline": entries,
         "has_earlier": has_earlier,
     }

@@ -41,12 +41,48 @@ def test_record_refuses_values_that_json_does_not_know() -> None:
         "DELETE FROM approvals_chainhead",
         "UPDATE approvals_chainhead SET sequence = 0",
         "UPDATE approvals_chainhead SET hash = 'x'",
+        "UPDATE approvals_chainhead SET sequence = 2",
     ],
 )
 def test_the_database_refuses_to_rewrite(statement: str) -> None:
     append()
     with pytest.raises(DatabaseError, match=r"append-only|only moves forward"), transaction.atomic():
         connection.cursor().execute(statement)
+    assert ledger.verify() == ledger.Verdict(events=1)
+
+
+COLUMNS = "at, action, actor_id, actor_label, allowed_by, model_name, version_number, target_name, request_id"
+COPY = f"{COLUMNS}, correlation_id, payload"
+
+
+@pytest.mark.parametrize(
+    ("sequence", "previous", "digest"),
+    [
+        ("1", "previous_hash", "hash"),  # in the place of the first
+        ("1", "previous_hash", "'f'"),
+        ("2", "hash", "hash"),  # the next in order, but with the hash that the first has
+        ("2", "'f'", "'f'"),  # the next in number alone
+        ("3", "hash", "'f'"),
+    ],
+)
+def test_a_forged_row_is_refused_even_as_a_replacement(sequence: str, previous: str, digest: str) -> None:
+    event = append()
+    verb = "INSERT OR REPLACE" if connection.vendor == "sqlite" else "INSERT"
+    statement = (
+        f"{verb} INTO approvals_auditevent (sequence, {COPY}, previous_hash, hash) "  # noqa: S608  only parts from here
+        f"SELECT {sequence}, {COPY}, {previous}, {digest} FROM approvals_auditevent WHERE sequence = 1"
+    )
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        connection.cursor().execute(statement)
+    assert ledger.verify() == ledger.Verdict(events=1)
+    assert AuditEvent.objects.get().hash == event.hash
+
+
+def test_the_head_cannot_be_replaced() -> None:
+    append()
+    verb = "INSERT OR REPLACE" if connection.vendor == "sqlite" else "INSERT"
+    with pytest.raises(DatabaseError), transaction.atomic():
+        connection.cursor().execute(f"{verb} INTO approvals_chainhead (id, sequence, hash) VALUES (1, 0, 'x')")
     assert ledger.verify() == ledger.Verdict(events=1)
 
 
