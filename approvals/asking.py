@@ -22,25 +22,7 @@ def cannot_be_asked(version: ModelVersion, target: Target) -> str:
     champion = standing.champion_of(version.model, target)
     if champion is not None and champion.pk == version.pk and _is_fully_held(version, target):
         return f"Version {version.number} holds {target.name} already."
-    return would_vacate(version, target)
-
-
-def would_vacate(version: ModelVersion, target: Target) -> str:
-    """A sentence when the version would leave a later target empty by reaching this one, or ""."""
-    higher = _higher_target_held(version, target)
-    if higher is None:
-        return ""
-    return (
-        f"Version {version.number} holds {higher.name}, and a version has one stage in MLflow: {higher.name} would "
-        f"be left without it. Promote another version to {higher.name} first."
-    )
-
-
-def _higher_target_held(version: ModelVersion, target: Target) -> Target | None:
-    """The target later in the row whose stage the version would lose by reaching this one's."""
-    if not target.stage or version.stage == target.stage:
-        return None
-    return Target.objects.current().filter(stage=version.stage, position__gt=target.position).exclude(stage="").first()
+    return standing.would_vacate(version, target)
 
 
 def _is_fully_held(version: ModelVersion, target: Target) -> bool:

@@ -245,6 +245,9 @@ class RequestFacts:
     stale: str
     """Why the request is out of date, as a sentence; "" when it is not."""
 
+    vacates: str = ""
+    """Why delivering it would leave a later target empty, as a sentence; "" when it would not."""
+
 
 def available_actions(actor: Actor, facts: RequestFacts) -> dict[str, Answer]:
     """Every action on a request, with the answer for this person."""
@@ -283,6 +286,8 @@ def _may_approve(actor: Actor, facts: RequestFacts) -> Answer:
     answer = _may_decide(actor, facts)
     if not answer:
         return answer
+    if facts.vacates:
+        return no(facts.vacates)
     if facts.stale:
         return no(f"{facts.stale} The requester has to submit the request again before it can be approved.")
     me = Reviewer(actor.id, "", facts.own_groups)

@@ -91,6 +91,24 @@ def champion_of(model: RegisteredModel, target: Target) -> ModelVersion | None:
     return next(iter(holders(model, target)), None)
 
 
+def would_vacate(version: ModelVersion, target: Target) -> str:
+    """A sentence when the version would leave a later target empty by reaching this one, or ""."""
+    higher = _higher_target_held(version, target)
+    if higher is None:
+        return ""
+    return (
+        f"Version {version.number} holds {higher.name}, and a version has one stage in MLflow: {higher.name} would "
+        f"be left without it. Promote another version to {higher.name} first."
+    )
+
+
+def _higher_target_held(version: ModelVersion, target: Target) -> Target | None:
+    """The target later in the row whose stage the version would lose by reaching this one's."""
+    if not target.stage or version.stage == target.stage:
+        return None
+    return Target.objects.current().filter(stage=version.stage, position__gt=target.position).exclude(stage="").first()
+
+
 def _staleness(request: PromotionRequest, rule: policy.Rule) -> str:
     if request.status != "pending":
         return ""
@@ -134,6 +152,7 @@ def of(
         own_verdict=own,
         own_groups=by_id[user.pk].groups if user and user.pk in by_id else frozenset(),
         stale=stale,
+        vacates=would_vacate(request.version, request.target) if request.status == "pending" else "",
     )
     actor = actor_of(user) if user else policy.Actor(0, frozenset())
     is_waiting = request.status in ("pending", "changes_requested")

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from django.utils import timezone
 
-from approvals import asking, evidence, provenance
+from approvals import evidence, provenance, standing
 from approvals.delivery import annotation
 from approvals.delivery.settlement import Claim, ClaimLost, settle, settle_unapplied
 from approvals.models import OutboxEntry, PromotionRequest
@@ -109,7 +109,7 @@ class Attempt:
         if version.status != "READY":
             status = f"{version.status} {version.status_message}".strip()
             raise Stop(OutboxEntry.Outcome.FAILED, f"Version {version.number} is not ready in MLflow: {status}.")
-        if vacated := asking.would_vacate(request.version, self.target):
+        if vacated := standing.would_vacate(request.version, self.target):
             raise Stop(OutboxEntry.Outcome.FAILED, f"{vacated} Nothing was changed.")
         reviewed = request.champion.number if request.champion else None
         if view.champion not in (reviewed, version.number):
