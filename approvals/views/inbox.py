@@ -30,12 +30,14 @@ def inbox(request: SignedInRequest) -> HttpResponse:
         name = "waiting"
     found = queries.for_list(queries.tab(name, request.user))
     page = Paginator(found, PAGE_SIZE).get_page(query.get("page"))
+    counts = queries.counts(request.user)
     context = {
+        "inbox_count": counts["waiting"],  # for the top bar, which need not count again
         "tab": name,
         "tabs": TABS,
         "page": page,
         "rows": queries.rows(list(page.object_list), request.user, now=timezone.now()),
-        "counts": queries.counts(request.user),
+        "counts": counts,
         "permission": policy.may_request(standing.actor_of(request.user)),
         "is_first_run": not page.paginator.count and not PromotionRequest.objects.exists(),
     }
