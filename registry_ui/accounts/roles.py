@@ -16,6 +16,7 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
     ADMINISTRATOR: (
         "accounts.manage_people",
         "approvals.manage_policies",
+        "approvals.override_check",
         "approvals.retry_delivery",
         "approvals.view_history",
         "approvals.export_history",
@@ -25,7 +26,7 @@ DESCRIPTIONS = {
     REQUESTER: "Asks for versions to be promoted.",
     REVIEWER: "Approves or rejects other people's requests.",
     AUDITOR: "Reads and exports the history; changes nothing.",
-    ADMINISTRATOR: "Manages people, targets and policies; decides nothing.",
+    ADMINISTRATOR: "Manages people, targets and policies, and may override a failed check; approves nothing.",
 }
 
 
