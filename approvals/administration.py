@@ -5,7 +5,6 @@ The page, the view and the verb all ask `may`, so a refused action carries the s
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import Group
@@ -14,9 +13,9 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from approvals import ledger, workflow
+from approvals import checks, ledger, workflow
 from approvals import policy as rules
-from approvals.models import Action, AuditEvent, Policy, PromotionRequest, Slot, Status, Target, Verdict
+from approvals.models import Action, AuditEvent, Policy, PolicyVersion, PromotionRequest, Status, Target, Verdict
 from approvals.workflow import Invalid, NotAllowed
 from registry_ui.accounts import roles
 from registry_ui.accounts.models import User
@@ -39,46 +38,32 @@ def may(user: User, permission: str) -> rules.Answer:
     return rules.no(REASONS[permission])
 
 
-@dataclass(frozen=True, slots=True)
-class SlotInput:
-    approvals: int
-    group: Group | None
-
-
-def describe_policy(policy: Policy) -> dict[str, Any]:
-    """The policy as plain data, for the ledger."""
-    return {
-        "policy_id": policy.pk,
-        "model_pattern": policy.model_pattern,
-        "requires_reason": policy.requires_reason,
-        "open_for_days": policy.open_for_days,
-        "slots": [
-            {"approvals": slot.approvals, "group": slot.group.name if slot.group else None}
-            for slot in policy.slots.select_related("group").order_by("position", "pk")
-        ],
-    }
-
-
 @transaction.atomic
-def save_policy(policy: Policy, *, slots: Iterable[SlotInput], by: User) -> Policy:
-    """Adds or changes a policy with its slots. Open requests keep the rule they were made under.
+def save_policy(policy: Policy, rule: rules.Rule, *, by: User | None) -> Policy:
+    """Adds a policy, or saves a new version of it, with what `rule` says; unchanged, nothing is saved. `policy` names
+    the target; a new one takes its place by how specific its pattern is. Open requests keep the version they were made
+    under. `by` None is the command line.
 
-    Raises NotAllowed, or Invalid (no slot, a field, the pattern is taken).
+    Raises NotAllowed, or Invalid (the document makes no sense, the pattern is taken).
     """
-    _require(by, POLICIES)
-    wanted = list(slots)
-    if not wanted:
-        raise Invalid("A policy needs at least one slot.")
-    is_new = policy.pk is None
-    before = {} if is_new else describe_policy(Policy.objects.get(pk=policy.pk))
+    if by is not None:
+        _require(by, POLICIES)
+    if found := [*rules.problems_of(rule), *_check_problems(rule)]:
+        raise Invalid(" ".join(found))
+    is_new, terms = policy.pk is None, rule.terms()
+    before = {} if is_new else describe_policy(Policy.objects.select_for_update().get(pk=policy.pk))
+    if not is_new and before["terms"] == terms:
+        return policy
+    policy.model_pattern, policy.terms = rule.model_pattern, terms
+    policy.version = 1 if is_new else before["version"] + 1
     with _valid("Somebody else has just added a policy for this pattern and target."):
         policy.full_clean()
         policy.save()
-    policy.slots.all().delete()
-    Slot.objects.bulk_create(
-        Slot(policy=policy, group=slot.group, approvals=slot.approvals, position=position)
-        for position, slot in enumerate(wanted)
+    PolicyVersion.objects.create(
+        policy=policy, number=policy.version, terms=terms, saved_by=by, saved_as=by.label if by else COMMAND_LINE
     )
+    if is_new:
+        _place(policy)
     _record(
         Action.POLICY_CREATED if is_new else Action.POLICY_CHANGED,
         by,
@@ -86,6 +71,32 @@ def save_policy(policy: Policy, *, slots: Iterable[SlotInput], by: User) -> Poli
         data={"before": before, "after": describe_policy(policy)},
     )
     return policy
+
+
+def describe_policy(policy: Policy) -> dict[str, Any]:
+    """The policy as plain data, for the ledger."""
+    return {"policy_id": policy.pk, "version": policy.version, "position": policy.position, "terms": policy.terms}
+
+
+def _check_problems(rule: rules.Rule) -> list[str]:
+    return [problem for check in rule.checks for problem in checks.validate(check.kind, check.settings)[1]]
+
+
+def _place(policy: Policy) -> None:
+    """Before the first that is less specific; positions are then 1, 2, 3, …"""
+    others = [each for each in Policy.objects.current().filter(target=policy.target) if each.pk != policy.pk]
+    mine = rules.specificity(policy.model_pattern)
+    before = [each for each in others if rules.specificity(each.model_pattern) < mine]
+    place = others.index(before[0]) if before else len(others)
+    put_in_order([*others[:place], policy, *others[place:]])
+
+
+def put_in_order(policies: Iterable[Policy]) -> None:
+    """Stores positions 1, 2, 3, … for these policies of one target, in the caller's transaction."""
+    for position, each in enumerate(policies, start=1):
+        if each.position != position:
+            each.position = position
+            Policy.objects.filter(pk=each.pk).update(position=position)
 
 
 @transaction.atomic
@@ -278,5 +289,5 @@ def _require(by: User, permission: str) -> None:
         raise NotAllowed(answer.reason)
 
 
-def _record(action: Action, by: User, *, data: Mapping[str, Any], target_name: str = "") -> AuditEvent:
-    return ledger.record(action, actor=by, target_name=target_name, data=data)
+def _record(action: Action, by: User | None, *, data: Mapping[str, Any], target_name: str = "") -> AuditEvent:
+    return ledger.record(action, actor=by, acting=COMMAND_LINE, target_name=target_name, data=data)

@@ -2,13 +2,21 @@
 
 from typing import Any
 
+from approvals.policy import Rule, SlotRule
+
 GENESIS = "0" * 64
+INSTALLATION = "Countersign installation"
+
+
+def terms_of(approvals: int) -> dict[str, Any]:
+    """The policy that every installation starts with: so many approvals of any reviewer, for every model."""
+    return Rule(model_pattern="*", slots=(SlotRule(approvals),)).terms()
 
 
 def create(apps: Any, schema_editor: Any) -> None:
     """Idempotent, so that tests can call it after emptying the tables."""
-    target, policy, slot, head = (
-        apps.get_model("approvals", name) for name in ("Target", "Policy", "Slot", "ChainHead")
+    target, policy, version, head = (
+        apps.get_model("approvals", name) for name in ("Target", "Policy", "PolicyVersion", "ChainHead")
     )
     staging, _ = target.objects.get_or_create(
         name="Staging",
@@ -29,7 +37,10 @@ def create(apps: Any, schema_editor: Any) -> None:
         },
     )
     for place, approvals in ((staging, 1), (production, 2)):
-        made, is_new = policy.objects.get_or_create(model_pattern="*", target=place, retired_at=None)
+        terms = terms_of(approvals)
+        made, is_new = policy.objects.get_or_create(
+            model_pattern="*", target=place, retired_at=None, defaults={"terms": terms, "position": 1}
+        )
         if is_new:
-            slot.objects.create(policy=made, approvals=approvals)
+            version.objects.create(policy=made, number=1, terms=terms, saved_as=INSTALLATION)
     head.objects.get_or_create(pk=1, defaults={"sequence": 0, "hash": GENESIS})

@@ -1,14 +1,22 @@
-"""Freezes what a decision rests on and fingerprints it. Pure but for reading attributes of the rows it is given."""
+"""Freezes what a decision rests on, fingerprints it, and says what changed. Pure but for reading the rows it is given.
 
+The evidence is one JSON document of version, champion, target, rule and reason. Its leaves are text, integers, booleans
+and None: databases rewrite JSON floats. No time-stamp is in it, so reading the same facts again gives the same bytes.
+"""
+
+import fnmatch
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from approvals import provenance
-from approvals.policy import Rule
+from approvals.policy import PARTS, Rule
+from registry_ui import lineage
 
 OWN_TAG = "countersign."
+LONGEST_NOTE = 20_000
+"""Characters of a run's description that are frozen as they are; of a longer one, the beginning and a digest."""
 
 
 def canonical(value: Any) -> str:
@@ -21,14 +29,31 @@ def fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def numbers(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """Metric values as text, because databases rewrite JSON numbers (PostgreSQL turns 1e20 into an integer)."""
-    return {key: value if isinstance(value, str) else repr(float(value)) for key, value in metrics.items()}
+# --- Freezing ---------------------------------------------------------------------------------------------------------
 
 
-def version_facts(version: Any) -> dict[str, Any]:
+def freeze(*, version: Any, champion: Any | None, target: Any, rule: Rule, justification: str) -> str:
+    """Canonical JSON of everything that is decided on. Of the champion, the same facts but for its files."""
+    return canonical(
+        {
+            "version": version_facts(version, rule),
+            "champion": None if champion is None else champion_facts(champion, rule),
+            "target": {
+                "name": target.name,
+                "stage": target.stage,
+                "alias": target.alias,
+                "archives_existing": target.archives_existing,
+            },
+            "justification": justification,
+            "rule": rule.as_json(),
+        }
+    )
+
+
+def version_facts(version: Any, rule: Rule) -> dict[str, Any]:
     """The facts of a mirrored version that a reviewer relies on. Stage, aliases and our own notes are not among
     them."""
+    inspection = getattr(version, "inspection", None)
     return {
         "model": version.model.name,
         "number": version.number,
@@ -36,49 +61,130 @@ def version_facts(version: Any) -> dict[str, Any]:
         "source": version.source,
         "run_id": version.run_id,
         "logged_model_id": version.logged_model_id,
-        "description": provenance.without_notes(version.description),
-        "tags": {key: value for key, value in version.tags.items() if not key.startswith((OWN_TAG, "mlflow."))},
-        "metrics": {key: value for key, value in numbers(version.metrics).items() if not key.startswith("system/")},
-        "params": dict(version.params),
+        "contributors": contributors(version, rule.contributor_tags),
+        "files": inspection.files if inspection else None,
+        "exhibits": dict(version.exhibits.values_list("path", "sha256")) if inspection else {},
+        **_shared_facts(version, rule),
     }
 
 
-def freeze(*, version: Any, champion: Any | None, target: Any, rule: Rule) -> str:
-    """Canonical JSON of everything that is decided on: version, champion, target and rule."""
-    return canonical(
-        {
-            "version": version_facts(version),
-            "champion": None
-            if champion is None
-            else {
-                "number": champion.number,
-                "run_id": champion.run_id,
-                "metrics": numbers(champion.metrics),
-                "params": dict(champion.params),
-            },
-            "target": {
-                "name": target.name,
-                "stage": target.stage,
-                "alias": target.alias,
-                "archives_existing": target.archives_existing,
-            },
-            "rule": rule.as_json(),
-        }
-    )
+def champion_facts(champion: Any, rule: Rule) -> dict[str, Any]:
+    return {"number": champion.number, "run_id": champion.run_id, **_shared_facts(champion, rule)}
+
+
+def _shared_facts(version: Any, rule: Rule) -> dict[str, Any]:
+    inspection = getattr(version, "inspection", None)
+    run_tags = version.run.get("tags") or {}
+    return {
+        "description": provenance.without_notes(version.description),
+        "run_description": _bounded(str(run_tags.get("mlflow.note.content") or "")),
+        "tags": {key: value for key, value in version.tags.items() if _is_watched(key, rule.watched_tags)},
+        "metrics": {key: value for key, value in numbers(version.metrics).items() if not key.startswith("system/")},
+        "params": dict(version.params),
+        "datasets": [dict(each) for each in lineage.datasets(version)],
+        "provenance": lineage.known(version),
+        "packaging": inspection.packaging if inspection else None,
+    }
+
+
+def numbers(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Metric values as text, because databases rewrite JSON numbers (PostgreSQL turns 1e20 into an integer)."""
+    return {key: value if isinstance(value, str) else repr(float(value)) for key, value in metrics.items()}
+
+
+def contributors(version: Any, tags: Iterable[str]) -> list[str]:
+    """The names, as MLflow has them, of whoever owns the run or logged the model, and of those whom the tags name.
+    MLflow does not keep who registered a version."""
+    run, logged_model = version.run, version.run.get("logged_model") or {}
+    named = [str(run.get("user") or ""), str((logged_model.get("tags") or {}).get("mlflow.user") or "")]
+    for tag in tags:
+        for values in (version.tags, run.get("tags") or {}):
+            named += str(values.get(tag) or "").split(",")
+    return sorted({name.strip() for name in named} - {""})
+
+
+def _is_watched(tag: str, patterns: Sequence[str]) -> bool:
+    if tag.startswith((OWN_TAG, "mlflow.")):
+        return False
+    return any(fnmatch.fnmatchcase(tag, pattern) for pattern in patterns)
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= LONGEST_NOTE:
+        return text
+    return f"{text[:LONGEST_NOTE]}\n… ({len(text):,} characters in all, SHA-256 {fingerprint(text)})"
+
+
+# --- Parts ------------------------------------------------------------------------------------------------------------
+
+
+def part_digests(frozen: str) -> dict[str, str]:
+    """SHA-256 of each part (policy.PARTS, and `request`): what a sign-off is held against when something changes."""
+    found = json.loads(frozen)
+    facts = found["version"]
+    parts = {
+        "request": [
+            *(facts.get(key) for key in ("model", "number", "status", "source", "run_id", "logged_model_id")),
+            facts.get("contributors", []),
+            found["target"],
+            found.get("justification", ""),
+            found["rule"],
+        ],
+        "metrics": facts["metrics"],
+        "params": facts["params"],
+        "tags": facts["tags"],
+        "description": [facts["description"], facts.get("run_description", "")],
+        "data": [facts.get("datasets", []), facts.get("provenance", {})],
+        "packaging": facts.get("packaging"),
+        "files": facts.get("files"),
+        "exhibits": facts.get("exhibits", {}),
+        "champion": found["champion"],
+    }
+    return {part: fingerprint(canonical(value)) for part, value in parts.items()}
+
+
+def changed_parts(before: Mapping[str, str], after: Mapping[str, str]) -> frozenset[str]:
+    """Which parts differ between two results of `part_digests`; a part that one does not have differs."""
+    return frozenset(part for part in (*PARTS, "request") if before.get(part) != after.get(part))
+
+
+# --- What changed -----------------------------------------------------------------------------------------------------
 
 
 def differences(before: str, after: str) -> list[str]:
-    """What changed between two frozen evidences, each as a few words: `metric auc_roc`, `description`."""
-    return _walk("", json.loads(before), json.loads(after))
+    """What changed between two frozen evidences, each as a few words: `metric auc_roc`, `file model.skops`."""
+    old, new = json.loads(before), json.loads(after)
+    old_files, new_files = _manifest(old), _manifest(new)
+    files = [f"file {name}" for name in sorted({*old_files, *new_files}) if old_files.get(name) != new_files.get(name)]
+    if not files and old["version"].get("files") != new["version"].get("files"):
+        files = ["model files"]
+    return [*_walk("", _without_files(old), _without_files(new)), *files]
+
+
+def _manifest(found: Mapping[str, Any]) -> dict[str, Any]:
+    files = found["version"].get("files") or {}
+    return {path: digest for path, _, digest in files.get("manifest", ())}
+
+
+def _without_files(found: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {key: value for key, value in found["version"].items() if key != "files"}
+    return {**found, "version": facts}
 
 
 def _walk(path: str, old: Any, new: Any) -> list[str]:
     if old == new:
         return []
+    if path == "champion" and _held(old) != _held(new):
+        return [f"champion ({_held(old)} → {_held(new)})"]
     if isinstance(old, dict) and isinstance(new, dict):
         found: list[str] = []
         for key in sorted({*old, *new}):
             found += _walk(f"{path}.{key}" if path else key, old.get(key), new.get(key))
         return found
-    part, _, rest = path.removeprefix("version.").partition(".")
-    return [f"{part.removesuffix('s')} {rest}" if rest else part.replace("_", " ")]
+    whose = "the champion's " if path.startswith("champion.") else ""
+    part, _, rest = path.removeprefix("champion.").removeprefix("version.").partition(".")
+    return [whose + (f"{part.removesuffix('s')} {rest}" if rest else part.replace("_", " "))]
+
+
+def _held(champion: Any) -> str:
+    return f"version {champion['number']}" if champion else "nothing"

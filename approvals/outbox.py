@@ -27,12 +27,21 @@ def enqueue(request: PromotionRequest) -> OutboxEntry:
     return entry
 
 
+def hint_assessment(request: PromotionRequest) -> None:
+    """Hints, after the commit, that the request's files and checks are owed."""
+    transaction.on_commit(partial(_send, "approvals.assess", request.pk))
+
+
 def wake(entry_id: int) -> bool:
     """Sends the hint; False, with a line in the log, when the broker cannot take it. Never raises."""
+    return _send("approvals.deliver", entry_id)
+
+
+def _send(task: str, pk: int) -> bool:
     try:
-        current_app.send_task("approvals.deliver", args=[entry_id])
+        current_app.send_task(task, args=[pk])
     except Exception as error:  # whatever the broker's library raises: the row is the truth, nothing is lost
-        logger.warning("broker.unreachable", entry=entry_id, error=str(error))
+        logger.warning("broker.unreachable", task=task, row=pk, error=str(error))
         return False
     return True
 

@@ -57,7 +57,7 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One target with its policies, the most specific first."""
+    """One target with its policies, in the order in which they apply."""
 
     target: Target
     meanings: list[Meaning]
@@ -86,10 +86,7 @@ def chapters() -> list[Chapter]:
     return [
         Chapter(
             target,
-            [
-                _meaning(found, eligible, requests)
-                for found in sorted(by_target[target.pk], key=_specificity, reverse=True)
-            ],
+            [_meaning(found, eligible, requests) for found in by_target[target.pk]],
         )
         for target in Target.objects.current()
     ]
@@ -112,7 +109,7 @@ def meaning(found: Policy) -> Meaning:
 def unmet_without(person_id: int) -> list[Meaning]:
     """The policies that can be met now, and no more when this person may not review."""
     eligible = [reviewer for reviewer in standing.reviewers() if reviewer.id != person_id]
-    found = [_meaning(one, eligible, {}) for one in Policy.objects.current().order_by("target__position", "pk")]
+    found = [_meaning(one, eligible, {}) for one in Policy.objects.current()]
     everyone = standing.reviewers()
     return [one for one in found if one.shortage and not rules.shortage(one.rule, eligible=everyone)]
 
@@ -141,14 +138,10 @@ def _meaning(found: Policy, eligible: Sequence[rules.Reviewer], requests: dict[i
         policy=found,
         rule=rule,
         sentence=sentence(rule),
-        states=rules.slot_states(rule, approvers=[], eligible=eligible, requester_id=None),
+        states=rules.slot_states(rule, approvers=[], eligible=eligible),
         shortage=rules.shortage(rule, eligible=eligible),
         open_requests=requests.get(found.pk, []),
     )
-
-
-def _specificity(found: Policy) -> tuple[bool, int, int]:
-    return rules.specificity(found.model_pattern)
 
 
 def _open_requests() -> dict[int, list[int]]:

@@ -1,12 +1,14 @@
 """Reads how things stand from the database and hands it to `policy`: which rule, who is eligible, who did what."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils import timezone
 
 from approvals import evidence, policy
-from approvals.models import Policy, PromotionRequest, Review, Target, Verdict
+from approvals.models import CheckResult, Policy, PromotionRequest, Review, Status, Target, Verdict
+from approvals.models.requests import UNDECIDED
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
 
@@ -25,6 +27,12 @@ class Standing:
     eligible: Sequence[policy.Reviewer]
     """Everyone who may review at all."""
 
+    excluded: frozenset[int]
+    """Who has no say here: the requester, and contributors where the rule excludes them."""
+
+    checks: list[CheckResult]
+    """The results that stand now, in the rule's order."""
+
     stale: str
     """A sentence when what is asked is out of date: the champion or the version's facts have changed since."""
 
@@ -32,31 +40,37 @@ class Standing:
     def approvals_given(self) -> int:
         return sum(len(state.filled_by) for state in self.states)
 
+    @property
+    def blocking(self) -> list[CheckResult]:
+        return [check for check in self.checks if check.blocks]
+
+    @property
+    def counted(self) -> set[int]:
+        """Ids of those whose approval can fill a slot."""
+        return {person.id for state in self.states for person in state.filled_by}
+
 
 def actor_of(user: User) -> policy.Actor:
-    return policy.Actor(user.pk, frozenset(user.get_all_permissions()) if user.is_active else frozenset())
+    permissions = frozenset(user.get_all_permissions()) if user.is_active else frozenset()
+    return policy.Actor(user.pk, permissions, is_service_account=user.is_service_account)
 
 
 def reviewers() -> list[policy.Reviewer]:
-    """Everyone who may review now."""
+    """Everyone who may review now. Service accounts never sign."""
+    people = User.objects.holding(REVIEW).filter(is_service_account=False).prefetch_related("groups")
     return [
-        policy.Reviewer(user.pk, user.label, frozenset(group.name for group in user.groups.all()))
-        for user in User.objects.holding(REVIEW).prefetch_related("groups")
+        policy.Reviewer(
+            user.pk,
+            user.label,
+            frozenset(group.name for group in user.groups.all()),
+            names=user.known_as,
+        )
+        for user in people
     ]
 
 
 def rule_from(found: Policy, *, why: str) -> policy.Rule:
-    return policy.Rule(
-        model_pattern=found.model_pattern,
-        slots=tuple(
-            policy.SlotRule(slot.approvals, slot.group.name if slot.group else None)
-            for slot in sorted(found.slots.all(), key=lambda slot: (slot.position, slot.pk))
-        ),
-        requires_reason=found.requires_reason,
-        open_for_days=found.open_for_days,
-        policy_id=found.pk,
-        why=why,
-    )
+    return policy.Rule.from_json({**found.terms, "policy_id": found.pk, "policy_version": found.version, "why": why})
 
 
 def rule_for(model_name: str, target: Target) -> policy.Rule:
@@ -66,7 +80,7 @@ def rule_for(model_name: str, target: Target) -> policy.Rule:
         return policy.FALLBACK
     pattern = fitting[0].model_pattern
     why = f"The policy for {pattern} applies to {model_name}"
-    why += ": the only one that fits." if len(fitting) == 1 else f": the most specific of the {len(fitting)} that fit."
+    why += ": the only one that fits." if len(fitting) == 1 else f": the first of the {len(fitting)} that fit."
     return rule_from(fitting[0], why=why)
 
 
@@ -109,19 +123,26 @@ def _higher_target_held(version: ModelVersion, target: Target) -> Target | None:
     return Target.objects.current().filter(stage=version.stage, position__gt=target.position).exclude(stage="").first()
 
 
-def _staleness(request: PromotionRequest, rule: policy.Rule) -> str:
-    if request.status != "pending":
-        return ""
-    frozen = evidence.freeze(version=request.version, champion=request.champion, target=request.target, rule=rule)
-    if changed := evidence.differences(request.evidence, frozen):
-        listed = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
-        return f"This changed in MLflow since it was asked: {listed}."
-    now = champion_of(request.version.model, request.target)
-    if (now.pk if now else None) == request.champion_id:
-        return ""
-    was = f"version {request.champion.number}" if request.champion else "nothing"
-    held = f"Version {now.number} holds" if now else "Nothing holds"
-    return f"{held} {request.target.name} now; when this was asked, {was} did."
+def frozen_now(request: PromotionRequest, *, champion: ModelVersion | None) -> str:
+    """The evidence as it would be frozen now, under the request's own rule."""
+    return evidence.freeze(
+        version=request.version,
+        champion=champion,
+        target=request.target,
+        rule=policy.Rule.from_json(request.rule),
+        justification=request.justification,
+    )
+
+
+def changes(request: PromotionRequest) -> list[str]:
+    """What differs between the frozen evidence and the mirror now, each as a few words."""
+    frozen = frozen_now(request, champion=champion_of(request.version.model, request.target))
+    return [] if frozen == request.evidence else evidence.differences(request.evidence, frozen)
+
+
+def listed(changed: Sequence[str], *, limit: int = 5) -> str:
+    more = f" and {len(changed) - limit} more" if len(changed) > limit else ""
+    return ", ".join(changed[:limit]) + more
 
 
 def of(
@@ -130,46 +151,70 @@ def of(
     """How the request stands, for this person (None: for nobody in particular)."""
     eligible = reviewers() if eligible is None else eligible
     rule = policy.Rule.from_json(request.rule)
-    found = request.reviews.select_related("reviewer").prefetch_related("reviewer__groups")
-    reviews = list(found.order_by("created_at", "pk"))
+    reviews = list(
+        request.reviews.select_related("reviewer")
+        .prefetch_related("reviewer__groups", "findings__owner")
+        .order_by("created_at", "pk")
+    )
     live = [review for review in reviews if review.voided_at is None]
-    by_id = {person.id: person for person in eligible}
-    approvers = [
-        _approver(review, by_id, is_decided=request.decided_at is not None)
-        for review in live
-        if review.verdict == Verdict.APPROVE
-    ]
-    counted = [person for person in approvers if person is not None]
-    states = policy.slot_states(rule, approvers=counted, eligible=eligible, requester_id=request.requester_id)
-    own = next((review.get_verdict_display() for review in live if user and review.reviewer_id == user.pk), "")
-    stale = _staleness(request, rule)
+    # A decision that is taken stands, whatever is found out about people afterwards.
+    named = [] if request.decided_at else _contributors(request)
+    excluded = policy.excluded(rule, requester_id=request.requester_id, named=named, people=eligible)
+    counted = _approvers(request, live, eligible)
+    states = policy.slot_states(rule, approvers=counted, eligible=eligible, excluded=excluded)
+    checks = list(request.checks.live().select_related("overridden_by").order_by("position", "pk"))
+    stale = ""
+    if request.status == Status.PENDING and (changed := changes(request)):
+        stale = f"This changed in MLflow since it was asked: {listed(changed)}."
+    me = next((person for person in eligible if user and person.id == user.pk), None)
     facts = policy.RequestFacts(
         status=request.status,
         status_label=request.get_status_display(),
         requester_id=request.requester_id,
         states=states,
         is_overdue=request.is_overdue(timezone.now()),
-        own_verdict=own,
-        own_groups=by_id[user.pk].groups if user and user.pk in by_id else frozenset(),
+        own_verdict=next((r.get_verdict_display() for r in live if user and r.reviewer_id == user.pk), ""),
+        own_groups=me.groups if me else frozenset(),
         stale=stale,
-        vacates=would_vacate(request.version, request.target) if request.status == "pending" else "",
+        contributes=_contributes(request, rule, user),
+        blocked_by=[check.title for check in checks if check.blocks],
+        vacates=would_vacate(request.version, request.target) if request.status == Status.PENDING else "",
     )
     actor = actor_of(user) if user else policy.Actor(0, frozenset())
-    is_waiting = request.status in ("pending", "changes_requested")
-    people = [*eligible, *(person for person in counted if person.id not in by_id)]
-    shortage = policy.shortage(rule, eligible=people, requester_id=request.requester_id) if is_waiting else ""
-    return Standing(request, rule, states, reviews, policy.available_actions(actor, facts), shortage, eligible, stale)
+    people = [*eligible, *(person for person in counted if all(person.id != other.id for other in eligible))]
+    shortage = policy.shortage(rule, eligible=people, excluded=excluded) if request.status in UNDECIDED else ""
+    actions = policy.available_actions(actor, facts)
+    return Standing(request, rule, states, reviews, actions, shortage, eligible, excluded, checks, stale)
 
 
-def _approver(review: Review, by_id: dict[int, policy.Reviewer], *, is_decided: bool) -> policy.Reviewer | None:
-    """The reviewer as eligible now. An approval given by somebody who no longer may review does not count towards a
-    decision that is still open; one that is taken stands as it was signed."""
-    person = by_id.get(review.reviewer_id)
-    if person is None and is_decided:
-        return policy.Reviewer(
-            review.reviewer_id, review.reviewer.label, frozenset(g.name for g in review.reviewer.groups.all())
-        )
-    return person
+def _approvers(
+    request: PromotionRequest, live: Sequence[Review], eligible: Sequence[policy.Reviewer]
+) -> list[policy.Reviewer]:
+    """Who approved, as eligible now. An approval of somebody who no longer may review does not count towards a decision
+    that is still open; one that is taken stands as it was signed."""
+    by_id = {person.id: person for person in eligible}
+    found = []
+    for review in live:
+        if review.verdict != Verdict.APPROVE:
+            continue
+        person = by_id.get(review.reviewer_id)
+        if person is None and request.decided_at is not None:
+            groups = frozenset(group.name for group in review.reviewer.groups.all())
+            person = policy.Reviewer(review.reviewer_id, review.reviewer.label, groups)
+        if person is not None:
+            found.append(replace(person, changed=evidence.changed_parts(review.parts, request.parts)))
+    return found
+
+
+def _contributors(request: PromotionRequest) -> list[str]:
+    return list(json.loads(request.evidence)["version"].get("contributors", ()))
+
+
+def _contributes(request: PromotionRequest, rule: policy.Rule, user: User | None) -> str:
+    if user is None or not rule.excludes_contributors:
+        return ""
+    names = [name for name in _contributors(request) if name.lower() in user.known_as]
+    return f"contributed to this version ({names[0]} in MLflow)" if names else ""
 
 
 def lock(request: PromotionRequest) -> PromotionRequest:

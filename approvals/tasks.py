@@ -4,13 +4,28 @@ from functools import cache
 
 from celery import shared_task
 
-from approvals import delivery, workflow
+from approvals import assessment, delivery, workflow
 from registry_ui.mirror import registry
 
 
 @cache
 def _registry() -> registry.Registry:
     return registry.connect()
+
+
+@shared_task(name="approvals.assess")
+def assess(request_id: int) -> str:
+    return assessment.assess(request_id, _registry())
+
+
+@shared_task(name="approvals.assess_due")
+def assess_due() -> int:
+    return assessment.drain(_registry())
+
+
+@shared_task(name="approvals.watch")
+def watch() -> int:
+    return assessment.watch()
 
 
 @shared_task(name="approvals.deliver")

@@ -1,8 +1,9 @@
 """The one time line of a request: its part of the ledger, comments and verdicts included, oldest first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from approvals.models import Action, AuditEvent, PromotionRequest
 
@@ -16,7 +17,12 @@ SPOKEN = {
     Action.REQUEST_WITHDRAWN: "reason",
     Action.REQUEST_EXPIRED: "reason",
     Action.DELIVERY_FAILED: "reason",
-    Action.DELIVERY_SUPERSEDED: "reason",
+    Action.DELIVERY_HELD: "reason",
+    Action.REQUEST_REOPENED: "reason",
+    Action.REQUEST_ESCALATED: "reason",
+    Action.CHECK_ANSWERED: "reason",
+    Action.CHECK_OVERRIDDEN: "reason",
+    Action.FINDING_CLOSED: "note",
 }
 """Which key of an event's data is what somebody said."""
 
@@ -32,12 +38,18 @@ _ICONS = {
     Action.REQUEST_APPROVED: "checks",
     Action.DELIVERY_RETRIED: "rotate-clockwise",
     Action.DELIVERY_FAILED: "alert-triangle",
-    Action.DELIVERY_SUPERSEDED: "replace",
+    Action.DELIVERY_HELD: "hourglass",
+    Action.REQUEST_CHECKED: "checks",
+    Action.REQUEST_REOPENED: "refresh",
+    Action.REQUEST_ESCALATED: "alert-triangle",
+    Action.CHECK_ANSWERED: "checks",
+    Action.CHECK_OVERRIDDEN: "alert-triangle",
+    Action.FINDING_CLOSED: "check",
     Action.VERSION_PROMOTED: "rocket",
     Action.VERSION_REPLACED: "archive",
     Action.HISTORY_EXPORTED: "download",
 }
-_KIND_ICONS = {"target": "target", "policy": "scale", "person": "user", "group": "users"}
+_KIND_ICONS = {"target": "target", "policy": "scale", "person": "user", "group": "users", "freeze": "hourglass"}
 
 _TONES = {
     Action.REVIEW_APPROVED: "good",
@@ -46,7 +58,10 @@ _TONES = {
     Action.REVIEW_REJECTED: "bad",
     Action.DELIVERY_FAILED: "bad",
     Action.REVIEW_CHANGES_REQUESTED: "waiting",
-    Action.DELIVERY_SUPERSEDED: "waiting",
+    Action.REQUEST_REOPENED: "waiting",
+    Action.REQUEST_ESCALATED: "waiting",
+    Action.CHECK_OVERRIDDEN: "waiting",
+    Action.DELIVERY_HELD: "waiting",
 }
 
 NEWEST = 100
@@ -121,6 +136,21 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
             return "let the request expire"
         case Action.REQUEST_COMMENTED:
             return "commented"
+        case Action.REQUEST_CHECKED:
+            return _checked(data)
+        case Action.REQUEST_REOPENED:
+            voided, kept = data.get("voided", []), data.get("kept", [])
+            void = f"; void: {_names(voided)}" if voided else ""
+            stays = f"; kept: {_names(kept)}" if kept else ""
+            return f"sent the request back to review{void}{stays}"
+        case Action.REQUEST_ESCALATED:
+            return f"escalated the request to {data.get('group', '')}"
+        case Action.CHECK_ANSWERED:
+            return f"answered the check {data.get('check', '')}: {'pass' if data.get('passed') else 'fail'}"
+        case Action.CHECK_OVERRIDDEN:
+            return f"overrode the failed check {data.get('check', '')}"
+        case Action.FINDING_CLOSED:
+            return f"closed the finding “{data.get('text', '')}”"
         case Action.REVIEW_APPROVED:
             return f"approved {subject} for {target}"
         case Action.REVIEW_REJECTED:
@@ -133,8 +163,8 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
             return "retried the delivery"
         case Action.DELIVERY_FAILED:
             return f"could not deliver {subject} to {target}"
-        case Action.DELIVERY_SUPERSEDED:
-            return "stopped the delivery: the champion had changed"
+        case Action.DELIVERY_HELD:
+            return f"held the delivery of {subject} to {target}"
         case Action.VERSION_PROMOTED:
             replaced = data.get("replaced")
             return f"promoted {subject} to {target}" + (f", replacing version {replaced}" if replaced else "")
@@ -152,11 +182,19 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
         case Action.TARGET_RETIRED:
             return f"retired the target {target}"
         case Action.POLICY_CREATED:
-            return f"added the policy {target} of {data.get('after', {}).get('model_pattern', '')}"
+            return f"added the policy {target} of {_pattern(data.get('after', {}))}"
         case Action.POLICY_CHANGED:
-            return f"changed the policy {target} of {data.get('after', {}).get('model_pattern', '')}"
+            return f"changed the policy {target} of {_pattern(data.get('after', {}))}"
         case Action.POLICY_RETIRED:
-            return f"retired the policy {target} of {data.get('before', {}).get('model_pattern', '')}"
+            return f"retired the policy {target} of {_pattern(data.get('before', {}))}"
+        case Action.POLICY_REORDERED:
+            return f"reordered the policies of {target}"
+        case Action.FREEZE_CREATED:
+            return f"added the freeze {data.get('after', {}).get('name', '')}"
+        case Action.FREEZE_CHANGED:
+            return f"changed the freeze {data.get('after', {}).get('name', '')}"
+        case Action.FREEZE_RETIRED:
+            return f"retired the freeze {data.get('before', {}).get('name', '')}"
         case Action.PERSON_INVITED:
             return f"invited {person}"
         case Action.PERSON_CHANGED:
@@ -170,6 +208,23 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
             return f"added the group {data.get('group', '')}"
         case Action.HISTORY_EXPORTED:
             return "exported the history"
+
+
+def _checked(data: Mapping[str, Any]) -> str:
+    checks = data.get("checks", [])
+    failed = sum(each.get("outcome") == "fail" for each in checks)
+    words = f"ran {len(checks)} {'check' if len(checks) == 1 else 'checks'}"
+    words += f", {failed} failed" if failed else ""
+    return f"{words}; reviewers are asked" if data.get("asked") else f"{words}; the request is blocked"
+
+
+def _pattern(policy: Mapping[str, Any]) -> str:
+    """Events from before policies had versions carry the pattern at the top."""
+    return str(policy.get("terms", policy).get("model_pattern", ""))
+
+
+def _names(labels: Sequence[str]) -> str:
+    return ", ".join(label.partition(" <")[0] for label in labels)
 
 
 def _listed(words: Sequence[str]) -> str:

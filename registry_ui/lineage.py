@@ -34,6 +34,16 @@ def checklist(version: Any) -> list[Fact]:
     return [_data(version), _cutoff(version), _commit(version), _run(version)]
 
 
+def known(version: Any) -> dict[str, str]:
+    """What the usual keys say, under one name each: training_data_hash, training_cutoff, git_commit."""
+    found = {
+        "training_data_hash": _first(version, DATA_KEYS)[0],
+        "training_cutoff": _first(version, CUTOFF_KEYS)[0],
+        "git_commit": _first(version, COMMIT_KEYS)[0],
+    }
+    return {name: value for name, value in found.items() if value}
+
+
 def datasets(version: Any) -> Sequence[Mapping[str, str]]:
     """The run's data sets: name, digest, source, context."""
     return [each for each in version.run.get("datasets", []) if isinstance(each, Mapping)]

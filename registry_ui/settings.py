@@ -251,6 +251,8 @@ CELERY_BEAT_SCHEDULE = {
     "pull": {"task": "mirror.pull", "schedule": PULL_SECONDS, "options": {"expires": PULL_SECONDS}},
     "sweep": {"task": "mirror.sweep", "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}},
     "drain": {"task": "approvals.drain", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
+    "assess": {"task": "approvals.assess_due", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
+    "watch": {"task": "approvals.watch", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
     "expire": {"task": "approvals.expire", "schedule": 60, "options": {"expires": 60}},
 }
 

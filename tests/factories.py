@@ -6,10 +6,11 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
-from approvals import workflow
-from approvals.models import Policy, PromotionRequest, Slot, Target
+from approvals import administration, workflow
+from approvals.models import Policy, PromotionRequest, Target
+from approvals.policy import Rule, SlotRule
 from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion, RegisteredModel
+from registry_ui.mirror.models import Inspection, ModelVersion, RegisteredModel
 
 PASSWORD = "a-long-enough-password"
 _numbers = count(1)
@@ -48,19 +49,59 @@ def make_version(
     return ModelVersion.objects.create(model=row, number=number, **(defaults | fields))
 
 
-def make_policy(pattern: str, target: Target, *slots: tuple[int, str | None], **fields: Any) -> Policy:
-    """`slots` are (approvals, group name or None)."""
-    policy = Policy.objects.create(model_pattern=pattern, target=target, **fields)
-    for position, (approvals, name) in enumerate(slots):
-        group = Group.objects.get_or_create(name=name)[0] if name else None
-        Slot.objects.create(policy=policy, approvals=approvals, group=group, position=position)
-    return policy
+def make_rule(pattern: str = "*", *slots: tuple[Any, ...], **terms: Any) -> Rule:
+    """`slots` are (approvals, group name or None, parts it looks at …)."""
+    return Rule(
+        model_pattern=pattern,
+        slots=tuple(SlotRule(count, group, tuple(parts)) for count, group, *parts in slots or [(1, None)]),
+        **terms,
+    )
+
+
+def make_policy(pattern: str, target: Target, *slots: tuple[Any, ...], **terms: Any) -> Policy:
+    """`slots` are (approvals, group name or None, parts it looks at …); `terms` any field of policy.Rule."""
+    for _, name, *_ in slots:
+        if name:
+            Group.objects.get_or_create(name=name)
+    for old in Policy.objects.filter(target=target, model_pattern=pattern, retired_at=None):
+        old.retired_at = timezone.now()
+        old.save()
+    return administration.save_policy(Policy(target=target), make_rule(pattern, *slots, **terms), by=None)
+
+
+FILES = {"digest": "d" * 64, "bytes": 3, "count": 1, "manifest": [["MLmodel", 3, "e" * 64]]}
+PACKAGING: dict[str, Any] = {
+    "signature": None,
+    "input_example": None,
+    "flavors": {"sklearn": {"serialization_format": "skops"}},
+    "requirements": ["scikit-learn==1.7.2"],
+    "python_version": "3.11.9",
+    "model_size_bytes": 3,
+}
+
+
+def make_inspection(version: ModelVersion, **fields: Any) -> Inspection:
+    """What the worker found in the version's files."""
+    now = timezone.now()
+    defaults = {"packaging": PACKAGING, "files": FILES, "inspected_at": now, "started_at": now}
+    return Inspection.objects.update_or_create(version=version, defaults=defaults | fields)[0]
 
 
 def make_request(
-    version: ModelVersion, target: Target, *, by: User, justification: str = "Better."
+    version: ModelVersion, target: Target, *, by: User, justification: str = "Better.", is_checked: bool = True
 ) -> PromotionRequest:
-    return workflow.request_promotion(version, target, by=by, justification=justification)
+    """A request that people are asked about; with `is_checked` False, one that the worker has not looked at yet."""
+    request = workflow.request_promotion(version, target, by=by, justification=justification)
+    return check(request) if is_checked else request
+
+
+def check(request: PromotionRequest, **inspection: Any) -> PromotionRequest:
+    """Does the worker's part: inspection and checks."""
+    version = ModelVersion.objects.get(pk=request.version_id)
+    if inspection or not Inspection.objects.filter(version=version).exists():
+        make_inspection(version, **inspection)
+    workflow.conclude(request)
+    return PromotionRequest.objects.with_subject().get(pk=request.pk)
 
 
 def approve(request: PromotionRequest, *people: User) -> PromotionRequest:

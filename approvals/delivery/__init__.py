@@ -21,8 +21,9 @@ logger = structlog.get_logger(__name__)
 
 
 def deliver(entry_id: int, registry: Registry) -> str:
-    """Delivers one outbox entry; returns what happened: "applied", "failed", "superseded", "waiting" (it is due again
-    later, because MLflow did not answer) or "skipped" (not due, closed, or held by another worker).
+    """Delivers one outbox entry; returns what happened: "applied", "failed", "reopened" (what was approved is not
+    what is there; it is back in review), "waiting" (it is due again later, because MLflow did not answer) or "skipped"
+    (not due, closed, or held by another worker).
 
     Never raises for a RegistryError. Any other error is raised after the entry was released, so that it is tried again.
     """
@@ -32,15 +33,11 @@ def deliver(entry_id: int, registry: Registry) -> str:
     request = PromotionRequest.objects.with_subject().get(pk=claim.entry.request_id)
     attempt = Attempt(request, claim, registry)
     try:
-        outcome = attempt.run()
+        outcome = _run(attempt)
     except ClaimLost:
         outcome = "skipped"
-    except Stop as stop:
-        outcome = attempt.stop(stop)
     except Unreachable as error:
         outcome = claim.release(error.message)
-    except RegistryError as error:
-        outcome = attempt.stop(Stop(OutboxEntry.Outcome.FAILED, attempt.sentence_for(error)))
     except Exception as error:
         claim.release(f"Delivery met an error of its own ({type(error).__name__}); the worker's log has the details.")
         raise
@@ -55,6 +52,18 @@ def deliver(entry_id: int, registry: Registry) -> str:
     if outcome in OutboxEntry.Outcome.values:
         outbox.wake_next(claim.entry)
     return outcome
+
+
+def _run(attempt: Attempt) -> str:
+    """Raises ClaimLost and Unreachable; whatever else MLflow says ends the attempt."""
+    try:
+        return attempt.run()
+    except Stop as stop:
+        return attempt.stop(stop)
+    except Unreachable:
+        raise
+    except RegistryError as error:
+        return attempt.stop(Stop(OutboxEntry.Outcome.FAILED, attempt.sentence_for(error)))
 
 
 def drain(registry: Registry, *, limit: int = 500) -> int:

@@ -1,16 +1,18 @@
 """One claimed try at one outbox entry, step by step."""
 
 import contextlib
+import json
 from dataclasses import asdict, dataclass
 
+from django.conf import settings
 from django.utils import timezone
 
 from approvals import evidence, provenance, standing
 from approvals.delivery import annotation
-from approvals.delivery.settlement import Claim, ClaimLost, settle, settle_unapplied
+from approvals.delivery.settlement import Claim, ClaimLost, settle, settle_reopened, settle_unapplied
 from approvals.models import OutboxEntry, PromotionRequest
 from approvals.policy import Rule
-from registry_ui.mirror import sync
+from registry_ui.mirror import inspection, sync
 from registry_ui.mirror.registry import NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
 
 
@@ -113,17 +115,39 @@ class Attempt:
             raise Stop(OutboxEntry.Outcome.FAILED, f"{vacated} Nothing was changed.")
         reviewed = request.champion.number if request.champion else None
         if view.champion not in (reviewed, version.number):
+            sync.refresh_model(self.registry, self.name)  # the mirror has to know the new champion
             holds = f"version {view.champion} holds" if view.champion else "nothing holds"
             was = f"version {reviewed}" if reviewed else "no version"
-            message = f"Reviewers compared with {was}, but {holds} {self.target.name} now. Nothing was promoted."
-            raise Stop(OutboxEntry.Outcome.SUPERSEDED, message)
-        now = evidence.freeze(
-            version=request.version, champion=request.champion, target=self.target, rule=Rule.from_json(request.rule)
-        )
+            raise Stop(
+                OutboxEntry.Outcome.REOPENED,
+                f"Reviewers compared with {was}, but {holds} {self.target.name} now. Nothing was promoted.",
+            )
+        now = standing.frozen_now(request, champion=request.champion)
         if changed := evidence.differences(request.evidence, now):
-            listed = ", ".join(changed[:8]) + (f" and {len(changed) - 8} more" if len(changed) > 8 else "")
-            message = f"This changed after it was reviewed: {listed}. Nothing was promoted; it needs a new review."
-            raise Stop(OutboxEntry.Outcome.FAILED, message)
+            raise Stop(
+                OutboxEntry.Outcome.REOPENED,
+                f"This changed after it was reviewed: {standing.listed(changed, limit=8)}. Nothing was promoted.",
+            )
+        self.check_files()
+
+    def check_files(self) -> None:
+        """Reads the version's files once more: an approval is for these bytes and no others."""
+        reviewed = json.loads(self.request.evidence)["version"].get("files")
+        if reviewed is None:  # asked before files were part of the evidence
+            return
+        limits = {
+            "files_limit_bytes": Rule.from_json(self.request.rule).files_limit_bytes,
+            "seconds": settings.INSPECTION_SECONDS,
+            "progress": self.claim.renew,
+        }
+        found = inspection.hash_files(self.registry, self.request.version, **limits)
+        if found == reviewed:
+            return
+        inspection.inspect(self.registry, self.request.version, **limits)  # so that reviewers see what is there now
+        raise Stop(
+            OutboxEntry.Outcome.REOPENED,
+            "The model's files changed after it was reviewed. Nothing was promoted, and the approvals are void.",
+        )
 
     # --- Writing
 
@@ -170,8 +194,12 @@ class Attempt:
         return sorted(how.items())
 
     def stop(self, stop: Stop) -> str:
-        """Ends it unapplied. The note is taken back unless the version has reached the target, wholly or half."""
+        """Ends it unapplied, or back in review. The note is taken back unless the version has reached the target, wholly or half."""
         message = stop.message
+        if stop.outcome == OutboxEntry.Outcome.REOPENED:
+            annotation.take_back(self.request, self.registry)
+            settle_reopened(self.request, self.claim, message=message)
+            return str(stop.outcome)
         if self.has_begun:
             message += f" Before that, {' and '.join(self.done) or 'an earlier attempt had begun the move'}."
         else:
@@ -187,4 +215,6 @@ class Attempt:
     def sentence_for(self, error: RegistryError) -> str:
         if isinstance(error, NotFound):
             return f"Version {self.number} of {self.name} no longer exists in MLflow."
+        if isinstance(error, inspection.TookTooLong):
+            return error.message
         return f"MLflow refused: {error.message}"

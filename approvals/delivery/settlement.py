@@ -16,7 +16,7 @@ from django.utils import timezone
 from approvals import ledger, workflow
 from approvals.models import Action, OutboxEntry, PromotionRequest, Status
 from registry_ui.mirror import sync
-from registry_ui.mirror.registry import VersionSnapshot
+from registry_ui.mirror.registry import Unreachable, VersionSnapshot
 
 
 class ClaimLost(Exception):
@@ -100,14 +100,21 @@ def settle(
 def settle_unapplied(
     request: PromotionRequest, claim: Claim, *, outcome: OutboxEntry.Outcome, message: str, is_plan_kept: bool
 ) -> None:
-    """The same for a delivery that was stopped. The plan is kept if the move had begun, for the retry. Raises
-    ClaimLost."""
+    """The same for a delivery that failed. The plan is kept if the move had begun, for the retry. Raises ClaimLost."""
     claim.close(outcome, last_error=message, **({} if is_plan_kept else {"plan": None}))
-    is_failed = outcome == OutboxEntry.Outcome.FAILED
-    _move(request, Status.FAILED if is_failed else Status.SUPERSEDED, message)
-    action = Action.DELIVERY_FAILED if is_failed else Action.DELIVERY_SUPERSEDED
+    _move(request, Status.FAILED, message)
     told = {"reason": message, "attempts": claim.entry.attempts}
-    _record(action, request, told, allowed_by=workflow.approver_labels(request))
+    _record(Action.DELIVERY_FAILED, request, told, allowed_by=workflow.approver_labels(request))
+
+
+@transaction.atomic
+def settle_reopened(request: PromotionRequest, claim: Claim, *, message: str) -> None:
+    """The same for a delivery that found something else than what was approved: the request goes back to review, and
+    approvals that do not look at what changed may complete it at once. Raises ClaimLost, or Unreachable when the mirror
+    shows no change by now (it is then tried again)."""
+    claim.close(OutboxEntry.Outcome.REOPENED, last_error=message, plan=None)
+    if not workflow.reopen(request, sources=(Status.APPROVED,), cause=message):
+        raise Unreachable("What changed in MLflow has changed back; delivery is tried again.")
 
 
 def _move(request: PromotionRequest, to: Status, reason: str) -> None:

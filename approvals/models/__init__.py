@@ -1,22 +1,28 @@
 """The tables of the gate. Fields, constraints and legal moves live here; verbs live in `approvals.workflow`."""
 
+from approvals.models.assessment import Assessment, CheckResult, Outcome
+from approvals.models.findings import Finding
 from approvals.models.ledger import Action, AuditEvent, ChainHead
 from approvals.models.outbox import OutboxEntry
-from approvals.models.policies import Policy, Slot
+from approvals.models.policies import Policy, PolicyVersion
 from approvals.models.requests import Comment, PromotionRequest, Status
 from approvals.models.reviews import Review, Verdict
 from approvals.models.targets import Target
 
 __all__ = [
     "Action",
+    "Assessment",
     "AuditEvent",
     "ChainHead",
+    "CheckResult",
     "Comment",
+    "Finding",
     "OutboxEntry",
+    "Outcome",
     "Policy",
+    "PolicyVersion",
     "PromotionRequest",
     "Review",
-    "Slot",
     "Status",
     "Target",
     "Verdict",

@@ -44,7 +44,7 @@ class OutboxEntry(models.Model):
     class Outcome(models.TextChoices):
         APPLIED = "applied"
         FAILED = "failed"
-        SUPERSEDED = "superseded"
+        REOPENED = "reopened"
 
     request = models.ForeignKey(PromotionRequest, on_delete=models.PROTECT, related_name="outbox_entries")
     model_name = models.CharField(max_length=256)

@@ -1,19 +1,23 @@
-"""Policies and their slots: the rule that a request must meet. Which one applies is decided in `approvals.policy`."""
+"""Policies and their versions: the rule that a request must meet. Which one applies is decided in `approvals.policy`."""
 
-from django.contrib.auth.models import Group
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.conf import settings
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from approvals.models.targets import Target
 
 
 class PolicyQuerySet(models.QuerySet["Policy"]):
     def current(self) -> "PolicyQuerySet":
-        return self.filter(retired_at=None).select_related("target").prefetch_related("slots__group")
+        """Those in use, in the order in which they apply: of one target, the first whose pattern fits."""
+        return self.filter(retired_at=None).select_related("target").order_by("target__position", "position", "pk")
 
 
 class Policy(models.Model):
+    """What stands now; every edit of it is a `PolicyVersion`."""
+
     model_pattern = models.CharField(
         max_length=256,
         default="*",
@@ -21,14 +25,9 @@ class Policy(models.Model):
         help_text="A model's name, or a pattern: * is any text, ? any one character. Capital letters matter.",
     )
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="policies")
-    requires_reason = models.BooleanField(
-        default=False, verbose_name="approvals need a comment", help_text="Rejecting always needs one."
-    )
-    open_for_days = models.PositiveSmallIntegerField(
-        default=14,
-        validators=[MinValueValidator(1), MaxValueValidator(365)],
-        help_text="A request that is not decided by then expires.",
-    )
+    position = models.PositiveIntegerField(default=0, help_text="Of one target, the first that fits applies.")
+    version = models.PositiveIntegerField(default=1, help_text="Number of the version that stands now.")
+    terms = models.JSONField(default=dict, help_text="The policy document: see policy.Rule.terms.")
     created_at = models.DateTimeField(auto_now_add=True)
     retired_at = models.DateTimeField(null=True, blank=True)
 
@@ -42,25 +41,26 @@ class Policy(models.Model):
                 name="one_policy_per_pattern_and_target",
                 violation_error_message="There is already a policy for this pattern and target.",
             ),
-            models.CheckConstraint(condition=Q(open_for_days__gte=1), name="a_request_stays_open_for_a_day"),
         ]
 
     def __str__(self) -> str:
         return f"{self.target.name} of {self.model_pattern}"
 
 
-class Slot(models.Model):
-    policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="slots")
-    group = models.ForeignKey(
-        Group, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="Empty: any reviewer."
+class PolicyVersion(models.Model):
+    """A policy as somebody saved it; never changed afterwards."""
+
+    policy = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    terms = models.JSONField()
+    saved_at = models.DateTimeField(default=timezone.now)
+    saved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
-    approvals = models.PositiveSmallIntegerField(
-        default=1, validators=[MinValueValidator(1), MaxValueValidator(20)], verbose_name="number of approvals"
-    )
-    position = models.PositiveSmallIntegerField(default=0)
+    saved_as = models.CharField(max_length=400, help_text="Survives the person; the command line has no row.")
 
     class Meta:
-        constraints = [models.CheckConstraint(condition=Q(approvals__gte=1), name="a_slot_needs_an_approval")]
+        constraints = [models.UniqueConstraint(fields=["policy", "number"], name="one_row_per_policy_version")]
 
     def __str__(self) -> str:
-        return f"{self.approvals} from {self.group.name if self.group else 'any reviewer'}"
+        return f"version {self.number} of the policy {self.policy_id}"

@@ -15,6 +15,7 @@ from registry_ui.mirror.models import ModelVersion
 
 
 class Status(models.TextChoices):
+    CHECKING = "checking", "In checks"
     PENDING = "pending", "Waiting for review"
     CHANGES_REQUESTED = "changes_requested", "Changes requested"
     APPROVED = "approved", "Approved, not yet in MLflow"
@@ -23,25 +24,25 @@ class Status(models.TextChoices):
     REJECTED = "rejected", "Rejected"
     WITHDRAWN = "withdrawn", "Withdrawn"
     EXPIRED = "expired", "Expired"
-    SUPERSEDED = "superseded", "Superseded"
 
 
 S = Status
 MOVES: dict[Status, frozenset[Status]] = {
     # to: from
-    S.PENDING: frozenset({S.CHANGES_REQUESTED, S.PENDING, S.FAILED}),
+    S.CHECKING: frozenset({S.CHECKING, S.PENDING, S.CHANGES_REQUESTED, S.FAILED, S.APPROVED}),
+    S.PENDING: frozenset({S.CHECKING}),
     S.CHANGES_REQUESTED: frozenset({S.PENDING}),
     S.APPROVED: frozenset({S.PENDING, S.FAILED}),
     S.APPLIED: frozenset({S.APPROVED}),
     S.FAILED: frozenset({S.APPROVED}),
     S.REJECTED: frozenset({S.PENDING}),
-    S.WITHDRAWN: frozenset({S.PENDING, S.CHANGES_REQUESTED, S.FAILED}),
-    S.EXPIRED: frozenset({S.PENDING, S.CHANGES_REQUESTED}),
-    S.SUPERSEDED: frozenset({S.APPROVED}),
+    S.WITHDRAWN: frozenset({S.CHECKING, S.PENDING, S.CHANGES_REQUESTED, S.FAILED}),
+    S.EXPIRED: frozenset({S.CHECKING, S.PENDING, S.CHANGES_REQUESTED}),
 }
-OPEN = (S.PENDING, S.CHANGES_REQUESTED, S.APPROVED, S.FAILED)
+UNDECIDED = (S.CHECKING, S.PENDING, S.CHANGES_REQUESTED)
+OPEN = (*UNDECIDED, S.APPROVED, S.FAILED)
 CLOSED = tuple(status for status in Status if status not in OPEN)
-DECIDED = (S.APPROVED, S.APPLIED, S.FAILED, S.REJECTED, S.SUPERSEDED)
+DECIDED = (S.APPROVED, S.APPLIED, S.FAILED, S.REJECTED)
 """Statuses in which reviewers have said their last word; `decided_at` is set in exactly these."""
 
 
@@ -61,7 +62,7 @@ class RequestQuerySet(models.QuerySet["PromotionRequest"]):
         """
         now = timezone.now()
         if to in DECIDED:
-            fields.setdefault("decided_at", F("decided_at") if to in (S.APPLIED, S.FAILED, S.SUPERSEDED) else now)
+            fields.setdefault("decided_at", F("decided_at") if to in (S.APPLIED, S.FAILED) else now)
         else:
             fields["decided_at"] = None
         fields["closed_at"] = now if to in CLOSED else None
@@ -74,11 +75,12 @@ class PromotionRequest(models.Model):
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="requests")
     requester = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="requests")
     justification = models.TextField(max_length=4000)
-    status = models.CharField(max_length=20, choices=Status, default=Status.PENDING)
-    status_reason = models.TextField(blank=True, help_text="Why it is failed, superseded, rejected or withdrawn.")
+    status = models.CharField(max_length=20, choices=Status, default=Status.CHECKING)
+    status_reason = models.TextField(blank=True, help_text="Why it is failed, rejected, withdrawn, or back in review.")
     rule = models.JSONField(help_text="The policy as it stood: see policy.Rule.")
     evidence = models.TextField(help_text="Canonical JSON of what is decided on: see evidence.freeze.")
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the evidence, hexadecimal.")
+    parts = models.JSONField(default=dict, help_text="Digest of each part of the evidence: see evidence.part_digests.")
     champion = models.ForeignKey(
         ModelVersion,
         on_delete=models.PROTECT,
@@ -105,6 +107,7 @@ class PromotionRequest(models.Model):
             ("retry_delivery", "May retry a failed delivery"),
             ("comment_on_request", "May take part in the discussion"),
             ("manage_policies", "May change targets and policies"),
+            ("override_check", "May override a failed check"),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -140,7 +143,7 @@ class PromotionRequest(models.Model):
         return self.status in OPEN
 
     def is_overdue(self, now: datetime) -> bool:
-        return self.status in (Status.PENDING, Status.CHANGES_REQUESTED) and now >= self.expires_at
+        return self.status in UNDECIDED and now >= self.expires_at
 
 
 class Comment(models.Model):

@@ -6,6 +6,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from approvals.models.requests import PromotionRequest
+from approvals.policy.rules import Meaning
 
 
 class Verdict(models.TextChoices):
@@ -31,6 +32,11 @@ class Review(models.Model):
     verdict = models.CharField(max_length=20, choices=Verdict)
     comment = models.TextField(max_length=4000, blank=True)
     fingerprint = models.CharField(max_length=64, help_text="Of the evidence that was on the screen.")
+    parts = models.JSONField(default=dict, help_text="Digest of each part of it: see evidence.part_digests.")
+    meaning = models.CharField(max_length=20, blank=True, choices=[(each, each.capitalize()) for each in Meaning])
+    signed_name = models.CharField(max_length=400, blank=True, help_text="The signer's printed name, as it was then.")
+    signed_with = models.CharField(max_length=40, blank=True, help_text="How they proved who they are, where asked.")
+    proof_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     voided_at = models.DateTimeField(null=True, blank=True)
     void_reason = models.TextField(blank=True)

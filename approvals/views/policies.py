@@ -36,13 +36,13 @@ def policies(request: SignedInRequest) -> HttpResponse:
 @needs(administration.POLICIES)
 def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse:
     policy = get_object_or_404(Policy, pk=pk, retired_at=None) if pk else Policy()
-    initial = {} if pk else {"target": request.GET.get("target")}
-    form = PolicyForm(request.POST or None, instance=policy, initial=initial)
+    initial = PolicyForm.initial_of(policy) if pk else {"target": request.GET.get("target")}
+    form = PolicyForm(request.POST or None, policy=policy, initial=initial)
     slots = slot_forms(request.POST or None, policy)
     if request.method == "POST" and all([form.is_valid(), slots.is_valid()]):
-        wanted = [administration.SlotInput(approvals, group) for approvals, group in slots.slots()]
+        policy.target = form.cleaned_data["target"]
         try:
-            saved = administration.save_policy(form.instance, slots=wanted, by=request.user)
+            saved = administration.save_policy(policy, form.rule(slots.slots()), by=request.user)
         except WorkflowError as error:
             form.add_error(None, error.message)
         else:

@@ -37,6 +37,9 @@ def steps(now: Standing) -> list[Step]:
     asked = Step("Requested", "done")
     if status in ENDED:
         return [asked, Step(status.label, "stopped")]
+    if status == Status.CHECKING:
+        words = "Blocked by checks" if now.blocking else "Checks"
+        return [asked, Step(words, "now"), Step(approvals, "ahead"), *_ahead(request)]
     if status == Status.CHANGES_REQUESTED:
         return [asked, Step("Changes requested", "now"), Step("Approvals", "ahead"), *_ahead(request)]
     if status == Status.PENDING:
@@ -46,8 +49,7 @@ def steps(now: Standing) -> list[Step]:
         return [asked, approved, Step("Delivery", "now"), Step(f"In {request.target.name}", "ahead")]
     if status == Status.APPLIED:
         return [asked, approved, Step("Delivery", "done"), Step(f"In {request.target.name}", "done")]
-    words = "Delivery failed" if status == Status.FAILED else "Superseded"
-    return [asked, approved, Step(words, "stopped"), Step(f"In {request.target.name}", "ahead")]
+    return [asked, approved, Step("Delivery failed", "stopped"), Step(f"In {request.target.name}", "ahead")]
 
 
 def _ahead(request: PromotionRequest) -> list[Step]:
@@ -116,9 +118,9 @@ def undecidable(now: Standing) -> list[str]:
 def refusals(now: Standing) -> list[Refusal]:
     """The other actions that make sense for this status but not for this person. Retry stands beside what failed."""
     status, found = now.request.status, []
-    if status in (Status.PENDING, Status.CHANGES_REQUESTED, Status.FAILED):
+    if status in (Status.CHECKING, Status.PENDING, Status.CHANGES_REQUESTED, Status.FAILED):
         found.append(("Withdraw the request", now.actions["withdraw"]))
-    if status in (Status.CHANGES_REQUESTED, Status.FAILED) or now.stale:
+    if status in (Status.CHANGES_REQUESTED, Status.FAILED) or now.blocking:
         found.append(("Submit it again", now.actions["resubmit"]))
     return [Refusal(words, answer.reason) for words, answer in found if not answer]
 

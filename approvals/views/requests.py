@@ -68,8 +68,8 @@ def _preview(
     return {
         "target": target,
         "rule": rule,
-        "states": policy.slot_states(rule, approvers=[], eligible=eligible, requester_id=requester_id),
-        "shortage": policy.shortage(rule, eligible=eligible, requester_id=requester_id),
+        "states": policy.slot_states(rule, approvers=[], eligible=eligible, excluded={requester_id}),
+        "shortage": policy.shortage(rule, eligible=eligible, excluded={requester_id}),
         "champion": champion,
         "archives": [
             held.number
@@ -200,7 +200,6 @@ _OUTCOME = {
     Status.REJECTED: "The request is rejected.",
     Status.CHANGES_REQUESTED: "The request went back to the requester.",
     Status.FAILED: "Version {version} was approved, but MLflow could not be updated.",
-    Status.SUPERSEDED: "Version {version} was approved, but the champion had changed meanwhile.",
 }
 
 

@@ -40,6 +40,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     name = models.CharField(max_length=120)
     is_active = models.BooleanField(default=True)
     joined_at = models.DateTimeField(default=timezone.now)
+    is_service_account = models.BooleanField(
+        default=False, help_text="A program, not a person: may ask for promotions, can never sign."
+    )
+    mlflow_names = models.JSONField(
+        default=list, blank=True, help_text="What MLflow calls this person, besides the e-mail address; list of text."
+    )
     uses_shortcuts = models.BooleanField(default=True, help_text="Single-letter keyboard shortcuts (WCAG 2.1.4).")
 
     USERNAME_FIELD = "email"
@@ -59,6 +65,13 @@ class User(AbstractBaseUser, PermissionsMixin):
     def label(self) -> str:
         """How the person is named in the ledger, in MLflow and on pages: `Remy Ortiz <remy@example.com>`."""
         return f"{plain(self.name)} <{plain(self.email)}>"
+
+    @property
+    def known_as(self) -> frozenset[str]:
+        """What MLflow may call this person, in lower case: the e-mail address, what stands before its @, and the names
+        that an administrator noted."""
+        address = self.email.lower()
+        return frozenset({address, address.partition("@")[0], *(str(name).lower() for name in self.mlflow_names)})
 
     def get_full_name(self) -> str:
         return self.name

@@ -21,6 +21,7 @@ register = template.Library()
 
 STATUSES: dict[str, tuple[str, str, str]] = {
     # status: icon, word, colour
+    "checking": ("progress-check", "In checks", "blue"),
     "pending": ("clock", "Waiting for review", "amber"),
     "changes_requested": ("message-2", "Changes requested", "violet"),
     "approved": ("progress-check", "Approved", "blue"),
@@ -29,7 +30,6 @@ STATUSES: dict[str, tuple[str, str, str]] = {
     "rejected": ("circle-x", "Rejected", "red"),
     "withdrawn": ("arrow-back-up", "Withdrawn", "grey"),
     "expired": ("hourglass", "Expired", "grey"),
-    "superseded": ("replace", "Superseded", "grey"),
 }
 STAGES = {
     "Production": ("rocket", "green"),

@@ -1,0 +1,121 @@
+"""The worker's part before people are asked: read facts and files from MLflow, then `workflow.conclude`.
+
+Which requests are owed is in the database (`Assessment`); the broker only says when to look. Called by
+`approvals.tasks` and by tests, with a registry.
+"""
+
+import uuid
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from approvals import policy, standing, workflow
+from approvals.models import Assessment, PromotionRequest, Status
+from registry_ui.mirror import inspection, sync
+from registry_ui.mirror.models import ModelVersion
+from registry_ui.mirror.registry import NotFound, Registry, RegistryError, Unreachable
+
+logger = structlog.get_logger(__name__)
+
+
+def assess(request_id: int, registry: Registry) -> str:
+    """Inspects one request's version and runs its checks; returns "concluded", "waiting" (MLflow did not answer, it is
+    due again later) or "skipped" (not owed, not due, or another worker is at it). Never raises for a RegistryError."""
+    token = uuid.uuid4().hex
+    lease = timedelta(seconds=settings.DELIVERY_LEASE_SECONDS)
+    claimed = Assessment.objects.claim(request_id, by=token, lease=lease)
+    if claimed is None:
+        return "skipped"
+    held = Assessment.objects.filter(request_id=request_id, claimed_by=token)
+    request = PromotionRequest.objects.with_subject().get(pk=request_id)
+    if request.status != Status.CHECKING:
+        held.update(is_owed=False, lease_expires_at=None)
+        return "skipped"
+    problem = ""
+    try:
+        _read(request, registry, renew=lambda: held.update(lease_expires_at=timezone.now() + lease))
+    except Unreachable as error:
+        return _later(held, claimed, error.message)
+    except NotFound:
+        problem = f"Version {request.version.number} of {request.version.model.name} no longer exists in MLflow."
+    except RegistryError as error:
+        problem = f"The model's files could not be read: {error.message}"
+    except Exception as error:
+        _later(held, claimed, f"The inspection met an error of its own ({type(error).__name__}); see the worker's log.")
+        raise
+    if not held.exists():  # the lease ran out, or the request was submitted again
+        return "skipped"
+    workflow.conclude(request, problem=problem)
+    logger.info("assessed", request=request_id, problem=problem, correlation_id=str(request.correlation_id))
+    return "concluded"
+
+
+def _read(request: PromotionRequest, registry: Registry, *, renew: "inspection.Progress") -> None:
+    """Brings the mirror up to date with what is decided on: version, holders, files; the champion's facts."""
+    version, rule = request.version, policy.Rule.from_json(request.rule)
+    sync.refresh_version(registry, version.model.name, version.number)
+    version.refresh_from_db()
+    inspection.inspect(
+        registry,
+        version,
+        files_limit_bytes=rule.files_limit_bytes,
+        seconds=settings.INSPECTION_SECONDS,
+        progress=renew,
+    )
+    champion = standing.champion_of(version.model, request.target)
+    if champion is not None and champion.pk != version.pk:
+        try:
+            sync.refresh_version(registry, champion.model.name, champion.number)
+            _read_packaging_once(registry, champion)
+        except Unreachable:
+            raise
+        except RegistryError as error:  # the champion's files may be gone; the challenger is judged all the same
+            logger.warning("champion.unread", request=request.pk, error=error.message)
+
+
+def _read_packaging_once(registry: Registry, champion: ModelVersion) -> None:
+    known = getattr(champion, "inspection", None)
+    if known is None or known.packaging is None:
+        inspection.read_packaging(registry, champion)
+
+
+def _later(held: "models.QuerySet[Assessment]", claimed: Assessment, message: str) -> str:
+    now = timezone.now()
+    pause = min(2 ** min(claimed.attempts - 1, 16), settings.DELIVERY_BACKOFF_CAP_SECONDS)
+    held.update(
+        claimed_by="",
+        lease_expires_at=None,
+        due_at=now + timedelta(seconds=pause),
+        waiting_since=claimed.waiting_since or now,
+        last_error=message,
+    )
+    return "waiting"
+
+
+def drain(registry: Registry, *, limit: int = 200) -> int:
+    """Assesses what is due, the oldest first; returns how many were looked at."""
+    for done in range(limit):
+        due = (
+            Assessment.objects.due(timezone.now()).order_by("due_at", "pk").values_list("request_id", flat=True).first()
+        )
+        if due is None:
+            return done
+        assess(due, registry)
+    return limit
+
+
+def watch() -> int:
+    """Sends pending requests whose content has changed in the mirror back to review, and runs the checks again over
+    blocked ones that have changed; returns how many."""
+    found = 0
+    open_ones = PromotionRequest.objects.with_subject().order_by("pk")
+    for request in open_ones.filter(status=Status.PENDING).iterator(chunk_size=200):
+        found += bool(workflow.reopen(request))
+    blocked = open_ones.filter(status=Status.CHECKING, assessment__is_owed=False)
+    for request in blocked.iterator(chunk_size=200):
+        if standing.changes(request):
+            found += workflow.conclude(request)
+    return found

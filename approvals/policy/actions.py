@@ -1,0 +1,161 @@
+"""Who may do what with a request, and why not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from approvals.policy.slots import Reviewer, SlotState, assign
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    id: int
+    permissions: frozenset[str]
+    is_service_account: bool = False
+
+    def may(self, permission: str) -> bool:
+        return permission in self.permissions
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether an action is open to a person; when it is not, `reason` is a sentence for them."""
+
+    is_allowed: bool
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.is_allowed
+
+
+YES = Answer(True)
+
+
+def no(reason: str) -> Answer:
+    return Answer(False, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """What the answers below depend on, gathered once by `standing.of`."""
+
+    status: str
+    status_label: str
+    requester_id: int
+    states: Sequence[SlotState]
+    is_overdue: bool
+    own_verdict: str
+    """The actor's live review in words ("Approved"), or "" when there is none."""
+    own_groups: frozenset[str]
+    stale: str
+    """Why the request is out of date, as a sentence; "" when it is not."""
+
+    contributes: str = ""
+    """How the actor contributed to the version ("trained it"), where the rule excludes contributors; else ""."""
+
+    blocked_by: Sequence[str] = ()
+    """Titles of live checks that failed, block, and were not overridden."""
+
+    vacates: str = ""
+    """Why delivering it would leave a later target empty, as a sentence; "" when it would not."""
+
+
+def available_actions(actor: Actor, facts: RequestFacts) -> dict[str, Answer]:
+    """Every action on a request, with the answer for this person."""
+    return {
+        "approve": _may_approve(actor, facts),
+        "reject": _may_decide(actor, facts),
+        "request_changes": _may_decide(actor, facts),
+        "comment": _may_comment(actor),
+        "withdraw": _may_withdraw(actor, facts),
+        "resubmit": _may_resubmit(actor, facts),
+        "retry": _may_retry(actor, facts),
+        "override": _may_override(actor, facts),
+    }
+
+
+def may_request(actor: Actor) -> Answer:
+    if not actor.may("approvals.request_promotion"):
+        return no("Only people with the requester role can ask for a promotion. An administrator can give it to you.")
+    return YES
+
+
+def _may_decide(actor: Actor, facts: RequestFacts) -> Answer:
+    if facts.status == "checking" and facts.blocked_by:
+        return no(f"Automatic checks block this request: {', '.join(facts.blocked_by)}.")
+    if facts.status == "checking":
+        return no("The automatic checks have not finished yet.")
+    if facts.status != "pending":
+        return no(f"There is nothing to decide: {facts.status_label.lower()}.")
+    if facts.is_overdue:
+        return no("This request has been open for longer than its policy allows and expires now.")
+    if actor.id == facts.requester_id:
+        return no("You asked for this promotion, so somebody else has to decide.")
+    if actor.is_service_account:
+        return no("Service accounts never sign; a person has to decide.")
+    if not actor.may("approvals.review_promotion"):
+        return no("Only reviewers decide on requests.")
+    if facts.contributes:
+        return no(f"You {facts.contributes}, so somebody else has to decide.")
+    if facts.own_verdict:
+        return no(f"You have already decided: {facts.own_verdict.lower()}.")
+    return YES
+
+
+def _may_approve(actor: Actor, facts: RequestFacts) -> Answer:
+    answer = _may_decide(actor, facts)
+    if not answer:
+        return answer
+    if facts.vacates:
+        return no(facts.vacates)
+    if facts.stale:
+        return no(f"{facts.stale} The request goes back to review with it in a moment.")
+    me = Reviewer(actor.id, "", facts.own_groups)
+    open_slots = [state.slot for state in facts.states if not state.is_filled]
+    approvers = [person for state in facts.states for person in state.filled_by]
+    before = len(approvers)
+    rule_slots = [state.slot for state in facts.states]
+    if sum(map(len, assign(rule_slots, [*approvers, me]))) == before:
+        needed = " and ".join(slot.sentence for slot in open_slots)
+        return no(f"What is missing has to come from others: {needed}.")
+    return YES
+
+
+def _may_comment(actor: Actor) -> Answer:
+    if not actor.may("approvals.comment_on_request"):
+        return no("Only requesters and reviewers take part in the discussion.")
+    return YES
+
+
+def _may_withdraw(actor: Actor, facts: RequestFacts) -> Answer:
+    if facts.status not in ("checking", "pending", "changes_requested", "failed"):
+        return no(f"It cannot be withdrawn any more: {facts.status_label.lower()}.")
+    if actor.id != facts.requester_id:
+        return no("Only the person who asked can withdraw the request.")
+    return YES
+
+
+def _may_resubmit(actor: Actor, facts: RequestFacts) -> Answer:
+    is_blocked = facts.status == "checking" and bool(facts.blocked_by)
+    if facts.status not in ("changes_requested", "failed") and not is_blocked:
+        return no("There is nothing to submit again.")
+    if actor.id != facts.requester_id:
+        return no("Only the person who asked can submit the request again.")
+    return may_request(actor)
+
+
+def _may_retry(actor: Actor, facts: RequestFacts) -> Answer:
+    if facts.status != "failed":
+        return no("Only a failed delivery can be retried.")
+    if not actor.may("approvals.retry_delivery"):
+        return no("Reviewers and administrators can retry a failed delivery.")
+    return YES
+
+
+def _may_override(actor: Actor, facts: RequestFacts) -> Answer:
+    if facts.status != "checking" or not facts.blocked_by:
+        return no("No failed check blocks this request.")
+    if not actor.may("approvals.override_check") or actor.is_service_account:
+        return no("Overriding a failed check needs a permission of its own; administrators have it.")
+    if actor.id == facts.requester_id or facts.contributes:
+        return no("Whoever asked for the promotion or contributed to it cannot override its checks.")
+    return YES

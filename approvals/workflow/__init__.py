@@ -1,0 +1,40 @@
+"""The verbs of the gate. Each is atomic and goes: policy → state → outbox → ledger → hint to the broker after
+the commit.
+
+Views, tasks, the demo and (later) the API call these; nothing else changes a request. `requesting` makes requests and
+takes them back, `checking` is what machines do before people are asked, `reviewing` is what people decide, `findings` what
+they want put right afterwards, `reopening` sends a request back to review when its content changed.
+"""
+
+from approvals.workflow.checking import Answered, answer_check, conclude, override, store_attempt
+from approvals.workflow.counting import approver_labels
+from approvals.workflow.findings import FindingInput, close_finding
+from approvals.workflow.reopening import reopen
+from approvals.workflow.requesting import expire_due, request_promotion, resubmit, withdraw
+from approvals.workflow.reviewing import comment, reconsider, retry, review
+from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, NotAllowed, WorkflowError
+
+__all__ = [
+    "Answered",
+    "Conflict",
+    "FindingInput",
+    "Invalid",
+    "NeedsReauthentication",
+    "NotAllowed",
+    "WorkflowError",
+    "answer_check",
+    "approver_labels",
+    "close_finding",
+    "comment",
+    "conclude",
+    "expire_due",
+    "override",
+    "reconsider",
+    "reopen",
+    "request_promotion",
+    "resubmit",
+    "retry",
+    "review",
+    "store_attempt",
+    "withdraw",
+]

@@ -1,0 +1,199 @@
+"""What machines do before people are asked: freeze the evidence, run the checks, and move on when nothing stands against
+the request. A failed check that blocks can be overridden, by a person and with a reason."""
+
+import json
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals import checks, ledger, policy, standing
+from approvals.models import Action, Assessment, CheckResult, Outcome, PromotionRequest, Status
+from approvals.workflow import counting
+from approvals.workflow.shared import Invalid, frozen_fields, move, require
+from registry_ui.accounts.models import User
+
+FILES = "files"
+"""Key of the check that every request gets: that the model's files could be read and hashed."""
+
+
+@transaction.atomic
+def conclude(request: PromotionRequest, *, problem: str = "") -> bool:
+    """Freezes the evidence as the mirror has it, runs the checks over it, and asks people when nothing blocks or is
+    waited for. `problem` says why the worker could not read the files. False when the request is not in checks (any
+    more). Safe to call again: the same facts give the same results."""
+    request = standing.lock(request)
+    if request.status != Status.CHECKING:
+        return False
+    before = (request.fingerprint, request.status_reason)
+    champion = standing.champion_of(request.version.model, request.target)
+    PromotionRequest.objects.filter(pk=request.pk).update(**frozen_fields(request, champion))
+    request = standing.lock(request)
+    voided = counting.void_what_changed(request)[0]
+    _run_checks(request, problem)
+    Assessment.objects.filter(request=request).update(
+        is_owed=False, claimed_by="", lease_expires_at=None, waiting_since=None, last_error="", attempts=0
+    )
+    advance(request, before=before, voided=voided)
+    return True
+
+
+def advance(
+    request: PromotionRequest, *, by: User | None = None, before: tuple[str, str] = ("", ""), voided: Sequence[str] = ()
+) -> None:
+    """Asks people when no check is waited for and none blocks. In the caller's transaction, with the request locked."""
+    live = list(request.checks.live().order_by("position", "pk"))
+    if any(result.outcome == Outcome.WAITING for result in live):
+        return
+    blocking = [result for result in live if result.blocks]
+    told: dict[str, Any] = {
+        "fingerprint": request.fingerprint,
+        "asked": not blocking,
+        "checks": [
+            {"title": each.title, "effect": each.effect, "outcome": each.outcome, "reason": each.reason,
+             "overridden": each.overridden_at is not None}
+            for each in live
+        ],
+        "voided": list(voided),
+    }  # fmt: skip
+    Assessment.objects.filter(request=request).update(concluded_at=timezone.now())
+    if blocking:
+        reason = (
+            "Blocked by checks: " + "; ".join(f"{each.title} ({each.reason.rstrip('.')})" for each in blocking) + "."
+        )
+        PromotionRequest.objects.filter(pk=request.pk).update(status_reason=reason)
+        if (request.fingerprint, reason) != before:
+            ledger.record(Action.REQUEST_CHECKED, actor=by, request=request, data=told)
+        return
+    move(request, Status.PENDING, status_reason="")
+    ledger.record(Action.REQUEST_CHECKED, actor=by, request=request, data=told)
+    counting.count_approvals(request, by=None)
+
+
+# --- Running ----------------------------------------------------------------------------------------------------------
+
+
+def _run_checks(request: PromotionRequest, problem: str) -> None:
+    """Stores what each check says now. A result that says the same as before stays, with its override; of an external
+    check also while the evidence is the one it was asked about."""
+    rule = policy.Rule.from_json(request.rule)
+    frozen = json.loads(request.evidence)
+    found = [(_files_result(frozen, rule, problem), {})]
+    ran = checks.run(rule.checks, frozen, today=timezone.now().date())
+    found += [(result, dict(check.settings)) for result, check in zip(ran, rule.checks, strict=True)]
+    earlier = {result.key: result for result in request.checks.live()}
+    for position, (result, settings) in enumerate(found):
+        old = earlier.pop(result.key, None)
+        if old is not None and _says_the_same(old, result, settings, request.fingerprint):
+            continue
+        if old is not None:
+            request.checks.filter(pk=old.pk).update(replaced_at=timezone.now())
+        is_external = result.outcome == Outcome.WAITING
+        now = timezone.now()
+        CheckResult.objects.create(
+            request=request,
+            key=result.key,
+            position=position,
+            kind=result.kind,
+            title=result.title,
+            effect=result.effect,
+            outcome=result.outcome,
+            reason=result.reason,
+            terms=settings,
+            fingerprint=request.fingerprint,
+            token=secrets.token_urlsafe(32) if is_external else "",
+            next_attempt_at=now if is_external else None,
+            deadline_at=now + timedelta(minutes=int(settings.get("deadline_minutes", 30))) if is_external else None,
+        )
+    gone = [result.pk for result in earlier.values()]
+    request.checks.filter(pk__in=gone).update(replaced_at=timezone.now())
+
+
+def _says_the_same(old: CheckResult, new: checks.Result, settings: dict[str, Any], fingerprint: str) -> bool:
+    if old.kind == "external":
+        return old.fingerprint == fingerprint and old.terms == settings and old.effect == new.effect
+    return (old.outcome, old.reason, old.effect, old.title) == (new.outcome, new.reason, new.effect, new.title)
+
+
+def _files_result(frozen: dict[str, Any], rule: policy.Rule, problem: str) -> checks.Result:
+    title = "Model files are hashed"
+    files = frozen["version"].get("files") or {}
+    if problem:
+        outcome, reason = Outcome.FAIL, problem
+    elif "digest" in files:
+        noun = "file" if files["count"] == 1 else "files"
+        outcome, reason = Outcome.PASS, f"{files['count']:,} {noun}, {files['bytes']:,} bytes."
+    elif rule.files_limit_mb is not None:
+        reason = files.get("skipped") or "The policy does not ask for it."
+        outcome = Outcome.WARN
+    else:
+        outcome, reason = Outcome.FAIL, files.get("skipped") or "The model's files have not been read."
+    return checks.Result(key=FILES, kind=FILES, title=title, effect="block", outcome=outcome.value, reason=reason)
+
+
+# --- Overriding -------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def override(request: PromotionRequest, result: CheckResult, *, by: User, reason: str) -> None:
+    """Lets the request go on in spite of one failed check; it is seen on the page and in the ledger ever after. Raises
+    NotAllowed or Invalid (no reason, or the result does not block (any more))."""
+    request = standing.lock(request)
+    require(standing.of(request, by).actions["override"])
+    if not reason.strip():
+        raise Invalid("Say why it is right to go on in spite of the check.")
+    found = request.checks.blocking().filter(pk=result.pk).first()
+    if found is None:
+        raise Invalid("This check does not block the request any more.")
+    found.overridden_by, found.overridden_at, found.override_reason = by, timezone.now(), reason.strip()
+    found.save(update_fields=["overridden_by", "overridden_at", "override_reason"])
+    told = {"check": found.title, "found": found.reason, "reason": found.override_reason}
+    ledger.record(Action.CHECK_OVERRIDDEN, actor=by, request=request, data=told)
+    advance(request, by=None)
+
+
+# --- External checks --------------------------------------------------------------------------------------------------
+
+
+class Answered(Enum):
+    """What became of an external check's answer."""
+
+    RECORDED = auto()
+    SAME = auto()
+    """The same answer once more; nothing to do."""
+    DIFFERENT = auto()
+    """Another answer than the first, which counts."""
+    TOO_LATE = auto()
+    """The evidence is another by now, or the request is not in checks any more."""
+
+
+@transaction.atomic
+def answer_check(result: CheckResult, *, passed: bool, reason: str, said_by: str) -> Answered:
+    """Takes an external check's answer and moves on when it was the last one. `said_by` is who says so: the check's
+    name, or Countersign when the deadline is over."""
+    request = standing.lock(result.request)
+    result = request.checks.get(pk=result.pk)
+    outcome = Outcome.PASS if passed else Outcome.FAIL
+    if result.answered_at is not None:
+        return Answered.SAME if result.outcome == outcome else Answered.DIFFERENT
+    if result.replaced_at is not None or request.status != Status.CHECKING:
+        return Answered.TOO_LATE
+    CheckResult.objects.filter(pk=result.pk).update(
+        outcome=outcome, reason=reason, answered_at=timezone.now(), next_attempt_at=None
+    )
+    told = {"check": result.title, "passed": passed, "reason": reason, "said_by": said_by}
+    ledger.record(Action.CHECK_ANSWERED, actor=None, acting=said_by, request=request, data=told)
+    advance(request)
+    return Answered.RECORDED
+
+
+def store_attempt(result: CheckResult, *, problem: str, next_attempt_at: datetime | None) -> None:
+    """Notes a call of an external check: what went wrong ("" when it took the call), and when the next one is due."""
+    reason = problem or "It took the call and has not answered yet."
+    CheckResult.objects.filter(pk=result.pk, outcome=Outcome.WAITING).update(
+        reason=reason, next_attempt_at=next_attempt_at, called_at=timezone.now()
+    )

@@ -1,0 +1,54 @@
+"""Back to review when the content changed, and only then: sign-offs stay where nothing that their slot looks at has."""
+
+from collections.abc import Collection
+
+from django.db import transaction
+
+from approvals import evidence, ledger, outbox, standing
+from approvals.models import Action, Assessment, PromotionRequest, Status
+from approvals.workflow import checking, counting
+from approvals.workflow.shared import frozen_fields, move
+
+
+@transaction.atomic
+def reopen(request: PromotionRequest, *, sources: Collection[Status] = (Status.PENDING,), cause: str = "") -> list[str]:
+    """Sends a request whose evidence is no longer what the mirror has back through the checks; returns what changed,
+    each as a few words ([]: nothing, or the request is not in one of `sources`).
+
+    `cause` is delivery's own sentence. The checks run at once where only facts changed; where the version points at
+    other files, the worker reads them first. Kept approvals may complete the request again.
+    """
+    locked = standing.lock(request)
+    if locked.status not in sources:
+        return []
+    champion = standing.champion_of(locked.version.model, locked.target)
+    fields = frozen_fields(locked, champion)
+    if fields["fingerprint"] == locked.fingerprint:
+        return []
+    changed = evidence.differences(locked.evidence, fields["evidence"])
+    parts = evidence.changed_parts(locked.parts, fields["parts"])
+    before = locked.fingerprint
+    reason = cause or f"This changed in MLflow since it was asked: {standing.listed(changed)}."
+    move(locked, Status.CHECKING, status_reason=reason, **fields)
+    voided, kept = counting.void_what_changed(locked)
+    ledger.record(
+        Action.REQUEST_REOPENED,
+        actor=None,
+        request=locked,
+        data={
+            "reason": reason,
+            "changed": changed,
+            "parts": sorted(parts),
+            "voided": voided,
+            "kept": kept,
+            "fingerprint_before": before,
+            "fingerprint": locked.fingerprint,
+        },
+    )
+    if "request" in parts:
+        Assessment.objects.owe(locked)
+        outbox.hint_assessment(locked)
+    else:
+        checking.conclude(locked)
+    request.refresh_from_db()
+    return changed

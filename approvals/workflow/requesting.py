@@ -1,0 +1,135 @@
+"""Making a request, submitting it again, taking it back, and letting it expire."""
+
+import contextlib
+import uuid
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from approvals import asking, ledger, outbox, policy, standing
+from approvals.models import Action, Assessment, PromotionRequest, Status, Target, Verdict
+from approvals.models.requests import UNDECIDED
+from approvals.workflow.shared import Conflict, Invalid, frozen_fields, move, nobody_has_approved, require
+from registry_ui.accounts.models import User
+from registry_ui.mirror.models import ModelVersion
+
+
+@transaction.atomic
+def request_promotion(version: ModelVersion, target: Target, *, by: User, justification: str) -> PromotionRequest:
+    """Asks for `version` to reach `target`: finds the rule, freezes what is known, and hands the request to the worker
+    for its checks. People are asked when `conclude` says that nothing stands against it.
+
+    Raises NotAllowed, Invalid (no justification, version not ready or gone, target retired, already there) or Conflict
+    (there is an open request for this version and target; it is attached).
+    """
+    require(policy.may_request(standing.actor_of(by)))
+    justification = justification.strip()
+    _check_can_be_asked(version, target)
+    if not justification:
+        raise Invalid("Say why this version should be promoted.")
+    champion = standing.champion_of(version.model, target)
+    rule = standing.rule_for(version.model.name, target)
+    request = PromotionRequest(
+        version=version,
+        target=target,
+        requester=by,
+        justification=justification,
+        rule=rule.as_json(),
+        waits_for=nobody_has_approved(rule),
+        correlation_id=uuid.uuid4(),
+        expires_at=timezone.now() + timedelta(days=rule.open_for_days),
+    )
+    for name, value in frozen_fields(request, champion).items():
+        setattr(request, name, value)
+    try:
+        with transaction.atomic():
+            request.save(force_insert=True)
+    except IntegrityError as error:
+        existing = asking.open_request(version, target)
+        if existing is None:
+            raise
+        raise Conflict(f"Request #{existing.pk} already asks for this.", existing) from error
+    Assessment.objects.create(request=request)
+    outbox.hint_assessment(request)
+    ledger.record(
+        Action.REQUEST_CREATED,
+        actor=by,
+        request=request,
+        data={
+            "justification": justification,
+            "champion": champion.number if champion else None,
+            "rule": rule.as_json(),
+        },
+    )
+    return request
+
+
+@transaction.atomic
+def resubmit(request: PromotionRequest, *, by: User, justification: str = "") -> None:
+    """The requester submits again: the rule is taken anew, and checks and evidence follow. Verdicts other than
+    approvals are answered by it; approvals stay where nothing that their slot looks at has changed.
+
+    For a request with requested changes, a failed one, or one that its checks block. Raises NotAllowed or Invalid.
+    """
+    request = standing.lock(request)
+    require(standing.of(request, by).actions["resubmit"])
+    _check_can_be_asked(request.version, request.target)
+    justification = justification.strip() or request.justification
+    rule = standing.rule_for(request.version.model.name, request.target)
+    now = timezone.now()
+    answered = request.reviews.live().exclude(verdict=Verdict.APPROVE)
+    answered.update(voided_at=now, void_reason="The request was submitted again.")
+    move(
+        request,
+        Status.CHECKING,
+        status_reason="",
+        justification=justification,
+        rule=rule.as_json(),
+        expires_at=now + timedelta(days=rule.open_for_days),
+    )
+    Assessment.objects.owe(request)
+    outbox.hint_assessment(request)
+    ledger.record(
+        Action.REQUEST_RESUBMITTED,
+        actor=by,
+        request=request,
+        data={"justification": justification, "rule": rule.as_json()},
+    )
+
+
+@transaction.atomic
+def withdraw(request: PromotionRequest, *, by: User, reason: str = "") -> None:
+    """The requester takes the request back. Raises NotAllowed."""
+    request = standing.lock(request)
+    require(standing.of(request, by).actions["withdraw"])
+    move(request, Status.WITHDRAWN, status_reason=reason.strip())
+    ledger.record(Action.REQUEST_WITHDRAWN, actor=by, request=request, data={"reason": reason.strip()})
+
+
+def expire_due() -> int:
+    """Expires requests that were open for longer than their policy allows; returns how many. Safe to run twice at
+    once."""
+    due = PromotionRequest.objects.filter(status__in=UNDECIDED, expires_at__lte=timezone.now())
+    expired = 0
+    for pk in due.order_by("pk").values_list("pk", flat=True):
+        with contextlib.suppress(Conflict):  # somebody decided in this very moment
+            expired += _expire(pk)
+    return expired
+
+
+@transaction.atomic
+def _expire(pk: int) -> bool:
+    request = PromotionRequest.objects.select_for_update(of=("self",)).with_subject().get(pk=pk)
+    if not request.is_overdue(timezone.now()):
+        return False
+    days = policy.Rule.from_json(request.rule).open_for_days
+    reason = f"Not decided within {days} {'day' if days == 1 else 'days'}."
+    move(request, Status.EXPIRED, status_reason=reason)
+    ledger.record(Action.REQUEST_EXPIRED, actor=None, request=request, data={"reason": reason})
+    return True
+
+
+def _check_can_be_asked(version: ModelVersion, target: Target) -> None:
+    if reason := asking.cannot_be_asked(version, target):
+        raise Invalid(reason)

@@ -1,0 +1,153 @@
+"""What people decide: reviews, the discussion, and trying a failed delivery again."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from approvals import ledger, outbox, policy, standing
+from approvals.models import Action, Comment, OutboxEntry, PromotionRequest, Review, Status, Verdict
+from approvals.workflow import counting
+from approvals.workflow import findings as follow_up
+from approvals.workflow.findings import FindingInput
+from approvals.workflow.reopening import reopen
+from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, move, require
+from registry_ui.accounts.models import User
+
+_ACTION_OF = {
+    Verdict.APPROVE: Action.REVIEW_APPROVED,
+    Verdict.REJECT: Action.REVIEW_REJECTED,
+    Verdict.REQUEST_CHANGES: Action.REVIEW_CHANGES_REQUESTED,
+}
+
+
+def review(
+    request: PromotionRequest,
+    *,
+    by: User,
+    verdict: str,
+    comment: str = "",
+    fingerprint: str | None = None,
+    meaning: str = "",
+    proof: policy.Proof | None = None,
+    findings: Sequence[FindingInput] = (),
+) -> Review:
+    """Signs one person's verdict over the evidence. The last missing approval approves the request and hands it to
+    delivery; one rejection rejects it; requested changes send it back to the requester.
+
+    `fingerprint` is that of the evidence on the reviewer's screen, `proof` how and when they last showed who they are.
+    Raises NotAllowed, Invalid (a comment or a meaning is missing), NeedsReauthentication, or Conflict (the request
+    changed meanwhile; one whose content changed in MLflow goes back to review first).
+    """
+    if verdict == Verdict.APPROVE and reopen(request):
+        raise Conflict("The request changed in MLflow while you were reading. Look at what is asked now.", request)
+    return _sign(request, by, Verdict(verdict), comment.strip(), fingerprint, meaning, proof, findings)
+
+
+@transaction.atomic
+def _sign(
+    request: PromotionRequest,
+    by: User,
+    verdict: Verdict,
+    comment: str,
+    fingerprint: str | None,
+    meaning: str,
+    proof: policy.Proof | None,
+    findings: Sequence[FindingInput],
+) -> Review:
+    request = standing.lock(request)
+    now = standing.of(request, by)
+    require(now.actions[verdict.value])
+    if fingerprint is not None and fingerprint != request.fingerprint:
+        raise Conflict("The evidence is no longer what you were reading. Look at what is asked now.", request)
+    if not comment and verdict != Verdict.APPROVE:
+        raise Invalid("Say why: the requester and the auditors will read it.")
+    if not comment and now.rule.requires_reason:
+        raise Invalid("The policy asks for a comment with every approval.")
+    _check_signature(now.rule.signature, verdict, meaning, proof)
+    signed = Review.objects.create(
+        request=request,
+        reviewer=by,
+        requester_id=request.requester_id,
+        verdict=verdict,
+        comment=comment,
+        fingerprint=request.fingerprint,
+        parts=request.parts,
+        meaning=meaning,
+        signed_name=by.label,
+        signed_with=proof.method if proof else "",
+        proof_at=proof.at if proof else None,
+    )
+    raised = follow_up.raise_findings(signed, now.rule, findings)
+    ledger.record(
+        _ACTION_OF[verdict],
+        actor=by,
+        request=request,
+        data={
+            "comment": comment,
+            "fingerprint": request.fingerprint,
+            "meaning": meaning,
+            "signed_name": by.label,
+            "signed_with": signed.signed_with,
+            "proof_at": proof.at.isoformat() if proof else "",
+            "findings": [
+                {"finding": each.pk, "text": each.text, "owner": each.owner.label, "due_on": each.due_on.isoformat()}
+                for each in raised
+            ],
+        },
+    )
+    if verdict == Verdict.REJECT:
+        move(request, Status.REJECTED, status_reason=comment)
+    elif verdict == Verdict.REQUEST_CHANGES:
+        move(request, Status.CHANGES_REQUESTED, status_reason=comment)
+    else:
+        counting.count_approvals(request, by=by, eligible=now.eligible)
+    return signed
+
+
+def _check_signature(rule: policy.SignatureRule, verdict: Verdict, meaning: str, proof: policy.Proof | None) -> None:
+    if rule.asks_meaning and verdict == Verdict.APPROVE and not meaning:
+        raise Invalid("Say what your signature means: reviewed, approved or responsible.")
+    if meaning and meaning not in list(policy.Meaning):
+        raise Invalid("A signature means reviewed, approved or responsible.")
+    if not rule.reauthenticate:
+        return
+    oldest = timezone.now() - timedelta(minutes=rule.within_minutes)
+    if proof is None or proof.at < oldest:
+        raise NeedsReauthentication(
+            f"The policy asks you to show who you are, within {rule.within_minutes} minutes before you sign."
+        )
+
+
+@transaction.atomic
+def comment(request: PromotionRequest, *, by: User, body: str) -> Comment:
+    """Adds to the discussion, open or closed. Raises NotAllowed or Invalid (nothing was said)."""
+    request = standing.lock(request)
+    require(standing.of(request, by).actions["comment"])
+    if not body.strip():
+        raise Invalid("Write something first.")
+    said = Comment.objects.create(request=request, author=by, body=body.strip())
+    ledger.record(Action.REQUEST_COMMENTED, actor=by, request=request, data={"comment": said.body})
+    return said
+
+
+@transaction.atomic
+def retry(request: PromotionRequest, *, by: User) -> OutboxEntry:
+    """Hands a failed request to delivery again, under the approvals it has. Raises NotAllowed."""
+    request = standing.lock(request)
+    require(standing.of(request, by).actions["retry"])
+    move(request, Status.APPROVED, status_reason="", decided_at=F("decided_at"))
+    entry = outbox.enqueue(request)
+    ledger.record(Action.DELIVERY_RETRIED, actor=by, request=request, allowed_by=counting.approver_labels(request))
+    return entry
+
+
+@transaction.atomic
+def reconsider(request: PromotionRequest, *, by: User) -> None:
+    """Looks at a pending request again after a reviewer's roles have changed: approvals that count again may complete
+    it, and others may have to fill a slot that is open again. `by` made the change."""
+    request = standing.lock(request)
+    if request.status == Status.PENDING:
+        counting.count_approvals(request, by=by)

@@ -1,0 +1,62 @@
+"""What the verbs share: their errors, the one way to move a request, and how it is frozen anew."""
+
+from typing import Any
+
+from approvals import evidence, policy, standing
+from approvals.models import PromotionRequest, Status
+from registry_ui.mirror.models import ModelVersion
+
+
+class WorkflowError(Exception):
+    """A verb was refused; `message` is a sentence for the user."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class NotAllowed(WorkflowError):
+    """This person may not do this (now)."""
+
+
+class Invalid(WorkflowError):
+    """Something is missing in what was said, such as a required comment."""
+
+
+class NeedsReauthentication(WorkflowError):
+    """The policy asks for a fresh proof of identity with this signature."""
+
+
+class Conflict(WorkflowError):
+    """Somebody else was faster, or the page was old. `request` is the one to look at, where there is one."""
+
+    def __init__(self, message: str, request: PromotionRequest | None = None) -> None:
+        super().__init__(message)
+        self.request = request
+
+
+def require(answer: policy.Answer) -> None:
+    if not answer:
+        raise NotAllowed(answer.reason)
+
+
+def move(request: PromotionRequest, to: Status, **fields: Any) -> None:
+    """Moves the request and reads it again, or raises Conflict when somebody else was faster."""
+    if not PromotionRequest.objects.filter(pk=request.pk).move(to, **fields):
+        raise Conflict("Somebody else was faster. Look at the request as it is now.", request)
+    request.refresh_from_db()
+
+
+def frozen_fields(request: PromotionRequest, champion: ModelVersion | None) -> dict[str, Any]:
+    """The evidence as the mirror has it now, with what follows from it, as fields of the request."""
+    frozen = standing.frozen_now(request, champion=champion)
+    return {
+        "evidence": frozen,
+        "fingerprint": evidence.fingerprint(frozen),
+        "parts": evidence.part_digests(frozen),
+        "champion": champion,
+    }
+
+
+def nobody_has_approved(rule: policy.Rule) -> str:
+    return policy.waits_for(policy.slot_states(rule, approvers=[], eligible=[]))
