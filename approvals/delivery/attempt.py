@@ -194,7 +194,8 @@ class Attempt:
         return sorted(how.items())
 
     def stop(self, stop: Stop) -> str:
-        """Ends it unapplied, or back in review. The note is taken back unless the version has reached the target, wholly or half."""
+        """Ends it unapplied, or back in review. The note is taken back unless the version has reached the target, wholly
+        or half."""
         message = stop.message
         if stop.outcome == OutboxEntry.Outcome.REOPENED:
             annotation.take_back(self.request, self.registry)

@@ -1,4 +1,4 @@
-"""Policies and their versions: the rule that a request must meet. Which one applies is decided in `approvals.policy`."""
+"""Policies and their versions: the rule that a request must meet. Which one applies is said in `approvals.policy`."""
 
 from django.conf import settings
 from django.core.validators import RegexValidator

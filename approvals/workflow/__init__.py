@@ -2,8 +2,9 @@
 the commit.
 
 Views, tasks, the demo and (later) the API call these; nothing else changes a request. `requesting` makes requests and
-takes them back, `checking` is what machines do before people are asked, `reviewing` is what people decide, `findings` what
-they want put right afterwards, `reopening` sends a request back to review when its content changed.
+takes them back, `checking` is what machines do before people are asked, `reviewing` is what people decide, `counting`
+whether that suffices, `findings` what they want put right afterwards, `reopening` sends a request back to review when
+its content changed.
 """
 
 from approvals.workflow.checking import Answered, answer_check, conclude, override, store_attempt

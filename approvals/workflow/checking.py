@@ -1,5 +1,5 @@
-"""What machines do before people are asked: freeze the evidence, run the checks, and move on when nothing stands against
-the request. A failed check that blocks can be overridden, by a person and with a reason."""
+"""What machines do before people are asked: freeze the evidence, run the checks, and move on when nothing stands
+against the request. A failed check that blocks can be overridden, by a person and with a reason."""
 
 import json
 import secrets
