@@ -233,6 +233,10 @@ DRAIN_SECONDS = env.number("COUNTERSIGN_DRAIN_SECONDS", default=5, minimum=1)
 DELIVERY_LEASE_SECONDS = env.number("COUNTERSIGN_DELIVERY_LEASE_SECONDS", default=120, minimum=5)
 DELIVERY_BACKOFF_CAP_SECONDS = env.number("COUNTERSIGN_DELIVERY_BACKOFF_CAP_SECONDS", default=60, minimum=1)
 
+# --- Inspection -------------------------------------------------------------------------------------------------------
+
+INSPECTION_SECONDS = env.number("COUNTERSIGN_INSPECTION_SECONDS", default=600, minimum=5)
+
 # --- Celery: a hint only, the outbox table is the truth ---------------------------------------------------------------
 
 CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", default="filesystem://")

@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any
 
 from registry_ui.mirror.registry import (
+    ArtifactFile,
     LoggedModelFacts,
     ModelSnapshot,
     NotFound,
@@ -21,6 +22,11 @@ from registry_ui.mirror.registry import (
     VersionSnapshot,
 )
 
+MODEL_FILES = {
+    "MLmodel": b"flavors:\n  sklearn:\n    serialization_format: skops\n    pickled_model: model.skops\n",
+    "model.skops": b"weights",
+    "requirements.txt": b"scikit-learn==1.7.2\n",
+}
 STAGES = {stage.lower(): stage for stage in ("None", "Staging", "Production", "Archived")}
 
 
@@ -41,6 +47,8 @@ class FakeRegistry:
         self._runs: dict[str, RunFacts] = {}
         self._logged_models: dict[str, LoggedModelFacts] = {}
         self._failures: defaultdict[str, list[RegistryError]] = defaultdict(list)
+        self.files: dict[str, dict[str, bytes]] = {}
+        self.histories: dict[str, dict[str, list[tuple[int, float]]]] = {}
         self._ids = count(1)
         self._lock = threading.RLock()
 
@@ -121,6 +129,47 @@ class FakeRegistry:
         if wanted:
             self._request(method, *sorted(wanted))
         return {each: held[each] for each in wanted if each in held}
+
+    # --- The port: files
+
+    def version_root(self, model: str, number: int) -> str:
+        self._request("version_root", model, number)
+        self._version(model, number)
+        return f"fake:/{model}/{number}"
+
+    def run_root(self, run_id: str) -> str:
+        self._request("run_root", run_id)
+        if run_id not in self._runs:
+            raise NotFound(f"Run '{run_id}' not found")
+        return f"fake:/runs/{run_id}"
+
+    def artifacts(self, root: str) -> Iterator[ArtifactFile]:
+        self._request("artifacts", root)
+        for path, content in sorted(self.files_of(root).items()):
+            yield ArtifactFile(path, len(content))
+
+    def read_artifact(self, root: str, path: str) -> Iterator[bytes]:
+        self._request("read_artifact", root, path)
+        if path not in self.files_of(root):
+            raise NotFound(f"No such artifact: '{path}'")
+        content = self.files_of(root)[path]
+        for start in range(0, len(content), 1024):
+            yield content[start : start + 1024]
+
+    def metric_history(self, run_id: str, key: str, *, limit: int) -> Sequence[tuple[int, float]]:
+        self._request("metric_history", run_id, key)
+        if run_id not in self._runs:
+            raise NotFound(f"Run '{run_id}' not found")
+        known = {key: [(0, self._runs[run_id].metrics[key])]} if key in self._runs[run_id].metrics else {}
+        return sorted(self.histories.get(run_id, known).get(key, ()))[:limit]
+
+    def files_of(self, root: str) -> dict[str, bytes]:
+        """What lies below a root; every version starts with a small model."""
+        return self.files.setdefault(root, {} if root.startswith("fake:/runs/") else dict(MODEL_FILES))
+
+    def change_file(self, model: str, number: int, path: str, content: bytes) -> None:
+        """What somebody with access to the artifact store does."""
+        self.files_of(f"fake:/{model}/{number}")[path] = content
 
     # --- The port: writing
 

@@ -18,8 +18,9 @@ import requests
 from django.conf import settings
 from urllib3.exceptions import ConnectTimeoutError, ReadTimeoutError
 
-from registry_ui.mirror import snapshots
+from registry_ui.mirror import artifacts, snapshots
 from registry_ui.mirror.registry import (
+    ArtifactFile,
     LoggedModelFacts,
     ModelSnapshot,
     NotFound,
@@ -149,6 +150,49 @@ class MlflowRegistry:
         pages = self._pages("POST", "experiments/search", {"max_results": 5000, "view_type": "ALL"}, "experiments")
         return [raw["experiment_id"] for page in pages for raw in page]
 
+    # --- Reading files
+
+    def version_root(self, model: str, number: int) -> str:
+        query = {"name": model, "version": str(number)}
+        return str(self._call("GET", "model-versions/get-download-uri", query).get("artifact_uri", ""))
+
+    def run_root(self, run_id: str) -> str:
+        if not snapshots.is_plain_id(run_id):
+            raise NotFound(f"There is no run {run_id[:100]!r}.")
+        return str(self._call("GET", "runs/get", {"run_id": run_id})["run"]["info"].get("artifact_uri", ""))
+
+    def artifacts(self, root: str) -> Iterator[ArtifactFile]:
+        def served(folder: str) -> Iterator[tuple[str, bool, int | None]]:
+            path = "/".join(part for part in (artifacts.served_path(root), folder) if part)
+            answer = self._read_json("GET", artifacts.API, {"path": path})
+            for entry in answer.get("files", ()):
+                below = f"{folder}/{entry['path']}" if folder else entry["path"]
+                size = entry.get("file_size")
+                yield below, bool(entry.get("is_dir")), None if size is None else int(size)
+
+        if artifacts.is_served(root):
+            yield from artifacts.walk(served)
+        else:
+            yield from artifacts.walk(lambda folder: artifacts.list_elsewhere(root, folder))
+
+    def read_artifact(self, root: str, path: str) -> Iterator[bytes]:
+        if not artifacts.is_served(root):
+            yield from artifacts.read_elsewhere(root, path)
+            return
+        response = self._send("GET", artifacts.served_address(root, path), stream=True)
+        with response:
+            if response.status_code != 200:
+                raise self._error(response)
+            try:
+                yield from response.iter_content(artifacts.CHUNK)
+            except (requests.RequestException, OSError) as error:
+                raise self._unanswered(error) from error
+
+    def metric_history(self, run_id: str, key: str, *, limit: int) -> Sequence[tuple[int, float]]:
+        query = {"run_id": run_id, "metric_key": key, "max_results": limit}
+        found = self._call("GET", "metrics/get-history", query).get("metrics", [])
+        return sorted((int(each.get("step", 0)), float(each.get("value", 0))) for each in found)[:limit]
+
     # --- Writing
 
     def set_description(self, model: str, number: int, description: str) -> None:
@@ -186,7 +230,10 @@ class MlflowRegistry:
             query = query | {"page_token": token}
 
     def _call(self, method: str, path: str, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        response = self._send(method, API + path, values)
+        return self._read_json(method, API + path, values)
+
+    def _read_json(self, method: str, path: str, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        response = self._send(method, path, values)
         if response.status_code != 200:
             raise self._error(response)
         try:
@@ -197,8 +244,10 @@ class MlflowRegistry:
             raise Unreachable(f"Something at {self.url} answers, but it does not sound like MLflow.")
         return _storable(answer) if _UNSTORABLE_JSON.search(response.content) else answer
 
-    def _send(self, method: str, path: str, values: Mapping[str, Any] | None = None) -> requests.Response:
-        body = {"params" if method == "GET" else "json": values} if values else {}
+    def _send(
+        self, method: str, path: str, values: Mapping[str, Any] | None = None, *, stream: bool = False
+    ) -> requests.Response:
+        body: dict[str, Any] = {"params" if method == "GET" else "json": values} if values else {}
         try:
             response: requests.Response = http_request(
                 get_default_host_creds(self.url),
@@ -208,6 +257,7 @@ class MlflowRegistry:
                 timeout=self.timeout_seconds,
                 raise_on_status=False,
                 respect_retry_after_header=False,
+                stream=stream,
                 **body,
             )
             return response

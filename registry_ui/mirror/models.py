@@ -77,6 +77,47 @@ class ModelVersion(models.Model):
         return reverse("version", args=[self.model.name, self.number])
 
 
+class Inspection(models.Model):
+    """What the worker found in a version's files, and how far it is with them. One per version; the newest look."""
+
+    version = models.OneToOneField(ModelVersion, on_delete=models.PROTECT, related_name="inspection")
+    files = models.JSONField(null=True, help_text="Digest and manifest: see inspection.hash_files.")
+    packaging = models.JSONField(null=True, help_text="What the MLmodel file says: see packaging.read.")
+    curves = models.JSONField(default=dict, help_text='{"loss": [[step, "0.25"], …]}; values as text.')
+    problem = models.TextField(blank=True, help_text="What could not be read, as a sentence.")
+    started_at = models.DateTimeField(null=True, blank=True)
+    inspected_at = models.DateTimeField(null=True, blank=True, help_text="When the last look ended.")
+    files_done = models.PositiveIntegerField(default=0)
+    files_total = models.PositiveIntegerField(default=0)
+    bytes_done = models.PositiveBigIntegerField(default=0)
+    bytes_total = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"inspection of {self.version_id}"
+
+
+class Exhibit(models.Model):
+    """A figure or table that the version's run logged, kept as it was when a decision was asked for."""
+
+    class Kind(models.TextChoices):
+        IMAGE = "image"
+        TABLE = "table"
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="exhibits")
+    path = models.CharField(max_length=500)
+    kind = models.CharField(max_length=10, choices=Kind)
+    media_type = models.CharField(max_length=40)
+    size = models.PositiveIntegerField()
+    sha256 = models.CharField(max_length=64)
+    content = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "path"], name="one_exhibit_per_path")]
+
+    def __str__(self) -> str:
+        return self.path
+
+
 class Alias(models.Model):
     """`models:/<model>@<name>`. Holds the version number, not a row: MLflow may set it before the mirror sees the
     version."""

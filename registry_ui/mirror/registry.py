@@ -93,6 +93,15 @@ class LoggedModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ArtifactFile:
+    path: str
+    """Below the root, with "/" between its parts."""
+
+    size: int | None
+    """Bytes; None where the store does not say."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerInfo:
     version: str
     latency_ms: float
@@ -120,6 +129,21 @@ class Registry(Protocol):
 
     def logged_models(self, ids: Iterable[str]) -> Mapping[str, LoggedModelFacts]:
         """By id; LoggedModels that do not exist are absent."""
+
+    def version_root(self, model: str, number: int) -> str:
+        """The address of the version's files, for the two methods below."""
+
+    def run_root(self, run_id: str) -> str:
+        """The address of the files that the run logged."""
+
+    def artifacts(self, root: str) -> Iterator[ArtifactFile]:
+        """All files below a root, folder by folder; none where there is nothing."""
+
+    def read_artifact(self, root: str, path: str) -> Iterator[bytes]:
+        """The bytes of one file in chunks; memory stays bounded however large it is. Raises NotFound."""
+
+    def metric_history(self, run_id: str, key: str, *, limit: int) -> Sequence[tuple[int, float]]:
+        """(step, value) of what the run logged, by step; the first `limit` of them."""
 
     def set_description(self, model: str, number: int, description: str) -> None: ...
 

@@ -1,0 +1,205 @@
+"""Looks at a version's files for a decision: hashes all of them, reads the few that describe the model, and keeps the
+curves, figures and tables of its run. Files are streamed and hashed, never loaded.
+
+For the worker: assessment before people are asked, and delivery before anything moves.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, TypeAlias
+
+from django.db import transaction
+from django.utils import timezone
+
+from registry_ui.mirror import exhibits, packaging
+from registry_ui.mirror.models import Exhibit, Inspection, ModelVersion
+from registry_ui.mirror.registry import ArtifactFile, NotFound, Refused, Registry, RegistryError
+
+AT_ONCE = 4
+MOST_FILES = 50_000
+TOLD_EVERY = 1.0
+"""Seconds between two notes of the progress."""
+
+Progress: TypeAlias = Callable[[], object]
+"""Called about every second while files are read, so that a lease can be renewed; may raise to stop it."""
+
+
+class TookTooLong(RegistryError):
+    """The files could not be read in the time that is set for it."""
+
+
+def nothing() -> None:
+    """Progress that nobody follows."""
+
+
+def inspect(
+    registry: Registry,
+    version: ModelVersion,
+    *,
+    files_limit_bytes: int | None,
+    seconds: float,
+    progress: Progress = nothing,
+) -> Inspection:
+    """Looks at files, packaging, curves and exhibits, and stores what it found. Raises the port's errors, and
+    TookTooLong after `seconds`."""
+    row, _ = Inspection.objects.get_or_create(version=version)
+    now = timezone.now()
+    _note(row, started_at=now, files_done=0, files_total=0, bytes_done=0, bytes_total=0)
+    job = _Job(registry, seconds, progress, told=lambda job: _note(row, **job.counts()))
+    root = registry.version_root(version.model.name, version.number)
+    files = job.hash(root, files_limit_bytes, keep=packaging.small_files)
+    facts, problem = packaging.read(job.kept if "digest" in files else job.read_small(root))
+    curves = exhibits.curves(registry, version, check=job.check)
+    found = exhibits.found(registry, version, check=job.check)
+    with transaction.atomic():
+        _note(row, files=files, packaging=facts, curves=curves, problem=problem, inspected_at=timezone.now())
+        Exhibit.objects.filter(version=version).exclude(path__in=[each.path for each in found]).delete()
+        Exhibit.objects.bulk_create(
+            found,
+            update_conflicts=True,
+            unique_fields=["version", "path"],
+            update_fields=["kind", "media_type", "size", "sha256", "content"],
+        )
+    return row
+
+
+def read_packaging(registry: Registry, version: ModelVersion, *, seconds: float = 60) -> Inspection:
+    """Only what describes the model, and the curves and exhibits of its run: for the champion, whose files are not in
+    question. Its `files` stay as they are."""
+    job = _Job(registry, seconds, nothing)
+    facts, problem = packaging.read(job.read_small(registry.version_root(version.model.name, version.number)))
+    curves = exhibits.curves(registry, version, check=job.check)
+    found = exhibits.found(registry, version, check=job.check)
+    row, _ = Inspection.objects.get_or_create(version=version)
+    _note(row, packaging=facts, curves=curves, problem=problem)
+    Exhibit.objects.bulk_create(found, ignore_conflicts=True)
+    return row
+
+
+def hash_files(
+    registry: Registry,
+    version: ModelVersion,
+    *,
+    files_limit_bytes: int | None,
+    seconds: float,
+    progress: Progress = nothing,
+) -> dict[str, Any]:
+    """The version's files as they are now: {"digest": SHA-256 of the manifest, hexadecimal, "bytes", "count",
+    "manifest": [[path, size, SHA-256], …] by path}, or {"skipped": why} above the limit. Stores nothing."""
+    root = registry.version_root(version.model.name, version.number)
+    return _Job(registry, seconds, progress).hash(root, files_limit_bytes)
+
+
+@dataclass
+class _Job:
+    """One reading of files against the clock."""
+
+    registry: Registry
+    seconds: float
+    progress: Progress
+    told: Callable[["_Job"], None] = lambda _: None
+    kept: dict[str, bytes] = field(default_factory=dict)
+    files_done: int = 0
+    files_total: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0
+
+    def __post_init__(self) -> None:
+        self._started = self._last_told = time.monotonic()
+        self._lock = Lock()
+
+    def counts(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in ("files_done", "files_total", "bytes_done", "bytes_total")}
+
+    def check(self) -> None:
+        """Raises TookTooLong when the time is over."""
+        if time.monotonic() - self._started > self.seconds:
+            raise TookTooLong(f"The model's files could not be read within {self.seconds:g} seconds.")
+
+    def hash(
+        self, root: str, limit: int | None, *, keep: Callable[[set[str]], set[str]] = lambda _: set()
+    ) -> dict[str, Any]:
+        if limit == 0:
+            return {"skipped": "The policy does not ask for the model's files to be hashed."}
+        listed = self._list(root)
+        if not listed:
+            raise NotFound("MLflow lists no files for this version.")
+        self.files_total, self.bytes_total = len(listed), sum(each.size or 0 for each in listed)
+        if limit is not None and self.bytes_total > limit:
+            return {"skipped": f"The model's files are larger than {limit // 1_000_000:,} MB, so they were not hashed."}
+        kept = keep({each.path for each in listed})
+        manifest = sorted(self._all(root, listed, kept))
+        text = json.dumps(manifest, separators=(",", ":"), ensure_ascii=False)
+        return {
+            "digest": hashlib.sha256(text.encode()).hexdigest(),
+            "bytes": sum(size for _, size, _ in manifest),
+            "count": len(manifest),
+            "manifest": manifest,
+        }
+
+    def read_small(self, root: str) -> dict[str, bytes]:
+        """The files that describe the model, without the others."""
+        listed = self._list(root)
+        wanted = packaging.small_files({each.path for each in listed})
+        for each in listed:
+            if each.path in wanted and (each.size or 0) <= packaging.LARGEST:
+                self.kept[each.path] = b"".join(self.registry.read_artifact(root, each.path))
+        return self.kept
+
+    def _list(self, root: str) -> list[ArtifactFile]:
+        found = []
+        for each in self.registry.artifacts(root):
+            found.append(each)
+            self.check()
+            if len(found) > MOST_FILES:
+                raise Refused(f"The version has more than {MOST_FILES:,} files.")
+        return found
+
+    def _all(self, root: str, listed: list[ArtifactFile], kept: set[str]) -> Iterator[list[Any]]:
+        """Several files at a time: most are small, and each costs a round trip. The database is for this thread."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            waiting = [pool.submit(self._one, root, each.path, each.path in kept) for each in listed]
+            try:
+                for future in waiting:
+                    while wait([future], timeout=TOLD_EVERY).not_done:
+                        self._tell()
+                    yield future.result()
+                    self._tell()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _one(self, root: str, path: str, is_kept: bool) -> list[Any]:
+        digest, size, parts = hashlib.sha256(), 0, []
+        for chunk in self.registry.read_artifact(root, path):
+            self.check()
+            digest.update(chunk)
+            size += len(chunk)
+            if is_kept and size <= packaging.LARGEST:
+                parts.append(chunk)
+            with self._lock:
+                self.bytes_done += len(chunk)
+        with self._lock:
+            self.files_done += 1
+            if is_kept and size <= packaging.LARGEST:
+                self.kept[path] = b"".join(parts)
+        return [path, size, digest.hexdigest()]
+
+    def _tell(self) -> None:
+        self.check()
+        now = time.monotonic()
+        if now - self._last_told >= TOLD_EVERY:
+            self._last_told = now
+            self.told(self)
+            self.progress()
+
+
+def _note(row: Inspection, **fields: Any) -> None:
+    for name, value in fields.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(fields))
