@@ -63,7 +63,7 @@ def save_policy(policy: Policy, rule: rules.Rule, *, by: User | None) -> Policy:
         policy=policy, number=policy.version, terms=terms, saved_by=by, saved_as=by.label if by else COMMAND_LINE
     )
     if is_new:
-        _place(policy)
+        place(policy)
     _record(
         Action.POLICY_CREATED if is_new else Action.POLICY_CHANGED,
         by,
@@ -82,13 +82,13 @@ def _check_problems(rule: rules.Rule) -> list[str]:
     return [problem for check in rule.checks for problem in checks.validate(check.kind, check.settings)[1]]
 
 
-def _place(policy: Policy) -> None:
-    """Before the first that is less specific; positions are then 1, 2, 3, …"""
+def place(policy: Policy) -> None:
+    """Puts a new policy before the first that is less specific, in the caller's transaction."""
     others = [each for each in Policy.objects.current().filter(target=policy.target) if each.pk != policy.pk]
     mine = rules.specificity(policy.model_pattern)
     before = [each for each in others if rules.specificity(each.model_pattern) < mine]
-    place = others.index(before[0]) if before else len(others)
-    put_in_order([*others[:place], policy, *others[place:]])
+    index = others.index(before[0]) if before else len(others)
+    put_in_order([*others[:index], policy, *others[index:]])
 
 
 def put_in_order(policies: Iterable[Policy]) -> None:

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group
 from django.utils import timezone
 
 from approvals import administration, workflow
-from approvals.models import Policy, PromotionRequest, Target
+from approvals.models import Policy, PolicyVersion, PromotionRequest, Target
 from approvals.policy import Rule, SlotRule
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import Inspection, ModelVersion, RegisteredModel
@@ -66,7 +66,11 @@ def make_policy(pattern: str, target: Target, *slots: tuple[Any, ...], **terms: 
     for old in Policy.objects.filter(target=target, model_pattern=pattern, retired_at=None):
         old.retired_at = timezone.now()
         old.save()
-    return administration.save_policy(Policy(target=target), make_rule(pattern, *slots, **terms), by=None)
+    rule = make_rule(pattern, *slots, **terms)
+    made = Policy.objects.create(target=target, model_pattern=pattern, terms=rule.terms())
+    PolicyVersion.objects.create(policy=made, number=1, terms=made.terms, saved_as="Ada Brandt <ada@example.com>")
+    administration.place(made)
+    return made
 
 
 FILES = {"digest": "d" * 64, "bytes": 3, "count": 1, "manifest": [["MLmodel", 3, "e" * 64]]}

@@ -7,10 +7,10 @@ import pytest
 from django.contrib.auth.models import Group
 
 from approvals import administration, ledger, workflow
-from approvals.administration import SlotInput
 from approvals.models import Action, AuditEvent, Policy, Target
+from approvals.policy import CheckRule, ReminderRule, Rule, SignatureRule
 from registry_ui.accounts.models import User
-from tests.factories import make_person, make_policy, make_request, make_version
+from tests.factories import make_person, make_policy, make_request, make_rule, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +25,7 @@ def group(name: str) -> Group:
 
 VERBS: dict[str, Callable[[User], Any]] = {
     "save_policy": lambda by: administration.save_policy(
-        Policy(model_pattern="x", target=Target.objects.get(name="Staging")), slots=[SlotInput(1, None)], by=by
+        Policy(target=Target.objects.get(name="Staging")), make_rule("x"), by=by
     ),
     "retire_policy": lambda by: administration.retire_policy(Policy.objects.all()[:1].get(), by=by),
     "save_target": lambda by: administration.save_target(Target(name="UAT", alias="uat"), by=by),
@@ -56,60 +56,76 @@ def test_who_may(verb: str, role: str) -> None:
 # --- Policies ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_new_policy_is_saved_with_its_slots_in_order_and_recorded(ada: User, production: Target) -> None:
-    risk = group("risk")
-    policy = administration.save_policy(
-        Policy(model_pattern="churn_*", target=production, requires_reason=True, open_for_days=3),
-        slots=[SlotInput(2, risk), SlotInput(1, None)],
-        by=ada,
-    )
-    assert [(slot.approvals, slot.group) for slot in policy.slots.order_by("position")] == [(2, risk), (1, None)]
+def test_a_new_policy_is_saved_as_version_one_and_recorded(ada: User, production: Target) -> None:
+    rule = make_rule("churn_*", (2, "risk", "metrics"), (1, None), requires_reason=True, open_for_days=3)
+    policy = administration.save_policy(Policy(target=production), rule, by=ada)
+    assert Rule.from_json(policy.terms) == rule
+    (version,) = policy.versions.all()
+    assert (version.number, version.terms, version.saved_by, version.saved_as) == (1, rule.terms(), ada, ada.label)
     event = last()
     assert (event.action, event.actor, event.target_name) == (Action.POLICY_CREATED, ada, "Production")
     assert event.data == {
         "before": {},
-        "after": {
-            "policy_id": policy.pk,
-            "model_pattern": "churn_*",
-            "requires_reason": True,
-            "open_for_days": 3,
-            "slots": [{"approvals": 2, "group": "risk"}, {"approvals": 1, "group": None}],
-        },
+        "after": {"policy_id": policy.pk, "version": 1, "position": 1, "terms": rule.terms()},
     }
 
 
-def test_a_changed_policy_is_recorded_with_before_and_after(ada: User, production: Target) -> None:
+def test_a_changed_policy_is_a_new_version_and_recorded_with_before_and_after(ada: User, production: Target) -> None:
     policy = make_policy("churn_*", production, (1, "risk"))
-    policy.open_for_days = 7
-    administration.save_policy(policy, slots=[SlotInput(2, None)], by=ada)
+    before = policy.terms
+    administration.save_policy(policy, make_rule("churn_*", (2, None), open_for_days=7), by=ada)
+    assert list(policy.versions.order_by("number").values_list("number", "saved_by")) == [(1, None), (2, ada.pk)]
+    assert policy.versions.get(number=1).terms == before
     event = last()
     assert event.action == Action.POLICY_CHANGED
-    assert (event.data["before"]["open_for_days"], event.data["after"]["open_for_days"]) == (14, 7)
-    assert event.data["before"]["slots"] == [{"approvals": 1, "group": "risk"}]
-    assert event.data["after"]["slots"] == [{"approvals": 2, "group": None}]
+    assert (event.data["before"]["terms"], event.data["before"]["version"]) == (before, 1)
+    assert event.data["after"]["version"] == 2
+    assert event.data["after"]["terms"]["open_for_days"] == 7
 
 
-def test_an_open_request_keeps_the_rule_it_was_made_under(ada: User, rita: User, production: Target) -> None:
+def test_saving_what_stands_already_makes_no_version(ada: User, production: Target) -> None:
+    policy = make_policy("churn_*", production, (1, "risk"))
+    administration.save_policy(policy, Rule.from_json(policy.terms), by=ada)
+    assert policy.versions.count() == 1
+    assert not AuditEvent.objects.exists()
+
+
+def test_a_new_policy_takes_its_place_before_less_specific_ones(ada: User, production: Target) -> None:
+    for pattern in ("churn_*", "churn_predictor", "fraud_*"):
+        administration.save_policy(Policy(target=production), make_rule(pattern), by=ada)
+    order = Policy.objects.current().filter(target=production).values_list("model_pattern", "position")
+    assert list(order) == [("churn_predictor", 1), ("churn_*", 2), ("fraud_*", 3), ("*", 4)]
+
+
+def test_an_open_request_keeps_the_version_it_was_made_under(ada: User, rita: User, production: Target) -> None:
     policy = make_policy("churn_*", production, (1, None))
     request = make_request(make_version("churn_predictor"), production, by=rita)
-    administration.save_policy(policy, slots=[SlotInput(3, None)], by=ada)
+    administration.save_policy(policy, make_rule("churn_*", (3, None)), by=ada)
     request.refresh_from_db()
-    assert request.rule["slots"] == [{"approvals": 1, "group": None}]
+    assert (request.rule["policy_version"], request.rule["slots"][0]["approvals"]) == (1, 1)
 
 
 @pytest.mark.parametrize(
-    ("fields", "slots", "message"),
+    ("rule", "message"),
     [
-        ({"model_pattern": "new"}, [], "at least one slot"),
-        ({"model_pattern": "*"}, [SlotInput(1, None)], "already a policy for this pattern"),
-        ({"model_pattern": "new", "open_for_days": 0}, [SlotInput(1, None)], "greater than or equal to 1"),
+        (Rule(model_pattern="new", slots=()), "at least one approval"),
+        (make_rule("*"), "already a policy for this pattern"),
+        (make_rule("  "), "Name a model"),
+        (make_rule("new", open_for_days=0), "1 to 365 days"),
+        (make_rule("new", (1, None, "weather")), "no part of the evidence called 'weather'"),
+        (make_rule("new", (0, None)), "1 to 20 approvals"),
+        (make_rule("new", checks=(CheckRule("astrology"),)), "no check called 'astrology'"),
+        (make_rule("new", checks=(CheckRule("metric_threshold", settings={"metric": "auc"}),)), "at least or at most"),
+        (make_rule("new", checks=(CheckRule("version_ready", effect="shout"),)), "block, warn or inform"),
+        (make_rule("new", reminders=ReminderRule(escalate_after_hours=4)), "hours and a group"),
+        (make_rule("new", signature=SignatureRule(within_minutes=0)), "1 to 1,440 minutes"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused_and_nothing_is_recorded(
-    ada: User, production: Target, fields: dict[str, Any], slots: list[SlotInput], message: str
+    ada: User, production: Target, rule: Rule, message: str
 ) -> None:
     with pytest.raises(workflow.Invalid, match=message):
-        administration.save_policy(Policy(target=production, **fields), slots=slots, by=ada)
+        administration.save_policy(Policy(target=production), rule, by=ada)
     assert Policy.objects.count() == 2
     assert not AuditEvent.objects.exists()
 
@@ -119,7 +135,7 @@ def test_a_retired_policy_is_recorded_once_and_frees_its_pattern(ada: User, prod
     administration.retire_policy(policy, by=ada)
     administration.retire_policy(policy, by=ada)
     assert AuditEvent.objects.filter(action=Action.POLICY_RETIRED).count() == 1
-    administration.save_policy(Policy(model_pattern="churn_*", target=production), slots=[SlotInput(1, None)], by=ada)
+    administration.save_policy(Policy(target=production), make_rule("churn_*"), by=ada)
     assert Policy.objects.filter(model_pattern="churn_*").count() == 2
 
 

@@ -43,10 +43,16 @@ def test_matches_whole_names_with_two_wildcards(pattern: str, name: str, fits: b
     assert policy.matches(pattern, name) is fits
 
 
-def test_applicable_puts_the_most_specific_first() -> None:
-    patterns = ["*", "churn_*", "churn_predictor", "*_predictor", "churn_?redictor", "fraud"]
-    found = policy.applicable([Pattern(pattern) for pattern in patterns], "churn_predictor")
-    assert [each.model_pattern for each in found] == [
+def test_applicable_keeps_the_order_of_those_that_fit() -> None:
+    found = policy.applicable(
+        [Pattern(each) for each in ("fraud", "churn_*", "*", "churn_predictor")], "churn_predictor"
+    )
+    assert [each.model_pattern for each in found] == ["churn_*", "*", "churn_predictor"]
+
+
+def test_specificity_puts_exact_names_before_patterns() -> None:
+    patterns = ["*", "churn_*", "churn_predictor", "*_predictor", "churn_?redictor"]
+    assert sorted(patterns, key=policy.specificity, reverse=True) == [
         "churn_predictor",
         "churn_?redictor",
         "*_predictor",
@@ -106,9 +112,9 @@ def _largest(places: tuple[tuple[str | None, int], ...], people: list[Reviewer])
 
 def test_shortage_names_what_is_missing_without_the_requester() -> None:
     two = rule(SlotRule(2))
-    assert policy.shortage(two, eligible=[person(1), person(2)], requester_id=None) == ""
+    assert policy.shortage(two, eligible=[person(1), person(2)]) == ""
     assert "2 approvals from any reviewer (1 eligible)" in policy.shortage(
-        two, eligible=[person(1), person(2)], requester_id=1
+        two, eligible=[person(1), person(2)], excluded={1}
     )
 
 
@@ -124,7 +130,7 @@ def facts(**changes: object) -> RequestFacts:
         "status": "pending",
         "status_label": "Waiting for review",
         "requester_id": 1,
-        "states": policy.slot_states(rule(SlotRule(2)), approvers=[], eligible=[person(2), person(3)], requester_id=1),
+        "states": policy.slot_states(rule(SlotRule(2)), approvers=[], eligible=[person(2), person(3)]),
         "is_overdue": False,
         "own_verdict": "",
         "own_groups": frozenset(),
@@ -144,7 +150,7 @@ def facts(**changes: object) -> RequestFacts:
         (Actor(2, REVIEW), {"stale": "Version 8 holds Production now."}, "submit the request again"),
         (
             Actor(2, REVIEW),
-            {"states": policy.slot_states(rule(RISK), approvers=[], eligible=[], requester_id=1)},
+            {"states": policy.slot_states(rule(RISK), approvers=[], eligible=[])},
             "has to come from others: 1 approval from risk",
         ),
     ],
@@ -163,15 +169,13 @@ def test_a_reviewer_may_approve_and_reject() -> None:
 
 
 def test_a_reviewer_outside_the_missing_group_may_still_reject() -> None:
-    states = policy.slot_states(rule(RISK), approvers=[], eligible=[person(2)], requester_id=1)
+    states = policy.slot_states(rule(RISK), approvers=[], eligible=[person(2)])
     actions = policy.available_actions(Actor(2, REVIEW), facts(states=states))
     assert not actions["approve"]
     assert actions["reject"]
 
 
 def test_waits_for_names_the_groups_that_are_missing() -> None:
-    states = policy.slot_states(rule(RISK, ANY), approvers=[person(2, "risk")], eligible=[], requester_id=1)
+    states = policy.slot_states(rule(RISK, ANY), approvers=[person(2, "risk")], eligible=[])
     assert policy.waits_for(states) == "|*|"
-    assert (
-        policy.waits_for(policy.slot_states(rule(RISK, ANY), approvers=[], eligible=[], requester_id=1)) == "|risk|*|"
-    )
+    assert policy.waits_for(policy.slot_states(rule(RISK, ANY), approvers=[], eligible=[])) == "|risk|*|"
