@@ -17,6 +17,7 @@ from approvals.workflow import counting
 from approvals.workflow.shared import Invalid, frozen_fields, move, require
 from registry_ui.accounts.models import User
 
+BLOCKED = "Blocked by checks: "
 FILES = "files"
 """Key of the check that every request gets: that the model's files could be read and hashed."""
 
@@ -62,14 +63,14 @@ def advance(
     }  # fmt: skip
     Assessment.objects.filter(request=request).update(concluded_at=timezone.now())
     if blocking:
-        reason = (
-            "Blocked by checks: " + "; ".join(f"{each.title} ({each.reason.rstrip('.')})" for each in blocking) + "."
-        )
+        reason = BLOCKED + "; ".join(f"{each.title} ({each.reason.rstrip('.')})" for each in blocking) + "."
         PromotionRequest.objects.filter(pk=request.pk).update(status_reason=reason)
         if (request.fingerprint, reason) != before:
             ledger.record(Action.REQUEST_CHECKED, actor=by, request=request, data=told)
         return
-    move(request, Status.PENDING, status_reason="")
+    # Why it came back to review stays on the page; that checks blocked it does not.
+    kept = "" if request.status_reason.startswith(BLOCKED) else request.status_reason
+    move(request, Status.PENDING, status_reason=kept)
     ledger.record(Action.REQUEST_CHECKED, actor=by, request=request, data=told)
     counting.count_approvals(request, by=None)
 

@@ -192,7 +192,11 @@ def test_a_person_has_described_roles_groups_and_recent_events(admin: Client, ri
     ids("risk")
     response = admin.get(f"{URL}{rita.pk}/")
     page = response.content.decode()
-    for text in ("Asks for versions to be promoted.", "Manages people, targets and policies; decides nothing.", "risk"):
+    for text in (
+        "Asks for versions to be promoted.",
+        "Manages people, targets and policies, and may override a failed check; approves nothing.",
+        "risk",
+    ):
         assert text in page
     assert len(response.context["recent"]) == 10
     assert f'href="/history/?person={rita.pk}"' in page
