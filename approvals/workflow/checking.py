@@ -3,7 +3,7 @@ against the request. A failed check that blocks can be overridden, by a person a
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from approvals import checks, ledger, policy, standing
+from approvals import checks, evidence, ledger, policy, standing
 from approvals.models import Action, Assessment, CheckResult, Outcome, PromotionRequest, Status
 from approvals.workflow import counting
 from approvals.workflow.shared import Invalid, frozen_fields, move, require
@@ -31,27 +31,30 @@ def conclude(request: PromotionRequest, *, problem: str = "") -> bool:
     if request.status != Status.CHECKING:
         return False
     before = (request.fingerprint, request.status_reason)
-    champion = standing.champion_of(request.version.model, request.target)
-    PromotionRequest.objects.filter(pk=request.pk).update(**frozen_fields(request, champion))
+    fields = frozen_fields(request, standing.champion_of(request.version.model, request.target))
+    was_judged = Assessment.objects.filter(request=request, concluded_at__isnull=False).exists()
+    changed = evidence.differences(request.evidence, fields["evidence"]) if was_judged else []
+    PromotionRequest.objects.filter(pk=request.pk).update(**fields)
     request = standing.lock(request)
     voided = counting.void_what_changed(request)[0]
     _run_checks(request, problem)
     Assessment.objects.filter(request=request).update(
         is_owed=False, claimed_by="", lease_expires_at=None, waiting_since=None, last_error="", attempts=0
     )
-    advance(request, before=before, voided=voided)
+    advance(request, before=before, told={"changed": changed, "voided": voided})
     return True
 
 
 def advance(
-    request: PromotionRequest, *, by: User | None = None, before: tuple[str, str] = ("", ""), voided: Sequence[str] = ()
+    request: PromotionRequest, *, before: tuple[str, str] = ("", ""), told: Mapping[str, Any] | None = None
 ) -> None:
     """Asks people when no check is waited for and none blocks. In the caller's transaction, with the request locked."""
     live = list(request.checks.live().order_by("position", "pk"))
     if any(result.outcome == Outcome.WAITING for result in live):
         return
     blocking = [result for result in live if result.blocks]
-    told: dict[str, Any] = {
+    told = {
+        **(told or {}),
         "fingerprint": request.fingerprint,
         "asked": not blocking,
         "checks": [
@@ -59,19 +62,18 @@ def advance(
              "overridden": each.overridden_at is not None}
             for each in live
         ],
-        "voided": list(voided),
     }  # fmt: skip
     Assessment.objects.filter(request=request).update(concluded_at=timezone.now())
     if blocking:
         reason = BLOCKED + "; ".join(f"{each.title} ({each.reason.rstrip('.')})" for each in blocking) + "."
         PromotionRequest.objects.filter(pk=request.pk).update(status_reason=reason)
         if (request.fingerprint, reason) != before:
-            ledger.record(Action.REQUEST_CHECKED, actor=by, request=request, data=told)
+            ledger.record(Action.REQUEST_CHECKED, actor=None, request=request, data=told)
         return
     # Why it came back to review stays on the page; that checks blocked it does not.
     kept = "" if request.status_reason.startswith(BLOCKED) else request.status_reason
     move(request, Status.PENDING, status_reason=kept)
-    ledger.record(Action.REQUEST_CHECKED, actor=by, request=request, data=told)
+    ledger.record(Action.REQUEST_CHECKED, actor=None, request=request, data=told)
     counting.count_approvals(request, by=None)
 
 
@@ -154,7 +156,7 @@ def override(request: PromotionRequest, result: CheckResult, *, by: User, reason
     found.save(update_fields=["overridden_by", "overridden_at", "override_reason"])
     told = {"check": found.title, "found": found.reason, "reason": found.override_reason}
     ledger.record(Action.CHECK_OVERRIDDEN, actor=by, request=request, data=told)
-    advance(request, by=None)
+    advance(request)
 
 
 # --- External checks --------------------------------------------------------------------------------------------------

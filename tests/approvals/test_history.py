@@ -59,7 +59,7 @@ def shown(response: Any) -> list[int]:
 
 def test_an_event_is_one_sentence_with_who_when_and_where(auditor: Client, asked: PromotionRequest) -> None:
     page = auditor.get(URL).content.decode()
-    event = AuditEvent.objects.get()
+    event = AuditEvent.objects.get(action=Action.REQUEST_CREATED)
     assert re.search(r"Rita Sanz</strong> asked for churn_predictor version 7 to reach Production\.", page)
     assert "AUC rose to 0.893." in page
     assert f'title="{event.at:%Y-%m-%d %H:%M:%S} UTC"' in page
@@ -103,7 +103,7 @@ def test_a_cursor_of_nonsense_gives_the_first_page(auditor: Client) -> None:
 
 @pytest.fixture
 def mixed(asked: PromotionRequest, remy: User, staging: Target, rita: User) -> dict[str, int]:
-    """Sequence numbers by name: five events of two models, three people and the worker."""
+    """Sequence numbers by name: seven events of two models, three people and the worker."""
     other = make_request(make_version("fraud_detector", 2), staging, by=rita)
     workflow.comment(asked, by=rita, body="Look at segment 3.")
     workflow.review(asked, by=remy, verdict="approve")
@@ -115,20 +115,20 @@ def mixed(asked: PromotionRequest, remy: User, staging: Target, rita: User) -> d
         target_name="Production",
     )
     assert other.pk
-    return {"asked": 1, "other": 2, "comment": 3, "approved": 4, "promoted": 5}
+    return {"asked": 1, "checked": 2, "other": 3, "other checked": 4, "comment": 5, "approved": 6, "promoted": 7}
 
 
 @pytest.mark.parametrize(
     ("query", "names"),
     [
-        ("", ["promoted", "approved", "comment", "other", "asked"]),
-        ("model=churn_predictor", ["promoted", "approved", "comment", "asked"]),
+        ("", ["promoted", "approved", "comment", "other checked", "other", "checked", "asked"]),
+        ("model=churn_predictor", ["promoted", "approved", "comment", "checked", "asked"]),
         ("model=churn_predictor&version=6", ["promoted"]),
-        ("person=worker", ["promoted"]),
+        ("person=worker", ["promoted", "other checked", "checked"]),
         ("person={remy}", ["approved"]),
         ("action=review.approved", ["approved"]),
-        ("action=request", ["comment", "other", "asked"]),
-        ("request={request}", ["approved", "comment", "asked"]),
+        ("action=request", ["comment", "other checked", "other", "checked", "asked"]),
+        ("request={request}", ["approved", "comment", "checked", "asked"]),
         ("model=churn_predictor&person={rita}&action=request.commented", ["comment"]),
         ("model=fraud_detector&action=review", []),
     ],
@@ -242,8 +242,8 @@ def test_an_event_shows_everything_and_its_neighbours(auditor: Client, mixed: di
     page = response.content.decode()
     event = AuditEvent.objects.get(sequence=mixed["comment"])
     assert [(link.is_good, link.words) for link in response.context["links"]] == [
-        (True, "It follows from event 2."),
-        (True, "Event 4 follows from it."),
+        (True, "It follows from event 4."),
+        (True, "Event 6 follows from it."),
     ]
     for text in (
         "Look at segment 3.",
@@ -253,8 +253,8 @@ def test_an_event_shows_everything_and_its_neighbours(auditor: Client, mixed: di
         "The hash fits the content.",
     ):
         assert text in page
-    assert 'href="/history/2/" rel="prev"' in page
-    assert 'href="/history/4/" rel="next"' in page
+    assert 'href="/history/4/" rel="prev"' in page
+    assert 'href="/history/6/" rel="next"' in page
     assert response.context["record"] == canonical(ledger.as_record(event))
 
 

@@ -8,12 +8,12 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from approvals import administration, inbox, workflow
+from approvals import administration, inbox, standing, workflow
 from approvals.models import Action, AuditEvent, OutboxEntry, PromotionRequest, Review, Status, Target
 from approvals.workflow import Conflict, Invalid, NotAllowed
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import Alias, ModelVersion, Stage
-from tests.factories import approve, make_person, make_policy, make_request, make_version
+from tests.factories import approve, check, make_person, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +26,7 @@ def test_request_freezes_evidence_rule_and_champion(rita: User, production: Targ
     champion = make_version(number=6, stage=Stage.PRODUCTION)
     request = make_request(make_version(number=7), production, by=rita)
     assert (request.status, request.champion) == (Status.PENDING, champion)
-    assert request.rule["slots"] == [{"approvals": 2, "group": None}]
+    assert request.rule["slots"] == [{"approvals": 2, "group": None, "looks_at": []}]
     frozen = json.loads(request.evidence)
     assert frozen["version"]["metrics"] == {"auc_roc": "0.9"}
     assert frozen["champion"]["number"] == 6
@@ -86,6 +86,7 @@ def test_the_last_approval_approves_and_owes_the_delivery(
     assert OutboxEntry.objects.open().get().request == request
     assert actions_of(request) == [
         Action.REQUEST_CREATED,
+        Action.REQUEST_CHECKED,
         Action.REVIEW_APPROVED,
         Action.REVIEW_APPROVED,
         Action.REQUEST_APPROVED,
@@ -173,30 +174,34 @@ def test_requested_changes_come_back_with_reviews_void(rita: User, remy: User, r
     request.refresh_from_db()
     workflow.resubmit(request, by=rita)
     request.refresh_from_db()
+    assert request.status == Status.CHECKING
+    request = check(request)
     assert request.status == Status.PENDING
     assert not request.reviews.live().exists()
-    event = AuditEvent.objects.get(action=Action.REQUEST_RESUBMITTED)
-    assert event.data["changed"] == ["description"]
+    event = AuditEvent.objects.filter(action=Action.REQUEST_CHECKED).latest("sequence")
+    assert (event.data["changed"], event.data["voided"]) == (["description"], ["Remy Ortiz <remy@example.com>"])
     assert approve(request, remy, rosa).status == Status.APPROVED
 
 
 def test_a_verdict_over_old_evidence_is_refused(rita: User, remy: User, production: Target) -> None:
     request = make_request(make_version(), production, by=rita)
-    with pytest.raises(Conflict, match="submitted again while you were reading"):
+    with pytest.raises(Conflict, match="no longer what you were reading"):
         workflow.review(request, by=remy, verdict="approve", fingerprint="0" * 64)
 
 
-def test_a_changed_champion_blocks_approval_until_submitted_again(rita: User, remy: User, production: Target) -> None:
+def test_a_changed_champion_sends_the_request_back_to_review(
+    rita: User, remy: User, rosa: User, production: Target
+) -> None:
     make_version(number=6, stage=Stage.PRODUCTION)
-    request = make_request(make_version(number=7), production, by=rita)
+    request = approve(make_request(make_version(number=7), production, by=rita), remy)
     make_version(number=8, stage=Stage.PRODUCTION)
-    with pytest.raises(NotAllowed, match="Version 8 holds Production now"):
-        approve(request, remy)
-    workflow.resubmit(request, by=rita)
+    with pytest.raises(Conflict, match="changed in MLflow while you were reading"):
+        approve(request, rosa)
     request.refresh_from_db()
-    assert request.champion is not None
-    assert request.champion.number == 8
-    approve(request, remy)
+    assert (request.status, request.champion and request.champion.number) == (Status.PENDING, 8)
+    assert request.status_reason == "This changed in MLflow since it was asked: champion (version 6 → version 8)."
+    assert not request.reviews.live().exists()
+    assert approve(request, remy, rosa).status == Status.APPROVED
 
 
 def test_only_the_requester_withdraws(rita: User, remy: User, production: Target) -> None:
@@ -281,14 +286,17 @@ def test_the_inbox_calls_others_when_an_approver_is_deactivated(
     assert inbox.waiting_for(ria).get() == request
 
 
-def test_evidence_that_changed_blocks_approval_until_submitted_again(rita: User, remy: User, staging: Target) -> None:
+def test_evidence_that_changed_sends_the_request_back_to_review(rita: User, remy: User, staging: Target) -> None:
     version = make_version()
     request = make_request(version, staging, by=rita)
     ModelVersion.objects.filter(pk=version.pk).update(metrics={"auc_roc": 0.1})
     request.refresh_from_db()
-    with pytest.raises(NotAllowed, match="This changed in MLflow since it was asked: metric auc_roc"):
+    assert "metric auc_roc" in standing.of(request, remy).actions["approve"].reason
+    with pytest.raises(Conflict, match="changed in MLflow while you were reading"):
         approve(request, remy)
-    workflow.resubmit(request, by=rita)
+    event = AuditEvent.objects.get(action=Action.REQUEST_REOPENED)
+    assert (event.data["changed"], event.data["parts"]) == (["metric auc_roc"], ["metrics"])
+    request.refresh_from_db()
     assert approve(request, remy).status == Status.APPROVED
 
 
