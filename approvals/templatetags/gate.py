@@ -9,9 +9,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from approvals.comparison import MetricRow
+from approvals.models import CheckResult
 from approvals.policy import Reviewer
 from registry_ui.templatetags.registry import percent, signed
-from registry_ui.templatetags.ui import icon
+from registry_ui.templatetags.ui import chip, icon
 
 register = template.Library()
 
@@ -37,6 +38,31 @@ def delta(row: MetricRow) -> SafeString:
         format_html(" <small>({})</small>", share) if share else "",
         format_html(" <strong>{}</strong>", row.judgement) if row.judgement else "",
     )
+
+
+_OUTCOMES = {
+    # outcome: icon, colour
+    "pass": ("circle-check", "green"),
+    "warn": ("alert-triangle", "amber"),
+    "fail": ("circle-x", "red"),
+    "waiting": ("hourglass", "blue"),
+}
+
+
+@register.simple_tag
+def check_chip(check: CheckResult) -> SafeString:
+    """`{% check_chip check %}`: "Passed", "Warning", "Failed", "Overridden", each with its own icon."""
+    if check.overridden_at:
+        return chip("alert-triangle", "Overridden", "amber")
+    name, colour = _OUTCOMES[check.outcome]
+    return chip(name, str(check.get_outcome_display()), colour)
+
+
+@register.filter
+def label_names(labels: Sequence[str]) -> str:
+    """`{{ event.data.voided|label_names }}`: "Remy Ortiz and Rosa Lind" of labels."""
+    found = [label.partition(" <")[0] for label in labels]
+    return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
 
 
 @register.simple_tag

@@ -7,8 +7,9 @@ from django.db.models import Max
 from django.utils import timezone
 
 from approvals import standing
-from approvals.models import AuditEvent, OutboxEntry, PromotionRequest, Status
+from approvals.models import Action, Assessment, AuditEvent, OutboxEntry, Outcome, PromotionRequest, Status
 from approvals.standing import Standing
+from registry_ui.mirror.models import Inspection
 
 SLOW_AFTER = timedelta(seconds=15)
 """A delivery that no worker has touched for this long is called delayed."""
@@ -92,12 +93,61 @@ def delivery(request: PromotionRequest) -> Delivery:
     return Delivery("waiting" if entry.waiting_since else "queued", entry, since=since)
 
 
-def mark(request: PromotionRequest, found: Delivery) -> str:
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """How the worker's look at a request stands, while it is in checks."""
+
+    due_at: datetime
+    waiting_since: datetime | None
+    last_error: str
+    is_delayed: bool
+    waits_outside: str
+    """The external checks that have not answered, by title; "" when none is waited for."""
+
+    inspection: Inspection | None
+
+
+def checking(now: Standing) -> Checking | None:
+    """One or two queries; None when the request is not in checks."""
+    if now.request.status != Status.CHECKING:
+        return None
+    owed = Assessment.objects.filter(request=now.request).first()
+    if owed is None:
+        return None
+    since = max(owed.due_at, owed.lease_expires_at or owed.due_at)
+    waiting = [check.title for check in now.checks if check.outcome == Outcome.WAITING]
+    return Checking(
+        due_at=owed.due_at,
+        waiting_since=owed.waiting_since,
+        last_error=owed.last_error,
+        is_delayed=owed.is_owed and timezone.now() - since > SLOW_AFTER,
+        waits_outside=" and ".join(waiting),
+        inspection=Inspection.objects.filter(version=now.request.version_id).first() if owed.is_owed else None,
+    )
+
+
+def checks_tally(now: Standing) -> str:
+    """`3 passed, 1 failed`; "" without checks."""
+    found = [Outcome(check.outcome) for check in now.checks]
+    return ", ".join(f"{found.count(each)} {each.label.lower()}" for each in Outcome if each in found)
+
+
+def reopened(request: PromotionRequest) -> AuditEvent | None:
+    """The event that sent the request back to review, while that is the newest thing about its evidence."""
+    kinds = (Action.REQUEST_REOPENED, Action.REQUEST_RESUBMITTED)
+    newest = request.events.filter(action__in=kinds).order_by("-sequence").first()
+    return newest if newest is not None and newest.action == Action.REQUEST_REOPENED else None
+
+
+def mark(request: PromotionRequest, found: Delivery, looked: Checking | None = None) -> str:
     """Changes when anything that moves by itself has changed on the page. One query."""
     newest = AuditEvent.objects.filter(request=request).aggregate(newest=Max("sequence"))["newest"]
     entry = found.entry
     tried = (entry.pk, entry.attempts, int(entry.available_at.timestamp())) if entry else ()
-    return "-".join(map(str, (request.status, newest, found.state, *tried)))
+    if looked is not None:
+        row = looked.inspection
+        tried += (looked.is_delayed, looked.waiting_since, looked.due_at, row.bytes_done if row else 0)  # type: ignore[assignment]
+    return "-".join(map(str, (request.status, newest, found.state, *tried))).replace(" ", "_")
 
 
 # --- What cannot be done, and why -------------------------------------------------------------------------------------

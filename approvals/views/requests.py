@@ -43,7 +43,9 @@ def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
         except workflow.WorkflowError as error:
             form.add_error(None, error.message)
         else:
-            messages.success(request, f"Request #{made.pk} was made. Reviewers find it in their inbox.")
+            messages.success(
+                request, f"Request #{made.pk} was made. Reviewers are asked when the automatic checks have passed."
+            )
             return redirect(made)
     context = {"version": version, "form": form, "permission": permission, "previews": previews, "possible": possible}
     status = 200 if not form.errors else 422 if permission else 403
@@ -97,11 +99,11 @@ def live(request: SignedInRequest, pk: int) -> HttpResponse:
     """The parts of the page that follow the delivery by themselves: 204 while nothing has changed since `seen`, 286 at
     the end, which tells HTMX to stop asking."""
     found = _get(pk)
-    delivery = progress.delivery(found)
-    moves = found.status == Status.APPROVED
-    if moves and request.GET.get("seen") == progress.mark(found, delivery):
+    delivery, now = progress.delivery(found), standing.of(found, request.user)
+    moves = _moves(now)
+    if moves and request.GET.get("seen") == progress.mark(found, delivery, progress.checking(now)):
         return HttpResponse(status=204)
-    context = _live_context(found, standing.of(found, request.user), delivery) | {"is_swap": True}
+    context = _live_context(found, now, delivery) | _empty_forms(found) | {"is_swap": True}
     return render(request, "approvals/_request_live.html", context, status=200 if moves else 286)
 
 
@@ -109,7 +111,7 @@ def _page(
     request: SignedInRequest,
     found: PromotionRequest,
     *,
-    bound: Mapping[str, forms.Form] | None = None,
+    bound: Mapping[str, Any] | None = None,
     status: int = 200,
     conflict: str = "",
 ) -> HttpResponse:
@@ -119,20 +121,36 @@ def _page(
     if found.champion:
         found.champion.model = found.version.model
     context = _live_context(found, now, progress.delivery(found)) | {
-        "review_form": ReviewForm(initial={"fingerprint": found.fingerprint}),
-        "comment_form": CommentForm(),
-        "withdraw_form": WithdrawForm(),
-        "resubmit_form": ResubmitForm(),
+        **_empty_forms(found),
         "conflict": conflict,
         "dossier": dossier.of(found, show=request.GET.get("show", ""), number=request.GET.get("page")),
     }
     return render(request, "approvals/request.html", context | dict(bound or {}), status=status)
 
 
+def _empty_forms(found: PromotionRequest) -> dict[str, forms.Form]:
+    return {
+        "review_form": ReviewForm(initial={"fingerprint": found.fingerprint}),
+        "comment_form": CommentForm(),
+        "withdraw_form": WithdrawForm(),
+        "resubmit_form": ResubmitForm(),
+    }
+
+
+def _moves(now: standing.Standing) -> bool:
+    """Whether the worker is at it, so that the page follows."""
+    status = now.request.status
+    return status == Status.APPROVED or (status == Status.CHECKING and not now.blocking)
+
+
 def _live_context(found: PromotionRequest, now: standing.Standing, delivery: progress.Delivery) -> dict[str, Any]:
     entries, has_earlier = timeline.of(found)
     is_applied = found.status == Status.APPLIED
+    looked = progress.checking(now)
     return {
+        "checking": looked,
+        "checks_tally": progress.checks_tally(now),
+        "reopened": progress.reopened(found) if found.status == Status.PENDING else None,
         "request_": found,
         "standing": now,
         "actions": now.actions,
@@ -141,8 +159,8 @@ def _live_context(found: PromotionRequest, now: standing.Standing, delivery: pro
         "refusals": progress.refusals(now),
         "still_needed": policy.still_needed(now.states),
         "delivery": delivery,
-        "mark": progress.mark(found, delivery),
-        "moves_by_itself": found.status == Status.APPROVED,
+        "mark": progress.mark(found, delivery, looked),
+        "moves_by_itself": _moves(now),
         "holder": progress.holder(found) if is_applied else None,
         "note": _note(found) if is_applied else None,
         "timeline": entries,
@@ -194,6 +212,7 @@ def _overtaken(
 
 
 _OUTCOME = {
+    Status.CHECKING: "Your decision is recorded. The request is in checks.",
     Status.PENDING: "Your approval is recorded. The request waits for the approvals that are still missing.",
     Status.APPROVED: "Version {version} was approved. MLflow is being updated.",
     Status.APPLIED: "Version {version} was approved and has reached {target}.",
@@ -217,6 +236,22 @@ def comment(request: SignedInRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+def override(request: SignedInRequest, pk: int, check: int) -> HttpResponse:
+    """Goes on in spite of a failed check."""
+    found = _get(pk)
+    result = get_object_or_404(found.checks, pk=check)
+    try:
+        workflow.override(found, result, by=request.user, reason=request.POST.get("reason", "")[:4000])
+    except workflow.Invalid as error:
+        wrong = {"pk": check, "message": error.message}
+        return _page(request, found, bound={"override_errors": wrong}, conflict=error.message, status=422)
+    except workflow.WorkflowError as error:
+        return _page(request, _get(pk), conflict=error.message, status=403)
+    messages.success(request, f"The check “{result.title}” is overridden.")
+    return redirect(found)
+
+
+@require_POST
 def withdraw(request: SignedInRequest, pk: int) -> HttpResponse:
     def verb(found: PromotionRequest, reason: str) -> None:
         workflow.withdraw(found, by=request.user, reason=reason)
@@ -230,7 +265,7 @@ def resubmit(request: SignedInRequest, pk: int) -> HttpResponse:
         workflow.resubmit(found, by=request.user, justification=justification)
 
     return _do(
-        request, pk, ResubmitForm(request.POST), verb, done="The request was submitted again; reviews start anew."
+        request, pk, ResubmitForm(request.POST), verb, done="The request was submitted again; its checks run now."
     )
 
 

@@ -64,7 +64,7 @@ def test_two_reviewers_at_once_approve_exactly_once() -> None:
     assert request.status == Status.APPROVED
     assert OutboxEntry.objects.count() == 1
     assert AuditEvent.objects.filter(action=Action.REQUEST_APPROVED).count() == 1
-    assert ledger.verify() == ledger.Verdict(events=4)
+    assert ledger.verify() == ledger.Verdict(events=5)
 
 
 def test_a_double_click_approves_once() -> None:

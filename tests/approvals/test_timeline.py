@@ -76,6 +76,7 @@ def test_discussion_and_events_are_one_line_oldest_first(
     entries, has_earlier = timeline.of(request)
     assert [(entry.name, entry.said) for entry in entries] == [
         ("Rita Sanz", "Better."),
+        ("Countersign worker", ""),
         ("Rosa Lind", "Why?"),
         ("Remy Ortiz", ""),
     ]

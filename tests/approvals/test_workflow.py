@@ -30,7 +30,7 @@ def test_request_freezes_evidence_rule_and_champion(rita: User, production: Targ
     frozen = json.loads(request.evidence)
     assert frozen["version"]["metrics"] == {"auc_roc": "0.9"}
     assert frozen["champion"]["number"] == 6
-    assert actions_of(request) == [Action.REQUEST_CREATED]
+    assert actions_of(request) == [Action.REQUEST_CREATED, Action.REQUEST_CHECKED]
 
 
 def test_request_needs_the_role(vera: User, production: Target) -> None:

@@ -16,7 +16,7 @@ from approvals import workflow
 from approvals.models import AuditEvent, Comment, OutboxEntry, PromotionRequest, Review, Status, Target
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import ModelVersion
-from tests.factories import approve, make_person, make_policy, make_request, make_version
+from tests.factories import approve, check, make_person, make_policy, make_request, make_version
 from tests.pages.helpers import applied, hold, note_of, text_of
 
 pytestmark = pytest.mark.django_db
@@ -188,16 +188,14 @@ def test_the_frozen_evidence_is_shown_whatever_the_mirror_says_now(
     assert "This changed in MLflow since it was asked: metric auc_roc, metric log_loss" in text
 
 
-def test_out_of_date_is_called_out_and_only_rejecting_is_open(
+def test_a_change_that_was_just_seen_is_called_out_and_only_rejecting_is_open(
     client: Client, asked: PromotionRequest, rita: User, remy: User, production: Target
 ) -> None:
     hold(make_version(MODEL), production)
     html = see(client, remy, asked)
-    assert "Version 3 holds Production now; when this was asked, version 1 did." in read(html)
+    assert "This changed in MLflow since it was asked: champion (version 1 → version 3)." in read(html)
     assert buttons(html) == {"changes", "reject", "comment"}
-    own = see(client, rita, asked)
-    assert buttons(own) == {"comment", "withdraw", "resubmit"}
-    assert 'href="#resubmit"' in own
+    assert buttons(see(client, rita, asked)) == {"comment", "withdraw"}
 
 
 def test_a_first_promotion_has_no_champion_columns(client: Client, rita: User, remy: User, production: Target) -> None:
@@ -361,11 +359,12 @@ def test_a_stale_page_cannot_approve_and_the_next_click_can(
     ModelVersion.objects.filter(pk=asked.version_id).update(tags={"training_cutoff": "2026-10-31"})
     asked.version.refresh_from_db()
     workflow.resubmit(asked, by=rita)
+    check(asked)
     old = PromotionRequest(pk=asked.pk, fingerprint="0" * 64)
     answer = decide(client, remy, old, "approve", "As read.")
     html = answer.content.decode()
     assert answer.status_code == 409
-    assert "The request was submitted again while you were reading." in read(html)
+    assert "The evidence is no longer what you were reading." in read(html)
     assert re.search(r"<textarea[^>]*name=\"comment\"[^>]*>\s*As read\.", html)
     asked.refresh_from_db()
     assert f'name="fingerprint" value="{asked.fingerprint}"' in html
@@ -401,7 +400,7 @@ def test_the_requester_withdraws_and_submits_again(
     workflow.review(asked, by=remy, verdict="request_changes", comment="Log the cutoff.")
     assert send(client, rita, asked, "resubmit", justification="Logged it.").status_code == 302
     asked.refresh_from_db()
-    assert (asked.status, asked.justification) == ("pending", "Logged it.")
+    assert (asked.status, asked.justification) == ("checking", "Logged it.")
     text = read(see(client, rita, asked))
     assert "Remy Ortiz: requested changes" in text
     assert "Void: The request was submitted again." in text
@@ -543,16 +542,6 @@ def test_what_was_applied_and_replaced_since_says_so(
     assert "The approval note does not stand in MLflow's description." in text
 
 
-def test_superseded_leads_to_asking_again(client: Client, approved: PromotionRequest, rita: User, remy: User) -> None:
-    PromotionRequest.objects.filter(pk=approved.pk).move(
-        Status.SUPERSEDED, status_reason="Version 9 holds Production now."
-    )
-    html = see(client, rita, approved)
-    assert "Version 9 holds Production now." in read(html)
-    assert f'href="/models/{MODEL}/versions/2/promote/?target=Production"' in html
-    assert "A requester can ask again." in read(see(client, remy, approved))
-
-
 def test_an_unknown_request_is_not_found(client: Client, remy: User) -> None:
     client.force_login(remy)
     for path in ("/requests/999/", "/requests/999/live/"):
@@ -584,6 +573,6 @@ def test_queries_do_not_grow_with_events_reviewers_slots_or_values(
         workflow.comment(large, by=rita, body=f"Comment {number}")
     approve(large, *crowd[:9])
     User.objects.filter(pk__in=[person.pk for person in crowd[:4]]).update(is_active=False)
-    assert AuditEvent.objects.filter(request=large).count() == 40
+    assert AuditEvent.objects.filter(request=large).count() == 41
     assert queries(client, large) == few
     assert queries(client, large, "live/") == few_live

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from approvals import administration, workflow
-from approvals.models import AuditEvent, Policy, PromotionRequest, Status, Target
+from approvals.models import AuditEvent, CheckResult, Policy, PromotionRequest, Status, Target
 from registry_ui.accounts.models import User
 from tests.factories import make_person, make_request, make_version
 
@@ -165,6 +165,11 @@ def has_failed(asked: PromotionRequest) -> None:
     type(entry).objects.filter(pk=entry.pk).update(closed_at=entry.created_at, outcome="failed")
 
 
+def is_blocked(asked: PromotionRequest) -> None:
+    PromotionRequest.objects.filter(pk=asked.pk).move(Status.CHECKING, sources=[Status.PENDING])
+    CheckResult.objects.filter(request=asked).update(outcome="fail", reason="The files could not be read.")
+
+
 POLICY_FORM = {
     "target": "{target}",
     "model_pattern": "fraud_*",
@@ -193,6 +198,13 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         frozenset({"reviewer"}),
         "Only reviewers decide on requests.",
         is_pending,
+    ),
+    "approvals:request_override": (
+        "/requests/{request}/checks/{check}/override/",
+        {"reason": "The files are known to be right."},
+        frozenset({"administrator"}),
+        "Overriding a failed check needs a permission of its own; administrators have it.",
+        is_blocked,
     ),
     "approvals:request_comment": (
         "/requests/{request}/comment/",
@@ -283,6 +295,7 @@ def prepared(name: str, asked: PromotionRequest) -> tuple[str, dict[str, str]]:
     asked.refresh_from_db()
     values = {
         "request": asked.pk,
+        "check": asked.checks.live().get().pk,
         "fingerprint": asked.fingerprint,
         "target": asked.target_id,
         "other_target": Target.objects.get(name="Production").pk,
@@ -386,6 +399,7 @@ SAMPLES = {
     "<int:number>": "1",
     "<int:pk>": "1",
     "<int:sequence>": "1",
+    "<int:check>": "1",
 }
 
 
