@@ -65,28 +65,29 @@ class MetricChart:
 
 
 def metric_chart(
-    metric: str, values: Iterable[tuple[int, Any]], held: Mapping[int, Sequence[str]]
+    metric: str, values: Iterable[tuple[int, Any]], held: Mapping[int, Sequence[str]], *, verb: str = "holds"
 ) -> MetricChart | None:
     """One metric over the versions. `values` are (version number, value or None); `held` names the targets that a
-    version holds. None when fewer than two versions have a finite value: one point is not a picture."""
+    version holds, or what else it is, with `verb`. None when fewer than two versions have a finite value: one point is
+    not a picture."""
     ordered = sorted((number, value) for number, value in values if value is not None)
-    finite = [(number, float(value)) for number, value in ordered if _is_finite(value)]
+    finite = [(number, float(value)) for number, value in ordered if is_finite(value)]
     if len(finite) < 2:
         return None
-    ticks = _ticks([value for _, value in finite])
-    points = _points(finite, low=ticks[0], high=ticks[-1], held=held)
+    scale = ticks([value for _, value in finite])
+    points = _points(finite, low=scale[0], high=scale[-1], held=held)
     return MetricChart(
         metric=metric,
         points=points,
         lines=[Line(a.x, a.y, b.x, b.y) for a, b in pairwise(points)],
         marks=_marks(points, held),
-        grid=[Grid(tick, _height(tick, ticks[0], ticks[-1])) for tick in ticks],
-        summary=_summary(metric, points, held),
-        unplotted=[number for number, value in ordered if not _is_finite(value)],
+        grid=[Grid(tick, _height(tick, scale[0], scale[-1])) for tick in scale],
+        summary=_summary(metric, points, held, verb),
+        unplotted=[number for number, value in ordered if not is_finite(value)],
     )
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
     """NaN and the infinities are strings in the mirror. What is beyond drawing (1e300) counts as infinite too."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
@@ -128,7 +129,7 @@ def _height(value: float, low: float, high: float) -> float:
     return round(BOTTOM - share * (BOTTOM - TOP), 3)
 
 
-def _ticks(values: Sequence[float]) -> list[float]:
+def ticks(values: Sequence[float]) -> list[float]:
     """Two to five round numbers that enclose the values; the axis need not begin at zero."""
     low, high = min(values), max(values)
     # Differences beyond the precision of a float are none.
@@ -142,11 +143,11 @@ def _ticks(values: Sequence[float]) -> list[float]:
     return [step * n for n in range(first, last + 1)]
 
 
-def _summary(metric: str, points: Sequence[Point], held: Mapping[int, Sequence[str]]) -> str:
+def _summary(metric: str, points: Sequence[Point], held: Mapping[int, Sequence[str]], verb: str) -> str:
     first, last = points[0], points[-1]
     parts = [f"{metric} from {first.value:.4g} in version {first.number} to {last.value:.4g} in version {last.number}."]
     parts += [
-        f"Version {point.number} holds {' and '.join(held[point.number])} with {point.value:.4g}."
+        f"Version {point.number} {verb} {' and '.join(held[point.number])} with {point.value:.4g}."
         for point in points
         if held.get(point.number)
     ]

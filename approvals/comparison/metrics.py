@@ -1,4 +1,4 @@
-"""Challenger beside champion: metrics with their difference and direction, params and tags. Pure."""
+"""Metrics of two versions side by side: difference, direction, and what matters most. Pure."""
 
 import math
 import re
@@ -114,45 +114,11 @@ class MetricRow:
         return "missing now" if self.challenger is None else "cannot be compared"
 
 
-@dataclass(frozen=True, slots=True)
-class ValueRow:
-    name: str
-    challenger: str | None
-    champion: str | None
-
-    @property
-    def is_changed(self) -> bool:
-        return self.challenger != self.champion
-
-    @property
-    def change(self) -> str:
-        """`added`, `removed`, `changed`, or "" where both are the same."""
-        if not self.is_changed:
-            return ""
-        return "added" if self.champion is None else "removed" if self.challenger is None else "changed"
-
-
 def metric_rows(challenger: Mapping[str, Any], champion: Mapping[str, Any] | None) -> list[MetricRow]:
     """All metrics of either, by name; `system/` metrics are left out."""
     other = champion or {}
     names = sorted(name for name in {*challenger, *other} if not name.startswith("system/"))
     return [MetricRow(name, challenger.get(name), other.get(name)) for name in names]
-
-
-_ORDER = ("changed", "removed", "added", "")
-
-
-def value_rows(challenger: Mapping[str, Any], champion: Mapping[str, Any] | None) -> list[ValueRow]:
-    """Params or tags of either: what changed, was removed or added, then what is the same."""
-    other = champion or {}
-    rows = [
-        ValueRow(name, _text(challenger.get(name)), _text(other.get(name))) for name in sorted({*challenger, *other})
-    ]
-    return sorted(rows, key=lambda row: _ORDER.index(row.change))
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 # --- What matters most ------------------------------------------------------------------------------------------------
