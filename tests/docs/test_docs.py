@@ -89,14 +89,14 @@ def test_every_status_is_explained_with_its_label_and_what_can_follow() -> None:
     for status in Status:
         told = explained[status.value][3].replace("changes requested", "changes_requested")
         named = {each for each in Status if re.search(rf"\b{each.value}\b", told)}
-        # A pending request is resubmitted to pending; that is told in the text below the table.
+        # A blocked request is submitted again from checking to checking; that is told in the text below the table.
         assert named == follows[status] - {status}, status
 
 
 def test_the_statuses_that_the_page_calls_open_are_open() -> None:
-    assert "The first three and `failed` are open" in WORKFLOW
+    assert "The first four and `failed` are open" in WORKFLOW
     listed = [cells[0].strip("`") for cells in rows(section(WORKFLOW, "Statuses"))]
-    assert {*listed[:3], "failed"} == set(OPEN)
+    assert {*listed[:4], "failed"} == set(OPEN)
 
 
 def test_every_action_of_the_ledger_is_listed() -> None:
