@@ -3,6 +3,7 @@
 import contextlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -135,7 +136,7 @@ class Attempt:
         reviewed = json.loads(self.request.evidence)["version"].get("files")
         if reviewed is None:  # asked before files were part of the evidence
             return
-        limits = {
+        limits: dict[str, Any] = {
             "files_limit_bytes": Rule.from_json(self.request.rule).files_limit_bytes,
             "seconds": settings.INSPECTION_SECONDS,
             "progress": self.claim.renew,
@@ -194,8 +195,8 @@ class Attempt:
         return sorted(how.items())
 
     def stop(self, stop: Stop) -> str:
-        """Ends it unapplied, or back in review. The note is taken back unless the version has reached the target, wholly
-        or half."""
+        """Ends it unapplied, or back in review. The note is taken back unless the version has reached the target,
+        wholly or half."""
         message = stop.message
         if stop.outcome == OutboxEntry.Outcome.REOPENED:
             annotation.take_back(self.request, self.registry)

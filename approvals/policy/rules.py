@@ -138,7 +138,7 @@ class Rule:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data of lists, dicts, strings, integers, booleans and None."""
-        return _plain(asdict(self))
+        return dict(_plain(asdict(self)))
 
     def terms(self) -> dict[str, Any]:
         """What is asked, without where it came from: the part that a policy version stores and a YAML file carries."""

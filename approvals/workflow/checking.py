@@ -85,7 +85,7 @@ def _run_checks(request: PromotionRequest, problem: str) -> None:
     check also while the evidence is the one it was asked about."""
     rule = policy.Rule.from_json(request.rule)
     frozen = json.loads(request.evidence)
-    found = [(_files_result(frozen, rule, problem), {})]
+    found: list[tuple[checks.Result, dict[str, Any]]] = [(_files_result(frozen, rule, problem), {})]
     ran = checks.run(rule.checks, frozen, today=timezone.now().date())
     found += [(result, dict(check.settings)) for result, check in zip(ran, rule.checks, strict=True)]
     earlier = {result.key: result for result in request.checks.live()}

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.contrib.auth.models import Group
-
 from approvals import administration, workflow
-from approvals.models import Comment, Policy, PromotionRequest, Target
+from approvals.models import Assessment, Comment, Policy, PromotionRequest, Target
+from approvals.policy import CheckRule, Effect, Rule, SlotRule
 from registry_ui.accounts.models import User
 from registry_ui.demo.people import RISK, Cast
 from registry_ui.mirror.models import ModelVersion
@@ -35,17 +34,32 @@ class Story:
         self._first_credit_model_waits_for_the_risk_group()
         self._linear_forecast_is_rejected()
         self._router_needs_changes()
+        self._blocked_for_want_of_provenance()
 
     def _strict_policy_for_credit(self) -> None:
         production = Target.objects.get(name="Production")
         if Policy.objects.filter(model_pattern="credit_*", target=production).exists():
             return
-        policy = Policy(model_pattern="credit_*", target=production, requires_reason=True, open_for_days=30)
-        slots = [
-            administration.SlotInput(approvals=1, group=Group.objects.get(name=RISK)),
-            administration.SlotInput(approvals=1, group=None),
-        ]
-        administration.save_policy(policy, slots=slots, by=self.cast.ada)
+        rule = Rule(
+            model_pattern="credit_*",
+            slots=(SlotRule(1, RISK, ("metrics", "champion", "data")), SlotRule(1)),
+            requires_reason=True,
+            open_for_days=30,
+            checks=(
+                CheckRule("provenance", Effect.WARN),
+                CheckRule("metric_regression", Effect.BLOCK, {"metric": "auc_roc", "margin": 0.02}),
+                CheckRule("serialization", Effect.BLOCK),
+                CheckRule("description_present", Effect.WARN),
+            ),
+        )
+        administration.save_policy(Policy(target=production), rule, by=self.cast.ada)
+
+    def _blocked_for_want_of_provenance(self) -> None:
+        production = Target.objects.get(name="Production")
+        if not Policy.objects.filter(model_pattern="ticket_*", target=production).exists():
+            rule = Rule(model_pattern="ticket_*", slots=(SlotRule(2),), checks=(CheckRule("provenance"),))
+            administration.save_policy(Policy(target=production), rule, by=self.cast.ada)
+        self._ask("ticket_router", 1, "Production", "The support team is waiting for it.")
 
     def _version_6_reaches_production(self) -> None:
         self._mirrored("churn_predictor", 5, is_live=True)
@@ -100,9 +114,16 @@ class Story:
         version = self._mirrored(model, number)
         target = Target.objects.get(name=target_name)
         asked = PromotionRequest.objects.filter(version=version, target=target, requester=self.cast.rita)
-        return asked.order_by("pk").first() or workflow.request_promotion(
+        request = asked.order_by("pk").first() or workflow.request_promotion(
             version, target, by=self.cast.rita, justification=justification
         )
+        self.tell(f"the worker checks request #{request.pk}")
+        self._wait(
+            lambda: not Assessment.objects.filter(request=request, concluded_at=None).exists(),
+            f"The worker has not checked request #{request.pk}",
+        )
+        request.refresh_from_db()
+        return request
 
     def _approve(self, request: PromotionRequest, by: User, comment: str) -> None:
         if not request.reviews.filter(reviewer=by).exists():

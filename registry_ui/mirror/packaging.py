@@ -34,8 +34,8 @@ def read(texts: Mapping[str, bytes]) -> tuple[dict[str, Any] | None, str]:
         return None, "The MLmodel file is not readable YAML."
     if not isinstance(raw, dict):
         return None, "The MLmodel file does not say what MLflow writes into it."
-    flavors = raw.get("flavors") if isinstance(raw.get("flavors"), dict) else {}
-    python = flavors.get("python_function") if isinstance(flavors.get("python_function"), dict) else {}
+    flavors = _mapping(raw.get("flavors"))
+    python = _mapping(flavors.get("python_function"))
     size = raw.get("model_size_bytes")
     return {
         "signature": _signature(raw.get("signature")),
@@ -45,6 +45,10 @@ def read(texts: Mapping[str, bytes]) -> tuple[dict[str, Any] | None, str]:
         "python_version": str(python.get("python_version") or ""),
         "model_size_bytes": size if isinstance(size, int) else None,
     }, ""
+
+
+def _mapping(raw: Any) -> dict[Any, Any]:
+    return raw if isinstance(raw, dict) else {}
 
 
 def _signature(raw: Any) -> dict[str, Any] | None:

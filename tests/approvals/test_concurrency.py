@@ -124,4 +124,4 @@ def test_the_chain_has_no_fork_when_many_write_at_once() -> None:
     target = Target.objects.get(name="Staging")
     versions = [make_version() for _ in range(8)]
     at_once(*[lambda version=version: make_request(version, target, by=rita) for version in versions])
-    assert ledger.verify() == ledger.Verdict(events=8)
+    assert ledger.verify() == ledger.Verdict(events=16)

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -40,8 +41,25 @@ def approved_request(model: str, number: int) -> int:
     sync.refresh_model(registry.connect(), model)
     version = ModelVersion.objects.get(model__name=model, number=number)
     rita, remy, rosa = (User.objects.get(name=name) for name, _ in PEOPLE[:3])
-    request = make_request(version, Target.objects.get(name="Production"), by=rita)
+    request = make_request(version, Target.objects.get(name="Production"), by=rita, is_checked=False)
+    _assess(request.pk)
+    request.refresh_from_db()
     return int(approve(request, remy, rosa).pk)
+
+
+def _assess(request_id: int) -> None:
+    """By this process or by the installation's worker, whoever is first."""
+    from approvals import assessment
+    from approvals.models import PromotionRequest
+    from registry_ui.mirror import registry
+
+    for _ in range(300):
+        assessment.assess(request_id, registry.connect())
+        status = PromotionRequest.objects.get(pk=request_id).status
+        if status == "pending":
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"Request #{request_id} is {status}.")
 
 
 def approved_requests(models: list[str]) -> list[int]:
@@ -54,14 +72,17 @@ def states(request_ids: list[int]) -> list[dict[str, Any]]:
 
 
 def open_request(model: str, number: int) -> int:
-    """Asks for what the mirror already has; MLflow is not needed."""
+    """Asks for what the mirror already has, and waits for the checks."""
     from approvals.models import Target
     from registry_ui.accounts.models import User
     from registry_ui.mirror.models import ModelVersion
     from tests.factories import make_request
 
     version = ModelVersion.objects.get(model__name=model, number=number)
-    return int(make_request(version, Target.objects.get(name="Production"), by=User.objects.get(name="Rita Sanz")).pk)
+    rita = User.objects.get(name="Rita Sanz")
+    request = make_request(version, Target.objects.get(name="Production"), by=rita, is_checked=False)
+    _assess(request.pk)
+    return int(request.pk)
 
 
 def approve_only(request_id: int) -> int:

@@ -35,6 +35,11 @@ def ask(page: Page, stack: Stack, model: str, reason: str = "Better on the Octob
     page.get_by_label("Why should it be promoted?").fill(reason)
     page.get_by_role("button", name=re.compile("Ask for")).click()
     page.wait_for_url(re.compile(r"/requests/\d+/"))
+    # The worker looks at the files first.
+    stack.wait_for(
+        "the checks", lambda: stack.probe("state", int(page.url.rstrip("/").rsplit("/", 1)[1]))["status"] == "pending"
+    )
+    page.goto(page.url)
     return page.url
 
 

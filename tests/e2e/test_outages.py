@@ -52,6 +52,7 @@ def assert_promoted(stack: Stack, model: str, request_id: int, *, number: int = 
     assert sorted(state["actions"]) == sorted(
         [
             "request.created",
+            "request.checked",
             "review.approved",
             "review.approved",
             "request.approved",

@@ -1,10 +1,14 @@
 """What engineers do in MLflow behind Countersign's back, over plain REST: the same verbs as FakeRegistry has."""
 
 import time
+import uuid
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import requests
+
+from tests.fakes import MODEL_FILES
 
 
 class Backstage:
@@ -30,12 +34,24 @@ class Backstage:
         response = requests.get(f"{self.url}/api/2.0/mlflow/registered-models/get", params={"name": model}, timeout=30)
         if response.status_code == 404:
             self.create_model(model)
-        source = f"models:/{logged_model_id}" if logged_model_id else "s3://bucket/model"
+        source = f"models:/{logged_model_id}" if logged_model_id else self.upload(fields.pop("files", MODEL_FILES))
         tags = [{"key": key, "value": value} for key, value in fields.pop("tags", {}).items()]
         values = {"name": model, "source": source, "run_id": run_id, "tags": tags, **fields}
         if logged_model_id:
             values["model_id"] = logged_model_id
         return int(self.call("POST", "model-versions/create", **values)["model_version"]["version"])
+
+    def upload(self, files: Mapping[str, bytes]) -> str:
+        """Puts files into the server's artifact store; returns their root."""
+        folder = f"tests/{uuid.uuid4().hex}"
+        for path, content in files.items():
+            self.put_file(f"mlflow-artifacts:/{folder}", path, content)
+        return f"mlflow-artifacts:/{folder}"
+
+    def put_file(self, root: str, path: str, content: bytes) -> None:
+        address = f"{self.url}/api/2.0/mlflow-artifacts/artifacts/{root.partition(':/')[2].strip('/')}/{quote(path)}"
+        response = requests.put(address, data=content, timeout=30)
+        assert response.status_code == 200, response.text
 
     def delete_version(self, model: str, number: int) -> None:
         self.call("DELETE", "model-versions/delete", name=model, version=str(number))
