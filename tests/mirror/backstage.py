@@ -34,19 +34,21 @@ class Backstage:
         response = requests.get(f"{self.url}/api/2.0/mlflow/registered-models/get", params={"name": model}, timeout=30)
         if response.status_code == 404:
             self.create_model(model)
-        source = f"models:/{logged_model_id}" if logged_model_id else self.upload(fields.pop("files", MODEL_FILES))
+        source = f"models:/{logged_model_id}" if logged_model_id else "s3://bucket/model"
+        if run_id and not logged_model_id:
+            source = self.upload(run_id, fields.pop("files", MODEL_FILES))
         tags = [{"key": key, "value": value} for key, value in fields.pop("tags", {}).items()]
         values = {"name": model, "source": source, "run_id": run_id, "tags": tags, **fields}
         if logged_model_id:
             values["model_id"] = logged_model_id
         return int(self.call("POST", "model-versions/create", **values)["model_version"]["version"])
 
-    def upload(self, files: Mapping[str, bytes]) -> str:
-        """Puts files into the server's artifact store; returns their root."""
-        folder = f"tests/{uuid.uuid4().hex}"
+    def upload(self, run_id: str, files: Mapping[str, bytes]) -> str:
+        """Logs a model folder with the run, as `log_model` did before MLflow 3; returns its root."""
+        root = f"{self.call('GET', 'runs/get', run_id=run_id)['run']['info']['artifact_uri']}/model-{uuid.uuid4().hex}"
         for path, content in files.items():
-            self.put_file(f"mlflow-artifacts:/{folder}", path, content)
-        return f"mlflow-artifacts:/{folder}"
+            self.put_file(root, path, content)
+        return root
 
     def put_file(self, root: str, path: str, content: bytes) -> None:
         address = f"{self.url}/api/2.0/mlflow-artifacts/artifacts/{root.partition(':/')[2].strip('/')}/{quote(path)}"
