@@ -60,7 +60,7 @@ def _regression(settings: Settings, evidence: Evidence, _: date) -> tuple[str, s
 def _shown(value: float) -> str:
     if math.isnan(value):
         return "NaN"
-    if math.isinf(value) or abs(value) > 1.79e308:  # MLflow stores infinity as the largest number
+    if math.isinf(value):
         return "infinite" if value > 0 else "minus infinity"
     return f"{value:.6g}"
 

@@ -12,6 +12,7 @@ Evidence: TypeAlias = Mapping[str, Any]
 Judge: TypeAlias = Callable[[Settings, Evidence, date], tuple[str, str]]
 """Gives the outcome ("pass", "warn", "fail" or "waiting") and one sentence of reason."""
 
+LARGEST = 1.79e308
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -151,8 +152,10 @@ def says(evidence: Evidence, key: str) -> str:
 
 
 def number(text: Any) -> float | None:
-    """A metric's value; None when there is none. May be NaN or infinite."""
+    """A metric's value; None when there is none. May be NaN or infinite: MLflow stores infinity as the largest
+    number."""
     try:
-        return None if text is None else float(text)
+        value = None if text is None else float(text)
     except (TypeError, ValueError):
         return None
+    return math.copysign(math.inf, value) if value is not None and abs(value) >= LARGEST else value
