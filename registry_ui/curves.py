@@ -239,7 +239,7 @@ def _thinned(rows: Sequence[Row], most: int) -> list[Row]:
     return [rows[place * (len(rows) - 1) // (most - 1)] for place in range(most)]
 
 
-# --- A metric over the versions, as small as a word --------------------------------------------------------------------
+# --- A metric over the versions, as small as a word -------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

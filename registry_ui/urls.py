@@ -16,6 +16,7 @@ urlpatterns = [
     path("", include("approvals.urls")),
     path("models/", views.models, name="models"),
     path("models/<model:name>/versions/<int:number>/", views.version, name="version"),
+    path("models/<model:name>/compare/", views.compare, name="model_compare"),
     path("models/<model:name>/", views.model, name="model"),
     path("search/", views.search, name="search"),
     path("system/", views.system, name="system"),

@@ -1,6 +1,10 @@
 """Small builders of rows. Each makes the plainest thing that is legal; say what matters, leave out the rest."""
 
+import hashlib
+import struct
+import zlib
 from itertools import count
+from pathlib import PurePosixPath
 from typing import Any
 
 from django.contrib.auth.models import Group
@@ -10,7 +14,7 @@ from approvals import administration, workflow
 from approvals.models import Policy, PolicyVersion, PromotionRequest, Target
 from approvals.policy import Rule, SlotRule
 from registry_ui.accounts.models import User
-from registry_ui.mirror.models import Inspection, ModelVersion, RegisteredModel
+from registry_ui.mirror.models import Exhibit, Inspection, ModelVersion, RegisteredModel
 
 PASSWORD = "a-long-enough-password"
 _numbers = count(1)
@@ -89,6 +93,34 @@ def make_inspection(version: ModelVersion, **fields: Any) -> Inspection:
     now = timezone.now()
     defaults = {"packaging": PACKAGING, "files": FILES, "inspected_at": now, "started_at": now}
     return Inspection.objects.update_or_create(version=version, defaults=defaults | fields)[0]
+
+
+def png(red: int = 40, *, side: int = 8) -> bytes:
+    """A square of one colour."""
+    row = b"\x00" + bytes((red, 90, 160)) * side
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(row * side)),
+        (b"IEND", b""),
+    ]
+    body = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+def make_exhibit(version: ModelVersion, path: str = "figures/roc.png", content: bytes = b"", **fields: Any) -> Exhibit:
+    """A figure, or by its ending a table, that the version's run logged."""
+    content = content or png()
+    media_type = {".csv": "text/csv", ".json": "application/json"}.get(PurePosixPath(path).suffix, "image/png")
+    defaults = {
+        "kind": "image" if media_type == "image/png" else "table",
+        "media_type": media_type,
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "content": content,
+    }
+    return Exhibit.objects.update_or_create(version=version, path=path, defaults=defaults | fields)[0]
 
 
 def make_request(

@@ -70,11 +70,13 @@ def is_long(value: str | None) -> bool:
     return value is not None and (len(value) > LONG_TEXT or value.strip().count("\n") >= LONG_LINES - 1)
 
 
-def compare(old: str, new: str) -> TextDiff:
-    """What has to be taken out of `old` and put in to get `new`. Line ends of any kind are the same."""
+def compare(old: str, new: str, budget: Budget | None = None) -> TextDiff:
+    """What has to be taken out of `old` and put in to get `new`. Line ends of any kind are the same. Several texts of
+    one page share a budget."""
     if old == new:
         return TextDiff(is_same=True)
-    budget = Budget()
+    budget = budget or Budget()
+    budget.cuts.clear()
     before, after, skipped, left = _core(old, new, budget)
     a, b = _lines(before, budget), _lines(after, budget)
     if a == b and not budget.cuts:

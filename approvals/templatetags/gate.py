@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from approvals.comparison import MetricRow
+from approvals.comparison import MetricRow, overview
 from approvals.models import CheckResult
 from approvals.policy import Reviewer
 from registry_ui.templatetags.registry import percent, signed
@@ -17,6 +17,7 @@ from registry_ui.templatetags.ui import chip, icon
 register = template.Library()
 
 MOST_NAMES = 6
+LONGEST_SHOWN = 20_000
 BAR_WIDTH, BAR_HEIGHT = 96, 10
 """Pixels of the difference bar; its middle is the champion."""
 
@@ -112,3 +113,17 @@ def names(people: Sequence[Reviewer]) -> str:
 def labels(people: Sequence[Reviewer]) -> str:
     """All of them with their addresses, for a title."""
     return ", ".join(person.label for person in people)
+
+
+@register.filter(name="bytes")
+def size_of(count: int | None) -> str:
+    """`{{ row.size|bytes }}`: "24.3 MB"."""
+    return overview.size(count)
+
+
+@register.filter
+def shortened(text: str) -> str:
+    """The first 20,000 characters of a text, with a sentence that says so where there are more."""
+    if len(text) <= LONGEST_SHOWN:
+        return text
+    return f"{text[:LONGEST_SHOWN]}…\n\nThe first {LONGEST_SHOWN:,} of {len(text):,} characters."

@@ -60,11 +60,17 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
         each.model = found
     asked = PromotionRequest.objects.open().filter(version__model=found).with_subject().defer("evidence", "rule")
     approvers = champions.approvers(holding.request_id for holding in holdings if holding.request_id)
+    numbers = [number for number, _ in recent]
+    held = {holding.version.number for holding in holdings}
+    newest = numbers[0] if numbers else None
     columns = [chosen, *(name for name in names if name != chosen)][:KEY_METRICS] if chosen else []
     context = {
         "model": found,
         "targets": targets,
         "champions": _champion_cards(targets, holdings, approvers, columns),
+        "numbers": sorted({*numbers, *held}, reverse=True),
+        "compare_other": newest,
+        "compare_base": max(held - {newest}, default=numbers[1] if len(numbers) > 1 else newest),
         "metric_names": names,
         "metric": chosen,
         "columns": columns,

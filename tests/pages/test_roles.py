@@ -11,8 +11,9 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from approvals import administration, workflow
 from approvals.models import AuditEvent, CheckResult, Policy, PromotionRequest, Status, Target
+from approvals.views import display
 from registry_ui.accounts.models import User
-from tests.factories import make_person, make_request, make_version
+from tests.factories import make_exhibit, make_person, make_request, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -64,6 +65,9 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "preferences": ("/preferences/", EVERYBODY),
     "approvals:request_new": ("/models/churn_predictor/versions/2/promote/", EVERYBODY),
     "approvals:request": ("/requests/{request}/", EVERYBODY),
+    "approvals:request_compare": ("/requests/{request}/compare/", EVERYBODY),
+    "approvals:exhibit": ("/exhibits/{exhibit}", EVERYBODY),
+    "model_compare": ("/models/churn_predictor/compare/?a=1&b=2", EVERYBODY),
     "approvals:policies": ("/policies/", EVERYBODY),
     "approvals:history": ("/history/", frozenset(ALL_ROLES)),
     "approvals:event": ("/history/1/", frozenset(ALL_ROLES)),
@@ -94,7 +98,14 @@ REFUSED_PAGES = {
 def filled(address: str, asked: PromotionRequest) -> str:
     policy = Policy.objects.get(target__name="Staging", model_pattern="*")
     person = User.objects.get(email="rita@example.com")
-    return address.format(request=asked.pk, policy=policy.pk, target=asked.target_id, person=person.pk)
+    exhibit = make_exhibit(asked.version)
+    return address.format(
+        request=asked.pk,
+        policy=policy.pk,
+        target=asked.target_id,
+        person=person.pk,
+        exhibit=f"{exhibit.pk}/{display.filename_of(exhibit)}",
+    )
 
 
 def reason_for(address: str) -> str:
@@ -399,6 +410,7 @@ SAMPLES = {
     "<int:number>": "1",
     "<int:pk>": "1",
     "<int:sequence>": "1",
+    "<str:filename>": "roc.png",
     "<int:check>": "1",
 }
 

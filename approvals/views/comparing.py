@@ -1,0 +1,45 @@
+"""The comparison page of a request, and the bytes of the figures and tables that it shows."""
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import condition, require_safe
+
+from approvals.models import PromotionRequest
+from approvals.views import display, sheet
+from approvals.views.bounded import Shown
+from approvals.views.shared import SignedInRequest
+from registry_ui.mirror.exhibits import image_type
+from registry_ui.mirror.models import Exhibit
+
+
+@require_safe
+def compare(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Challenger against champion, whole."""
+    found = get_object_or_404(PromotionRequest.objects.with_subject(), pk=pk)
+    shown = Shown(request.GET.get("show", ""), request.GET.get("page"))
+    return render(request, "approvals/compare.html", {"request_": found, "sheet": sheet.of_request(found, shown)})
+
+
+def _etag(request: HttpRequest, pk: int, filename: str) -> str | None:
+    digest = Exhibit.objects.filter(pk=pk).values_list("sha256", flat=True).first()
+    return f'"{digest}"' if digest else None
+
+
+@require_safe
+@condition(etag_func=_etag)
+def exhibit(request: SignedInRequest, pk: int, filename: str) -> HttpResponse:
+    """The bytes as the run logged them. They come from strangers, so the answer can do nothing by itself: an exact type
+    that the bytes bear out, no guessing, no script, no origin; anything but the four kinds of images is a download."""
+    found = get_object_or_404(Exhibit, pk=pk)
+    content = bytes(found.content)
+    is_image = found.media_type in display.IMAGES and image_type(content) == found.media_type
+    if filename != display.filename_of(found) or not (is_image or found.kind == Exhibit.Kind.TABLE):
+        raise Http404("There is no such figure or table.")
+    # A table keeps no type that a browser would open by itself.
+    answer = HttpResponse(content, content_type=found.media_type if is_image else "application/octet-stream")
+    answer["Content-Disposition"] = f'{"inline" if is_image else "attachment"}; filename="{filename}"'
+    answer["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    answer["X-Content-Type-Options"] = "nosniff"
+    # The address carries the digest, so it never means other bytes.
+    answer["Cache-Control"] = "private, max-age=31536000, immutable"
+    return answer
