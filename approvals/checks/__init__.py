@@ -1,7 +1,6 @@
 """Automatic gates over frozen evidence, each with an outcome and a sentence of reason. Pure.
 
-`KINDS` says what there is and which settings each takes, for forms and files alike; `run` judges. A kind that needs the
-world outside (`external`) only says that it waits.
+`KINDS` says what there is and which settings each takes, for forms and files alike; `run` judges.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,19 +17,6 @@ KINDS: dict[str, Kind] = {
         *describing.KINDS,
         *comparing.KINDS,
         *packaging.KINDS,
-        Kind(
-            key="external",
-            label="External check",
-            description="A CI job or service is called over HTTPS and answers pass or fail, at once or later.",
-            fields=(
-                Field("name", "Name", "text", required=True),
-                Field("url", "Address (HTTPS)", "url", required=True),
-                Field("timeout_seconds", "Seconds that one call may take", "integer", default=10, least=1, most=60),
-                Field("deadline_minutes", "Minutes until it has failed", "integer", default=30, least=1, most=10_080),
-            ),
-            judge=lambda _, __, ___: ("waiting", "It has not been called yet."),
-            named=lambda settings: str(settings["name"]),
-        ),
     )
 }
 

@@ -7,7 +7,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from approvals import administration, rulebook
-from approvals.forms_admin import PolicyForm, TargetForm, slot_forms
+from approvals.forms_admin import TargetForm
+from approvals.forms_policy import CheckForms, PolicyForm, slot_forms
 from approvals.models import Policy, Target
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
@@ -39,10 +40,14 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
     initial = PolicyForm.initial_of(policy) if pk else {"target": request.GET.get("target")}
     form = PolicyForm(request.POST or None, policy=policy, initial=initial)
     slots = slot_forms(request.POST or None, policy)
-    if request.method == "POST" and all([form.is_valid(), slots.is_valid()]):
+    wanted = CheckForms(request.POST or None, policy)
+    is_adding = "add_check" in request.POST
+    if is_adding:
+        wanted.add(request.POST.get("new_check", ""))
+    elif request.method == "POST" and all([form.is_valid(), slots.is_valid(), wanted.is_valid()]):
         policy.target = form.cleaned_data["target"]
         try:
-            saved = administration.save_policy(policy, form.rule(slots.slots()), by=request.user)
+            saved = administration.save_policy(policy, form.rule(slots.slots(), wanted.checks()), by=request.user)
         except WorkflowError as error:
             form.add_error(None, error.message)
         else:
@@ -51,10 +56,12 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
     context = {
         "form": form,
         "slots": slots,
+        "checks": wanted,
+        "versions": policy.versions.order_by("-number")[:20] if pk else [],
         "meaning": rulebook.meaning(Policy.objects.current().get(pk=pk)) if pk else None,
         "fallback": rulebook.fallback(),
     }
-    has_errors = bool(form.errors) or (slots.is_bound and not slots.is_valid())
+    has_errors = not is_adding and request.method == "POST"  # what was saved has led elsewhere
     return render(request, "approvals/policy_form.html", context, status=422 if has_errors else 200)
 
 

@@ -1,5 +1,6 @@
 """The policies page and its forms: what it says, who may change what, and how nonsense comes back."""
 
+import re
 from typing import Any
 
 import pytest
@@ -192,6 +193,82 @@ def test_a_policy_is_added_with_several_slots_without_script(admin: Client, prod
         "Production of churn_* now needs 2 approvals: 1 from risk and 1 from any reviewer; approvals need a comment; "
         "requests stay open for 14 days." in response.content.decode()
     )
+
+
+def check_data(place: int, kind: str, **settings: Any) -> dict[str, Any]:
+    sent = {"kind": kind, "effect": "block"} | settings
+    return {f"checks-{place}-{name}": value for name, value in sent.items()}
+
+
+def test_a_policy_is_saved_with_everything_that_it_can_ask(admin: Client, production: Target) -> None:
+    data = policy_data(
+        production,
+        "churn_*",
+        (2, ""),
+        watched_tags="team, owner_*",
+        excludes_contributors="on",
+        contributor_tags="trained_by",
+        files_limit_mb="500",
+        reauthenticate="on",
+        within_minutes="10",
+        asks_meaning="on",
+    )
+    data |= {"slots-0-looks_at": ["metrics", "champion"]}
+    data |= check_data(0, "metric_threshold", metric="auc_roc", at_least="0.9", effect="warn")
+    data |= check_data(1, "provenance", keys="owner, training_cutoff")
+    assert admin.post("/policies/new/", data).status_code == 302
+    rule = rules.Rule.from_json(Policy.objects.get(model_pattern="churn_*").terms)
+    assert rule == rules.Rule(
+        model_pattern="churn_*",
+        slots=(rules.SlotRule(2, None, ("metrics", "champion")),),
+        checks=(
+            rules.CheckRule("metric_threshold", "warn", {"metric": "auc_roc", "at_least": 0.9, "at_most": None}),
+            rules.CheckRule("provenance", "block", {"keys": ["owner", "training_cutoff"]}),
+        ),
+        watched_tags=("team", "owner_*"),
+        excludes_contributors=True,
+        contributor_tags=("trained_by",),
+        files_limit_mb=500,
+        signature=rules.SignatureRule(True, 10, True),
+    )
+    page = admin.get(f"/policies/{Policy.objects.get(model_pattern='churn_*').pk}/").content.decode()
+    for text in ('value="auc_roc"', 'value="0.9"', 'value="owner, training_cutoff"', 'value="team, owner_*"'):
+        assert text in page
+
+
+def test_a_check_is_added_and_taken_away_without_script(admin: Client, production: Target) -> None:
+    policy = make_policy("churn_*", production, (1, None))
+    data = policy_data(production, "churn_*", (1, ""))
+    more = admin.post(f"/policies/{policy.pk}/", data | {"add_check": "1", "new_check": "data_freshness"})
+    assert more.status_code == 200
+    assert 'name="checks-0-days"' in more.content.decode()
+    kept = check_data(0, "data_freshness", key="training_cutoff", days="30")
+    assert admin.post(f"/policies/{policy.pk}/", data | kept).status_code == 302
+    policy.refresh_from_db()
+    assert policy.terms["checks"] == [
+        {"kind": "data_freshness", "effect": "block", "settings": {"key": "training_cutoff", "days": 30}}
+    ]
+    assert admin.post(f"/policies/{policy.pk}/", data | kept | {"checks-0-is_removed": "on"}).status_code == 302
+    policy.refresh_from_db()
+    assert policy.terms["checks"] == []
+
+
+def test_a_check_that_makes_no_sense_comes_back_with_what_was_typed(admin: Client, production: Target) -> None:
+    data = policy_data(production, "churn_*", (1, "")) | check_data(0, "metric_threshold", metric="auc", at_least="x")
+    answer = admin.post("/policies/new/", data)
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert "&#x27;x&#x27; is not a number" in page
+    assert 'value="auc"' in page
+    assert not Policy.objects.filter(model_pattern="churn_*").exists()
+
+
+def test_the_form_tells_who_saved_which_version(admin: Client, production: Target) -> None:
+    policy = make_policy("churn_*", production, (1, None))
+    admin.post(f"/policies/{policy.pk}/", policy_data(production, "churn_*", (2, "")))
+    page = " ".join(admin.get(f"/policies/{policy.pk}/").content.decode().split())
+    assert re.search(r"Version 2</strong> <span[^>]*>stands now</span>, saved .* by Ada Brandt", page)
+    assert "Version 1</strong>" in page
 
 
 def test_saving_a_policy_that_cannot_be_met_warns(admin: Client, production: Target) -> None:
