@@ -103,7 +103,14 @@ def curve(metric: str, challenger: Raw, champion: Raw, *, names: tuple[str, str]
         grid=[Tick(value, box.y(value)) for value in scale],
         steps=[Tick(step, box.x(step)) for step in sorted({box.first, box.last})],
         summary=" ".join(_summary(metric, points, each) for points, each in ((mine, first), (theirs, second)) if each),
-        notes=[note for each in (first, second) if each for note in _notes(each)],
+        notes=[
+            *(note for each in (first, second) if each for note in _notes(each)),
+            *(
+                f"{_capital(name)} has no such curve."
+                for name, each in zip(names, (first, second), strict=True)
+                if name and not each
+            ),
+        ],
         rows=_thinned(rows, TABLE_ROWS),
         total_rows=len(rows),
     )
@@ -208,8 +215,12 @@ def _summary(metric: str, points: Sequence[Point], series: Series) -> str:
     )
 
 
+def _capital(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
 def _notes(series: Series) -> Iterable[str]:
-    name = series.name[:1].upper() + series.name[1:]
+    name = _capital(series.name)
     if series.gaps:
         values = "value is" if series.gaps == 1 else "values are"
         yield f"{name}: {series.gaps:,} of {series.total:,} {values} not a finite number, seen as gaps."

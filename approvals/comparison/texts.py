@@ -6,6 +6,7 @@ its time grows with the cube of repeated lines.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -24,6 +25,7 @@ CONTEXT = 2
 ALIKE = 0.35
 """Lines that share less than this part of their characters are shown as two lines, not as one that changed."""
 
+MOST_PARTNERS = 12
 LONG_TEXT, LONG_LINES = 200, 3
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
@@ -211,20 +213,38 @@ def _steps(a: Sequence[str], b: Sequence[str], budget: Budget) -> list[tuple[str
 
 
 def _changed(steps: Sequence[tuple[str, str]], budget: Budget) -> list[Line]:
-    """A run of lines taken out and put in: pairs that are alike are marked by the word, side by side in order."""
+    """A run of lines taken out and put in: those that are alike are marked by the word."""
     out = [text for sign, text in steps if sign == "-"]
     put = [text for sign, text in steps if sign == "+"]
-    removed, added = [], []
-    for place in range(max(len(out), len(put))):
-        if place < min(len(out), len(put)):
-            first, second = _pair(out[place], put[place], budget)
-            removed.append(first)
-            added.append(second)
-        elif place < len(out):
-            removed.append(Line("-", [Piece(_cut(out[place], budget))]))
-        else:
-            added.append(Line("+", [Piece(_cut(put[place], budget))]))
+    removed = [Line("-", [Piece(_cut(text, budget))]) for text in out]
+    added = [Line("+", [Piece(_cut(text, budget))]) for text in put]
+    for i, j in _partners(out, put):
+        removed[i], added[j] = _pair(out[i], put[j], budget)
     return [*removed, *added]
+
+
+def _partners(out: Sequence[str], put: Sequence[str]) -> list[tuple[int, int]]:
+    """Which line became which: in a short run by how many words they share, in a long one by their order."""
+    if len(out) == len(put) == 1 or max(len(out), len(put)) > MOST_PARTNERS:
+        return list(zip(range(len(out)), range(len(put)), strict=False))
+    old = [Counter(_WORD.findall(text[:LONGEST_LINE].lower())) for text in out]
+    new = [Counter(_WORD.findall(text[:LONGEST_LINE].lower())) for text in put]
+    best: dict[tuple[int, int], tuple[float, list[tuple[int, int]]]] = {}
+    for i in range(len(out) + 1):
+        for j in range(len(put) + 1):
+            ways = [(0.0, [])] if not (i and j) else [best[i - 1, j], best[i, j - 1]]
+            if i and j and (shared := _shared(old[i - 1], new[j - 1])) >= ALIKE:
+                before, pairs = best[i - 1, j - 1]
+                ways.append((before + shared, [*pairs, (i - 1, j - 1)]))
+            best[i, j] = max(ways, key=lambda way: way[0])
+    return best[len(out), len(put)][1]
+
+
+def _shared(old: "Counter[str]", new: "Counter[str]") -> float:
+    """The share of words, without spaces, that two lines have in common."""
+    both = sum(count for word, count in (old & new).items() if not word.isspace())
+    most = max(sum(count for word, count in each.items() if not word.isspace()) for each in (old, new))
+    return both / most if most else 0.0
 
 
 def _pair(old: str, new: str, budget: Budget) -> tuple[Line, Line]:

@@ -86,8 +86,9 @@ class Sheet:
     def sections(self) -> list[tuple[str, str, str]]:
         """(anchor, title, what differs) of the table of contents."""
         told = {key: "differs" if line.is_changed else "" for key, line in self.lines.items()}
-        counts = {table.kind: f"{table.changed:,} differ" for table in (self.params, self.tags) if table.changed}
-        counts |= {"metrics": self.tally, "files": f"{self.files.changed:,} differ" if self.files.changed else ""}
+        tables = [table for table in (self.params, self.tags, self.files) if table.changed]
+        counts = {table.kind: f"{table.changed:,} differ{'s' if table.changed == 1 else ''}" for table in tables}
+        counts["metrics"] = self.tally
         if not self.other:
             counts = {}
         return [(key, title, counts.get(key, told.get(key, ""))) for key, title in SECTIONS]

@@ -68,8 +68,8 @@ def signed(value: float | None) -> str:
 
 @register.filter
 def percent(share: float | None) -> str:
-    """`{{ row.relative|percent }}`: "+1.4 %"; "" where there is none or it is nothing."""
-    if share is None or share == 0:
+    """`{{ row.relative|percent }}`: "+1.4 %"; "" where there is none, it is nothing, or beyond what a share can say."""
+    if share is None or share == 0 or abs(share) >= 1e6:
         return ""
     size = abs(share) * 100
     text = "<0.1" if size < 0.05 else f"{size:,.1f}" if size < 1000 else f"{size:,.0f}"
