@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 
 from approvals.models import Target, Verdict
+from approvals.policy import Meaning
 
 _LONG = forms.Textarea(attrs={"rows": 4})
 
@@ -34,6 +35,11 @@ class ReviewForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 4, "aria-describedby": "id_comment_hint id_comment_error"}),
     )
     fingerprint = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    meaning = forms.ChoiceField(
+        choices=[("", "Choose"), *((each.value, each.capitalize()) for each in Meaning)],
+        required=False,
+        label="My signature means",
+    )
 
 
 class CommentForm(forms.Form):

@@ -209,7 +209,7 @@ class CheckForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.kind = checks.KINDS[kind]
         for setting in self.kind.fields:
-            shown = {"label": setting.label, "help_text": setting.help, "required": False}
+            shown: dict[str, Any] = {"label": setting.label, "help_text": setting.help, "required": False}
             if setting.type == "choice":
                 self.fields[setting.name] = forms.ChoiceField(choices=setting.choices, **shown)
             else:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from approvals.views import comparing, history, inbox, people, policies, requests
+from approvals.views import certificate, comparing, history, inbox, people, policies, requests
 
 app_name = "approvals"
 
@@ -12,6 +12,7 @@ urlpatterns = [
     path("requests/<int:pk>/", requests.detail, name="request"),
     path("requests/<int:pk>/compare/", comparing.compare, name="request_compare"),
     path("exhibits/<int:pk>/<str:filename>", comparing.exhibit, name="exhibit"),
+    path("requests/<int:pk>/certificate/", certificate.certificate, name="request_certificate"),
     path("requests/<int:pk>/live/", requests.live, name="request_live"),
     path("requests/<int:pk>/review/", requests.review, name="request_review"),
     path("requests/<int:pk>/comment/", requests.comment, name="request_comment"),

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from approvals.comparison import MetricRow, overview
 from approvals.models import CheckResult
 from approvals.policy import Reviewer
+from approvals.standing import Standing
 from registry_ui.templatetags.registry import percent, signed
 from registry_ui.templatetags.ui import chip, icon
 
@@ -39,6 +40,20 @@ def delta(row: MetricRow) -> SafeString:
         format_html(" <small>({})</small>", share) if share else "",
         format_html(" <strong>{}</strong>", row.judgement) if row.judgement else "",
     )
+
+
+@register.simple_tag
+def signed_record(standing: Standing, person_id: int) -> SafeString:
+    """`{% signed_record standing person.id %}`: when they signed (UTC), what it means, and how they proved who they
+    are."""
+    live = (review for review in standing.reviews if review.voided_at is None and review.reviewer_id == person_id)
+    review = next(live, None)
+    if review is None:
+        return SafeString("")
+    parts = [f"{review.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"]
+    parts += [f"meaning {review.get_meaning_display().lower()}"] if review.meaning else []
+    parts += [f"proved by {review.signed_with}"] if review.signed_with else []
+    return format_html('<span class="row-note">{}</span>', " · ".join(parts))
 
 
 _OUTCOMES = {

@@ -15,9 +15,14 @@ from approvals.models import PromotionRequest, Status, Target
 from approvals.views import dossier, progress
 from approvals.views.shared import SignedInRequest, tell
 from registry_ui import notes
+from registry_ui.accounts import reauthentication
 from registry_ui.mirror.models import ModelVersion
 
 METRICS_IN_SHORT = 4
+NO_PROOF = (
+    "You sign in through an identity provider alone. Set up an authenticator app or a passkey under Two-factor "
+    "authentication first; what you typed stays here."
+)
 
 # --- Asking -----------------------------------------------------------------------------------------------------------
 
@@ -182,10 +187,16 @@ def review(request: SignedInRequest, pk: int) -> HttpResponse:
     form = ReviewForm(request.POST)
     if not form.is_valid():
         return _page(request, found, bound={"review_form": form}, status=422)
+    proof = reauthentication.last_proof(request)
     try:
-        workflow.review(found, by=request.user, **form.cleaned_data)
+        workflow.review(found, by=request.user, proof=policy.Proof(*proof) if proof else None, **form.cleaned_data)
+    except workflow.NeedsReauthentication as error:
+        if reauthentication.can_prove(request.user):
+            return reauthentication.ask(request)
+        form.add_error(None, f"{error.message} {NO_PROOF}")
+        return _page(request, found, bound={"review_form": form}, status=403)
     except workflow.Invalid as error:
-        form.add_error("comment", error.message)
+        form.add_error("meaning" if isinstance(error, workflow.NoMeaning) else "comment", error.message)
         return _page(request, found, bound={"review_form": form}, status=422)
     except workflow.WorkflowError as error:
         return _overtaken(request, _get(pk), error, typed=form.cleaned_data["comment"])

@@ -13,7 +13,7 @@ from approvals.workflow.findings import FindingInput, close_finding
 from approvals.workflow.reopening import reopen
 from approvals.workflow.requesting import expire_due, request_promotion, resubmit, withdraw
 from approvals.workflow.reviewing import comment, reconsider, retry, review
-from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, NotAllowed, WorkflowError
+from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, NoMeaning, NotAllowed, WorkflowError
 
 __all__ = [
     "Answered",
@@ -21,6 +21,7 @@ __all__ = [
     "FindingInput",
     "Invalid",
     "NeedsReauthentication",
+    "NoMeaning",
     "NotAllowed",
     "WorkflowError",
     "answer_check",

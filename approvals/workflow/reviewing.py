@@ -13,7 +13,7 @@ from approvals.workflow import counting
 from approvals.workflow import findings as follow_up
 from approvals.workflow.findings import FindingInput
 from approvals.workflow.reopening import reopen
-from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, move, require
+from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, NoMeaning, move, require
 from registry_ui.accounts.models import User
 
 _ACTION_OF = {
@@ -109,7 +109,7 @@ def _sign(
 
 def _check_signature(rule: policy.SignatureRule, verdict: Verdict, meaning: str, proof: policy.Proof | None) -> None:
     if rule.asks_meaning and verdict == Verdict.APPROVE and not meaning:
-        raise Invalid("Say what your signature means: reviewed, approved or responsible.")
+        raise NoMeaning("Say what your signature means: reviewed, approved or responsible.")
     if meaning and meaning not in list(policy.Meaning):
         raise Invalid("A signature means reviewed, approved or responsible.")
     if not rule.reauthenticate:

@@ -23,6 +23,10 @@ class Invalid(WorkflowError):
     """Something is missing in what was said, such as a required comment."""
 
 
+class NoMeaning(Invalid):
+    """The policy asks what an approval means."""
+
+
 class NeedsReauthentication(WorkflowError):
     """The policy asks for a fresh proof of identity with this signature."""
 

@@ -83,7 +83,7 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:person": ("/people/{person}/", ADMINISTRATORS),
     "approvals:person_active": ("/people/{person}/active/", ADMINISTRATORS),
 }
-ANSWERS_OTHERWISE = {"healthz", "readyz", "welcome", "approvals:request_live"}
+ANSWERS_OTHERWISE = {"healthz", "readyz", "welcome", "approvals:request_live", "approvals:request_certificate"}
 """Told in tests of their own."""
 
 REFUSED_PAGES = {
