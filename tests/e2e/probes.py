@@ -85,6 +85,54 @@ def open_request(model: str, number: int) -> int:
     return int(request.pk)
 
 
+def blocking_policy(model: str) -> int:
+    """A policy with checks, a slot that looks at parts, and a signature."""
+    from approvals.models import Target
+    from approvals.policy import CheckRule, SignatureRule
+    from tests.factories import make_policy
+
+    rules = (CheckRule("provenance"), CheckRule("metric_threshold", "warn", {"metric": "auc_roc", "at_least": 0.99}))
+    signature = SignatureRule(reauthenticate=True, asks_meaning=True)
+    target = Target.objects.get(name="Production")
+    return int(make_policy(model, target, (1, None, "metrics"), checks=rules, signature=signature).pk)
+
+
+def blocked_request(model: str, number: int) -> int:
+    """Asks for a version that a check holds back."""
+    from approvals.models import Assessment, Target
+    from registry_ui.accounts.models import User
+    from registry_ui.mirror.models import ModelVersion
+    from tests.factories import make_request
+
+    version = ModelVersion.objects.get(model__name=model, number=number)
+    rita = User.objects.get(name="Rita Sanz")
+    request = make_request(version, Target.objects.get(name="Production"), by=rita, is_checked=False)
+    for _ in range(300):
+        if Assessment.objects.filter(request=request, concluded_at__isnull=False).exists():
+            return int(request.pk)
+        time.sleep(0.1)
+    raise RuntimeError("Nobody has checked it.")
+
+
+def age_proofs(name: str, seconds: int) -> int:
+    """Moves what a person has proved in their sessions into the past; returns how many sessions."""
+    from django.contrib.sessions.backends.db import SessionStore
+    from django.contrib.sessions.models import Session
+
+    from registry_ui.accounts.models import User
+
+    person, moved = User.objects.get(name=name), 0
+    for row in Session.objects.all():
+        session = SessionStore(row.session_key)
+        if session.get("_auth_user_id") == str(person.pk):
+            for record in session["account_authentication_methods"]:
+                record["at"] -= seconds
+            session.modified = True
+            session.save()
+            moved += 1
+    return moved
+
+
 def approve_only(request_id: int) -> int:
     from approvals.models import PromotionRequest
     from registry_ui.accounts.models import User

@@ -42,14 +42,24 @@ def requests_(stack: Stack) -> dict[str, list[str]]:
     stack.wait_for("the delivery", lambda: stack.probe("state", applied)["status"] == "applied", every=0.5)
     stack.wait_for("the mirror", lambda: "2" in stack.probe("mirrored", "axe_pending"), every=0.5)
     pending = stack.probe("open_request", "axe_pending", 2)
-    shown = [f"/requests/{pending}/", f"/requests/{applied}/"]
+    stack.probe("blocking_policy", "axe_blocked")
+    stack.make_version("axe_blocked")
+    stack.wait_for("the mirror", lambda: "1" in stack.probe("mirrored", "axe_blocked"), every=0.5)
+    blocked = stack.probe("blocked_request", "axe_blocked", 1)
+    shown = [f"/requests/{each}/" for each in (pending, applied, blocked)]
+    shown += [f"/requests/{pending}/compare/", f"/requests/{applied}/certificate/"]
     about = [
         "/models/axe_applied/",
         "/models/axe_applied/versions/2/",
         "/models/axe_pending/versions/2/",
         "/models/axe_pending/versions/1/promote/",
+        "/models/axe_applied/compare/?a=1&b=2",
     ]
-    return {"rita": shown + about, "remy": shown, "ada": ["/policies/1/", "/targets/1/"]}
+    return {
+        "rita": shown + about,
+        "remy": shown,
+        "ada": ["/policies/1/", "/policies/3/", "/targets/1/", f"/requests/{blocked}/"],
+    }
 
 
 def look(page: Page, url: str) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.probes import PASSWORD
 from tests.e2e.stack import Stack
 
 pytestmark = pytest.mark.e2e
@@ -83,6 +84,38 @@ def test_two_reviewers_promote_and_the_history_tells(stack: Stack, model: str, s
     exported = download.value.path().read_text()
     assert exported.count("review.approved") == 2
     assert "version.promoted" in exported
+
+
+def test_a_blocked_request_is_overridden_signed_with_a_proof_and_certified(stack: Stack, sign_in: SignIn) -> None:
+    name = "journey_signed"
+    stack.probe("blocking_policy", name)
+    stack.make_version(name, auc_roc=0.9)
+    stack.wait_for("the mirror", lambda: "1" in stack.probe("mirrored", name), every=0.5)
+    address = f"{stack.url}/requests/{stack.probe('blocked_request', name, 1)}/"
+    remy, ada = sign_in("remy"), sign_in("ada")
+    remy.goto(address)
+    expect(remy.get_by_text("reviewers have not been asked", exact=False).first).to_be_visible()
+    assert remy.get_by_role("button", name=re.compile("^Approve")).count() == 0
+    ada.goto(address)
+    ada.get_by_text("Override this check").click()
+    ada.get_by_label("Why is it right to go on?").fill("Trained before we logged it.")
+    ada.get_by_role("button", name=re.compile("^Override")).click()
+    expect(ada.get_by_text("is overridden.", exact=False).first).to_be_visible()
+
+    # An old session: what was proved at sign-in is too old by now.
+    assert stack.probe("age_proofs", "Remy Ortiz", 600) >= 1
+    remy.goto(address)
+    remy.get_by_label("My signature means").select_option("responsible")
+    remy.get_by_role("textbox", name=re.compile("Comment", re.IGNORECASE)).first.fill("I answer for it.")
+    remy.get_by_role("button", name=re.compile("^Approve")).click()
+    remy.wait_for_url(re.compile("/reauthenticate/"))
+    remy.get_by_label("Password").fill(PASSWORD)
+    remy.get_by_role("button", name=re.compile("Confirm", re.IGNORECASE)).click()
+    expect(remy.get_by_text(re.compile(r"Version 1 holds Production")).first).to_be_visible(timeout=30_000)
+    expect(remy.get_by_text(re.compile("meaning responsible · proved by password")).first).to_be_visible()
+    remy.get_by_role("link", name="Approval certificate").click()
+    expect(remy.get_by_text("I answer for it.").first).to_be_visible()
+    expect(remy.get_by_text("Trained before we logged it.").first).to_be_visible()
 
 
 def test_a_rejection_needs_a_reason_and_keeps_what_was_typed(stack: Stack, model: str, sign_in: SignIn) -> None:
