@@ -1,10 +1,11 @@
 """Celery's side of the gate: thin tasks that connect to the registry and make one call each."""
 
+import threading
 from functools import cache
 
 from celery import shared_task
 
-from approvals import assessment, delivery, workflow
+from approvals import assessment, delivery, external_checks, workflow
 from registry_ui.mirror import registry
 
 
@@ -26,6 +27,20 @@ def assess_due() -> int:
 @shared_task(name="approvals.watch")
 def watch() -> int:
     return assessment.watch()
+
+
+_calling = threading.Lock()
+
+
+@shared_task(name="approvals.call_checks")
+def call_checks() -> int:
+    """One at a time in this process: services that hang take one of the worker's threads, not all of them."""
+    if not _calling.acquire(blocking=False):
+        return 0
+    try:
+        return external_checks.call_due()
+    finally:
+        _calling.release()
 
 
 @shared_task(name="approvals.deliver")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from approvals.views import certificate, comparing, history, inbox, people, policies, requests
+from approvals.views import callbacks, certificate, comparing, history, inbox, people, policies, requests
 
 app_name = "approvals"
 
@@ -20,6 +20,7 @@ urlpatterns = [
     path("requests/<int:pk>/withdraw/", requests.withdraw, name="request_withdraw"),
     path("requests/<int:pk>/resubmit/", requests.resubmit, name="request_resubmit"),
     path("requests/<int:pk>/retry/", requests.retry, name="request_retry"),
+    path("callbacks/checks/<str:token>/", callbacks.check, name="check_callback"),
     path("history/", history.history, name="history"),
     path("history/export.csv", history.export, name="history_export"),
     path("history/<int:sequence>/", history.event, name="event"),

@@ -257,6 +257,7 @@ CELERY_BEAT_SCHEDULE = {
     "drain": {"task": "approvals.drain", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
     "assess": {"task": "approvals.assess_due", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
     "watch": {"task": "approvals.watch", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
+    "call": {"task": "approvals.call_checks", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
     "expire": {"task": "approvals.expire", "schedule": 60, "options": {"expires": 60}},
 }
 

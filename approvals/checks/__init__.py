@@ -1,13 +1,14 @@
 """Automatic gates over frozen evidence, each with an outcome and a sentence of reason. Pure.
 
-`KINDS` says what there is and which settings each takes, for forms and files alike; `run` judges.
+`KINDS` says what there is and which settings each takes, for forms and files alike; `run` judges. The one kind that
+needs the world outside only says here that it waits: `external.call` is for the worker.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from approvals.checks import comparing, describing, packaging
+from approvals.checks import comparing, describing, external, packaging
 from approvals.checks.kinds import Field, Kind, Result, Settings, says
 from approvals.policy import CheckRule
 
@@ -17,6 +18,7 @@ KINDS: dict[str, Kind] = {
         *describing.KINDS,
         *comparing.KINDS,
         *packaging.KINDS,
+        external.KIND,
     )
 }
 

@@ -52,6 +52,8 @@ def advance(
     live = list(request.checks.live().order_by("position", "pk"))
     if any(result.outcome == Outcome.WAITING for result in live):
         return
+    if Assessment.objects.filter(request=request, is_owed=True).exists():
+        return  # the worker looks (again) first: the rule or the files are others than those that were checked
     blocking = [result for result in live if result.blocks]
     told = {
         **(told or {}),
@@ -118,7 +120,9 @@ def _run_checks(request: PromotionRequest, problem: str) -> None:
 
 def _says_the_same(old: CheckResult, new: checks.Result, settings: dict[str, Any], fingerprint: str) -> bool:
     if old.kind == "external":
-        return old.fingerprint == fingerprint and old.terms == settings and old.effect == new.effect
+        # One that failed is asked again when the request is submitted again; unless somebody overrode it.
+        stands = old.outcome in (Outcome.PASS, Outcome.WAITING) or old.overridden_at is not None
+        return stands and old.fingerprint == fingerprint and old.terms == settings and old.effect == new.effect
     return (old.outcome, old.reason, old.effect, old.title) == (new.outcome, new.reason, new.effect, new.title)
 
 
@@ -180,7 +184,7 @@ def answer_check(result: CheckResult, *, passed: bool, reason: str, said_by: str
     name, or Countersign when the deadline is over."""
     request = standing.lock(result.request)
     result = request.checks.get(pk=result.pk)
-    outcome = Outcome.PASS if passed else Outcome.FAIL
+    outcome = Outcome.PASS if passed else Outcome.WARN if result.effect == "warn" else Outcome.FAIL
     if result.answered_at is not None:
         return Answered.SAME if result.outcome == outcome else Answered.DIFFERENT
     if result.replaced_at is not None or request.status != Status.CHECKING:

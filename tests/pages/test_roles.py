@@ -83,7 +83,14 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:person": ("/people/{person}/", ADMINISTRATORS),
     "approvals:person_active": ("/people/{person}/active/", ADMINISTRATORS),
 }
-ANSWERS_OTHERWISE = {"healthz", "readyz", "welcome", "approvals:request_live", "approvals:request_certificate"}
+ANSWERS_OTHERWISE = {
+    "healthz",
+    "readyz",
+    "welcome",
+    "approvals:request_live",
+    "approvals:request_certificate",
+    "approvals:check_callback",
+}
 """Told in tests of their own."""
 
 REFUSED_PAGES = {
@@ -400,10 +407,11 @@ PUBLIC = {
     "accounts/oidc/<slug:provider_id>/login/",
     "accounts/oidc/^(?P<provider_id>[^/]+)/login/",
     "accounts/oidc/^(?P<provider_id>[^/]+)/login/callback/",
+    "callbacks/checks/<str:token>/",
     "healthz",
     "readyz",
 }
-"""What answers without a login: health, and the steps of signing in."""
+"""What answers without a login: health, the steps of signing in, and answers that are signed instead."""
 
 SAMPLES = {
     "<model:name>": "churn_predictor",

@@ -1,0 +1,29 @@
+"""Where external checks post their answer: no login and no form token, but a signature."""
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from approvals import external_checks
+from approvals.checks.external import MOST_BYTES
+from approvals.external_checks import Verdict
+
+STATUS = {
+    Verdict.UNKNOWN: 404,
+    Verdict.UNSIGNED: 401,
+    Verdict.UNREADABLE: 400,
+    Verdict.REFUSED: 409,
+    Verdict.TAKEN: 200,
+}
+
+
+@csrf_exempt
+@login_not_required
+@require_POST
+def check(request: HttpRequest, token: str) -> JsonResponse:
+    if len(request.body) > MOST_BYTES:
+        return JsonResponse({"detail": "An answer has at most 64 KB."}, status=413)
+    heard = external_checks.answer(token, request.body, request.headers, now=timezone.now())
+    return JsonResponse({"detail": heard.words}, status=STATUS[heard.verdict])
