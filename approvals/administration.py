@@ -100,6 +100,23 @@ def put_in_order(policies: Iterable[Policy]) -> None:
 
 
 @transaction.atomic
+def move_policy(policy: Policy, *, up: bool, by: User) -> None:
+    """Swaps a policy with its neighbour among those of its target; nothing at the end of the row. Open requests keep
+    what they were made under. Raises NotAllowed."""
+    _require(by, POLICIES)
+    row = list(Policy.objects.current().filter(target=policy.target).select_for_update(of=("self",)))
+    before = [each.model_pattern for each in row]
+    index = [each.pk for each in row].index(policy.pk)
+    other = index - 1 if up else index + 1
+    if not 0 <= other < len(row):
+        return
+    row[index], row[other] = row[other], row[index]
+    put_in_order(row)
+    told = {"before": before, "after": [each.model_pattern for each in row]}
+    _record(Action.POLICY_REORDERED, by, target_name=policy.target.name, data=told)
+
+
+@transaction.atomic
 def retire_policy(policy: Policy, *, by: User) -> None:
     """Takes the policy out of use; requests made under it keep it. Raises NotAllowed."""
     _require(by, POLICIES)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from approvals import policy as rules
 from approvals import standing
@@ -33,6 +33,8 @@ class Meaning:
 
     shortage: str
     open_requests: list[int]
+    covered_by: str = ""
+    """Pattern of a policy before it that fits every model, so that this one never applies; "" when there is none."""
 
     @property
     def eligible(self) -> list[Eligible]:
@@ -86,7 +88,10 @@ def chapters() -> list[Chapter]:
     return [
         Chapter(
             target,
-            [_meaning(found, eligible, requests) for found in by_target[target.pk]],
+            [
+                replace(_meaning(found, eligible, requests), covered_by=_covered_by(found, by_target[target.pk]))
+                for found in by_target[target.pk]
+            ],
         )
         for target in Target.objects.current()
     ]
@@ -142,6 +147,11 @@ def _meaning(found: Policy, eligible: Sequence[rules.Reviewer], requests: dict[i
         shortage=rules.shortage(rule, eligible=eligible),
         open_requests=requests.get(found.pk, []),
     )
+
+
+def _covered_by(found: Policy, row: Sequence[Policy]) -> str:
+    before = row[: row.index(found)]
+    return next((each.model_pattern for each in before if rules.covers(each.model_pattern, found.model_pattern)), "")
 
 
 def _open_requests() -> dict[int, list[int]]:

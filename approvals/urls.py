@@ -27,6 +27,7 @@ urlpatterns = [
     path("policies/", policies.policies, name="policies"),
     path("policies/new/", policies.edit_policy, name="policy_new"),
     path("policies/<int:pk>/", policies.edit_policy, name="policy"),
+    path("policies/<int:pk>/move/", policies.move_policy, name="policy_move"),
     path("policies/<int:pk>/retire/", policies.retire_policy, name="policy_retire"),
     path("targets/new/", policies.edit_target, name="target_new"),
     path("targets/<int:pk>/", policies.edit_target, name="target"),

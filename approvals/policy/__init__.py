@@ -6,7 +6,7 @@ The page, the view and the verb all ask the same functions, so they cannot disag
 """
 
 from approvals.policy.actions import YES, Actor, Answer, RequestFacts, available_actions, may_request, no
-from approvals.policy.precedence import applicable, matches, specificity
+from approvals.policy.precedence import applicable, covers, matches, specificity
 from approvals.policy.rules import (
     ALWAYS_SEEN,
     EVERYTHING,
@@ -57,6 +57,7 @@ __all__ = [
     "applicable",
     "assign",
     "available_actions",
+    "covers",
     "excluded",
     "is_met",
     "matches",

@@ -19,6 +19,12 @@ def matches(pattern: str, model_name: str) -> bool:
     return re.fullmatch(wild, model_name, re.DOTALL) is not None
 
 
+def covers(pattern: str, other: str) -> bool:
+    """Whether every name that fits `other` fits `pattern`, where that is plain to see: the same, a star alone, or
+    `other` is an exact name that fits."""
+    return pattern in ("*", other) or (not set(other) & {"*", "?"} and matches(pattern, other))
+
+
 def specificity(pattern: str) -> tuple[bool, int, int]:
     """Sort key, the most specific first when reversed: an exact name, then more literal characters, then fewer
     stars. A new policy takes its place among the others by it; administrators may move it."""

@@ -4,7 +4,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from approvals import administration, rulebook
 from approvals.forms_admin import TargetForm
@@ -70,6 +70,14 @@ def _tell_saved(request: SignedInRequest, saved: Policy) -> None:
     messages.success(request, f"{saved.target} of {saved.model_pattern} now needs {meaning.sentence}.")
     if meaning.shortage:
         messages.warning(request, meaning.shortage)
+
+
+@require_POST
+@needs(administration.POLICIES)
+def move_policy(request: SignedInRequest, pk: int) -> HttpResponse:
+    policy = get_object_or_404(Policy.objects.current(), pk=pk)
+    administration.move_policy(policy, up=request.POST.get("to") == "up", by=request.user)
+    return redirect(f"{reverse('approvals:policies')}#policy-{pk}")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group
 
-from approvals import administration, ledger, workflow
+from approvals import administration, ledger, standing, workflow
 from approvals.models import Action, AuditEvent, Policy, Target
 from approvals.policy import CheckRule, ReminderRule, Rule, SignatureRule
 from registry_ui.accounts.models import User
@@ -26,6 +26,9 @@ def group(name: str) -> Group:
 VERBS: dict[str, Callable[[User], Any]] = {
     "save_policy": lambda by: administration.save_policy(
         Policy(target=Target.objects.get(name="Staging")), make_rule("x"), by=by
+    ),
+    "move_policy": lambda by: administration.move_policy(
+        make_policy("zebra_*", Target.objects.get(name="Staging"), (1, None)), up=False, by=by
     ),
     "retire_policy": lambda by: administration.retire_policy(Policy.objects.all()[:1].get(), by=by),
     "save_target": lambda by: administration.save_target(Target(name="UAT", alias="uat"), by=by),
@@ -95,6 +98,21 @@ def test_a_new_policy_takes_its_place_before_less_specific_ones(ada: User, produ
         administration.save_policy(Policy(target=production), make_rule(pattern), by=ada)
     order = Policy.objects.current().filter(target=production).values_list("model_pattern", "position")
     assert list(order) == [("churn_predictor", 1), ("churn_*", 2), ("fraud_*", 3), ("*", 4)]
+
+
+def test_a_policy_moves_one_place_and_another_applies(ada: User, production: Target) -> None:
+    churn = make_policy("churn_*", production, (1, None))
+    make_policy("*_predictor", production, (3, None))
+    order = Policy.objects.current().filter(target=production).values_list("model_pattern", flat=True)
+    assert list(order.all()) == ["*_predictor", "churn_*", "*"]
+    assert standing.rule_for("churn_predictor", production).approvals == 3
+    administration.move_policy(churn, up=True, by=ada)
+    assert list(order.all()) == ["churn_*", "*_predictor", "*"]
+    assert standing.rule_for("churn_predictor", production).approvals == 1
+    assert last().data == {"before": ["*_predictor", "churn_*", "*"], "after": ["churn_*", "*_predictor", "*"]}
+    before = AuditEvent.objects.count()
+    administration.move_policy(churn, up=True, by=ada)  # it is the first
+    assert AuditEvent.objects.count() == before
 
 
 def test_an_open_request_keeps_the_version_it_was_made_under(ada: User, rita: User, production: Target) -> None:

@@ -97,6 +97,14 @@ def test_open_requests_stand_under_the_policy_they_were_made_under(
     assert [m.open_requests for m in meanings.values() if m.policy.model_pattern == "*"] == [[request.pk]]
 
 
+def test_a_policy_that_never_applies_is_called_out(admin: Client, production: Target) -> None:
+    make_policy("churn_*", production, (1, None))
+    anything = Policy.objects.get(target=production, model_pattern="*")
+    assert "never applies" not in admin.get(URL).content.decode()
+    admin.post(f"/policies/{anything.pk}/move/", {"to": "up"})
+    assert "This one never applies: <code>*</code> stands before it" in admin.get(URL).content.decode()
+
+
 def test_a_target_without_policies_says_what_applies(admin: Client) -> None:
     Target.objects.create(name="UAT", alias="uat")
     assert (

@@ -13,7 +13,7 @@ from approvals import administration, workflow
 from approvals.models import AuditEvent, CheckResult, Policy, PromotionRequest, Status, Target
 from approvals.views import display
 from registry_ui.accounts.models import User
-from tests.factories import make_exhibit, make_person, make_request, make_version
+from tests.factories import make_exhibit, make_person, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -183,6 +183,10 @@ def has_failed(asked: PromotionRequest) -> None:
     type(entry).objects.filter(pk=entry.pk).update(closed_at=entry.created_at, outcome="failed")
 
 
+def has_two_policies(asked: PromotionRequest) -> None:
+    make_policy("zebra_*", Target.objects.get(name="Staging"), (1, None))
+
+
 def is_blocked(asked: PromotionRequest) -> None:
     PromotionRequest.objects.filter(pk=asked.pk).move(Status.CHECKING, sources=[Status.PENDING])
     CheckResult.objects.filter(request=asked).update(outcome="fail", reason="The files could not be read.")
@@ -254,6 +258,13 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
     ),
     "approvals:policy_new": ("/policies/new/", POLICY_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
     "approvals:policy": ("/policies/{policy}/", POLICY_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
+    "approvals:policy_move": (
+        "/policies/{movable}/move/",
+        {"to": "up"},
+        ADMINISTRATORS,
+        ONLY_ADMINISTRATORS,
+        has_two_policies,
+    ),
     "approvals:policy_retire": ("/policies/{policy}/retire/", {}, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
     "approvals:target_new": (
         "/targets/new/",
@@ -318,6 +329,7 @@ def prepared(name: str, asked: PromotionRequest) -> tuple[str, dict[str, str]]:
         "target": asked.target_id,
         "other_target": Target.objects.get(name="Production").pk,
         "policy": Policy.objects.get(target__name="Staging", model_pattern="*").pk,
+        "movable": Policy.objects.filter(target__name="Staging", retired_at=None).order_by("-position")[0].pk,
         "person": User.objects.get(email="rita@example.com").pk,
         "auditor": Group.objects.get(name="auditor").pk,
     }
