@@ -1,5 +1,5 @@
-"""`make bench`, or `python -m bench [--versions N] [mirror] [delivery] [pages] [ledger]`: runs the rows, prints the
-ratios."""
+"""`make bench`, or `python -m bench [--versions N] [mirror] [delivery] [artifacts] [pages] [ledger]`: runs the rows,
+prints the ratios."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.report import HEADER, Row
 
 FOLDER = Path(__file__).resolve().parent.parent / ".bench"
-PARTS = ("mirror", "delivery", "pages", "ledger")
+PARTS = ("mirror", "delivery", "artifacts", "pages", "ledger")
 
 
 def main() -> int:
@@ -90,6 +90,10 @@ def _rows_with_servers(part: str, options: argparse.Namespace) -> Iterator[Row]:
             from bench import mirror
 
             yield from mirror.rows(server.url, versions=models * each)
+        elif part == "artifacts":
+            from bench import artifacts
+
+            yield from artifacts.rows(server.url, folder)
         else:
             from bench import delivery
 

@@ -15,7 +15,7 @@ from typing import Any
 from django.utils import timezone
 
 from approvals import delivery, workflow
-from approvals.models import OutboxEntry, PromotionRequest, Status, Target
+from approvals.models import OutboxEntry, Policy, PromotionRequest, Status, Target
 from bench.report import Row, milliseconds, percent
 from registry_ui.accounts.models import User
 from registry_ui.mirror import sync
@@ -52,6 +52,7 @@ def rows(url: str, folder: Path) -> Iterator[Row]:
     )
     fresh = iter({version.model_id: version for version in versions}.values())
 
+    _without_files()
     recorder: Any = Recorder(registry)
     request = _requested(next(fresh), people)
     _approve(request, people)
@@ -110,8 +111,17 @@ def _people() -> tuple[User, User, User]:
 
 
 def _requested(version: ModelVersion, people: tuple[User, User, User]) -> PromotionRequest:
+    """A request that has been through its checks."""
     target = Target.objects.get(name="Production")
-    return workflow.request_promotion(version, target, by=people[0], justification="Bench.")
+    request = workflow.request_promotion(version, target, by=people[0], justification="Bench.")
+    workflow.conclude(request)
+    return PromotionRequest.objects.with_subject().get(pk=request.pk)
+
+
+def _without_files() -> None:
+    """The versions of the bench have no files; hashing has a row of its own."""
+    for policy in Policy.objects.current():
+        Policy.objects.filter(pk=policy.pk).update(terms=policy.terms | {"files_limit_mb": 0})
 
 
 def _approve(request: PromotionRequest, people: tuple[User, User, User]) -> None:

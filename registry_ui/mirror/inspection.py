@@ -22,6 +22,7 @@ from registry_ui.mirror.registry import ArtifactFile, NotFound, Refused, Registr
 
 AT_ONCE = 4
 MOST_FILES = 50_000
+NOT_ASKED = {"skipped": "The policy does not ask for the model's files to be hashed."}
 TOLD_EVERY = 1.0
 """Seconds between two notes of the progress."""
 
@@ -99,6 +100,8 @@ def hash_files(
 ) -> dict[str, Any]:
     """The version's files as they are now: {"digest": SHA-256 of the manifest, hexadecimal, "bytes", "count",
     "manifest": [[path, size, SHA-256], …] by path}, or {"skipped": why} above the limit. Stores nothing."""
+    if files_limit_bytes == 0:
+        return dict(NOT_ASKED)
     root = registry.version_root(version.model.name, version.number)
     return _Job(registry, seconds, progress).hash(root, files_limit_bytes)
 
@@ -133,7 +136,7 @@ class _Job:
         self, root: str, limit: int | None, *, keep: Callable[[set[str]], set[str]] = lambda _: set()
     ) -> dict[str, Any]:
         if limit == 0:
-            return {"skipped": "The policy does not ask for the model's files to be hashed."}
+            return dict(NOT_ASKED)
         listed = self._list(root)
         if not listed:
             raise NotFound("MLflow lists no files for this version.")
