@@ -204,6 +204,26 @@ def set_groups(person: User, *, groups: Iterable[Group], by: User) -> None:
 
 
 @transaction.atomic
+def set_person(
+    person: User, *, groups: Iterable[Group], mlflow_names: Iterable[str], is_service_account: bool, by: User
+) -> None:
+    """Saves everything that the page of a person has: roles and groups, what MLflow calls them, and whether it is a
+    program. Raises NotAllowed, or Invalid (a service account cannot be a reviewer or the last administrator)."""
+    _require(by, PEOPLE)
+    wanted, names = list(groups), list(mlflow_names)
+    if is_service_account and any(group.name in (roles.REVIEWER, roles.ADMINISTRATOR) for group in wanted):
+        raise Invalid("A service account can never sign, so it is neither reviewer nor administrator.")
+    before = {"mlflow_names": person.mlflow_names, "is_service_account": person.is_service_account}
+    after = {"mlflow_names": names, "is_service_account": is_service_account}
+    if before != after:
+        User.objects.filter(pk=person.pk).update(**after)
+        person.refresh_from_db()
+        _record(Action.PERSON_IDENTIFIED, by, data={"person": person.label, "before": before, "after": after})
+        _reconsider_reviews_of(person, by=by)
+    set_groups(person, groups=wanted, by=by)
+
+
+@transaction.atomic
 def set_active(person: User, *, is_active: bool, by: User) -> None:
     """Deactivates or reactivates; nobody is ever deleted. Raises NotAllowed, or Invalid for the last administrator."""
     _require(by, PEOPLE)

@@ -101,6 +101,31 @@ class GroupsForm(forms.Form):
         return {"roles": mine, "groups": mine}
 
 
+class PersonForm(GroupsForm):
+    """Roles, groups, what MLflow calls this person, and whether it is one."""
+
+    mlflow_names = forms.CharField(
+        max_length=1000,
+        required=False,
+        label="Names in MLflow",
+        help_text="Separated by commas. The e-mail address and what stands before its @ count anyway. Policies can "
+        "exclude contributors by these names.",
+    )
+    is_service_account = forms.BooleanField(
+        required=False,
+        label="Service account",
+        help_text="A program: it may ask for promotions and can never sign.",
+    )
+
+    @staticmethod
+    def initial_of(person: User) -> dict[str, Any]:
+        named = {"mlflow_names": ", ".join(person.mlflow_names), "is_service_account": person.is_service_account}
+        return GroupsForm.initial_of(person) | named
+
+    def names(self) -> list[str]:
+        return list(dict.fromkeys(filter(None, map(str.strip, self.cleaned_data["mlflow_names"].split(",")))))
+
+
 class InviteForm(GroupsForm):
     name = forms.CharField(max_length=120, label="Full name", help_text="Stands on their requests and approvals.")
     email = forms.EmailField(max_length=254, label="E-mail address", help_text="The invitation goes here.")

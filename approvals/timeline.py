@@ -114,7 +114,7 @@ def said(event: AuditEvent) -> str:
     return str(event.data.get(SPOKEN.get(Action(event.action), ""), ""))
 
 
-def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # noqa: PLR0912  one case per action
+def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # noqa: PLR0912, PLR0915  one case per action
     """One sentence fragment for each action of the closed list; starts with the verb, without a full stop.
 
     `is_subject_known`: the page is about one request, so the model need not be named again.
@@ -200,6 +200,8 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
         case Action.PERSON_CHANGED:
             before, after = _listed(data.get("before", [])), _listed(data.get("after", []))
             return f"changed the roles of {person} from {before} to {after}"
+        case Action.PERSON_IDENTIFIED:
+            return f"changed what {person} is called in MLflow, or what kind of account it is"
         case Action.PERSON_DEACTIVATED:
             return f"deactivated {person}"
         case Action.PERSON_REACTIVATED:

@@ -46,6 +46,7 @@ class Action(models.TextChoices):
     FREEZE_RETIRED = "freeze.retired", "Freeze retired"
     PERSON_INVITED = "person.invited", "Person invited"
     PERSON_CHANGED = "person.changed", "Roles changed"
+    PERSON_IDENTIFIED = "person.identified", "Names in MLflow or kind of account changed"
     PERSON_DEACTIVATED = "person.deactivated", "Person deactivated"
     PERSON_REACTIVATED = "person.reactivated", "Person reactivated"
     GROUP_CREATED = "group.created", "Group added"

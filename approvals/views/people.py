@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from approvals import administration, rulebook, timeline
-from approvals.forms_admin import GroupForm, GroupsForm, InviteForm, PeopleFilterForm
+from approvals.forms_admin import GroupForm, InviteForm, PeopleFilterForm, PersonForm
 from approvals.models import AuditEvent, PromotionRequest
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest, tell
@@ -113,10 +113,16 @@ def _invited(request: SignedInRequest, person: User) -> HttpResponse:
 @needs(administration.PEOPLE)
 def person(request: SignedInRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(User.objects.prefetch_related("groups"), pk=pk)
-    form = GroupsForm(request.POST or None, initial=GroupsForm.initial_of(found))
+    form = PersonForm(request.POST or None, initial=PersonForm.initial_of(found))
     if request.method == "POST" and form.is_valid():
         try:
-            administration.set_groups(found, groups=form.all_groups(), by=request.user)
+            administration.set_person(
+                found,
+                groups=form.all_groups(),
+                mlflow_names=form.names(),
+                is_service_account=form.cleaned_data["is_service_account"],
+                by=request.user,
+            )
         except WorkflowError as error:
             form.add_error("roles", error.message)
         else:

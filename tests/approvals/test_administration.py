@@ -35,6 +35,9 @@ VERBS: dict[str, Callable[[User], Any]] = {
     "retire_target": lambda by: administration.retire_target(Target.objects.get(name="Staging"), by=by),
     "invite": lambda by: administration.invite(email="new@example.com", name="Nora Berg", groups=[], by=by),
     "set_groups": lambda by: administration.set_groups(by, groups=[group("auditor")], by=by),
+    "set_person": lambda by: administration.set_person(
+        by, groups=[group("administrator")], mlflow_names=["x"], is_service_account=False, by=by
+    ),
     "set_active": lambda by: administration.set_active(by, is_active=False, by=by),
     "add_group": lambda by: administration.add_group("risk", by=by),
     "record_export": lambda by: administration.record_export(by=by, filters={}),
@@ -220,6 +223,19 @@ def test_a_target_with_open_requests_stays(ada: User, rita: User, staging: Targe
 
 
 # --- People -----------------------------------------------------------------------------------------------------------
+
+
+def test_names_in_mlflow_and_the_kind_of_account_are_recorded(ada: User, remy: User) -> None:
+    kept = list(remy.groups.all())
+    administration.set_person(remy, groups=kept, mlflow_names=["rortiz"], is_service_account=False, by=ada)
+    remy.refresh_from_db()
+    assert remy.known_as == {"remy@example.com", "remy", "rortiz"}
+    assert last().action == Action.PERSON_IDENTIFIED
+    with pytest.raises(workflow.Invalid, match="can never sign"):
+        administration.set_person(remy, groups=kept, mlflow_names=[], is_service_account=True, by=ada)
+    administration.set_person(remy, groups=[group("requester")], mlflow_names=[], is_service_account=True, by=ada)
+    remy.refresh_from_db()
+    assert remy.is_service_account
 
 
 def test_an_invited_person_has_roles_and_no_password(ada: User) -> None:
