@@ -236,6 +236,7 @@ DELIVERY_BACKOFF_CAP_SECONDS = env.number("COUNTERSIGN_DELIVERY_BACKOFF_CAP_SECO
 # --- Inspection -------------------------------------------------------------------------------------------------------
 
 INSPECTION_SECONDS = env.number("COUNTERSIGN_INSPECTION_SECONDS", default=600, minimum=5)
+ARTIFACT_STORES = env.words("COUNTERSIGN_ARTIFACT_STORES")
 
 # --- Celery: a hint only, the outbox table is the truth ---------------------------------------------------------------
 

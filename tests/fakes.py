@@ -156,12 +156,20 @@ class FakeRegistry:
         for start in range(0, len(content), 1024):
             yield content[start : start + 1024]
 
-    def metric_history(self, run_id: str, key: str, *, limit: int) -> Sequence[tuple[int, float]]:
-        self._request("metric_history", run_id, key)
+    def stepped_metrics(self, run_id: str) -> Sequence[str]:
+        self._request("stepped_metrics", run_id)
         if run_id not in self._runs:
             raise NotFound(f"Run '{run_id}' not found")
-        known = {key: [(0, self._runs[run_id].metrics[key])]} if key in self._runs[run_id].metrics else {}
-        return sorted(self.histories.get(run_id, known).get(key, ()))[:limit]
+        return sorted(key for key, points in self.histories.get(run_id, {}).items() if max(points)[0])
+
+    def metric_history(self, run_id: str, key: str, *, limit: int) -> Sequence[tuple[int, float]]:
+        self._request("metric_history", run_id, key)
+        metrics = self._runs[run_id].metrics if run_id in self._runs else {}
+        known = {key: [(0, metrics[key])]} if key in metrics else {}
+        points = sorted(self.histories.get(run_id, known).get(key, ()))
+        if len(points) <= limit:
+            return points
+        return [points[round(index * (len(points) - 1) / (limit - 1))] for index in range(limit)]
 
     def files_of(self, root: str) -> dict[str, bytes]:
         """What lies below a root; every version starts with a small model."""

@@ -131,6 +131,8 @@ def _files_result(frozen: dict[str, Any], rule: policy.Rule, problem: str) -> ch
     files = frozen["version"].get("files") or {}
     if problem:
         outcome, reason = Outcome.FAIL, problem
+    elif files.get("count") == 0:
+        outcome, reason = Outcome.FAIL, "MLflow lists no files for this version."
     elif "digest" in files:
         noun = "file" if files["count"] == 1 else "files"
         outcome, reason = Outcome.PASS, f"{files['count']:,} {noun}, {files['bytes']:,} bytes."

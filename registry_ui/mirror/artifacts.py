@@ -1,22 +1,29 @@
 """Where MLflow keeps files, and how to read them without loading them. For `mlflow_registry` alone.
 
-A store that MLflow serves itself (`mlflow-artifacts:`) is streamed over HTTP; any other is read through MLflow's own
-client for that store, one file at a time, by way of a temporary folder.
+A store that MLflow serves itself (`mlflow-artifacts:`) is streamed from the one server that is configured. Whoever may
+write to MLflow chooses the addresses of all others, the worker's own disk among them, so those are read only below the
+addresses in COUNTERSIGN_ARTIFACT_STORES: folders in place, anything else through MLflow's client for that store, one
+file at a time by way of a temporary folder.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
-from urllib.parse import quote, urlsplit
+from typing import Any, TypeAlias
+from urllib.parse import quote, unquote, urlsplit
 
-from registry_ui.mirror.registry import ArtifactFile, NotFound, Refused, Unreachable
+from django.conf import settings
+
+from registry_ui.mirror.registry import ArtifactFile, NotFound, Refused, RegistryError, Unreachable
 
 SERVED = "mlflow-artifacts"
 API = "/api/2.0/mlflow-artifacts/artifacts"
 CHUNK = 1 << 20
 DEEPEST = 32
 """Folders below folders; a store with a loop in it must not keep the worker for ever."""
+
+Entry: TypeAlias = tuple[str, bool, int | None]
+"""Path below the root, whether it is a folder, size in bytes."""
 
 
 def is_served(root: str) -> bool:
@@ -25,7 +32,10 @@ def is_served(root: str) -> bool:
 
 def served_path(root: str) -> str:
     """`mlflow-artifacts://host/0/models/m-1/artifacts` → `0/models/m-1/artifacts`."""
-    return urlsplit(root).path.strip("/")
+    path = urlsplit(root).path.strip("/")
+    if ".." in path.split("/"):
+        raise Refused(f"The address {root[:200]!r} leads out of MLflow's artifacts.")
+    return path
 
 
 def served_address(root: str, path: str) -> str:
@@ -40,13 +50,13 @@ def plain(path: str) -> str:
     return path
 
 
-def walk(list_folder: Any, folder: str = "", depth: int = 0) -> Iterator[ArtifactFile]:
-    """All files below `folder`; `list_folder(folder)` gives (path below the root, is it a folder, size)."""
+def walk(list_folder: Callable[[str], Iterable[Entry]], folder: str = "", depth: int = 0) -> Iterator[ArtifactFile]:
+    """All files below `folder`, folder by folder."""
     if depth > DEEPEST:
         raise Refused(f"The artifact folders are nested more than {DEEPEST} deep.")
-    for path, is_folder, size in sorted(list_folder(folder), key=lambda entry: str(entry[0])):
+    for path, is_folder, size in sorted(list_folder(folder), key=lambda entry: entry[0]):
         if is_folder:
-            yield from walk(list_folder, path, depth + 1)
+            yield from walk(list_folder, plain(path), depth + 1)
         else:
             yield ArtifactFile(plain(path), size)
 
@@ -54,37 +64,100 @@ def walk(list_folder: Any, folder: str = "", depth: int = 0) -> Iterator[Artifac
 # --- Stores that MLflow does not serve --------------------------------------------------------------------------------
 
 
-def repository(root: str) -> Any:
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
+def permitted(root: str) -> str:
+    """The address, with `file://` before a bare path, if it is at or below one of COUNTERSIGN_ARTIFACT_STORES."""
+    address = _spelled(root)
+    for store in map(_spelled, settings.ARTIFACT_STORES):
+        if (address == store or address.startswith(f"{store}/")) and ".." not in unquote(address).split("/"):
+            return address
+    raise Refused(
+        f"The files are in {_named(root)}, which is not among the artifact stores that Countersign may read"
+        " (COUNTERSIGN_ARTIFACT_STORES)."
+    )
 
-    return get_artifact_repository(root)
 
-
-def list_elsewhere(root: str, folder: str) -> Iterator[tuple[str, bool, int | None]]:
+def list_elsewhere(root: str, folder: str) -> Iterator[Entry]:
+    address = permitted(root)
+    if address.startswith("file://"):
+        yield from _list_local(Path(unquote(urlsplit(address).path)), folder)
+        return
     try:
-        for entry in repository(root).list_artifacts(folder or None):
+        for entry in _repository(address).list_artifacts(folder or None):
             yield entry.path, bool(entry.is_dir), None if entry.is_dir else entry.file_size
     except Exception as error:  # whatever the store's library raises
-        raise Unreachable(f"The artifact store {_named(root)} did not answer: {_words(error)}") from error
+        raise _told(error, root) from error
 
 
 def read_elsewhere(root: str, path: str) -> Iterator[bytes]:
+    address = permitted(root)
+    if address.startswith("file://"):
+        yield from _pieces(_inside(Path(unquote(urlsplit(address).path)), plain(path)))
+        return
     with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
         try:
-            found = Path(repository(root).download_artifacts(plain(path), folder))
+            found = Path(_repository(address).download_artifacts(plain(path), folder))
         except FileNotFoundError as error:
             raise NotFound(f"There is no file {path!r}.") from error
         except Exception as error:
-            raise Unreachable(f"The artifact store {_named(root)} did not answer: {_words(error)}") from error
-        with found.open("rb") as file:
+            raise _told(error, root) from error
+        yield from _pieces(found)
+
+
+def _list_local(root: Path, folder: str) -> Iterator[Entry]:
+    place = _inside(root, folder)
+    if not place.is_dir():
+        return
+    try:
+        for entry in place.iterdir():
+            is_folder = entry.is_dir()
+            below = f"{folder}/{entry.name}" if folder else entry.name
+            yield below, is_folder, entry.stat().st_size if entry.is_file() else None  # a dangling link is neither
+    except OSError as error:
+        raise Unreachable(f"The folder {place} cannot be read: {error.strerror}.") from error
+
+
+def _inside(root: Path, path: str) -> Path:
+    """The place on disk. Symbolic links must not lead out of the root."""
+    place, home = (root / path).resolve(), root.resolve()
+    if not place.is_relative_to(home):
+        raise Refused(f"The artifact name {path[:200]!r} leads out of its folder.")
+    return place
+
+
+def _pieces(place: Path) -> Iterator[bytes]:
+    if place.exists() and not place.is_file():  # a pipe or a device would never end
+        raise Refused(f"{place.name!r} is not a file.")
+    try:
+        with place.open("rb") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
+    except FileNotFoundError as error:
+        raise NotFound(f"There is no file {place.name!r}.") from error
+    except OSError as error:
+        raise Unreachable(f"The file {place} cannot be read: {error.strerror}.") from error
+
+
+def _repository(address: str) -> Any:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
+
+    return get_artifact_repository(address)
+
+
+def _told(error: Exception, root: str) -> RegistryError:
+    """What the store's library raised, as the port's error: what waiting cannot mend is Refused."""
+    words = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+    if isinstance(error, ImportError):
+        return Refused(f"The worker lacks a library for the artifact store {_named(root)}: {words}")
+    return Unreachable(f"The artifact store {_named(root)} did not answer: {words}")
+
+
+def _spelled(address: str) -> str:
+    parts = urlsplit(address)
+    if parts.scheme in {"", "file"}:
+        return f"file://{parts.path.rstrip('/')}"
+    return address.rstrip("/")
 
 
 def _named(root: str) -> str:
     parts = urlsplit(root)
     return f"{parts.scheme or 'file'}://{parts.hostname or ''}"
-
-
-def _words(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

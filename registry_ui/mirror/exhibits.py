@@ -1,15 +1,19 @@
 """What a run logged to look at: metrics with steps as curves, figures and tables as exhibits. For `inspection`."""
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import PurePosixPath
 
 from registry_ui.mirror.models import Exhibit, ModelVersion
-from registry_ui.mirror.registry import NotFound, Refused, Registry
+from registry_ui.mirror.packaging import MLMODEL
+from registry_ui.mirror.registry import ArtifactFile, NotFound, Refused, Registry, read_whole
 
 MOST_CURVES, MOST_POINTS = 50, 1_000
 MOST_EXHIBITS, MOST_LISTED = 24, 2_000
 LARGEST_IMAGE, LARGEST_TABLE = 2_000_000, 1_000_000
+LONGEST_PATH = 500
 
 IMAGES = {
     # media type: how its bytes begin. SVG and HTML can carry scripts, so they are not among them.
@@ -29,46 +33,69 @@ def curves(registry: Registry, version: ModelVersion, *, check: Check) -> dict[s
     found: dict[str, list[list[int | str]]] = {}
     if not version.run_id:
         return found
-    for key in sorted(version.metrics):
-        if key.startswith("system/") or len(found) >= MOST_CURVES:
-            continue
-        check()
-        try:
+    try:
+        for key in registry.stepped_metrics(version.run_id):
+            if key.startswith("system/"):
+                continue
+            if len(found) >= MOST_CURVES:
+                break
+            check()
             history = registry.metric_history(version.run_id, key, limit=MOST_POINTS)
-        except (NotFound, Refused):  # the run is gone, or the metric is the LoggedModel's alone
-            continue
-        if len({step for step, _ in history}) > 1:
-            found[key] = [[step, repr(value)] for step, value in history]
+            if len({step for step, _ in history}) > 1:
+                found[key] = [[step, repr(value)] for step, value in history]
+    except (NotFound, Refused):  # the run is gone
+        pass
     return found
 
 
 def found(registry: Registry, version: ModelVersion, *, check: Check) -> list[Exhibit]:
-    """The figures and tables among the run's own files, unsaved; those that are too large or not what they say are
-    left out."""
+    """The figures and tables among the run's own files, unsaved. Those that are too large or not what they say, and
+    what belongs to a model, are left out."""
     if not version.run_id:
         return []
     kept: list[Exhibit] = []
     try:
         root = registry.run_root(version.run_id)
-        for count, file in enumerate(registry.artifacts(root)):
-            check()
-            if count >= MOST_LISTED or len(kept) >= MOST_EXHIBITS:
-                break
-            suffix = PurePosixPath(file.path).suffix.lower()
-            largest = LARGEST_IMAGE if suffix in SUFFIXES else LARGEST_TABLE if suffix in TABLES else 0
-            if file.size is None or not 0 < file.size <= largest or len(file.path) > 500:
-                continue
-            content = b"".join(registry.read_artifact(root, file.path))
-            if exhibit := _exhibit(version, file.path, suffix, content):
-                kept.append(exhibit)
-    except (NotFound, Refused):
+        listed = _listed(registry.artifacts(root), check)
+    except (NotFound, Refused):  # the run is gone, or its store is not for us
         return kept
+    models = {PurePosixPath(each.path).parent for each in listed if PurePosixPath(each.path).name == MLMODEL}
+    for file in listed:
+        suffix = PurePosixPath(file.path).suffix.lower()
+        largest = LARGEST_IMAGE if suffix in SUFFIXES else LARGEST_TABLE if suffix in TABLES else 0
+        if file.size is None or not 0 < file.size <= largest or _is_odd(file.path) or _is_inside(file.path, models):
+            continue
+        check()
+        try:
+            content = read_whole(registry, root, file.path, largest=largest)
+        except (NotFound, Refused):  # gone since it was listed
+            continue
+        if content and (exhibit := _exhibit(version, file.path, suffix, content)):
+            kept.append(exhibit)
+            if len(kept) >= MOST_EXHIBITS:
+                break
     return kept
+
+
+def _listed(files: Iterable[ArtifactFile], check: Check) -> list[ArtifactFile]:
+    found = []
+    for file in islice(files, MOST_LISTED):
+        check()
+        found.append(file)
+    return found
+
+
+def _is_odd(path: str) -> bool:
+    return len(path) > LONGEST_PATH or not path.isprintable()
+
+
+def _is_inside(path: str, folders: set[PurePosixPath]) -> bool:
+    return not folders.isdisjoint(PurePosixPath(path).parents)
 
 
 def _exhibit(version: ModelVersion, path: str, suffix: str, content: bytes) -> Exhibit | None:
     media_type = TABLES.get(suffix) or image_type(content)
-    if not media_type:
+    if not media_type or (suffix == ".json" and not _is_table(content)):
         return None
     return Exhibit(
         version=version,
@@ -79,6 +106,17 @@ def _exhibit(version: ModelVersion, path: str, suffix: str, content: bytes) -> E
         sha256=hashlib.sha256(content).hexdigest(),
         content=content,
     )
+
+
+def _is_table(content: bytes) -> bool:
+    """Whether it is what `log_table` writes ({"columns": […], "data": [[…], …]}), or a list of records."""
+    try:
+        read = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    if isinstance(read, dict):
+        return isinstance(read.get("columns"), list) and isinstance(read.get("data"), list)
+    return isinstance(read, list) and bool(read) and all(isinstance(each, dict) for each in read)
 
 
 def image_type(content: bytes) -> str:

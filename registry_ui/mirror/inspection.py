@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, TypeAlias
 
 from django.db import transaction
@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from registry_ui.mirror import exhibits, packaging
 from registry_ui.mirror.models import Exhibit, Inspection, ModelVersion
-from registry_ui.mirror.registry import ArtifactFile, NotFound, Refused, Registry, RegistryError
+from registry_ui.mirror.registry import ArtifactFile, NotFound, Refused, Registry, RegistryError, read_whole
 
 AT_ONCE = 4
 MOST_FILES = 50_000
@@ -34,6 +34,14 @@ class TookTooLong(RegistryError):
     """The files could not be read in the time that is set for it."""
 
 
+class _VanishedError(Exception):
+    """A file that was listed is gone: somebody writes to the folder."""
+
+
+class _LargerError(Exception):
+    """There is more than the store said, and more than the limit."""
+
+
 def nothing() -> None:
     """Progress that nobody follows."""
 
@@ -46,8 +54,8 @@ def inspect(
     seconds: float,
     progress: Progress = nothing,
 ) -> Inspection:
-    """Looks at files, packaging, curves and exhibits, and stores what it found. Raises the port's errors, and
-    TookTooLong after `seconds`."""
+    """Looks at files, packaging, curves and exhibits, and stores what it found, all of it or nothing; the progress
+    alone is stored before. Raises the port's errors, and TookTooLong after `seconds`."""
     row, _ = Inspection.objects.get_or_create(version=version)
     now = timezone.now()
     _note(row, started_at=now, files_done=0, files_total=0, bytes_done=0, bytes_total=0)
@@ -55,8 +63,8 @@ def inspect(
     root = registry.version_root(version.model.name, version.number)
     files = job.hash(root, files_limit_bytes, keep=packaging.small_files)
     facts, problem = _described(job, root, job.kept if "digest" in files else None)
-    curves = exhibits.curves(registry, version, check=job.check)
-    found = exhibits.found(registry, version, check=job.check)
+    curves = exhibits.curves(registry, version, check=job.tell)
+    found = exhibits.found(registry, version, check=job.tell)
     with transaction.atomic():
         _note(row, files=files, packaging=facts, curves=curves, problem=problem, inspected_at=timezone.now())
         Exhibit.objects.filter(version=version).exclude(path__in=[each.path for each in found]).delete()
@@ -70,10 +78,10 @@ def inspect(
 
 
 def _described(job: "_Job", root: str, kept: dict[str, bytes] | None) -> tuple[dict[str, Any] | None, str]:
-    """A store that the worker cannot read must not stand in the way where the policy does not ask for hashes."""
+    """A store that the worker may not read must not stand in the way where the policy does not ask for hashes."""
     try:
         return packaging.read(job.read_small(root) if kept is None else kept)
-    except RegistryError as error:
+    except (NotFound, Refused) as error:
         return None, error.message
 
 
@@ -81,9 +89,9 @@ def read_packaging(registry: Registry, version: ModelVersion, *, seconds: float 
     """Only what describes the model, and the curves and exhibits of its run: for the champion, whose files are not in
     question. Its `files` stay as they are."""
     job = _Job(registry, seconds, nothing)
-    facts, problem = packaging.read(job.read_small(registry.version_root(version.model.name, version.number)))
-    curves = exhibits.curves(registry, version, check=job.check)
-    found = exhibits.found(registry, version, check=job.check)
+    facts, problem = _described(job, registry.version_root(version.model.name, version.number), None)
+    curves = exhibits.curves(registry, version, check=job.tell)
+    found = exhibits.found(registry, version, check=job.tell)
     row, _ = Inspection.objects.get_or_create(version=version)
     _note(row, packaging=facts, curves=curves, problem=problem)
     Exhibit.objects.bulk_create(found, ignore_conflicts=True)
@@ -99,7 +107,8 @@ def hash_files(
     progress: Progress = nothing,
 ) -> dict[str, Any]:
     """The version's files as they are now: {"digest": SHA-256 of the manifest, hexadecimal, "bytes", "count",
-    "manifest": [[path, size, SHA-256], …] by path}, or {"skipped": why} above the limit. Stores nothing."""
+    "manifest": [[path, size, SHA-256], …] by path}, or {"skipped": why} above the limit. An empty folder has an empty
+    manifest. Stores nothing."""
     if files_limit_bytes == 0:
         return dict(NOT_ASKED)
     root = registry.version_root(version.model.name, version.number)
@@ -132,19 +141,39 @@ class _Job:
         if time.monotonic() - self._started > self.seconds:
             raise TookTooLong(f"The model's files could not be read within {self.seconds:g} seconds.")
 
+    def tell(self) -> None:
+        """The same, and notes the progress when that is due. In the caller's thread alone: the database is its own."""
+        self.check()
+        now = time.monotonic()
+        if now - self._last_told >= TOLD_EVERY:
+            self._last_told = now
+            self.told(self)
+            self.progress()
+
     def hash(
         self, root: str, limit: int | None, *, keep: Callable[[set[str]], set[str]] = lambda _: set()
     ) -> dict[str, Any]:
         if limit == 0:
             return dict(NOT_ASKED)
+        try:
+            try:
+                return self._hash_listed(root, limit, keep)
+            except _VanishedError:
+                return self._hash_listed(root, limit, keep)
+        except _VanishedError as error:
+            raise Refused(f"MLflow lists the file {error}, but does not give it.") from error
+
+    def _hash_listed(self, root: str, limit: int | None, keep: Callable[[set[str]], set[str]]) -> dict[str, Any]:
         listed = self._list(root)
-        if not listed:
-            raise NotFound("MLflow lists no files for this version.")
+        self.kept, self.files_done, self.bytes_done = {}, 0, 0
         self.files_total, self.bytes_total = len(listed), sum(each.size or 0 for each in listed)
-        if limit is not None and self.bytes_total > limit:
-            return {"skipped": f"The model's files are larger than {limit // 1_000_000:,} MB, so they were not hashed."}
-        kept = keep({each.path for each in listed})
-        manifest = sorted(self._all(root, listed, kept))
+        try:
+            if limit is not None and self.bytes_total > limit:
+                raise _LargerError
+            manifest = sorted(self._all(root, listed, keep({each.path for each in listed}), limit))
+        except _LargerError:
+            size = f"{limit / 1_000_000:,.0f}" if limit else ""
+            return {"skipped": f"The model's files are larger than {size} MB, so they were not hashed."}
         text = json.dumps(manifest, separators=(",", ":"), ensure_ascii=False)
         return {
             "digest": hashlib.sha256(text.encode()).hexdigest(),
@@ -155,59 +184,65 @@ class _Job:
 
     def read_small(self, root: str) -> dict[str, bytes]:
         """The files that describe the model, without the others."""
-        listed = self._list(root)
-        wanted = packaging.small_files({each.path for each in listed})
-        for each in listed:
-            if each.path in wanted and (each.size or 0) <= packaging.LARGEST:
-                self.kept[each.path] = b"".join(self.registry.read_artifact(root, each.path))
+        paths = {each.path for each in self._list(root)}
+        for path in sorted(packaging.small_files(paths)):
+            self.tell()
+            try:
+                content = read_whole(self.registry, root, path, largest=packaging.LARGEST)
+            except NotFound:  # gone since it was listed
+                continue
+            if content is not None:
+                self.kept[path] = content
         return self.kept
 
     def _list(self, root: str) -> list[ArtifactFile]:
         found = []
         for each in self.registry.artifacts(root):
             found.append(each)
-            self.check()
+            self.tell()
             if len(found) > MOST_FILES:
                 raise Refused(f"The version has more than {MOST_FILES:,} files.")
         return found
 
-    def _all(self, root: str, listed: list[ArtifactFile], kept: set[str]) -> Iterator[list[Any]]:
-        """Several files at a time: most are small, and each costs a round trip. The database is for this thread."""
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            waiting = [pool.submit(self._one, root, each.path, each.path in kept) for each in listed]
+    def _all(self, root: str, listed: list[ArtifactFile], kept: set[str], limit: int | None) -> Iterator[list[Any]]:
+        """Several files at a time: most are small, and each costs a round trip. The threads do not touch the database,
+        and are not waited for when the reading ends early: each ends with its next chunk or time-out."""
+        over = Event()
+
+        def one(path: str) -> list[Any]:
+            digest, size, parts = hashlib.sha256(), 0, []
             try:
-                for future in waiting:
-                    while wait([future], timeout=TOLD_EVERY).not_done:
-                        self._tell()
-                    yield future.result()
-                    self._tell()
-            finally:
-                for future in waiting:
-                    future.cancel()
-
-    def _one(self, root: str, path: str, is_kept: bool) -> list[Any]:
-        digest, size, parts = hashlib.sha256(), 0, []
-        for chunk in self.registry.read_artifact(root, path):
-            self.check()
-            digest.update(chunk)
-            size += len(chunk)
-            if is_kept and size <= packaging.LARGEST:
-                parts.append(chunk)
+                for chunk in self.registry.read_artifact(root, path):
+                    self.check()
+                    if over.is_set():
+                        break
+                    digest.update(chunk)
+                    size += len(chunk)
+                    if path in kept and size <= packaging.LARGEST:
+                        parts.append(chunk)
+                    with self._lock:
+                        self.bytes_done += len(chunk)
+                    if limit is not None and self.bytes_done > limit:
+                        raise _LargerError
+            except NotFound as error:
+                raise _VanishedError(repr(path)) from error
             with self._lock:
-                self.bytes_done += len(chunk)
-        with self._lock:
-            self.files_done += 1
-            if is_kept and size <= packaging.LARGEST:
-                self.kept[path] = b"".join(parts)
-        return [path, size, digest.hexdigest()]
+                self.files_done += 1
+                if path in kept and size <= packaging.LARGEST:
+                    self.kept[path] = b"".join(parts)
+            return [path, size, digest.hexdigest()]
 
-    def _tell(self) -> None:
-        self.check()
-        now = time.monotonic()
-        if now - self._last_told >= TOLD_EVERY:
-            self._last_told = now
-            self.told(self)
-            self.progress()
+        pool = ThreadPoolExecutor(AT_ONCE)
+        try:
+            waiting = [pool.submit(one, each.path) for each in listed]
+            for future in waiting:
+                while wait([future], timeout=TOLD_EVERY / 4).not_done:
+                    self.tell()
+                yield future.result()
+                self.tell()
+        finally:
+            over.set()
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _note(row: Inspection, **fields: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import requests
 from django.conf import settings
-from urllib3.exceptions import ConnectTimeoutError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
 
 from registry_ui.mirror import artifacts, snapshots
 from registry_ui.mirror.registry import (
@@ -159,7 +159,10 @@ class MlflowRegistry:
     def run_root(self, run_id: str) -> str:
         if not snapshots.is_plain_id(run_id):
             raise NotFound(f"There is no run {run_id[:100]!r}.")
-        return str(self._call("GET", "runs/get", {"run_id": run_id})["run"]["info"].get("artifact_uri", ""))
+        return str(self._run(run_id)["info"].get("artifact_uri", ""))
+
+    def _run(self, run_id: str) -> dict[str, Any]:
+        return dict(self._call("GET", "runs/get", {"run_id": run_id})["run"])
 
     def artifacts(self, root: str) -> Iterator[ArtifactFile]:
         def served(folder: str) -> Iterator[tuple[str, bool, int | None]]:
@@ -184,14 +187,20 @@ class MlflowRegistry:
             if response.status_code != 200:
                 raise self._error(response)
             try:
-                yield from response.iter_content(artifacts.CHUNK)
-            except (requests.RequestException, OSError) as error:
+                # What has come so far: waiting for a full chunk, a server that drips would never let go of us.
+                while chunk := response.raw.read1(artifacts.CHUNK, decode_content=True):
+                    yield chunk
+            except (HTTPError, OSError) as error:
                 raise self._unanswered(error) from error
 
+    def stepped_metrics(self, run_id: str) -> Sequence[str]:
+        logged = self._run(run_id).get("data", {}).get("metrics", ())
+        return sorted({each["key"] for each in logged if int(each.get("step", 0))})
+
     def metric_history(self, run_id: str, key: str, *, limit: int) -> Sequence[tuple[int, float]]:
-        query = {"run_id": run_id, "metric_key": key, "max_results": limit}
-        found = self._call("GET", "metrics/get-history", query).get("metrics", [])
-        return sorted((int(each.get("step", 0)), float(each.get("value", 0))) for each in found)[:limit]
+        query = {"run_ids": run_id, "metric_key": key, "max_results": limit}
+        found = self._call("GET", "metrics/get-history-bulk-interval", query).get("metrics", [])
+        return sorted((int(each.get("step", 0)), float(each.get("value", 0))) for each in found)
 
     # --- Writing
 

@@ -1,5 +1,9 @@
 """Reads what stands beside a model's weights: MLmodel, requirements, input example. Text in, facts out; nothing is
-imported, unpickled or executed. Pure."""
+imported, unpickled or executed. Pure.
+
+The text is somebody's: YAML's references make a small file endless, and both formats know values that no database
+stores. So everything goes through `_Plainer`, which counts.
+"""
 
 import json
 from collections.abc import Mapping
@@ -12,8 +16,14 @@ LARGEST = 1_000_000
 """Bytes of a file that is read; a larger one is hashed, but not shown."""
 
 LONGEST_EXAMPLE = 4_000
+MOST_VALUES, DEEPEST = 20_000, 40
+"""In all of MLmodel. A signature of a table with 5,000 columns is within it."""
+
+LARGEST_INTEGER = 2**63 - 1
 UNTELLING = {"code", "model_code_path", "env", "config", "resources"}
 """Keys of a flavor that say nothing about what is decided."""
+
+UNREADABLE = "The MLmodel file is not readable YAML."
 
 
 def small_files(paths: set[str]) -> set[str]:
@@ -27,54 +37,61 @@ def read(texts: Mapping[str, bytes]) -> tuple[dict[str, Any] | None, str]:
     `texts` are the bytes of `small_files`. None when there is no MLmodel, which is what makes a folder a model.
     """
     if MLMODEL not in texts:
-        return None, "The version has no MLmodel file, so its signature and flavors are not known."
+        return None, "The version has no MLmodel file of readable size, so its signature and flavors are not known."
     try:
         raw = yaml.safe_load(_text(texts[MLMODEL]))
-    except (yaml.YAMLError, RecursionError, ValueError):
-        return None, "The MLmodel file is not readable YAML."
-    if not isinstance(raw, dict):
-        return None, "The MLmodel file does not say what MLflow writes into it."
+        if not isinstance(raw, dict):
+            return None, "The MLmodel file does not say what MLflow writes into it."
+        return _facts(raw, texts), ""
+    except _TooMuchError:
+        return None, "The MLmodel file says more than can be shown."
+    except Exception:  # PyYAML lets errors of Python's own constructors through: ValueError, TypeError, AttributeError
+        return None, UNREADABLE
+
+
+def _facts(raw: dict[Any, Any], texts: Mapping[str, bytes]) -> dict[str, Any]:
+    plain = _Plainer()
     flavors = _mapping(raw.get("flavors"))
     python = _mapping(flavors.get("python_function"))
-    size = raw.get("model_size_bytes")
+    size = plain(raw.get("model_size_bytes"))
     return {
-        "signature": _signature(raw.get("signature")),
+        "signature": _signature(raw.get("signature"), plain),
         "input_example": _example(texts),
-        "flavors": {str(name): _flavor(value) for name, value in sorted(flavors.items(), key=str)},
+        "flavors": {name: _flavor(flavors[name], plain) for name in sorted(flavors) if isinstance(name, str)},
         "requirements": _requirements(texts.get(REQUIREMENTS, b"")),
-        "python_version": str(python.get("python_version") or ""),
+        "python_version": plain.text(python.get("python_version")),
         "model_size_bytes": size if isinstance(size, int) else None,
-    }, ""
+    }
 
 
 def _mapping(raw: Any) -> dict[Any, Any]:
     return raw if isinstance(raw, dict) else {}
 
 
-def _signature(raw: Any) -> dict[str, Any] | None:
+def _signature(raw: Any, plain: "_Plainer") -> dict[str, Any] | None:
     """MLflow writes each part as JSON inside the YAML: a list of columns or tensors."""
     if not isinstance(raw, dict):
         return None
-    return {part: _parsed(raw.get(part)) for part in ("inputs", "outputs", "params")}
+    return {part: _parsed(raw.get(part), plain) for part in ("inputs", "outputs", "params")}
 
 
-def _parsed(raw: Any) -> list[Any]:
+def _parsed(raw: Any, plain: "_Plainer") -> list[Any]:
     try:
         found = json.loads(raw) if isinstance(raw, str) else raw
     except ValueError:
         return []
-    return _plain(found) if isinstance(found, list) else []
+    return [plain(each) for each in found] if isinstance(found, list) else []
 
 
-def _flavor(raw: Any) -> dict[str, Any]:
+def _flavor(raw: Any, plain: "_Plainer") -> dict[str, Any]:
     if not isinstance(raw, dict):
         return {}
-    return {str(key): _plain(value) for key, value in raw.items() if key not in UNTELLING and value is not None}
+    return {plain.text(key): plain(value) for key, value in raw.items() if key not in UNTELLING and value is not None}
 
 
 def _requirements(raw: bytes) -> list[str]:
     lines = (line.strip() for line in _text(raw).splitlines())
-    return sorted({line for line in lines if line and not line.startswith("#")})
+    return sorted({line for line in lines if line and not line.startswith("#")})[:MOST_VALUES]
 
 
 def _example(texts: Mapping[str, bytes]) -> str | None:
@@ -85,16 +102,42 @@ def _example(texts: Mapping[str, bytes]) -> str | None:
     return None
 
 
-def _plain(value: Any) -> Any:
-    """Text, integers, booleans, None, lists and dicts alone; numbers with a point become text."""
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    return str(value)
+class _TooMuchError(Exception):
+    pass
+
+
+class _Plainer:
+    """Makes values plain: text, 64-bit integers, booleans, None, lists and dicts. Numbers with a point become text."""
+
+    def __init__(self) -> None:
+        self._left = MOST_VALUES
+
+    def __call__(self, value: Any, depth: int = 0) -> Any:
+        self._left -= 1
+        if self._left < 0 or depth > DEEPEST:
+            raise _TooMuchError
+        if isinstance(value, dict):
+            return {self.text(key): self(each, depth + 1) for key, each in value.items()}
+        if isinstance(value, set):  # Python orders it differently each time
+            return sorted(map(self.text, value))
+        if isinstance(value, list | tuple):
+            return [self(each, depth + 1) for each in value]
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            return value if abs(value) <= LARGEST_INTEGER else "a very large number"
+        return _clean(str(value))
+
+    def text(self, value: Any) -> str:
+        """A name or a version number as text; "" for what is neither."""
+        found = self(value)
+        return "" if found is None or isinstance(found, dict | list) else str(found)
 
 
 def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace").replace("\x00", "\ufffd")
+    return _clean(raw.decode("utf-8", "replace"))
+
+
+def _clean(text: str) -> str:
+    """Without NUL and lone surrogates, which databases cannot store."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -137,13 +137,19 @@ class Registry(Protocol):
         """The address of the files that the run logged."""
 
     def artifacts(self, root: str) -> Iterator[ArtifactFile]:
-        """All files below a root, folder by folder; none where there is nothing."""
+        """All files below a root, folder by folder; none where there is nothing. Raises Refused for a store that may
+        not be read, and for names that lead out of the root."""
 
     def read_artifact(self, root: str, path: str) -> Iterator[bytes]:
-        """The bytes of one file in chunks; memory stays bounded however large it is. Raises NotFound."""
+        """The bytes of one file in chunks; memory stays bounded however large it is. A file that ends early, or stops
+        coming, is Unreachable. Raises NotFound, and Refused as above."""
+
+    def stepped_metrics(self, run_id: str) -> Sequence[str]:
+        """The keys of the metrics whose last step is not 0, sorted."""
 
     def metric_history(self, run_id: str, key: str, *, limit: int) -> Sequence[tuple[int, float]]:
-        """(step, value) of what the run logged, by step; the first `limit` of them."""
+        """(step, value) of what the run logged, by step. Thinned out evenly to about `limit` points, with the first
+        and the last; empty where the run or the metric does not exist."""
 
     def set_description(self, model: str, number: int, description: str) -> None: ...
 
@@ -161,6 +167,17 @@ def connect() -> Registry:
     from registry_ui.mirror.mlflow_registry import MlflowRegistry  # noqa: PLC0415 -- so that the web process never does
 
     return MlflowRegistry.from_settings()
+
+
+def read_whole(registry: Registry, root: str, path: str, *, largest: int) -> bytes | None:
+    """A small file; None when it turns out to have more than `largest` bytes, whatever the listing said."""
+    parts, size = [], 0
+    for chunk in registry.read_artifact(root, path):
+        parts.append(chunk)
+        size += len(chunk)
+        if size > largest:
+            return None
+    return b"".join(parts)
 
 
 def as_plain(snapshot: Any) -> dict[str, Any]:

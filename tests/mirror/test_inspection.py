@@ -9,7 +9,7 @@ import pytest
 from registry_ui.mirror import inspection, packaging, sync
 from registry_ui.mirror.artifacts import plain
 from registry_ui.mirror.models import Exhibit, Inspection, ModelVersion
-from registry_ui.mirror.registry import NotFound, Refused, Registry, Unreachable
+from registry_ui.mirror.registry import ArtifactFile, NotFound, Refused, Registry, Unreachable
 from tests.fakes import MODEL_FILES, FakeRegistry
 from tests.mirror.backstage import Backstage
 
@@ -135,17 +135,26 @@ def fake() -> World:
     return World(registry, registry, "churn")
 
 
-def test_a_file_that_vanishes_meanwhile_is_not_found(fake: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_vanishes_meanwhile_is_looked_for_anew(fake: World) -> None:
+    fake.put("gone.bin", b"x")
+    fake.registry.fail_next("read_artifact", NotFound("No such artifact: 'gone.bin'"))  # type: ignore[attr-defined]
+    files = fake.inspect().files
+    assert files is not None
+    assert files["count"] == 4
+
+
+def test_a_file_that_is_listed_and_never_given_is_named(fake: World, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = list(fake.registry.artifacts(fake.root))
-    monkeypatch.setattr(fake.registry, "artifacts", lambda root: iter([*listed, listed[0].__class__("gone.bin", 1)]))
-    with pytest.raises(NotFound, match=r"gone\.bin"):
+    monkeypatch.setattr(fake.registry, "artifacts", lambda root: iter([*listed, ArtifactFile("gone.bin", 1)]))
+    with pytest.raises(Refused, match=r"lists the file 'gone\.bin', but does not give it"):
         fake.inspect()
 
 
-def test_an_empty_folder_is_not_found(fake: World) -> None:
+def test_an_empty_folder_has_an_empty_manifest(fake: World) -> None:
     fake.registry.files[fake.root] = {}  # type: ignore[attr-defined]
-    with pytest.raises(NotFound, match="no files"):
-        fake.inspect()
+    row = fake.inspect()
+    assert row.files == {"digest": hashlib.sha256(b"[]").hexdigest(), "bytes": 0, "count": 0, "manifest": []}
+    assert (row.packaging, "no MLmodel file" in row.problem) == (None, True)
 
 
 def test_a_server_that_stalls_is_given_up_in_time(fake: World, monkeypatch: pytest.MonkeyPatch) -> None:
