@@ -6,6 +6,7 @@ addresses in COUNTERSIGN_ARTIFACT_STORES: folders in place, anything else throug
 file at a time by way of a temporary folder.
 """
 
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -19,8 +20,10 @@ from registry_ui.mirror.registry import ArtifactFile, NotFound, Refused, Registr
 SERVED = "mlflow-artifacts"
 API = "/api/2.0/mlflow-artifacts/artifacts"
 CHUNK = 1 << 20
-DEEPEST = 32
-"""Folders below folders; a store with a loop in it must not keep the worker for ever."""
+DEEPEST, MOST_FOLDERS = 32, 5_000
+"""Folders below folders, and all of them; a store with a loop in it must not keep the worker for ever."""
+
+_NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 Entry: TypeAlias = tuple[str, bool, int | None]
 """Path below the root, whether it is a folder, size in bytes."""
@@ -47,18 +50,27 @@ def plain(path: str) -> str:
     parts = PurePosixPath(path).parts
     if not parts or ".." in parts or path.startswith("/") or "\\" in path:
         raise Refused(f"The artifact name {path[:200]!r} leads out of its folder.")
+    if _NOT_TEXT.search(path):  # bytes on a disk that are no UTF-8; no manifest could say them
+        raise Refused(f"The artifact name {path[:200]!r} is not text.")
     return path
 
 
-def walk(list_folder: Callable[[str], Iterable[Entry]], folder: str = "", depth: int = 0) -> Iterator[ArtifactFile]:
-    """All files below `folder`, folder by folder."""
-    if depth > DEEPEST:
-        raise Refused(f"The artifact folders are nested more than {DEEPEST} deep.")
-    for path, is_folder, size in sorted(list_folder(folder), key=lambda entry: entry[0]):
-        if is_folder:
-            yield from walk(list_folder, plain(path), depth + 1)
-        else:
-            yield ArtifactFile(plain(path), size)
+def walk(list_folder: Callable[[str], Iterable[Entry]]) -> Iterator[ArtifactFile]:
+    """All files below a root, folder by folder."""
+    folders = 0
+
+    def below(folder: str, depth: int) -> Iterator[ArtifactFile]:
+        nonlocal folders
+        folders += 1
+        if depth > DEEPEST or folders > MOST_FOLDERS:
+            raise Refused(f"The files lie in more than {MOST_FOLDERS:,} folders, or more than {DEEPEST} folders deep.")
+        for path, is_folder, size in sorted(list_folder(folder), key=lambda entry: entry[0]):
+            if is_folder:
+                yield from below(plain(path), depth + 1)
+            else:
+                yield ArtifactFile(plain(path), size)
+
+    return below("", 0)
 
 
 # --- Stores that MLflow does not serve --------------------------------------------------------------------------------

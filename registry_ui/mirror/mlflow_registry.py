@@ -184,6 +184,8 @@ class MlflowRegistry:
             return
         response = self._send("GET", artifacts.served_address(root, path), stream=True)
         with response:
+            if response.status_code == 404:  # with MLflow's code, or without where a name cannot be routed
+                raise NotFound(f"MLflow has no file {path!r} there.")
             if response.status_code != 200:
                 raise self._error(response)
             try:
