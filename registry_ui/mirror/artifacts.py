@@ -62,8 +62,10 @@ def walk(list_folder: Callable[[str], Iterable[Entry]]) -> Iterator[ArtifactFile
     def below(folder: str, depth: int) -> Iterator[ArtifactFile]:
         nonlocal folders
         folders += 1
-        if depth > DEEPEST or folders > MOST_FOLDERS:
-            raise Refused(f"The files lie in more than {MOST_FOLDERS:,} folders, or more than {DEEPEST} folders deep.")
+        if depth > DEEPEST:
+            raise Refused(f"The artifact folders are nested more than {DEEPEST} deep.")
+        if folders > MOST_FOLDERS:
+            raise Refused(f"The files lie in more than {MOST_FOLDERS:,} folders.")
         for path, is_folder, size in sorted(list_folder(folder), key=lambda entry: entry[0]):
             if is_folder:
                 yield from below(plain(path), depth + 1)
