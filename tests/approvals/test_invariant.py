@@ -6,6 +6,7 @@ import itertools
 import json
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.utils import timezone
@@ -248,6 +249,7 @@ START = {
 }
 
 
+@pytest.mark.slow
 class TestGate(TestCase, Gate.TestCase):  # type: ignore[misc]
     settings = settings(
         max_examples=60,
