@@ -166,7 +166,7 @@ class FakeRegistry:
         self._request("metric_history", run_id, key)
         metrics = self._runs[run_id].metrics if run_id in self._runs else {}
         known = {key: [(0, metrics[key])]} if key in metrics else {}
-        points = sorted(self.histories.get(run_id, known).get(key, ()))
+        points = sorted((known | self.histories.get(run_id, {})).get(key, ()))
         if len(points) <= limit:
             return points
         return [points[round(index * (len(points) - 1) / (limit - 1))] for index in range(limit)]
