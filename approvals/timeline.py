@@ -145,6 +145,8 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
             return f"sent the request back to review{void}{stays}"
         case Action.REQUEST_ESCALATED:
             return f"escalated the request to {data.get('group', '')}"
+        case Action.CHECK_ANSWERED if data.get("said_by") == "Countersign":
+            return f"gave up waiting for the check {data.get('check', '')}"
         case Action.CHECK_ANSWERED:
             return f"answered the check {data.get('check', '')}: {'pass' if data.get('passed') else 'fail'}"
         case Action.CHECK_OVERRIDDEN:

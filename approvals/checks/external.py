@@ -43,6 +43,12 @@ def _named(settings: Settings) -> str:
     return str(settings["name"])
 
 
+def _impostor(settings: Settings) -> list[str]:
+    """The ledger names the check as the one that answered, and Countersign where it gave up."""
+    is_ours = settings["name"].casefold().startswith("countersign")
+    return ["A check cannot be called Countersign; that is who gives up when it does not answer."] if is_ours else []
+
+
 KIND = Kind(
     key="external",
     label="External check",
@@ -62,6 +68,7 @@ KIND = Kind(
     ),
     judge=lambda _, __, ___: ("waiting", "It has not been called yet."),
     named=_named,
+    also=_impostor,
 )
 
 

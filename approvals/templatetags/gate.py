@@ -71,7 +71,7 @@ def check_chip(check: CheckResult) -> SafeString:
     if check.overridden_at:
         return chip("alert-triangle", "Overridden", "amber")
     name, colour = _OUTCOMES[check.outcome]
-    return chip(name, str(check.get_outcome_display()), colour)
+    return chip(name, str(check.get_outcome_display()).partition(" ")[0], colour)  # "Waiting" fits its column
 
 
 @register.filter

@@ -82,6 +82,21 @@ def test_metric_threshold(value: str | None, settings: dict[str, Any], outcome: 
     assert reason in found[1]
 
 
+ANY_NUMBER = st.floats(allow_nan=True, allow_infinity=True)
+LIMIT = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(value=ANY_NUMBER, least=LIMIT, most=LIMIT)
+def test_a_threshold_is_judged_for_every_number(value: float, least: float, most: float) -> None:
+    least, most = sorted((least, most))
+    outcome, reason = judge(
+        "metric_threshold", evidence(metrics={"a": repr(value)}), metric="a", at_least=least, at_most=most
+    )
+    is_number = abs(value) < 1.79e308  # MLflow stores infinity as the largest number
+    assert outcome == ("pass" if is_number and least <= value <= most else "fail")
+    assert reason.endswith(".")
+
+
 @pytest.mark.parametrize(
     ("metric", "before", "after", "settings", "outcome"),
     [
@@ -202,6 +217,7 @@ def test_two_checks_of_one_name_keep_their_own_key() -> None:
         ("external", {"name": "ci", "url": "http://ci.example.com/"}, "begins with https"),
         ("external", {"name": "ci", "url": "https://user:secret@ci.example.com/"}, "begins with https"),
         ("external", {"name": "ci", "url": "https://ci.example.com:70000/"}, "begins with https"),
+        ("external", {"name": "Countersign worker", "url": "https://ci.example.com/"}, "cannot be called Countersign"),
         ("weather", {}, "There is no check called 'weather'"),
     ],
 )

@@ -24,7 +24,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from approvals import external_checks, tasks, workflow
+from approvals import external_checks, tasks, timeline, workflow
 from approvals.checks import external, signing
 from approvals.models import Action, Assessment, AuditEvent, CheckResult, PromotionRequest, Status, Target
 from approvals.policy import CheckRule
@@ -340,6 +340,10 @@ def answers_to(request: PromotionRequest) -> list[dict[str, Any]]:
     return [event.data for event in events]
 
 
+def said_on_the_timeline(request: PromotionRequest) -> list[str]:
+    return [entry.sentence for entry in timeline.of(request)[0]]
+
+
 def test_people_are_asked_when_the_check_has_passed(service: Service, asked: PromotionRequest) -> None:
     assert status_of(asked) == Status.CHECKING
     assert external_checks.call_due() == 1
@@ -349,6 +353,7 @@ def test_people_are_asked_when_the_check_has_passed(service: Service, asked: Pro
     assert answers_to(asked) == [
         {"check": "External check: ci", "passed": True, "reason": "All 214 tests passed.", "said_by": "ci"}
     ]
+    assert "answered the check External check: ci: pass" in said_on_the_timeline(asked)
     told = json.loads(service.calls[0][1])["data"]
     assert told["model"] == "churn_predictor"
     assert told["version"] == asked.version.number
@@ -392,6 +397,7 @@ def test_a_call_that_failed_is_made_again_after_longer_and_longer_pauses_and_the
     assert (found.outcome, found.attempts, len(service.calls)) == ("fail", 3, 3)
     assert found.reason == "It was called 3 times without success. It answered with status 500."
     assert answers_to(asked)[0]["said_by"] == "Countersign"
+    assert "gave up waiting for the check External check: ci" in said_on_the_timeline(asked)
     asked.refresh_from_db()
     assert asked.status_reason.startswith("Blocked by checks: External check: ci (It was called 3 times")
     assert {headers["webhook-id"] for headers, _ in service.calls} == {f"check-{found.pk}"}
