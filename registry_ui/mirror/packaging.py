@@ -16,8 +16,8 @@ LARGEST = 1_000_000
 """Bytes of a file that is read; a larger one is hashed, but not shown."""
 
 LONGEST_EXAMPLE = 4_000
-MOST_VALUES, DEEPEST = 20_000, 40
-"""In all of MLmodel. A signature of a table with 5,000 columns is within it."""
+MOST_VALUES, DEEPEST = 100_000, 40
+"""In all of MLmodel. The signature of a table with 10,000 columns is within it."""
 
 LARGEST_INTEGER = 2**63 - 1
 UNTELLING = {"code", "model_code_path", "env", "config", "resources"}
@@ -53,14 +53,15 @@ def _facts(raw: dict[Any, Any], texts: Mapping[str, bytes]) -> dict[str, Any]:
     plain = _Plainer()
     flavors = _mapping(raw.get("flavors"))
     python = _mapping(flavors.get("python_function"))
+    names = sorted(name for name in flavors if isinstance(name, str))
     size = plain(raw.get("model_size_bytes"))
     return {
         "signature": _signature(raw.get("signature"), plain),
         "input_example": _example(texts),
-        "flavors": {name: _flavor(flavors[name], plain) for name in sorted(flavors) if isinstance(name, str)},
+        "flavors": {_clean(name): _flavor(flavors[name], plain) for name in names},
         "requirements": _requirements(texts.get(REQUIREMENTS, b"")),
         "python_version": plain.text(python.get("python_version")),
-        "model_size_bytes": size if isinstance(size, int) else None,
+        "model_size_bytes": size if type(size) is int else None,
     }
 
 

@@ -1,13 +1,18 @@
 """A version's files: hashed, described and kept, from the fake and from a real server alike."""
 
 import hashlib
+import json
+import time
 from collections.abc import Iterator
+from itertools import pairwise
+from threading import Event
 from typing import Any
 
 import pytest
 
 from registry_ui.mirror import inspection, packaging, sync
 from registry_ui.mirror.artifacts import plain
+from registry_ui.mirror.exhibits import image_type
 from registry_ui.mirror.models import Exhibit, Inspection, ModelVersion
 from registry_ui.mirror.registry import ArtifactFile, NotFound, Refused, Registry, Unreachable
 from tests.fakes import MODEL_FILES, FakeRegistry
@@ -191,6 +196,265 @@ def test_curves_keep_steps_and_values_that_are_no_numbers(fake: World) -> None:
 def test_a_name_that_leads_out_of_its_folder_is_refused(path: str) -> None:
     with pytest.raises(Refused, match="leads out of its folder"):
         plain(path)
+
+
+def test_progress_is_told_and_written_while_files_are_read(fake: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int, int]] = []
+    slow = fake.registry.read_artifact
+
+    def slowly(root: str, path: str) -> Iterator[bytes]:
+        time.sleep(0.05)
+        yield from slow(root, path)
+
+    def progress() -> None:
+        row = Inspection.objects.get(version=fake.version)
+        seen.append((row.files_done, row.files_total, row.bytes_total))
+
+    monkeypatch.setattr(fake.registry, "read_artifact", slowly)
+    monkeypatch.setattr(inspection, "TOLD_EVERY", 0.1)
+    fake.registry.files[fake.root] = {f"part-{number:02}": b"xyz" for number in range(40)}  # type: ignore[attr-defined]
+    fake.inspect(progress=progress)
+    assert {each[1:] for each in seen} == {(40, 120)}
+    done = [each[0] for each in seen]
+    assert len(seen) >= 3
+    assert done == sorted(done)
+    assert 0 < done[-1] <= 40
+
+
+def test_progress_that_raises_ends_the_reading_and_stores_nothing(fake: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    class LeaseLostError(Exception):
+        pass
+
+    def lost() -> None:
+        raise LeaseLostError
+
+    monkeypatch.setattr(inspection, "TOLD_EVERY", 0.0)
+    with pytest.raises(LeaseLostError):
+        fake.inspect(progress=lost)
+    row = Inspection.objects.get(version=fake.version)
+    assert (row.files, row.packaging, row.inspected_at) == (None, None, None)
+
+
+def test_a_thread_that_hangs_does_not_hold_the_reading(fake: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = Event()
+
+    def hanging(root: str, path: str) -> Iterator[bytes]:
+        released.wait(20)
+        yield b""
+
+    monkeypatch.setattr(fake.registry, "read_artifact", hanging)
+    started = time.monotonic()
+    try:
+        with pytest.raises(inspection.TookTooLong):
+            fake.inspect(seconds=0.3)
+        assert time.monotonic() - started < 5
+    finally:
+        released.set()
+
+
+def test_a_store_that_does_not_say_sizes_is_held_to_the_limit(fake: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.put("large.bin", b"x" * 3_000)
+    listed = [ArtifactFile(file.path, None) for file in fake.registry.artifacts(fake.root)]
+    monkeypatch.setattr(fake.registry, "artifacts", lambda root: iter(listed if root == fake.root else ()))
+    files = inspection.hash_files(fake.registry, fake.version, files_limit_bytes=2_000, seconds=60)
+    assert "larger than" in files["skipped"]
+    assert "digest" in inspection.hash_files(fake.registry, fake.version, files_limit_bytes=9_000, seconds=60)
+
+
+def test_files_are_not_even_listed_where_the_policy_does_not_ask(fake: World) -> None:
+    fake.registry.calls.clear()  # type: ignore[attr-defined]
+    files = inspection.hash_files(fake.registry, fake.version, files_limit_bytes=0, seconds=60)
+    assert "does not ask" in files["skipped"]
+    assert not fake.registry.count("artifacts", "read_artifact")  # type: ignore[attr-defined]
+
+
+def test_a_store_that_may_not_be_read_is_in_the_way_only_where_hashes_are_asked_for(
+    fake: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(root: str) -> Iterator[ArtifactFile]:
+        raise Refused("The files are in s3://bucket, which may not be read.")
+
+    monkeypatch.setattr(fake.registry, "artifacts", refused)
+    row = fake.inspect(files_limit_bytes=0)
+    assert (row.packaging, row.problem) == (None, "The files are in s3://bucket, which may not be read.")
+    assert row.inspected_at is not None
+    with pytest.raises(Refused, match="s3://bucket"):
+        fake.inspect()
+
+
+def test_an_outage_while_packaging_is_read_is_not_taken_for_no_packaging(fake: World) -> None:
+    fake.registry.fail_next("read_artifact", Unreachable("MLflow answered 503."))  # type: ignore[attr-defined]
+    with pytest.raises(Unreachable):
+        fake.inspect(files_limit_bytes=0)
+
+
+def test_reading_the_packaging_leaves_files_as_they_are(fake: World) -> None:
+    before = fake.inspect().files
+    fake.put("model.skops", b"other")
+    fake.put("requirements.txt", b"numpy==2.3.1\n")
+    row = inspection.read_packaging(fake.registry, fake.version)
+    row.refresh_from_db()
+    assert row.files == before
+    assert row.packaging is not None
+    assert row.packaging["requirements"] == ["numpy==2.3.1"]
+
+
+# --- Curves and exhibits
+
+
+def test_two_thousand_metrics_without_steps_cost_no_request_each(fake: World) -> None:
+    fake.engineer.change_run(fake.run_id, metrics={f"m{number:04}": 0.5 for number in range(2_000)})
+    fake.registry.histories[fake.run_id] = {f"s{number:03}": [(1, 0.1), (2, 0.2)] for number in range(80)}  # type: ignore[attr-defined]
+    fake.registry.calls.clear()  # type: ignore[attr-defined]
+    curves = fake.inspect().curves
+    assert sorted(curves) == [f"s{number:03}" for number in range(50)]
+    assert curves["s000"] == [[1, "0.1"], [2, "0.2"]]
+    assert fake.registry.count("metric_history") == 50  # type: ignore[attr-defined]
+
+
+def test_a_metric_logged_once_is_no_curve(fake: World) -> None:
+    fake.registry.histories[fake.run_id] = {"once": [(7, 0.1)], "twice_at_one_step": [(7, 0.1), (7, 0.2)]}  # type: ignore[attr-defined]
+    assert fake.inspect().curves == {}
+
+
+def test_a_run_that_is_gone_leaves_no_curves_and_no_exhibits(fake: World) -> None:
+    fake.log("plots/roc.png", PNG)
+    fake.inspect()
+    fake.engineer.purge_run(fake.run_id)
+    row = fake.inspect()
+    assert row.curves == {}
+    assert not Exhibit.objects.filter(version=fake.version).exists()
+    assert row.files is not None
+
+
+def test_exhibits_are_replaced_by_what_is_there_now(fake: World) -> None:
+    fake.log("a.png", PNG)
+    fake.log("b.png", PNG)
+    fake.inspect()
+    fake.log("b.png", PNG + b"more")
+    del fake.registry.files_of(fake.registry.run_root(fake.run_id))["a.png"]  # type: ignore[attr-defined]
+    fake.inspect()
+    kept = Exhibit.objects.get(version=fake.version)
+    assert (kept.path, bytes(kept.content), kept.size) == ("b.png", PNG + b"more", len(PNG) + 4)
+    assert kept.sha256 == hashlib.sha256(PNG + b"more").hexdigest()
+
+
+def test_only_json_that_is_a_table_is_kept(fake: World) -> None:
+    fake.log("logged.json", b'{"columns": ["a"], "data": [[1]]}')
+    fake.log("records.json", b'[{"a": 1}, {"a": 2}]')
+    for name, content in (
+        ("settings.json", b'{"depth": 3}'),
+        ("broken.json", b'{"columns": ['),
+        ("deep.json", b"[" * 100_000),
+        ("numbers.json", b"[1, 2]"),
+        ("empty.json", b"[]"),
+        ("not-text.json", b"\xff\xfe\x00"),
+    ):
+        fake.log(name, content)
+    fake.inspect()
+    assert list(Exhibit.objects.values_list("path", flat=True)) == ["logged.json", "records.json"]
+
+
+def test_what_belongs_to_a_model_is_no_exhibit(fake: World) -> None:
+    for path in ("model/MLmodel", "model/input_example.json", "model/code/figure.png"):
+        fake.log(path, PNG if path.endswith("png") else b'[{"a": 1}]')
+    fake.log("models.png", PNG)
+    fake.inspect()
+    assert list(Exhibit.objects.values_list("path", flat=True)) == ["models.png"]
+
+
+def test_so_many_exhibits_are_kept_and_no_more(fake: World) -> None:
+    for number in range(40):
+        fake.log(f"{number:02}.png", PNG)
+    fake.inspect()
+    assert list(Exhibit.objects.order_by("path").values_list("path", flat=True)) == [f"{n:02}.png" for n in range(24)]
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type"),
+    [
+        (PNG, "image/png"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"GIF89a", "image/gif"),
+        (b"RIFF0000WEBPVP8 ", "image/webp"),
+        (b"RIFF0000WAVEfmt ", ""),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", ""),
+        (b"<!doctype html>", ""),
+        (b"", ""),
+    ],
+)
+def test_an_image_is_what_its_first_bytes_say(content: bytes, media_type: str) -> None:
+    assert image_type(content) == media_type
+
+
+# --- Packaging
+
+
+def test_nothing_in_an_mlmodel_is_endless_or_unstorable() -> None:
+    bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{name}: &{name} [{','.join([f'*{before}'] * 10)}]\n" for before, name in pairwise("abcdefghij")
+    )
+    hostile = {
+        "bomb": f"{bomb}flavors: {{sklearn: {{x: *j}}}}",
+        "bomb in a version": f"{bomb}flavors: {{python_function: {{python_version: *j}}}}",
+        "bomb in a tuple": f"{bomb}flavors: {{sklearn: {{x: !!pairs [a: *j]}}}}",
+        "bomb in a signature": f"{bomb}signature: {{inputs: *j}}",
+        "ring": "flavors: {sklearn: &ring {again: *ring}}",
+        "deep": "flavors: " + "[" * 5_000,
+        "long integer": "model_size_bytes: " + "9" * 5_000,
+        "odd date": "flavors: {sklearn: {at: 2026-99-99}}",
+        "python": "flavors: {sklearn: !!python/object/apply:os.system [id]}",
+    }
+    for name, text in hostile.items():
+        started = time.monotonic()
+        facts, problem = packaging.read({"MLmodel": text.encode()})
+        assert time.monotonic() - started < 5, name
+        assert facts is None, name
+        assert problem in {packaging.UNREADABLE, "The MLmodel file says more than can be shown."}, name
+
+
+def test_odd_values_of_an_mlmodel_become_plain_ones() -> None:
+    text = """
+flavors:
+  sklearn: {big: 0xffffffffffffffffffff, at: 2026-10-31, ratio: 0.5, inf: .inf, some: !!set {b, a}, raw: !!binary aGk=,
+            nul: "a\\0b", none: null, flag: yes}
+  3: {ignored: true}
+model_size_bytes: true
+"""
+    signature = """signature: {inputs: '[{"name": "\\ud800", "default": 1e999}]', outputs: 'not JSON', params: 7}"""
+    facts, problem = packaging.read({"MLmodel": f"{text}{signature}".encode()})
+    assert problem == ""
+    assert facts is not None
+    assert facts["flavors"] == {
+        "sklearn": {
+            "big": "a very large number",
+            "at": "2026-10-31",
+            "ratio": "0.5",
+            "inf": "inf",
+            "some": ["a", "b"],
+            "raw": "b'hi'",
+            "nul": "a\ufffdb",
+            "flag": True,
+        }
+    }
+    assert facts["model_size_bytes"] is None
+    assert facts["signature"] == {"inputs": [{"name": "?", "default": "inf"}], "outputs": [], "params": []}
+    json.dumps(facts, allow_nan=False).encode()
+
+
+def test_a_wide_table_fits_into_a_signature() -> None:
+    columns = json.dumps([{"type": "double", "name": f"column_{n}", "required": True} for n in range(4_000)])
+    facts, _ = packaging.read({"MLmodel": f"flavors: {{}}\nsignature: {{inputs: '{columns}'}}".encode()})
+    assert facts is not None
+    assert len(facts["signature"]["inputs"]) == 4_000
+
+
+def test_a_long_input_example_is_cut(fake: World) -> None:
+    fake.put("input_example.json", b"[" + b"1," * 5_000 + b"1]")
+    packed = fake.inspect().packaging
+    assert packed is not None
+    assert packed["input_example"].startswith("[1,1")
+    assert len(packed["input_example"]) == packaging.LONGEST_EXAMPLE + 1
 
 
 def test_signatures_are_read_from_the_json_inside_the_yaml() -> None:
