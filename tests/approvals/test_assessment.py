@@ -306,6 +306,20 @@ def test_bytes_changed_between_approval_and_delivery(
     assert deliver(approve(request, remy), registry) == "applied"
 
 
+def test_files_that_are_all_gone_are_changed_files_and_block(
+    registry: FakeRegistry, rita: User, remy: User, production: Target
+) -> None:
+    make_policy(MODEL, production, (1, None))
+    request = approve(assess(ask(rita, production), registry), remy)
+    registry.files_of(f"fake:/{MODEL}/2").clear()
+    assert deliver(request, registry) == "reopened"
+    request = fresh(request)
+    assert request.status == Status.CHECKING
+    assert "MLflow lists no files for this version" in request.status_reason
+    assert not request.reviews.live().exists()
+    assert registry.version(MODEL, 1).stage == "Production"
+
+
 def test_a_policy_edited_while_a_request_is_open_changes_nothing_for_it(
     registry: FakeRegistry, rita: User, remy: User, production: Target
 ) -> None:
