@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from pytest_django import Settings
 
-from approvals import delivery, workflow
+from approvals import assessment, delivery, workflow
 from approvals.models import PromotionRequest, Target
 from registry_ui.accounts.models import User
 from registry_ui.demo.installation import ROOT, answers
@@ -111,6 +111,12 @@ def test_the_story_beside_the_gate_runs_unmodified(
     request = workflow.request_promotion(version, production, by=rita, justification="Better on all three.")
     assert request.champion is not None
     assert request.champion.number == 1
+    assert assessment.drain(registry) == 1
+    frozen = json.loads(PromotionRequest.objects.get(pk=request.pk).evidence)
+    assert "model.skops" in {path for path, _, _ in frozen["version"]["files"]["manifest"]}
+    assert (
+        frozen["version"]["packaging"]["signature"]["inputs"] == frozen["champion"]["packaging"]["signature"]["inputs"]
+    )
 
     with serving(server, tmp_path / "before") as url:
         before = ask(f"{url}/predict", CUSTOMERS)
