@@ -1,49 +1,73 @@
-"""Row: the digest of a version's files, through a real server, against `sha256sum` over the same files fetched the same
-way."""
+"""Rows: the digest of a version's files through a real server, a few large files and many small ones.
 
+The limit fetches the same files to disk with MLflow's own `http_request`, as many at a time, and runs `sha256sum` over
+them. It does not go through Countersign's adapter, and both must come to the same hashes.
+"""
+
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
-from bench.report import Row, milliseconds, percent
-from registry_ui.mirror import inspection, sync
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
+
+from bench.report import Row, medians
+from registry_ui.mirror import artifacts, inspection
 from registry_ui.mirror.mlflow_registry import MlflowRegistry
-from registry_ui.mirror.models import ModelVersion
+from registry_ui.mirror.models import ModelVersion, RegisteredModel
 from tests.mirror.backstage import Backstage
 
-FILES, MEGABYTES, RUNS = 12, 20, 5
+LOADS = ((20, 20_000_000), (500, 4_000))
+"""How many files of how many bytes."""
+
+ROUNDS = 5
 
 
 def rows(url: str, folder: Path) -> Iterator[Row]:
+    for count, size in LOADS:
+        yield _row(url, folder, count, size)
+
+
+def _row(url: str, folder: Path, count: int, size: int) -> Row:
     engineer, registry = Backstage(url), MlflowRegistry(url, timeout_seconds=60)
-    block = bytes(range(256)) * 4096
-    files = {f"weights-{number:02}.bin": block * MEGABYTES for number in range(FILES)}
-    run_id = engineer.log_run({"auc_roc": 0.9})
-    engineer.create_version("bench_files", run_id=run_id, files=files)
-    sync.refresh_model(registry, "bench_files")
-    version = ModelVersion.objects.select_related("model").get(model__name="bench_files")
-    root = registry.version_root("bench_files", 1)
+    noise = Random(count)
+    name, paths = f"bench {count} files", [f"part-{number:04}.bin" for number in range(count)]
+    files = {path: noise.randbytes(size) for path in paths}
+    engineer.create_version(name, run_id=engineer.log_run(), files=files)
+    files.clear()
+    version = ModelVersion(model=RegisteredModel(name=name), number=1)
+    root = registry.version_root(name, 1)
+    addresses = {path: artifacts.served_address(root, path) for path in paths}
+    seen: set[tuple[str, ...]] = set()
+
+    def hash_files() -> None:
+        found = inspection.hash_files(registry, version, files_limit_bytes=None, seconds=600)
+        seen.add(tuple(digest for _, _, digest in found["manifest"]))
 
     def fetch_and_sum() -> None:
         with tempfile.TemporaryDirectory(dir=folder) as place:
-            for file in registry.artifacts(root):
-                with (Path(place) / file.path).open("wb") as out:
-                    for chunk in registry.read_artifact(root, file.path):
-                        out.write(chunk)
-            subprocess.run(["sha256sum", *sorted(map(str, Path(place).iterdir()))], check=True, capture_output=True)
+            _fetch(url, addresses, Path(place))
+            told = subprocess.run(["sha256sum", *paths], cwd=place, check=True, capture_output=True, text=True).stdout
+        seen.add(tuple(line.split()[0] for line in told.splitlines()))
 
-    def ours() -> None:
-        found = inspection.hash_files(registry, version, files_limit_bytes=None, seconds=600)
-        if found["count"] != FILES:
-            raise RuntimeError("Not every file was hashed.")
+    measured, limit = medians(hash_files, fetch_and_sum, rounds=ROUNDS)
+    if len(seen) != 1 or len(min(seen)) != count:
+        raise RuntimeError("The hashes are not those of sha256sum.")
+    speed = f"{count * size / 1_000 / measured:,.0f} MB/s, {count * 1_000 / measured:,.0f} files/s"
+    note = f"{speed}. Limit: the same files fetched to disk, {inspection.AT_ONCE} at a time, and sha256sum."
+    return Row(f"digest of {count} files of {size / 1_000:,.0f} kB", measured, limit, bar=1.25, note=note)
 
-    ours()  # warm
-    measured = [(milliseconds(ours), milliseconds(fetch_and_sum)) for _ in range(RUNS)]
-    yield Row(
-        f"digest of {FILES} files of {MEGABYTES} MiB",
-        percent([each for each, _ in measured], 0.5),
-        percent([limit for _, limit in measured], 0.5),
-        bar=1.25,
-        note="Held against fetching the same files one after another and sha256sum over them.",
-    )
+
+def _fetch(url: str, addresses: dict[str, str], folder: Path) -> None:
+    def fetch(path: str) -> None:
+        answer = http_request(get_default_host_creds(url), addresses[path], "GET", stream=True)
+        with answer, (folder / path).open("wb") as file:
+            answer.raise_for_status()
+            shutil.copyfileobj(answer.raw, file, artifacts.CHUNK)
+
+    with ThreadPoolExecutor(inspection.AT_ONCE) as pool:
+        list(pool.map(fetch, addresses))
