@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import math
+import os
 import socket
 import threading
 import time
@@ -98,6 +99,26 @@ def test_links_do_not_lead_out_of_the_folder(registry: MlflowRegistry, store: Pa
 def test_a_folder_within_itself_ends(registry: MlflowRegistry, store: Path) -> None:
     (store / "run" / "again").symlink_to(store / "run")
     with pytest.raises(Refused, match=r"more than 32 .*deep"):
+        list(registry.artifacts(str(store / "run")))
+
+
+def test_more_folders_than_anyone_has_end(
+    registry: MlflowRegistry, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty ones: no file is ever handed on, so that nobody could look at the clock."""
+    for number in range(4):
+        (store / "run" / f"folder-{number}" / "below").mkdir(parents=True)
+    monkeypatch.setattr(artifacts, "MOST_FOLDERS", 10)
+    assert len(list(registry.artifacts(str(store / "run")))) == 2
+    (store / "run" / "one more").mkdir()
+    with pytest.raises(Refused, match="more than 10 folders"):
+        list(registry.artifacts(str(store / "run")))
+
+
+def test_a_name_that_is_no_text_is_refused(registry: MlflowRegistry, store: Path) -> None:
+    """No manifest could say it, and no database could keep it."""
+    (store / "run" / os.fsdecode(b"caf\xe9.bin")).write_bytes(b"x")
+    with pytest.raises(Refused, match="is not text"):
         list(registry.artifacts(str(store / "run")))
 
 
@@ -357,6 +378,19 @@ def test_a_file_that_is_not_there_is_not_found(pair: tuple[Registry, Any]) -> No
     for path in ("gone.bin", "gone/gone.bin"):
         with pytest.raises(NotFound):
             list(registry.read_artifact(root, path))
+
+
+@pytest.mark.server
+def test_a_file_that_mlflow_cannot_route_is_no_outage(mlflow_server: Any) -> None:
+    """Written into the store by another way than MLflow; its answer is a 404 without its code."""
+    registry, engineer = MlflowRegistry(mlflow_server.url, timeout_seconds=15), Backstage(mlflow_server.url)
+    root = registry.run_root(engineer.log_run())
+    place = mlflow_server.folder / "artifacts" / artifacts.served_path(root)
+    place.mkdir(parents=True)
+    (place / "two\nlines.bin").write_bytes(b"x")
+    assert [file.path for file in registry.artifacts(root)] == ["two\nlines.bin"]
+    with pytest.raises(NotFound):
+        list(registry.read_artifact(root, "two\nlines.bin"))
 
 
 @pytest.mark.server
