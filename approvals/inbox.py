@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Exists, OuterRef, Q
 
 from approvals import comparison, policy, standing
-from approvals.models import PromotionRequest, Review, Status, Verdict
+from approvals.models import CheckResult, PromotionRequest, Review, Status, Verdict
 from approvals.models.requests import CLOSED, OPEN, RequestQuerySet
 from registry_ui.accounts.models import User
 
@@ -16,8 +16,10 @@ NEAR_EXPIRY = timedelta(days=2)
 
 
 def waiting_for(user: User) -> RequestQuerySet:
-    """Pending requests that lack an approval which this person can give, and their own that came back to them."""
-    own = Q(requester=user, status__in=(Status.CHANGES_REQUESTED, Status.FAILED))
+    """Pending requests that lack an approval which this person can give, and their own that came back to them or that
+    their checks block."""
+    blocked = Q(status=Status.CHECKING) & Exists(CheckResult.objects.blocking().filter(request=OuterRef("pk")))
+    own = Q(requester=user) & (Q(status__in=(Status.CHANGES_REQUESTED, Status.FAILED)) | blocked)
     if not user.has_perm(standing.REVIEW):
         return PromotionRequest.objects.filter(own)
     decided = Review.objects.filter(request=OuterRef("pk"), reviewer=user, voided_at=None)

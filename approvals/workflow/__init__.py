@@ -7,7 +7,7 @@ whether that suffices, `findings` what they want put right afterwards, `reopenin
 its content changed.
 """
 
-from approvals.workflow.checking import Answered, answer_check, conclude, override, store_attempt
+from approvals.workflow.checking import FILES, Answered, answer_check, conclude, override, store_attempt
 from approvals.workflow.counting import approver_labels
 from approvals.workflow.findings import FindingInput, close_finding
 from approvals.workflow.reopening import reopen
@@ -16,6 +16,7 @@ from approvals.workflow.reviewing import comment, reconsider, retry, review
 from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, NoMeaning, NotAllowed, WorkflowError
 
 __all__ = [
+    "FILES",
     "Answered",
     "Conflict",
     "FindingInput",

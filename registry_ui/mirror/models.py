@@ -77,6 +77,13 @@ class ModelVersion(models.Model):
         return reverse("version", args=[self.model.name, self.number])
 
 
+class LightInspectionManager(models.Manager["Inspection"]):
+    """Without the curves, which are long and which only the pages that draw them read."""
+
+    def get_queryset(self) -> models.QuerySet["Inspection"]:
+        return super().get_queryset().defer("curves")
+
+
 class Inspection(models.Model):
     """What the worker found in a version's files, and how far it is with them. One per version; the newest look."""
 
@@ -91,6 +98,12 @@ class Inspection(models.Model):
     files_total = models.PositiveIntegerField(default=0)
     bytes_done = models.PositiveBigIntegerField(default=0)
     bytes_total = models.PositiveBigIntegerField(default=0)
+
+    objects = models.Manager["Inspection"]()
+    light = LightInspectionManager()
+
+    class Meta:
+        base_manager_name = "light"  # of `version.inspection`, which every freezing of evidence reads
 
     def __str__(self) -> str:
         return f"inspection of {self.version_id}"

@@ -1,9 +1,12 @@
 """Checks before people are asked, and back to review when the content changed, and only then; on the fake registry."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from approvals import assessment, delivery, inbox, standing, workflow
 from approvals.models import Action, Assessment, AuditEvent, OutboxEntry, PromotionRequest, Status, Target
@@ -98,6 +101,17 @@ def test_a_failed_check_that_blocks_asks_nobody_and_goes_on_when_it_is_put_right
     assert approve(request, remy).status == Status.APPROVED
 
 
+def test_a_blocked_request_waits_for_its_requester(
+    registry: FakeRegistry, rita: User, remy: User, production: Target
+) -> None:
+    make_policy(MODEL, production, (1, None), checks=(CheckRule("provenance"),))
+    request = ask(rita, production)
+    assert not inbox.waiting_for(rita).exists()
+    assess(request, registry)
+    assert list(inbox.waiting_for(rita)) == [request]
+    assert not inbox.waiting_for(remy).exists()
+
+
 @pytest.mark.parametrize("effect", ["warn", "inform"])
 def test_a_failed_check_that_does_not_block_is_seen(
     registry: FakeRegistry, rita: User, production: Target, effect: str
@@ -170,6 +184,37 @@ def test_files_that_cannot_be_read_block_with_the_reason(
     assert words in request.status_reason
     workflow.resubmit(request, by=rita)
     assert assess(request, registry).status == Status.PENDING
+
+
+def test_files_that_could_not_be_read_are_read_again_when_something_changes(
+    registry: FakeRegistry, rita: User, staging: Target, production: Target
+) -> None:
+    """Not taken from another look at the same version, which succeeded before."""
+    assess(ask(rita, staging), registry)
+    registry.change_file(MODEL, 2, "model.skops", b"other weights")
+    registry.fail_next("artifacts", Refused("Access denied."))
+    request = assess(ask(rita, production), registry)
+    assert request.status == Status.CHECKING
+    registry.set_description(MODEL, 2, "Mended.")
+    pulled(registry)
+    assert fresh(request).status == Status.CHECKING
+    assert assessment.drain(registry) == 1
+    request = fresh(request)
+    assert request.status == Status.PENDING
+    files = json.loads(request.evidence)["version"]["files"]
+    assert [size for path, size, _ in files["manifest"] if path == "model.skops"] == [len(b"other weights")]
+
+
+def test_watching_reads_no_curves_and_takes_no_lock(registry: FakeRegistry, rita: User, production: Target) -> None:
+    request = assess(ask(rita, production), registry)
+    with CaptureQueriesContext(connection) as queries:
+        assert assessment.watch() == 0
+    text = " ".join(query["sql"] for query in queries)
+    assert request.status == Status.PENDING
+    assert "mirror_inspection" in text
+    assert "curves" not in text
+    assert "SAVEPOINT" not in text
+    assert "FOR UPDATE" not in text
 
 
 def test_a_version_deleted_meanwhile_blocks(registry: FakeRegistry, rita: User, production: Target) -> None:
