@@ -8,7 +8,7 @@ from django.db.models import Count, Exists, OuterRef, Q
 
 from approvals import comparison, policy, standing
 from approvals.models import CheckResult, PromotionRequest, Review, Status, Verdict
-from approvals.models.requests import CLOSED, OPEN, RequestQuerySet
+from approvals.models.requests import CLOSED, OPEN, UNDECIDED, RequestQuerySet
 from registry_ui.accounts.models import User
 
 TABS = ("waiting", "others", "mine", "decided")
@@ -83,6 +83,9 @@ class Row:
     """What this person has said, in words; "" when nothing."""
 
     is_near_expiry: bool
+    blocked_by: int
+    """Failed checks that keep it from being asked."""
+
     headline: comparison.MetricRow | None
 
     @property
@@ -95,13 +98,15 @@ class Row:
 
 
 def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime) -> list[Row]:
-    """Two queries, however many requests. Approvals are counted; whether they fit their slots is on the page."""
+    """Three queries, however many requests. Approvals are counted; whether they fit their slots is on the page."""
     live = Review.objects.live().filter(request__in=requests)
     given = dict(live.filter(verdict=Verdict.APPROVE).values_list("request_id").annotate(Count("pk")))
     own = {
         request: Verdict(verdict).label
         for request, verdict in live.filter(reviewer=user).values_list("request_id", "verdict")
     }
+    blocking = CheckResult.objects.blocking().filter(request__in=requests, request__status=Status.CHECKING)
+    blocked = dict(blocking.values_list("request_id").annotate(Count("pk")))
     return [
         Row(
             request,
@@ -109,6 +114,7 @@ def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime) -> 
             needed=policy.Rule.from_json(request.rule).approvals,
             own_verdict=own.get(request.pk, ""),
             is_near_expiry=_is_near_expiry(request, now),
+            blocked_by=blocked.get(request.pk, 0),
             headline=_headline(request),
         )
         for request in requests
@@ -116,7 +122,7 @@ def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime) -> 
 
 
 def _is_near_expiry(request: PromotionRequest, now: datetime) -> bool:
-    return request.status in (Status.PENDING, Status.CHANGES_REQUESTED) and request.expires_at - now < NEAR_EXPIRY
+    return request.status in UNDECIDED and request.expires_at - now < NEAR_EXPIRY
 
 
 def _headline(request: PromotionRequest) -> comparison.MetricRow | None:

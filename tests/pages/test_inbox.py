@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from approvals import workflow
 from approvals.models import PromotionRequest, Target
+from approvals.policy import CheckRule
 from registry_ui.accounts.models import User
 from tests.factories import approve, make_person, make_policy, make_request, make_version
 from tests.pages.helpers import applied, hold, text_of
@@ -173,6 +174,13 @@ def test_hostile_text_stays_text(seen_by: See, remy: User, production: Target) -
     assert "<img" not in html
     assert "auc<b>" not in html
     assert "auc<b> −0.1" in text_of(html)
+
+
+def test_a_blocked_request_says_by_how_many_checks(seen_by: See, rita: User, ada: User, production: Target) -> None:
+    make_policy("churn_*", production, (1, None), checks=(CheckRule("provenance"), CheckRule("signature_present")))
+    make_request(make_version("churn_predictor"), production, by=rita)
+    for person, path in ((rita, "/"), (ada, "/?tab=others")):
+        assert "In checks blocked by 2 checks · 0 of 1 approval" in text_of(seen_by(person, path))
 
 
 def test_queries_do_not_grow_with_rows(client: Client, rita: User, remy: User, production: Target) -> None:
