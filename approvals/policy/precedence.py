@@ -1,6 +1,5 @@
 """Which policy applies to a model: of those of one target, the first in their order whose pattern fits."""
 
-import re
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
@@ -14,15 +13,79 @@ P = TypeVar("P", bound=HasPattern)
 
 
 def matches(pattern: str, model_name: str) -> bool:
-    """Whether the whole name fits: * is any text, ? one character, everything else itself (case-sensitive)."""
-    wild = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern)
-    return re.fullmatch(wild, model_name, re.DOTALL) is not None
+    """Whether the whole name fits: * is any text, ? one character, everything else itself (case-sensitive).
+
+    Takes the length of one times that of the other, whatever the pattern: a star is tried again one character later.
+    """
+    at = place = 0
+    star, resume = -1, 0
+    while at < len(model_name):
+        if place < len(pattern) and pattern[place] == "*":
+            star, resume, place = place, at, place + 1
+        elif place < len(pattern) and pattern[place] in ("?", model_name[at]):
+            at, place = at + 1, place + 1
+        elif star >= 0:
+            resume += 1
+            at, place = resume, star + 1
+        else:
+            return False
+    return all(char == "*" for char in pattern[place:])
+
+
+MOST_STATES = 20_000
+"""Of patterns for which this many are not enough (dozens of ? behind a star), `covers` says that it does not know."""
 
 
 def covers(pattern: str, other: str) -> bool:
-    """Whether every name that fits `other` fits `pattern`, where that is plain to see: the same, a star alone, or
-    `other` is an exact name that fits."""
-    return pattern in ("*", other) or (not set(other) & {"*", "?"} and matches(pattern, other))
+    """Whether every name that fits `other` fits `pattern`: then a policy for `other` never applies behind one for
+    `pattern`. Exact for all patterns that a person would write; False where it cannot be told.
+
+    Walks through everything that `other` takes, one character at a time, beside the places in `pattern` that the same
+    characters lead to.
+    """
+    if pattern in ("*", other):
+        return True
+    letters = {*pattern, *other} - {"*", "?"}
+    stranger = next(char for char in map(chr, range(0x110000)) if char not in letters and char not in "*?")
+    start = (0, _reach(pattern, {0}))
+    seen, ahead = {start}, [start]
+    while ahead:
+        place, places = ahead.pop()
+        for at in _reach(other, {place}):
+            if at == len(other) and len(pattern) not in places:
+                return False
+        for letter in (*letters, stranger):
+            reached = _reach(pattern, _step(pattern, places, letter))
+            for at in _step(other, _reach(other, {place}), letter):
+                if (at, reached) not in seen:
+                    if len(seen) >= MOST_STATES:
+                        return False
+                    seen.add((at, reached))
+                    ahead.append((at, reached))
+    return True
+
+
+def _reach(pattern: str, places: Iterable[int]) -> frozenset[int]:
+    """These places in the pattern, and those behind stars, which may stand for nothing."""
+    found = set()
+    for place in places:
+        found.add(place)
+        while place < len(pattern) and pattern[place] == "*":
+            place += 1
+            found.add(place)
+    return frozenset(found)
+
+
+def _step(pattern: str, places: Iterable[int], letter: str) -> set[int]:
+    """Where one more character leads."""
+    found = set()
+    for place in places:
+        if place < len(pattern):
+            if pattern[place] == "*":
+                found.add(place)
+            elif pattern[place] in ("?", letter):
+                found.add(place + 1)
+    return found
 
 
 def specificity(pattern: str) -> tuple[bool, int, int]:
