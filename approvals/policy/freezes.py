@@ -26,7 +26,7 @@ class Once:
 
     ends_at: datetime
 
-    def spans(self, around: datetime) -> Iterator[tuple[datetime, datetime]]:
+    def spans(self, _around: datetime) -> Iterator[tuple[datetime, datetime]]:
         yield self.starts_at.astimezone(UTC), self.ends_at.astimezone(UTC)
 
 

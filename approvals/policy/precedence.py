@@ -69,10 +69,10 @@ def _reach(pattern: str, places: Iterable[int]) -> frozenset[int]:
     """These places in the pattern, and those behind stars, which may stand for nothing."""
     found = set()
     for place in places:
-        found.add(place)
-        while place < len(pattern) and pattern[place] == "*":
-            place += 1
-            found.add(place)
+        behind = place
+        while behind < len(pattern) and pattern[behind] == "*":
+            behind += 1
+        found |= {*range(place, behind + 1)}
     return frozenset(found)
 
 

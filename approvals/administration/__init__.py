@@ -1,0 +1,52 @@
+"""The administrators' verbs: targets, policies, freezes, people and groups. Each checks the permission and records an
+event.
+
+The page, the view and the verb all ask `may`, so a refused action carries the same reason everywhere.
+"""
+
+from approvals.administration.people import (
+    add_group,
+    create_person,
+    invite,
+    record_export,
+    set_active,
+    set_groups,
+    set_person,
+)
+from approvals.administration.policies import (
+    describe_policy,
+    move_policy,
+    place,
+    put_in_order,
+    reorder_policies,
+    retire_policy,
+    save_policy,
+)
+from approvals.administration.shared import COMMAND_LINE, EXPORT, HISTORY, PEOPLE, POLICIES, REASONS, may
+from approvals.administration.targets import retire_target, save_target
+
+__all__ = [
+    "COMMAND_LINE",
+    "EXPORT",
+    "HISTORY",
+    "PEOPLE",
+    "POLICIES",
+    "REASONS",
+    "add_group",
+    "create_person",
+    "describe_policy",
+    "invite",
+    "may",
+    "move_policy",
+    "place",
+    "put_in_order",
+    "record_export",
+    "reorder_policies",
+    "retire_policy",
+    "retire_target",
+    "save_policy",
+    "save_target",
+    "set_active",
+    "set_groups",
+    "set_person",
+]

@@ -1,0 +1,148 @@
+"""People, their roles and groups, and exports of the history."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.core.validators import validate_email
+from django.db import transaction
+
+from approvals import ledger, workflow
+from approvals.administration.shared import COMMAND_LINE, EXPORT, PEOPLE, record, require, valid
+from approvals.models import Action, AuditEvent, PromotionRequest, Status, Verdict
+from approvals.workflow import Invalid
+from registry_ui.accounts import roles
+from registry_ui.accounts.models import User
+
+
+@transaction.atomic
+def invite(*, email: str, name: str, groups: Iterable[Group], by: User) -> User:
+    """Adds a person without a password: the invitation's link sets one, or the identity provider signs them in.
+
+    Raises NotAllowed, or Invalid (no name, the address is taken).
+    """
+    require(by, PEOPLE)
+    person = _add_person(email=email, name=name, password=None, groups=groups)
+    record(Action.PERSON_INVITED, by, data={"person": person.label, "groups": _groups_of(person)})
+    return person
+
+
+@transaction.atomic
+def create_person(*, email: str, name: str, password: str, groups: Iterable[Group]) -> User:
+    """Adds a person with a password where nobody is signed in who could invite: for the command line alone. Asks for no
+    permission, because whoever can run it owns the installation. Raises Invalid (no name, bad or taken address).
+    """
+    person = _add_person(email=email, name=name, password=password, groups=groups)
+    data = {"person": person.label, "groups": _groups_of(person)}
+    ledger.record(Action.PERSON_INVITED, actor=None, acting=COMMAND_LINE, data=data)
+    return person
+
+
+@transaction.atomic
+def set_groups(person: User, *, groups: Iterable[Group], by: User) -> None:
+    """Gives and takes roles and groups. Raises NotAllowed, or Invalid when the last administrator would be lost."""
+    require(by, PEOPLE)
+    _lock_administrators()
+    before = _groups_of(person)
+    person.groups.set(groups)
+    after = _groups_of(person)
+    _keep_an_administrator()
+    if before != after:
+        record(Action.PERSON_CHANGED, by, data={"person": person.label, "before": before, "after": after})
+        _reconsider_reviews_of(person, by=by)
+
+
+@transaction.atomic
+def set_person(
+    person: User, *, groups: Iterable[Group], mlflow_names: Iterable[str], is_service_account: bool, by: User
+) -> None:
+    """Saves everything that the page of a person has: roles and groups, what MLflow calls them, and whether it is a
+    program. Raises NotAllowed, or Invalid (a service account cannot be a reviewer or the last administrator)."""
+    require(by, PEOPLE)
+    wanted, names = list(groups), list(mlflow_names)
+    if is_service_account and any(group.name in (roles.REVIEWER, roles.ADMINISTRATOR) for group in wanted):
+        raise Invalid("A service account can never sign, so it is neither reviewer nor administrator.")
+    before = {"mlflow_names": person.mlflow_names, "is_service_account": person.is_service_account}
+    after = {"mlflow_names": names, "is_service_account": is_service_account}
+    if before != after:
+        User.objects.filter(pk=person.pk).update(**after)
+        person.refresh_from_db()
+        record(Action.PERSON_IDENTIFIED, by, data={"person": person.label, "before": before, "after": after})
+        _reconsider_reviews_of(person, by=by)
+    set_groups(person, groups=wanted, by=by)
+
+
+@transaction.atomic
+def set_active(person: User, *, is_active: bool, by: User) -> None:
+    """Deactivates or reactivates; nobody is ever deleted. Raises NotAllowed, or Invalid for the last administrator."""
+    require(by, PEOPLE)
+    _lock_administrators()
+    if not User.objects.filter(pk=person.pk, is_active=not is_active).update(is_active=is_active):
+        return
+    _keep_an_administrator()
+    record(
+        Action.PERSON_REACTIVATED if is_active else Action.PERSON_DEACTIVATED,
+        by,
+        data={"person": person.label, "groups": _groups_of(person)},
+    )
+    _reconsider_reviews_of(person, by=by)
+
+
+@transaction.atomic
+def add_group(name: str, *, by: User) -> Group:
+    """A group that slots can name, such as risk. Raises NotAllowed or Invalid (the name is taken)."""
+    require(by, PEOPLE)
+    name = name.strip()
+    if "|" in name or "*" in name:
+        raise Invalid('A group name has no "|" and no "*".')
+    if not name or Group.objects.filter(name__iexact=name).exists():
+        raise Invalid("Choose a name that no other group has.")
+    with valid("Choose a name that no other group has."):
+        group = Group(name=name)
+        group.full_clean()
+        group.save()
+    record(Action.GROUP_CREATED, by, data={"group": name})
+    return group
+
+
+@transaction.atomic
+def record_export(*, by: User, filters: Mapping[str, Any]) -> AuditEvent:
+    """Notes that the history was exported, and which part. The export ends just before it. Raises NotAllowed."""
+    require(by, EXPORT)
+    return record(Action.HISTORY_EXPORTED, by, data={"filters": dict(filters)})
+
+
+def _add_person(*, email: str, name: str, password: str | None, groups: Iterable[Group]) -> User:
+    taken = "There is already a person with this e-mail address."
+    if not name.strip():
+        raise Invalid("Say the person's full name: it stands on their requests and approvals.")
+    if User.objects.filter(email__iexact=email).exists():
+        raise Invalid(taken)
+    with valid(taken):
+        validate_email(email)
+        person: User = User.objects.create_user(email=email, password=password, name=name.strip())
+    person.groups.set(groups)
+    return person
+
+
+def _reconsider_reviews_of(person: User, *, by: User) -> None:
+    """Their approvals may count again, or no longer, in requests that are still open."""
+    given = PromotionRequest.objects.filter(
+        status=Status.PENDING, reviews__reviewer=person, reviews__voided_at=None, reviews__verdict=Verdict.APPROVE
+    )
+    for request in given.order_by("pk"):
+        workflow.reconsider(request, by=by)
+
+
+def _groups_of(person: User) -> list[str]:
+    return sorted(person.groups.values_list("name", flat=True))
+
+
+def _lock_administrators() -> None:
+    """Two administrators who take the role from each other at the same moment do it one after the other."""
+    list(Group.objects.select_for_update().filter(name=roles.ADMINISTRATOR))
+
+
+def _keep_an_administrator() -> None:
+    if not User.objects.active().filter(groups__name=roles.ADMINISTRATOR).exists():
+        raise Invalid("Somebody has to stay administrator. Give the role to another person first.")

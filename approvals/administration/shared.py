@@ -1,0 +1,55 @@
+"""What the administrators' verbs share: who may, what is refused, and the event that each leaves."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from approvals import ledger
+from approvals import policy as rules
+from approvals.models import Action, AuditEvent
+from approvals.workflow import Invalid, NotAllowed
+from registry_ui.accounts.models import User
+
+POLICIES, PEOPLE = "approvals.manage_policies", "accounts.manage_people"
+HISTORY, EXPORT = "approvals.view_history", "approvals.export_history"
+COMMAND_LINE = "Countersign command line"
+REASONS = {
+    POLICIES: "Only administrators change targets and policies.",
+    PEOPLE: "Only administrators manage people.",
+    HISTORY: "The history is open to people with a role. An administrator can give you one.",
+    EXPORT: "Only auditors and administrators export the history.",
+}
+
+
+def may(user: User, permission: str) -> rules.Answer:
+    """Whether this person may do what `permission` (a key of REASONS) stands for, and why not."""
+    if user.is_active and user.has_perm(permission):
+        return rules.YES
+    return rules.no(REASONS[permission])
+
+
+@contextmanager
+def valid(taken: str) -> Iterator[None]:
+    """Turns what validation or the database refuses into Invalid; `taken` is said when a constraint was hit."""
+    try:
+        with transaction.atomic():
+            yield
+    except ValidationError as error:
+        raise Invalid(" ".join(error.messages)) from error
+    except IntegrityError as error:
+        raise Invalid(taken) from error
+
+
+def require(by: User | None, permission: str) -> None:
+    """Raises NotAllowed. None is the command line: whoever can run it owns the installation."""
+    answer = rules.YES if by is None else may(by, permission)
+    if not answer:
+        raise NotAllowed(answer.reason)
+
+
+def record(action: Action, by: User | None, *, data: Mapping[str, Any], target_name: str = "") -> AuditEvent:
+    """One event; `by` None is the command line."""
+    return ledger.record(action, actor=by, acting=COMMAND_LINE, target_name=target_name, data=data)

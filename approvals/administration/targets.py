@@ -1,0 +1,63 @@
+"""Targets: what can be promoted to, and what that means in MLflow."""
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals.administration.policies import retire_policy
+from approvals.administration.shared import POLICIES, record, require, valid
+from approvals.models import Action, Policy, Target
+from approvals.workflow import Invalid
+from registry_ui.accounts.models import User
+
+
+@transaction.atomic
+def save_target(target: Target, *, by: User) -> Target:
+    """Adds or changes a target. Raises NotAllowed, or Invalid (also if its meaning changes under open requests)."""
+    require(by, POLICIES)
+    is_new = target.pk is None
+    before = {} if is_new else _describe_target(Target.objects.get(pk=target.pk))
+    taken = "Somebody else has just added a target with this name, stage or alias."
+    after = _describe_target(target)
+    is_moved = not is_new and any(before[key] != after[key] for key in ("name", "meaning", "archives_existing"))
+    if is_moved and target.requests.open().exists():
+        raise Invalid(
+            "Requests for this target are open; what it is called and means in MLflow cannot change until "
+            "they are closed."
+        )
+    if not is_new and before["name"] != target.name and target.requests.exists():
+        raise Invalid(
+            "The history and the notes in MLflow name this target, so it keeps its name. Retire it and add another."
+        )
+    with valid(taken):
+        target.full_clean()
+        target.save()
+    record(
+        Action.TARGET_CREATED if is_new else Action.TARGET_CHANGED,
+        by,
+        target_name=target.name,
+        data={"before": before, "after": after},
+    )
+    return target
+
+
+@transaction.atomic
+def retire_target(target: Target, *, by: User) -> None:
+    """Takes the target and its policies out of use. Raises NotAllowed, or Invalid while requests for it are open."""
+    require(by, POLICIES)
+    if target.requests.open().exists():
+        raise Invalid("Requests for this target are open; it can be retired when they are closed.")
+    if Target.objects.filter(pk=target.pk, retired_at=None).update(retired_at=timezone.now()):
+        for policy in Policy.objects.filter(target=target, retired_at=None).select_related("target"):
+            retire_policy(policy, by=by)
+        record(Action.TARGET_RETIRED, by, target_name=target.name, data={"before": _describe_target(target)})
+
+
+def _describe_target(target: Target) -> dict[str, Any]:
+    return {
+        "name": target.name,
+        "meaning": target.meaning,
+        "archives_existing": target.archives_existing,
+        "description": target.description,
+    }
