@@ -1,10 +1,13 @@
 """Tells Celery that an outbox row wants looking at. A hint only: when the broker is away, the drain finds the row."""
 
+from collections.abc import Iterable
 from functools import partial
 
 import structlog
 from celery import current_app
 from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
 
 from approvals.models import OutboxEntry, PromotionRequest
 
@@ -57,3 +60,23 @@ def wake_next(entry: OutboxEntry) -> None:
     )
     if following is not None:
         wake(following)
+
+
+MOST_HINTS = 100
+"""Entries that are hinted at when a freeze changes; the drain finds the rest."""
+
+
+def release(entries: Iterable[int]) -> int:
+    """Makes entries that a freeze held due at once, in the caller's transaction; those that are still under a freeze
+    are held again when a worker takes them. Returns how many were released."""
+    now, wanted = timezone.now(), list(entries)
+    released = OutboxEntry.objects.open().filter(pk__in=wanted, held_until__gt=now)
+    count = released.update(available_at=now, held_until=now)
+    for pk in wanted[:MOST_HINTS]:
+        transaction.on_commit(partial(wake, pk))
+    return count
+
+
+def held() -> QuerySet[OutboxEntry]:
+    """Entries that a freeze holds now, oldest first."""
+    return OutboxEntry.objects.open().filter(held_until__gt=timezone.now()).order_by("pk")

@@ -46,12 +46,13 @@ def examine() -> dict[str, dict[str, Any]]:
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             return {"database": _check(False, "Migrations are missing: run manage.py migrate.")}
         mirror: MirrorState = MirrorState.objects.current()
-        backlog = OutboxEntry.objects.open().count()
-        oldest = OutboxEntry.objects.open().order_by("created_at").values_list("created_at", flat=True).first()
+        owed = OutboxEntry.objects.owed(timezone.now())
+        backlog = owed.count()
+        oldest = owed.first()
     except DatabaseError as error:
         return {"database": _check(False, f"Cannot be used: {type(error).__name__}.")}
     age = mirror.age_seconds
-    waits = (timezone.now() - oldest).total_seconds() if oldest else 0.0
+    waits = (timezone.now() - oldest.owed_since).total_seconds() if oldest else 0.0
     if mirror.is_failing:
         mlflow = _check(False, f"Has not answered since {mirror.failing_since:%Y-%m-%d %H:%M:%S} UTC: {mirror.error}")
     else:

@@ -149,15 +149,19 @@ def _broker(check: Mapping[str, Any]) -> Part:
 
 
 def _outbox() -> Part:
-    waiting = OutboxEntry.objects.open()
-    oldest = waiting.order_by("created_at").first()
+    now = timezone.now()
+    waiting = OutboxEntry.objects.owed(now)
+    oldest = waiting.first()
+    if oldest is None and (held := OutboxEntry.objects.open().count()):
+        words = "1 approved request is" if held == 1 else f"{held:,} approved requests are"
+        return Part("Deliveries", GOOD, "Held", f"{words} held by a freeze and delivered when it ends.")
     if oldest is None:
         return Part("Deliveries", GOOD, "None waiting", "Every approved request has reached MLflow.")
     count = waiting.count()
     waiting_words = "1 approved request waits" if count == 1 else f"{count:,} approved requests wait"
     tries = {0: "not tried yet", 1: "tried once"}.get(oldest.attempts, f"tried {oldest.attempts} times")
     detail = f"{waiting_words}; the oldest (request #{oldest.request_id}, {tries}) was approved"
-    is_late = (timezone.now() - oldest.created_at).total_seconds() > settings.STALE_AFTER_SECONDS
+    is_late = (now - oldest.owed_since).total_seconds() > settings.STALE_AFTER_SECONDS
     if not is_late:
         return Part("Deliveries", GOOD, "On their way", detail, oldest.created_at, error=oldest.last_error)
     return Part(

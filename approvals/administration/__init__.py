@@ -4,6 +4,7 @@ event.
 The page, the view and the verb all ask `may`, so a refused action carries the same reason everywhere.
 """
 
+from approvals.administration.freezes import retire_freeze, save_freeze
 from approvals.administration.people import (
     add_group,
     create_person,
@@ -42,8 +43,10 @@ __all__ = [
     "put_in_order",
     "record_export",
     "reorder_policies",
+    "retire_freeze",
     "retire_policy",
     "retire_target",
+    "save_freeze",
     "save_policy",
     "save_target",
     "set_active",

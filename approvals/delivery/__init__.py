@@ -1,6 +1,6 @@
 """Pays what the outbox owes to MLflow; nothing else of the product writes there.
 
-    claim → look → check → annotate → move → read back → settle
+    claim → freeze? → look → check → annotate → move → read back → settle
 
 Annotate comes before move, so no version is ever in its target without its approvers named. Every step is idempotent by
 value, so a worker killed between any two of them is resumed by the next drain with the same end state. The steps are in
@@ -12,7 +12,9 @@ import structlog
 from django.utils import timezone
 
 from approvals import outbox
+from approvals.delivery import holding
 from approvals.delivery.attempt import Attempt, Stop
+from approvals.delivery.holding import Held
 from approvals.delivery.settlement import Claim, ClaimLost
 from approvals.models import OutboxEntry, PromotionRequest
 from registry_ui.mirror.registry import Registry, RegistryError, Unreachable
@@ -22,8 +24,8 @@ logger = structlog.get_logger(__name__)
 
 def deliver(entry_id: int, registry: Registry) -> str:
     """Delivers one outbox entry; returns what happened: "applied", "failed", "reopened" (what was approved is not
-    what is there; it is back in review), "waiting" (it is due again later, because MLflow did not answer) or "skipped"
-    (not due, closed, or held by another worker).
+    what is there; it is back in review), "held" (by a freeze, until it ends), "waiting" (it is due again later, because
+    MLflow did not answer) or "skipped" (not due, closed, or held by another worker).
 
     Never raises for a RegistryError. Any other error is raised after the entry was released, so that it is tried again.
     """
@@ -33,9 +35,13 @@ def deliver(entry_id: int, registry: Registry) -> str:
     request = PromotionRequest.objects.with_subject().get(pk=claim.entry.request_id)
     attempt = Attempt(request, claim, registry)
     try:
+        if claim.entry.plan is None:  # nothing was begun: neither read nor write
+            holding.check(request)
         outcome = _run(attempt)
     except ClaimLost:
         outcome = "skipped"
+    except Held as held:
+        outcome = holding.hold(request, claim, held.freeze)
     except Unreachable as error:
         outcome = claim.release(error.message)
     except Exception as error:
@@ -71,6 +77,7 @@ def drain(registry: Registry, *, limit: int = 500) -> int:
 
     This is what finds the rows whose hint was lost: with the broker, or with a killed worker.
     """
+    holding.release_what_is_free()
     for done in range(limit):
         due = OutboxEntry.objects.due(timezone.now()).order_by("pk").values_list("pk", flat=True).first()
         if due is None:

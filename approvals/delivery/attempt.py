@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from approvals import evidence, provenance, standing
-from approvals.delivery import annotation
+from approvals.delivery import annotation, holding
 from approvals.delivery.settlement import Claim, ClaimLost, settle, settle_reopened, settle_unapplied
 from approvals.models import OutboxEntry, PromotionRequest
 from approvals.policy import Rule
@@ -130,6 +130,7 @@ class Attempt:
                 f"This changed after it was reviewed: {standing.listed(changed, limit=8)}. Nothing was promoted.",
             )
         self.check_files()
+        holding.check(request)  # one may have begun while the files were read, or between two tries
 
     def check_files(self) -> None:
         """Reads the version's files once more: an approval is for these bytes and no others."""

@@ -54,6 +54,11 @@ class Claim:
         )
         return "waiting"
 
+    def give_back(self, **fields: Any) -> None:
+        """Ends the claim and keeps `fields` on the row. Raises ClaimLost when another worker has taken over."""
+        if not self._held().update(claimed_by="", lease_expires_at=None, **fields):
+            raise ClaimLost
+
     def close(self, outcome: OutboxEntry.Outcome, **fields: Any) -> None:
         """Raises ClaimLost when another worker has taken over."""
         if not self._held().update(closed_at=timezone.now(), outcome=outcome, lease_expires_at=None, **fields):

@@ -2,6 +2,7 @@
 
 from approvals.models.assessment import Assessment, CheckResult, Outcome
 from approvals.models.findings import Finding
+from approvals.models.freezes import FreezeWindow
 from approvals.models.ledger import Action, AuditEvent, ChainHead
 from approvals.models.outbox import OutboxEntry
 from approvals.models.policies import Policy, PolicyVersion
@@ -17,6 +18,7 @@ __all__ = [
     "CheckResult",
     "Comment",
     "Finding",
+    "FreezeWindow",
     "OutboxEntry",
     "Outcome",
     "Policy",

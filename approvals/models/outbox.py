@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from approvals.models.requests import PromotionRequest
@@ -12,6 +13,15 @@ from approvals.models.requests import PromotionRequest
 class OutboxQuerySet(models.QuerySet["OutboxEntry"]):
     def open(self) -> "OutboxQuerySet":
         return self.filter(closed_at=None)
+
+    def owed(self, now: datetime) -> "OutboxQuerySet":
+        """Open, and neither held by a freeze nor behind one that is; the one that waits longest first."""
+        held = Q(held_until__gt=now)
+        behind = OutboxEntry.objects.filter(
+            held, closed_at=None, model_name=OuterRef("model_name"), target_id=OuterRef("target_id")
+        )
+        since = Greatest("created_at", Coalesce("held_until", "created_at"))
+        return self.open().filter(~Exists(behind)).order_by(since, "pk")
 
     def due(self, now: datetime) -> "OutboxQuerySet":
         """Owed now: open, its time has come, nobody holds it, and no older entry of the same model and target is
@@ -56,6 +66,8 @@ class OutboxEntry(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     waiting_since = models.DateTimeField(null=True, blank=True, help_text="First time that MLflow did not answer.")
     last_error = models.TextField(blank=True)
+    held_until = models.DateTimeField(null=True, blank=True, help_text="A freeze holds, or held, it until then.")
+    held_by = models.CharField(max_length=80, blank=True, help_text="Name of the freeze.")
     plan = models.JSONField(null=True, blank=True, help_text="What the first look found, before anything was written.")
     closed_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=20, choices=Outcome, blank=True)
@@ -77,6 +89,15 @@ class OutboxEntry(models.Model):
 
     def __str__(self) -> str:
         return f"delivery {self.pk} of request #{self.request_id}"
+
+    @property
+    def owed_since(self) -> datetime:
+        """The time under a freeze does not count."""
+        return max(self.created_at, self.held_until or self.created_at)
+
+    @property
+    def is_held(self) -> bool:
+        return self.held_until is not None and self.held_until > timezone.now()
 
     @property
     def is_claimed(self) -> bool:
