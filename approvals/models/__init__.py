@@ -4,6 +4,14 @@ from approvals.models.assessment import Assessment, CheckResult, Outcome
 from approvals.models.findings import Finding
 from approvals.models.freezes import FreezeWindow
 from approvals.models.ledger import Action, AuditEvent, ChainHead
+from approvals.models.notifications import (
+    DigestTime,
+    How,
+    Kind,
+    Notification,
+    NotificationChoice,
+    NotificationState,
+)
 from approvals.models.outbox import OutboxEntry
 from approvals.models.policies import Policy, PolicyVersion
 from approvals.models.requests import Comment, PromotionRequest, Status
@@ -17,8 +25,14 @@ __all__ = [
     "ChainHead",
     "CheckResult",
     "Comment",
+    "DigestTime",
     "Finding",
     "FreezeWindow",
+    "How",
+    "Kind",
+    "Notification",
+    "NotificationChoice",
+    "NotificationState",
     "OutboxEntry",
     "Outcome",
     "Policy",

@@ -4,11 +4,12 @@ the commit.
 Views, tasks, the demo and (later) the API call these; nothing else changes a request. `requesting` makes requests and
 takes them back, `checking` is what machines do before people are asked, `reviewing` is what people decide, `counting`
 whether that suffices, `findings` what they want put right afterwards, `reopening` sends a request back to review when
-its content changed.
+its content changed, `escalating` hands on what has waited too long.
 """
 
 from approvals.workflow.checking import FILES, Answered, answer_check, conclude, override, store_attempt
 from approvals.workflow.counting import approver_labels
+from approvals.workflow.escalating import escalate
 from approvals.workflow.findings import FindingInput, close_finding
 from approvals.workflow.reopening import reopen
 from approvals.workflow.requesting import expire_due, request_promotion, resubmit, withdraw
@@ -30,6 +31,7 @@ __all__ = [
     "close_finding",
     "comment",
     "conclude",
+    "escalate",
     "expire_due",
     "override",
     "reconsider",

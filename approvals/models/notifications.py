@@ -1,0 +1,146 @@
+"""Notifications: what people are owed because of what happened, how each of them wants it, and how far the ledger has
+been read. Written by `approvals.notifications` alone."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from approvals.models.ledger import AuditEvent
+from approvals.models.requests import PromotionRequest
+
+
+class Kind(models.TextChoices):
+    """What a notification is about, as people choose it."""
+
+    WAITS = "waits", "A request waits for you"
+    REMINDER = "reminder", "It still waits, or expires soon"
+    ESCALATED = "escalated", "It waited too long and was handed to your group"
+    COMMENTED = "commented", "A comment on a request that you take part in"
+    DECIDED = "decided", "A decision on a request that you take part in"
+    VOIDED = "voided", "Content changed: back to review, your approval void"
+    BLOCKED = "blocked", "Checks block your request"
+    DELIVERED = "delivered", "A version reached its target in MLflow"
+    FAILED = "failed", "A delivery failed, or a freeze holds it"
+    EXPIRED = "expired", "A request expired"
+    WITHDRAWN = "withdrawn", "A request was withdrawn"
+    FINDING = "finding", "A finding that you own: new, due, overdue or closed"
+
+
+class How(models.TextChoices):
+    NOW = "now", "At once"
+    DIGEST = "digest", "In the digest"
+    NEVER = "never", "Not at all"
+
+
+class NotificationChoice(models.Model):
+    """How a person wants one kind, where it is not the default."""
+
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notification_choices")
+    kind = models.CharField(max_length=20, choices=Kind)
+    how = models.CharField(max_length=10, choices=How)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["person", "kind"], name="one_choice_per_person_and_kind")]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.how}"
+
+
+class DigestTime(models.Model):
+    """When a person's daily digest is sent, where it is not the default."""
+
+    person = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="digest_time")
+    hour = models.PositiveSmallIntegerField(help_text="0 to 23, on the clocks of the time zone.")
+    time_zone = models.CharField(max_length=64, help_text="An IANA name, such as Europe/Berlin.")
+
+    def __str__(self) -> str:
+        return f"{self.hour}:00 {self.time_zone}"
+
+
+class NotificationQuerySet(models.QuerySet["Notification"]):
+    def open(self) -> "NotificationQuerySet":
+        """Neither sent nor given up."""
+        return self.filter(sent_at=None, dropped_at=None)
+
+    def due(self, now: datetime) -> "NotificationQuerySet":
+        """Open, its time has come, and no worker holds it."""
+        return (
+            self.open().filter(due_at__lte=now).filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
+        )  # fmt: skip
+
+    def claim(self, *, by: str, lease: timedelta) -> "NotificationQuerySet":
+        """Takes those of this queryset that are due, and returns them. One conditional UPDATE: what another worker
+        took in the meantime is not among them."""
+        now = timezone.now()
+        keys = list(self.values_list("pk", flat=True))
+        Notification.objects.due(now).filter(pk__in=keys).update(claimed_by=by, lease_expires_at=now + lease)
+        return Notification.objects.open().filter(pk__in=keys, claimed_by=by)
+
+
+class Notification(models.Model):
+    """One thing that one person, or one chat, is told."""
+
+    key = models.CharField(max_length=200, unique=True, help_text="Of what it follows from; nothing is told twice.")
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="notifications"
+    )
+    chat = models.CharField(max_length=16, blank=True, help_text="Which chat instead of a person: digest of its URL.")
+    kind = models.CharField(max_length=20, choices=Kind)
+    request = models.ForeignKey(
+        PromotionRequest, on_delete=models.PROTECT, null=True, blank=True, related_name="notifications"
+    )
+    event = models.ForeignKey(AuditEvent, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    title = models.CharField(max_length=400, help_text="One line: the subject of the mail.")
+    text = models.TextField(blank=True, help_text="What happened, in one or a few sentences.")
+    said = models.TextField(blank=True, help_text="What somebody said with it.")
+    is_digest = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    due_at = models.DateTimeField(default=timezone.now, help_text="Not before; moves on with the backoff.")
+    attempts = models.PositiveIntegerField(default=0)
+    last_error = models.TextField(blank=True)
+    claimed_by = models.CharField(max_length=120, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    message_id = models.CharField(
+        max_length=200, blank=True, help_text="Of the mail that told it; a mail may tell many."
+    )
+    sent_at = models.DateTimeField(null=True, blank=True)
+    dropped_at = models.DateTimeField(null=True, blank=True, help_text="Given up; last_error says why.")
+    is_undelivered = models.BooleanField(default=False, help_text="Dropped because it could not be sent.")
+
+    objects = NotificationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(recipient__isnull=False, chat="") | (Q(recipient=None) & ~Q(chat="")),
+                name="a_notification_is_for_a_person_or_a_chat",
+            ),
+            models.CheckConstraint(condition=Q(sent_at=None) | Q(dropped_at=None), name="what_is_sent_is_not_given_up"),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(sent_at=None, dropped_at=None), name="notification_due"),
+            models.Index(fields=["recipient", "-sent_at"], name="notification_sent"),
+            models.Index(fields=["request", "kind"], name="notification_by_request"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class NotificationState(models.Model):
+    """How far the ledger has been read, and how the mail server is. One row."""
+
+    sequence = models.BigIntegerField(default=0, help_text="Of the last event that was read.")
+    mail_paused_until = models.DateTimeField(null=True, blank=True, help_text="The mail server did not answer.")
+    mail_failing_since = models.DateTimeField(null=True, blank=True)
+    mail_failures = models.PositiveIntegerField(default=0, help_text="In a row.")
+    mail_error = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="there_is_one_notification_state")]
+
+    def __str__(self) -> str:
+        return f"read up to event {self.sequence}"

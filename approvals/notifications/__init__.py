@@ -1,0 +1,12 @@
+"""Nothing waits in silence: who is told of what happened, how they want it, and the mails and chat messages that say so.
+
+A projection of the ledger: no verb knows of it. `collecting` reads the events after its cursor and writes down who is
+owed what (`audience` says who, `wording` in which words), `reminding` adds what time brings, `sending` pays it by mail
+and chat. What is owed stands in the database, so a mail server that is away delays nothing but its mails.
+"""
+
+from approvals.notifications.collecting import collect
+from approvals.notifications.reminding import remind
+from approvals.notifications.sending import send
+
+__all__ = ["collect", "remind", "send"]

@@ -1,0 +1,89 @@
+"""Reads the ledger after the cursor, and writes down who is owed what: with the cursor, in one transaction."""
+
+from collections.abc import Iterable, Sequence
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from approvals.models import AuditEvent, ChainHead, Kind, Notification, NotificationState
+from approvals.notifications import audience, chat, preferences
+from approvals.notifications.audience import Told
+from registry_ui.accounts.models import User
+
+logger = structlog.get_logger(__name__)
+
+BATCH = 50
+
+
+def collect(*, limit: int = 5000) -> int:
+    """Reads up to `limit` new events; returns how many. Safe with several workers at once: the cursor moves with what
+    was found in one transaction, and only from where it was read. A worker killed anywhere leaves it as it was."""
+    read = 0
+    while read < limit:
+        cursor = state().sequence
+        events = list(
+            AuditEvent.objects.filter(sequence__gt=cursor)
+            .select_related("actor", "request__version__model", "request__target", "request__requester")
+            .order_by("sequence")[:BATCH]
+        )
+        if not events:
+            break
+        told: list[Told] = []
+        for event in events:
+            told += _of(event, told)
+        rows = notifications(told)
+        with transaction.atomic():
+            here = NotificationState.objects.filter(pk=1, sequence=cursor)
+            if not here.update(sequence=events[-1].sequence):
+                break  # another worker was faster
+            store(rows)
+        read += len(events)
+    return read
+
+
+def state() -> NotificationState:
+    """The one row. Where it is missing, reading begins now: nobody is told of what is long past."""
+    head = ChainHead.objects.filter(pk=1).values_list("sequence", flat=True).first() or 0
+    return NotificationState.objects.get_or_create(pk=1, defaults={"sequence": head})[0]
+
+
+def _of(event: AuditEvent, earlier: Sequence[Told]) -> list[Told]:
+    """What one event tells. An event that cannot be understood is passed over, with a line in the log: it must not
+    hold back all that follow."""
+    try:
+        return audience.of(event, earlier)
+    except (LookupError, TypeError, ValueError):
+        logger.exception("notification.not_understood", event=event.sequence, action=event.action)
+        return []
+
+
+def notifications(told: Iterable[Told]) -> list[Notification]:
+    """One row for each person who wants it, and one for each chat. Deactivated people and service accounts get none."""
+    told = list(told)
+    wanted = {person for each in told for person in each.people}
+    reachable = set(User.objects.active().filter(pk__in=wanted, is_service_account=False).values_list("pk", flat=True))
+    wishes = preferences.wishes_of(reachable)
+    now = timezone.now()
+    rows = []
+    for each in told:
+        for person in sorted(each.people & reachable):
+            due_at = wishes[person].due_at(each.kind, now)
+            if due_at is not None:
+                rows.append(_row(each, f"{each.key}/{each.kind}/{person}", recipient_id=person, due_at=due_at))
+                rows[-1].is_digest = due_at > now
+        if each.chat and each.kind in chat.kinds():
+            rows += [
+                _row(each, f"{each.key}/{each.kind}/{name}", chat=name, title=each.chat) for name in chat.addresses()
+            ]
+    return rows
+
+
+def _row(told: Told, key: str, **fields: object) -> Notification:
+    stands: dict[str, object] = {"title": told.words.title, "text": told.words.text, "said": told.words.said}
+    return Notification(key=key, kind=Kind(told.kind), request=told.request, event=told.event, **(stands | fields))
+
+
+def store(rows: Sequence[Notification]) -> None:
+    """What is stored already stays as it is."""
+    Notification.objects.bulk_create(rows, ignore_conflicts=True, batch_size=200)

@@ -1,0 +1,111 @@
+"""What time brings: reminders, requests that expire soon, findings that are due, and escalation."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.db.models import OuterRef, Subquery
+from django.utils import timezone
+
+from approvals import policy, workflow
+from approvals.models import Action, AuditEvent, Finding, Kind, Notification, PromotionRequest, Status
+from approvals.models.requests import UNDECIDED
+from approvals.notifications import audience, collecting, wording
+from approvals.notifications.audience import Told
+
+HOUR = timedelta(hours=1)
+NEAR_EXPIRY = timedelta(days=2)
+DUE_SOON = timedelta(days=1)
+CAME_TO_REST = (Action.REQUEST_CHECKED, Action.REVIEW_CHANGES_REQUESTED, Action.DELIVERY_FAILED)
+"""Since the last of these a request waits for somebody."""
+
+
+def remind() -> int:
+    """Writes down every reminder that is due, and escalates what has waited too long; returns how many rows are new.
+    Safe to run twice at once: what was said is not said again. After a pause, missed reminders become one."""
+    now = timezone.now()
+    before = Notification.objects.count()
+    for request, since in _waiting():
+        told = [*_reminders(request, since, now), *_near_expiry(request, now)]
+        collecting.store(collecting.notifications(told))
+        _escalate(request, since, now)
+    collecting.store(collecting.notifications(_findings(now)))
+    return Notification.objects.count() - before
+
+
+def _waiting() -> Iterator[tuple[PromotionRequest, AuditEvent]]:
+    """Open requests that wait for somebody, each with the event since which they do."""
+    last = (
+        AuditEvent.objects.filter(request=OuterRef("pk"), action__in=CAME_TO_REST)
+        .order_by("-sequence")
+        .values("sequence")[:1]
+    )
+    found = (
+        PromotionRequest.objects.with_subject()
+        .filter(status__in=(*UNDECIDED, Status.FAILED))
+        .annotate(since=Subquery(last))
+        .exclude(since=None)
+        .order_by("pk")
+    )
+    for request in found.iterator(chunk_size=100):
+        yield request, AuditEvent.objects.get(pk=request.since)
+
+
+def _reminders(request: PromotionRequest, since: AuditEvent, now: datetime) -> list[Told]:
+    rule = policy.Rule.from_json(request.rule).reminders
+    overdue = now - since.at - rule.first_after_hours * HOUR
+    if overdue < timedelta(0):
+        return []
+    key = f"reminder/{since.sequence}/{overdue // (rule.every_hours * HOUR) + 1}"
+    if _was_said(request, key):
+        return []
+    subject = wording.subject(request)
+    asked = f"It has been waiting since {since.at:%-d %B %Y, %H:%M} UTC: {request.get_status_display().lower()}."
+    words = wording.Words(wording.one_line(f"{subject} still waits for you"), asked)
+    chat = wording.one_line(f"{subject} still waits")
+    return [Told(Kind.REMINDER, request, audience.waited_for(request), words, key, None, chat)]
+
+
+def _near_expiry(request: PromotionRequest, now: datetime) -> list[Told]:
+    """Two days before a request expires, or in the last half of its time where it has less than four days."""
+    near = min(NEAR_EXPIRY, (request.expires_at - request.created_at) / 2)
+    key = f"expiry/{request.pk}/{request.expires_at:%Y%m%d%H%M}"
+    is_near = request.status in UNDECIDED and request.expires_at - near <= now < request.expires_at
+    if not is_near or _was_said(request, key):
+        return []
+    subject = wording.subject(request)
+    until = f"{request.expires_at:%-d %B %Y, %H:%M} UTC"
+    text = f"Undecided, it expires on {until}: {request.get_status_display().lower()}."
+    words = wording.Words(wording.one_line(f"{subject} expires soon"), text)
+    people = audience.waited_for(request) | {request.requester_id}
+    return [Told(Kind.REMINDER, request, people, words, key, None, words.title)]
+
+
+def _escalate(request: PromotionRequest, since: AuditEvent, now: datetime) -> None:
+    rule = policy.Rule.from_json(request.rule).reminders
+    if rule.escalate_after_hours is None or rule.escalate_to is None or request.status != Status.PENDING:
+        return
+    if now >= since.at + rule.escalate_after_hours * HOUR:
+        workflow.escalate(request, since=since)
+
+
+def _findings(now: datetime) -> list[Told]:
+    """The day before a finding is due, the day after, and every week from then on."""
+    soon = (now + DUE_SOON).date()
+    told = []
+    found = Finding.objects.open().filter(due_on__lte=soon).select_related("review")
+    for finding in found:
+        request = PromotionRequest.objects.with_subject().get(pk=finding.review.request_id)
+        days = (now.date() - finding.due_on).days
+        when = "is overdue" if days > 0 else "is due"
+        key = f"finding/{finding.pk}/{(days - 1) // 7 + 1 if days > 0 else 0}"
+        words = wording.Words(
+            wording.one_line(f"A finding on {wording.subject(request)} {when}"),
+            f"You own it; it {'was' if days > 0 else 'is'} due on {finding.due_on:%-d %B %Y}.",
+            wording.shortened(finding.text),
+        )
+        told.append(Told(Kind.FINDING, request, frozenset({finding.owner_id}), words, key))
+    return told
+
+
+def _was_said(request: PromotionRequest, key: str) -> bool:
+    return Notification.objects.filter(request=request, key__startswith=f"{key}/").exists()

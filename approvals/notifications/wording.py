@@ -1,0 +1,49 @@
+"""The words of notifications: one line that says what is the matter, and sentences that say more. Pure."""
+
+from dataclasses import dataclass
+
+from approvals import timeline
+from approvals.models import AuditEvent, PromotionRequest
+
+LONGEST_SAID = 2000
+"""Characters of what somebody said that a mail repeats; the page has all of it."""
+
+LONGEST_TITLE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    title: str
+    text: str = ""
+    said: str = ""
+
+
+def one_line(text: str) -> str:
+    """Without line breaks and control characters: it becomes a header of a mail."""
+    words = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return words if len(words) <= LONGEST_TITLE else words[: LONGEST_TITLE - 1] + "…"
+
+
+def subject(request: PromotionRequest) -> str:
+    """`churn_predictor 7 → Production`."""
+    return f"{request.version.model.name} {request.version.number} → {request.target.name}"
+
+
+def name_of(label: str) -> str:
+    """`Remy Ortiz` of `Remy Ortiz <remy@example.com>`."""
+    return label.partition(" <")[0]
+
+
+def happened(event: AuditEvent) -> str:
+    """`Remy Ortiz approved churn_predictor version 7 for Production.`"""
+    return f"{name_of(event.actor_label)} {timeline.sentence(event)}."
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_SAID else text[:LONGEST_SAID].rstrip() + " …"
+
+
+def of(event: AuditEvent, title: str, *more: str) -> Words:
+    """The words for an event: what happened, then `more` sentences, then what was said with it."""
+    text = " ".join([happened(event), *(sentence for sentence in more if sentence)])
+    return Words(one_line(title), text, shortened(timeline.said(event)))
