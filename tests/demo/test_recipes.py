@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from registry_ui.demo import datasets
+from registry_ui.demo import datasets, pictures
 from registry_ui.demo.recipes import RECIPES, Recipe
 
 pytestmark = pytest.mark.slow
@@ -47,3 +47,13 @@ def test_versions_of_a_model_are_numbered_without_a_gap_in_the_order_of_training
     for model in {recipe.model for recipe in RECIPES}:
         numbers = [recipe.number for recipe in RECIPES if recipe.model == model]
         assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_forest_shows_how_it_grew_and_ends_where_its_metric_is() -> None:
+    recipe = next(recipe for recipe in RECIPES if recipe.model == "churn_predictor")
+    split = recipe.data(recipe.cutoff)
+    forest = recipe.estimator(**recipe.params).fit(split.train.drop(columns=split.target), split.train[split.target])
+    inputs, wanted = split.holdout.drop(columns=split.target), split.holdout[split.target]
+    points = pictures.curve(forest, inputs, wanted)
+    assert [trees for trees, _ in points] == list(range(4, recipe.params["n_estimators"] + 1, 4))
+    assert points[-1][1] == pytest.approx(recipe.scores(forest, split)["auc_roc"])
