@@ -1,15 +1,28 @@
 """Who is told of an event, and what. Reads the database as it is now; writes nothing."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from approvals import standing
-from approvals.models import Action, AuditEvent, Finding, How, Kind, Notification, PromotionRequest, Status, Verdict
+from approvals.models import (
+    Action,
+    AuditEvent,
+    Finding,
+    How,
+    Kind,
+    Notification,
+    PromotionRequest,
+    Review,
+    Status,
+    Verdict,
+)
 from approvals.models.requests import UNDECIDED
 from approvals.notifications import preferences, wording
 from approvals.notifications.wording import Words
 from registry_ui.accounts.models import User
 
+CAN_BE_MOOT = (Kind.WAITS, Kind.REMINDER, Kind.ESCALATED, Kind.BLOCKED)
 ASKING = (Kind.WAITS, Kind.REMINDER, Kind.ESCALATED)
 
 
@@ -44,12 +57,16 @@ def is_moot(kind: Kind, request: PromotionRequest, person_id: int | None, waitin
     """Whether it need not be said any more: nobody is asked for what somebody else has given. `waiting` is what
     `waited_for` says now; a `person_id` of None is a chat."""
     match kind:
+        case Kind.WAITS if person_id:
+            return person_id not in waiting
         case Kind.WAITS:
-            return person_id not in waiting if person_id else request.status != Status.PENDING
+            return request.status != Status.PENDING
         case Kind.REMINDER:
             return person_id not in waiting and not (person_id == request.requester_id and request.status in UNDECIDED)
         case Kind.ESCALATED:
             return request.status != Status.PENDING
+        case Kind.BLOCKED if person_id:
+            return request.status != Status.CHECKING or person_id not in waiting
         case Kind.BLOCKED:
             return request.status != Status.CHECKING
         case _:
@@ -76,51 +93,80 @@ class _Telling:
     earlier: Sequence[Told]
 
     def all(self) -> list[Told]:
-        request, data = self.request, self.event.data
-        subject = wording.subject(request)
-        actor = wording.name_of(self.event.actor_label)
-        requester, asked = {request.requester_id}, self._asked
-        match Action(self.event.action):
-            case Action.REQUEST_CHECKED:
-                return self._checked()
-            case Action.REQUEST_REOPENED:
-                again = "Look at what changed and sign again; if checks still run, you are told when they have passed."
-                voided = _reviewers(request, called=data.get("voided", ())) - requester
-                return [
-                    self.told(Kind.VOIDED, requester, f"{subject} went back to review"),
-                    self.told(Kind.VOIDED, voided, f"{subject} changed: your approval is void", again, chat=False),
-                ]
-            case Action.REQUEST_COMMENTED:
-                talking = requester | _reviewers(request) | set(request.comments.values_list("author_id", flat=True))
-                return [self.told(Kind.COMMENTED, talking, f"{actor} commented on {subject}")]
+        tell = _TELLS.get(Action(self.event.action))
+        return tell(self) if tell else []
+
+    @property
+    def subject(self) -> str:
+        return wording.subject(self.request)
+
+    @property
+    def requester(self) -> set[int]:
+        return {self.request.requester_id}
+
+    def reopened(self) -> list[Told]:
+        again = "Look at what changed and sign again; if checks still run, you are told when they have passed."
+        voided = _reviewers(self.request, called=self.event.data.get("voided", ())) - self.requester
+        return [
+            self.told(Kind.VOIDED, self.requester, f"{self.subject} went back to review"),
+            self.told(Kind.VOIDED, voided, f"{self.subject} changed: your approval is void", again, chat=False),
+        ]
+
+    def commented(self) -> list[Told]:
+        authors = set(self.request.comments.values_list("author_id", flat=True))
+        title = f"{wording.name_of(self.event.actor_label)} commented on {self.subject}"
+        return [self.told(Kind.COMMENTED, self.requester | _reviewers(self.request) | authors, title)]
+
+    def decided(self) -> list[Told]:
+        match self.event.action:
             case Action.REVIEW_REJECTED:
-                return [self.told(Kind.DECIDED, requester | _reviewers(request), f"{subject} was rejected")]
+                title = f"{self.subject} was rejected"
             case Action.REVIEW_CHANGES_REQUESTED:
-                title = f"{actor} asks for changes to {subject}"
-                return [self.told(Kind.DECIDED, requester | _reviewers(request), title)]
-            case Action.REQUEST_APPROVED:
-                return [self.told(Kind.DECIDED, requester | _reviewers(request), f"{subject} was approved")]
-            case Action.REVIEW_APPROVED:
-                return self._findings()
-            case Action.FINDING_CLOSED:
-                owners = Finding.objects.filter(pk=data.get("finding")).values_list("owner_id", flat=True)
-                return [self.told(Kind.FINDING, owners, f"A finding on {subject} is closed")]
-            case Action.VERSION_PROMOTED:
-                title = f"{request.version.model.name} {request.version.number} reached {request.target.name}"
-                return [self.told(Kind.DELIVERED, requester | _approvers(request), title)]
-            case Action.DELIVERY_FAILED:
-                return [self.told(Kind.FAILED, requester | _approvers(request), f"Delivery of {subject} failed")]
-            case Action.DELIVERY_HELD:
-                return [self.told(Kind.FAILED, requester, f"Delivery of {subject} is held")]
-            case Action.REQUEST_EXPIRED:
-                return [self.told(Kind.EXPIRED, requester | asked() | _reviewers(request), f"{subject} expired")]
-            case Action.REQUEST_WITHDRAWN:
-                return [self.told(Kind.WITHDRAWN, asked() | _reviewers(request), f"{subject} was withdrawn")]
-            case Action.REQUEST_ESCALATED:
-                members = User.objects.active().filter(groups__name=data.get("group", "")).values_list("pk", flat=True)
-                return [self.told(Kind.ESCALATED, members, f"{subject} has waited too long for its approvals")]
+                title = f"{wording.name_of(self.event.actor_label)} asks for changes to {self.subject}"
             case _:
-                return []
+                title = f"{self.subject} was approved"
+        return [self.told(Kind.DECIDED, self.requester | _reviewers(self.request), title)]
+
+    def finding_closed(self) -> list[Told]:
+        closed = self.event.data.get("finding") or 0
+        owners = Finding.objects.filter(pk=closed).values_list("owner_id", flat=True)
+        return [self.told(Kind.FINDING, owners, f"A finding on {self.subject} is closed")]
+
+    def delivered(self) -> list[Told]:
+        version = self.request.version
+        title = f"{version.model.name} {version.number} reached {self.request.target.name}"
+        return [self.told(Kind.DELIVERED, self.requester | _approvers(self.request), title)]
+
+    def failed(self) -> list[Told]:
+        people = self.requester | _approvers(self.request)
+        return [self.told(Kind.FAILED, people, f"Delivery of {self.subject} failed")]
+
+    def held(self) -> list[Told]:
+        freeze, until = self.event.data.get("freeze", ""), str(self.event.data.get("until", ""))
+        ends = f" until {datetime.fromisoformat(until).astimezone(UTC):%-d %B %Y, %H:%M} UTC" if until else ""
+        text = f"It is approved. The freeze “{freeze}” holds it{ends}; it is delivered by itself afterwards."
+        return [self.told(Kind.FAILED, self.requester, f"Delivery of {self.subject} is held", text)]
+
+    def expired(self) -> list[Told]:
+        people = self.requester | self._asked() | _reviewers(self.request)
+        return [self.told(Kind.EXPIRED, people, f"{self.subject} expired")]
+
+    def withdrawn(self) -> list[Told]:
+        people = self._asked() | _reviewers(self.request)
+        return [self.told(Kind.WITHDRAWN, people, f"{self.subject} was withdrawn")]
+
+    def escalated(self) -> list[Told]:
+        group = self.event.data.get("group", "")
+        members = set(User.objects.active().filter(groups__name=group).values_list("pk", flat=True))
+        now = standing.of(self.request)
+        can_sign = members & waited_for(self.request, now) if self.request.status == Status.PENDING else set()
+        title = f"{self.subject} has waited too long for its approvals"
+        needed = f"It needs {_needed(now)}. You are told as a member of {group}"
+        look = f"{needed}: see that somebody who may approve does. You may not do so yourself."
+        return [
+            self.told(Kind.ESCALATED, can_sign, title, f"{needed}, and may give a missing approval."),
+            self.told(Kind.ESCALATED, members - can_sign, title, look, chat=False),
+        ]
 
     def told(self, kind: Kind, people: Iterable[int], title: str, *more: str, chat: bool = True) -> Told:
         words = wording.of(self.event, title, *more)
@@ -128,10 +174,9 @@ class _Telling:
         key = f"event/{self.event.sequence}"
         return Told(kind, self.request, others, words, key, self.event, words.title if chat else "")
 
-    def _checked(self) -> list[Told]:
-        request, data = self.request, self.event.data
-        subject = wording.subject(request)
-        requester, voided = {request.requester_id}, _reviewers(request, called=data.get("voided", ()))
+    def checked(self) -> list[Told]:
+        request, data, subject = self.request, self.event.data, self.subject
+        requester, voided = self.requester, _reviewers(request, called=data.get("voided", ()))
         changed = f"Changed: {standing.listed(data.get('changed', ()))}."
         told = []
         if voided:
@@ -165,10 +210,10 @@ class _Telling:
         wishes = preferences.wishes_of(people)
         return frozenset(person for person in people if wishes[person].how(Kind.VOIDED) == How.NOW)
 
-    def _findings(self) -> list[Told]:
+    def findings(self) -> list[Told]:
         """To each owner what they are to put right."""
         raised = [each.get("finding") for each in self.event.data.get("findings", ())]
-        subject = wording.subject(self.request)
+        subject = self.subject
         told = []
         for finding in Finding.objects.filter(pk__in=raised):
             words = wording.Words(
@@ -190,6 +235,24 @@ class _Telling:
         )
 
 
+_TELLS: dict[Action, Callable[[_Telling], list[Told]]] = {
+    Action.REQUEST_CHECKED: _Telling.checked,
+    Action.REQUEST_REOPENED: _Telling.reopened,
+    Action.REQUEST_COMMENTED: _Telling.commented,
+    Action.REVIEW_APPROVED: _Telling.findings,
+    Action.REVIEW_REJECTED: _Telling.decided,
+    Action.REVIEW_CHANGES_REQUESTED: _Telling.decided,
+    Action.REQUEST_APPROVED: _Telling.decided,
+    Action.REQUEST_ESCALATED: _Telling.escalated,
+    Action.REQUEST_EXPIRED: _Telling.expired,
+    Action.REQUEST_WITHDRAWN: _Telling.withdrawn,
+    Action.FINDING_CLOSED: _Telling.finding_closed,
+    Action.DELIVERY_FAILED: _Telling.failed,
+    Action.DELIVERY_HELD: _Telling.held,
+    Action.VERSION_PROMOTED: _Telling.delivered,
+}
+
+
 def _blocks(check: dict[str, object]) -> bool:
     return check.get("outcome") == "fail" and check.get("effect") == "block" and not check.get("overridden")
 
@@ -209,18 +272,19 @@ def _needed(now: standing.Standing) -> str:
 
 
 def _about_person(event: AuditEvent) -> list[Told]:
-    """Somebody's approval no longer counts, because of what was changed about them: others are asked instead."""
+    """Somebody's approval no longer counts, because of what was changed about them: others are asked instead, once
+    for each approval, however often the person is changed."""
     email = str(event.data.get("person", "")).rpartition("<")[2].rstrip(">")
-    given = PromotionRequest.objects.with_subject().filter(
-        status=Status.PENDING,
-        reviews__reviewer__email__iexact=email,
-        reviews__voided_at=None,
-        reviews__verdict=Verdict.APPROVE,
+    given = (
+        Review.objects.live()
+        .filter(reviewer__email__iexact=email, verdict=Verdict.APPROVE, request__status=Status.PENDING)
+        .order_by("pk")
     )
     told = []
-    for request in given.distinct().order_by("pk"):
+    for review in given:
+        request = PromotionRequest.objects.with_subject().get(pk=review.request_id)
         now = standing.of(request)
-        if any(review.reviewer.email == email and review.reviewer_id in now.counted for review in now.reviews):
+        if review.reviewer_id in now.counted:
             continue
         subject = wording.subject(request)
         words = wording.Words(
@@ -229,5 +293,5 @@ def _about_person(event: AuditEvent) -> list[Told]:
             f"no longer counts, because of a change to its reviewer. It needs {_needed(now)}.",
         )
         people = waited_for(request, now) - {event.actor_id}
-        told.append(Told(Kind.WAITS, request, people, words, f"event/{event.sequence}/{request.pk}", event))
+        told.append(Told(Kind.WAITS, request, people, words, f"uncounted/{review.pk}", event))
     return told

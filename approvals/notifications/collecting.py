@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import structlog
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from approvals.models import AuditEvent, ChainHead, Kind, Notification, NotificationState
@@ -53,7 +53,9 @@ def _of(event: AuditEvent, earlier: Sequence[Told]) -> list[Told]:
     hold back all that follow."""
     try:
         return audience.of(event, earlier)
-    except (LookupError, TypeError, ValueError):
+    except DatabaseError:
+        raise  # the next go reads the same events
+    except Exception:  # whatever stands in an event
         logger.exception("notification.not_understood", event=event.sequence, action=event.action)
         return []
 

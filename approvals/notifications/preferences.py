@@ -49,7 +49,7 @@ def time_zones() -> tuple[str, ...]:
 def next_digest(hour: int, time_zone: str, after: datetime) -> datetime:
     """The next moment (UTC) after `after` at which clocks there show this hour. Where a clock skips the hour, it is the
     moment to which the clock jumps or shortly after."""
-    zone = ZoneInfo(time_zone)
+    zone = ZoneInfo(time_zone if time_zone in time_zones() else TIME_ZONE)  # names come and go with the system's list
     day = after.astimezone(zone).date()
     while (found := datetime.combine(day, time(hour), zone).astimezone(UTC)) <= after:
         day += timedelta(days=1)
@@ -61,7 +61,7 @@ def wishes_of(people: Iterable[int]) -> dict[int, Wishes]:
     wanted = set(people)
     choices: dict[int, dict[Kind, How]] = {person: {} for person in wanted}
     for choice in NotificationChoice.objects.filter(person__in=wanted):
-        if choice.kind in Kind.values:
+        if choice.kind in Kind.values and choice.how in How.values:
             choices[choice.person_id][Kind(choice.kind)] = How(choice.how)
     times = {
         person: (hour, zone)

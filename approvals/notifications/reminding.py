@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+import structlog
+from django.db import DatabaseError
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
@@ -11,6 +13,8 @@ from approvals.models import Action, AuditEvent, Finding, Kind, Notification, Pr
 from approvals.models.requests import UNDECIDED
 from approvals.notifications import audience, collecting, wording
 from approvals.notifications.audience import Told
+
+logger = structlog.get_logger(__name__)
 
 HOUR = timedelta(hours=1)
 NEAR_EXPIRY = timedelta(days=2)
@@ -25,9 +29,14 @@ def remind() -> int:
     now = timezone.now()
     before = Notification.objects.count()
     for request, since in _waiting():
-        told = [*_reminders(request, since, now), *_near_expiry(request, now)]
-        collecting.store(collecting.notifications(told))
-        _escalate(request, since, now)
+        try:
+            told = [*_reminders(request, since, now), *_near_expiry(request, now)]
+            collecting.store(collecting.notifications(told))
+            _escalate(request, since, now)
+        except DatabaseError:
+            raise
+        except Exception:  # whatever is wrong with one request must not silence the others
+            logger.exception("reminder.not_understood", request=request.pk)
     collecting.store(collecting.notifications(_findings(now)))
     return Notification.objects.count() - before
 
@@ -46,8 +55,9 @@ def _waiting() -> Iterator[tuple[PromotionRequest, AuditEvent]]:
         .exclude(since=None)
         .order_by("pk")
     )
+    since_of = dict(found.values_list("pk", "since"))
     for request in found.iterator(chunk_size=100):
-        yield request, AuditEvent.objects.get(pk=request.since)
+        yield request, AuditEvent.objects.get(pk=since_of[request.pk])
 
 
 def _reminders(request: PromotionRequest, since: AuditEvent, now: datetime) -> list[Told]:
@@ -58,11 +68,14 @@ def _reminders(request: PromotionRequest, since: AuditEvent, now: datetime) -> l
     key = f"reminder/{since.sequence}/{overdue // (rule.every_hours * HOUR) + 1}"
     if _was_said(request, key):
         return []
+    people = audience.waited_for(request)
+    if not people and request.status != Status.PENDING:
+        return []  # the worker or a service is at work
     subject = wording.subject(request)
     asked = f"It has been waiting since {since.at:%-d %B %Y, %H:%M} UTC: {request.get_status_display().lower()}."
     words = wording.Words(wording.one_line(f"{subject} still waits for you"), asked)
     chat = wording.one_line(f"{subject} still waits")
-    return [Told(Kind.REMINDER, request, audience.waited_for(request), words, key, None, chat)]
+    return [Told(Kind.REMINDER, request, people, words, key, None, chat)]
 
 
 def _near_expiry(request: PromotionRequest, now: datetime) -> list[Told]:

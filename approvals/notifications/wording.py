@@ -40,10 +40,11 @@ def happened(event: AuditEvent) -> str:
 
 
 def shortened(text: str) -> str:
+    text = text.replace("\0", "")  # PostgreSQL stores none
     return text if len(text) <= LONGEST_SAID else text[:LONGEST_SAID].rstrip() + " …"
 
 
 def of(event: AuditEvent, title: str, *more: str) -> Words:
     """The words for an event: what happened, then `more` sentences, then what was said with it."""
-    text = " ".join([happened(event), *(sentence for sentence in more if sentence)])
+    text = shortened(" ".join([happened(event), *(sentence for sentence in more if sentence)]))
     return Words(one_line(title), text, shortened(timeline.said(event)))
