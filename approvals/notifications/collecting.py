@@ -7,7 +7,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from approvals.models import AuditEvent, ChainHead, Kind, Notification, NotificationState
-from approvals.notifications import audience, chat, preferences
+from approvals.notifications import audience, chat, preferences, wording
 from approvals.notifications.audience import Told
 from registry_ui.accounts.models import User
 
@@ -44,6 +44,8 @@ def collect(*, limit: int = 5000) -> int:
 
 def state() -> NotificationState:
     """The one row. Where it is missing, reading begins now: nobody is told of what is long past."""
+    if found := NotificationState.objects.filter(pk=1).first():
+        return found
     head = ChainHead.objects.filter(pk=1).values_list("sequence", flat=True).first() or 0
     return NotificationState.objects.get_or_create(pk=1, defaults={"sequence": head})[0]
 
@@ -56,7 +58,7 @@ def _of(event: AuditEvent, earlier: Sequence[Told]) -> list[Told]:
     except DatabaseError:
         raise  # the next go reads the same events
     except Exception:  # whatever stands in an event
-        logger.exception("notification.not_understood", event=event.sequence, action=event.action)
+        logger.exception("notification.not_understood", sequence=event.sequence, action=event.action)
         return []
 
 
@@ -76,13 +78,18 @@ def notifications(told: Iterable[Told]) -> list[Notification]:
                 rows[-1].is_digest = due_at > now
         if each.chat and each.kind in chat.kinds():
             rows += [
-                _row(each, f"{each.key}/{each.kind}/{name}", chat=name, title=each.chat) for name in chat.addresses()
+                _row(each, f"{each.key}/{each.kind}/{name}", chat=name, title=wording.one_line(each.chat))
+                for name in chat.addresses()
             ]
     return rows
 
 
 def _row(told: Told, key: str, **fields: object) -> Notification:
-    stands: dict[str, object] = {"title": told.words.title, "text": told.words.text, "said": told.words.said}
+    stands: dict[str, object] = {
+        "title": wording.one_line(told.words.title),
+        "text": wording.one_paragraph(told.words.text),
+        "said": wording.shortened(told.words.said),
+    }
     return Notification(key=key, kind=Kind(told.kind), request=told.request, event=told.event, **(stands | fields))
 
 

@@ -20,8 +20,13 @@ class Words:
 
 def one_line(text: str) -> str:
     """Without line breaks and control characters: it becomes a header of a mail."""
-    words = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    words = one_paragraph(text)
     return words if len(words) <= LONGEST_TITLE else words[: LONGEST_TITLE - 1] + "…"
+
+
+def one_paragraph(text: str) -> str:
+    """Names can have line breaks; sentences have none."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def subject(request: PromotionRequest) -> str:
