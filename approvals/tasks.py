@@ -5,7 +5,7 @@ from functools import cache
 
 from celery import shared_task
 
-from approvals import assessment, delivery, external_checks, workflow
+from approvals import assessment, delivery, external_checks, notifications, workflow
 from registry_ui.mirror import registry
 
 
@@ -56,3 +56,13 @@ def drain() -> int:
 @shared_task(name="approvals.expire")
 def expire() -> int:
     return workflow.expire_due()
+
+
+@shared_task(name="approvals.collect_notifications")
+def collect_notifications() -> int:
+    return notifications.collect()
+
+
+@shared_task(name="approvals.remind")
+def remind() -> int:
+    return notifications.remind()

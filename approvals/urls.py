@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from approvals.views import callbacks, certificate, comparing, history, inbox, people, policies, requests
+from approvals.views import (
+    callbacks,
+    certificate,
+    comparing,
+    history,
+    inbox,
+    notifications,
+    people,
+    policies,
+    requests,
+)
 
 app_name = "approvals"
 
@@ -32,6 +42,7 @@ urlpatterns = [
     path("targets/new/", policies.edit_target, name="target_new"),
     path("targets/<int:pk>/", policies.edit_target, name="target"),
     path("targets/<int:pk>/retire/", policies.retire_target, name="target_retire"),
+    path("preferences/notifications/", notifications.notifications, name="notifications"),
     path("people/", people.people, name="people"),
     path("people/invite/", people.invite, name="person_invite"),
     path("people/groups/", people.add_group, name="group_new"),

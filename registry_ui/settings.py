@@ -259,6 +259,12 @@ CELERY_BEAT_SCHEDULE = {
     "assess": {"task": "approvals.assess_due", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
     "watch": {"task": "approvals.watch", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
     "call": {"task": "approvals.call_checks", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
+    "collect": {
+        "task": "approvals.collect_notifications",
+        "schedule": DRAIN_SECONDS,
+        "options": {"expires": DRAIN_SECONDS},
+    },
+    "remind": {"task": "approvals.remind", "schedule": 300, "options": {"expires": 300}},
     "expire": {"task": "approvals.expire", "schedule": 60, "options": {"expires": 60}},
 }
 

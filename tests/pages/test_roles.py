@@ -69,6 +69,7 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:exhibit": ("/exhibits/{exhibit}", EVERYBODY),
     "model_compare": ("/models/churn_predictor/compare/?a=1&b=2", EVERYBODY),
     "approvals:policies": ("/policies/", EVERYBODY),
+    "approvals:notifications": ("/preferences/notifications/", EVERYBODY),
     "approvals:history": ("/history/", frozenset(ALL_ROLES)),
     "approvals:event": ("/history/1/", frozenset(ALL_ROLES)),
     "approvals:history_export": ("/history/export.csv", frozenset({"auditor", "administrator"})),
