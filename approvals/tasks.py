@@ -58,6 +58,20 @@ def expire() -> int:
     return workflow.expire_due()
 
 
+_sending = threading.Lock()
+
+
+@shared_task(name="approvals.send_notifications")
+def send_notifications() -> int:
+    """One at a time in this process: mail and chat servers that hang take one of the worker's threads, not all."""
+    if not _sending.acquire(blocking=False):
+        return 0
+    try:
+        return notifications.send()
+    finally:
+        _sending.release()
+
+
 @shared_task(name="approvals.collect_notifications")
 def collect_notifications() -> int:
     return notifications.collect()

@@ -79,6 +79,17 @@ class Environment:
 
         return self._read(name, read, default)
 
+    def some_of(self, name: str, *, default: Sequence[str], choices: Sequence[str]) -> list[str]:
+        """A comma-separated list of known words."""
+
+        def read(raw: str) -> list[str]:
+            found = [word.strip() for word in raw.split(",") if word.strip()]
+            if unknown := [word for word in found if word not in choices]:
+                raise ValueError(f"{', '.join(unknown)} is none of {', '.join(choices)}.")
+            return found
+
+        return self._read(name, read, list(default))
+
     def folder(self, name: str, *, default: Path, create: bool = False) -> Path:
         def read(raw: str) -> Path:
             if Path(raw).exists() and not Path(raw).is_dir():

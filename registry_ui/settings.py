@@ -217,6 +217,18 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("COUNTERSIGN_FROM_EMAIL", default=f
 EMAIL_SUBJECT_PREFIX = ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
 EMAIL_TIMEOUT = 10
 
+# --- Chat -------------------------------------------------------------------------------------------------------------
+
+CHAT_URLS = env.words("COUNTERSIGN_CHAT_URLS")
+CHAT_KINDS = env.some_of(
+    "COUNTERSIGN_CHAT_KINDS",
+    default=("waits", "escalated", "decided", "voided", "delivered", "failed"),
+    choices=(
+        *("waits", "reminder", "escalated", "commented", "decided", "voided"),
+        *("blocked", "delivered", "failed", "expired", "withdrawn", "finding"),
+    ),
+)
+
 # --- MLflow -----------------------------------------------------------------------------------------------------------
 
 MLFLOW_TRACKING_URI = env.url("MLFLOW_TRACKING_URI", default="http://127.0.0.1:5000", schemes=("http", "https"))
@@ -259,6 +271,7 @@ CELERY_BEAT_SCHEDULE = {
     "assess": {"task": "approvals.assess_due", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
     "watch": {"task": "approvals.watch", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
     "call": {"task": "approvals.call_checks", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
+    "send": {"task": "approvals.send_notifications", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
     "collect": {
         "task": "approvals.collect_notifications",
         "schedule": DRAIN_SECONDS,

@@ -3,13 +3,13 @@ broker: what is known of MLflow and the worker is what they left behind there.""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
-from approvals.models import ChainHead, OutboxEntry
+from approvals.models import ChainHead, Notification, NotificationState, OutboxEntry
 from registry_ui import health
 from registry_ui.mirror.models import MirrorState
 
@@ -43,6 +43,7 @@ def parts() -> list[Part]:
         _sweep(mirror),
         _broker(checks["broker"]),
         _outbox(),
+        _notifications(),
         _ledger(),
     ]
 
@@ -174,6 +175,38 @@ def _outbox() -> Part:
         remedy="They are delivered by themselves as soon as a worker runs and MLflow answers; "
         "nobody has to approve again.",
     )
+
+
+def _notifications() -> Part:
+    """Mail alone has a server that is looked after; chats are tried one by one."""
+    now = timezone.now()
+    state = NotificationState.objects.first() or NotificationState()
+    waiting = Notification.objects.open().filter(is_digest=False)
+    count, oldest = waiting.count(), waiting.order_by("created_at").first()
+    lost = Notification.objects.filter(is_undelivered=True, dropped_at__gt=now - timedelta(days=7)).count()
+    words = f"{count:,} notification{'' if count == 1 else 's'} wait{'s' if count == 1 else ''}"
+    if state.mail_failing_since:
+        return Part(
+            "Notifications",
+            BAD,
+            "Mail waits",
+            f"{words}; the mail server has not taken any since",
+            state.mail_failing_since,
+            error=state.mail_error,
+            remedy="Check EMAIL_URL and the mail server; manage.py sendtestemail tries it out. "
+            "Nothing is lost, and nothing else waits for it.",
+        )
+    if oldest and (now - oldest.due_at).total_seconds() > settings.STALE_AFTER_SECONDS:
+        remedy = "They are sent by themselves as soon as a worker runs. Those that were refused are tried again."
+        return Part(
+            "Notifications", SLOW, "Delayed", f"{words}; since", oldest.due_at, error=oldest.last_error, remedy=remedy
+        )
+    if lost:
+        remedy = "The people whose mail was refused see it under Preferences, Notifications. Check their addresses."
+        return Part(
+            "Notifications", SLOW, "Refused", f"{lost:,} in the last 7 days were refused for good.", remedy=remedy
+        )
+    return Part("Notifications", GOOD, "On time", f"{words}." if count else "Everything that was due has been sent.")
 
 
 def _ledger() -> Part:

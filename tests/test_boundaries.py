@@ -22,7 +22,10 @@ TEMPLATES = sorted(
     path
     for folder in (ROOT / "templates", *(ROOT / package for package in PACKAGES))
     for path in folder.rglob("*")
-    if path.suffix in {".html", ".txt"} and (folder.name == "templates" or "templates" in path.parts)
+    if path.suffix in {".html", ".txt"}
+    and (folder.name == "templates" or "templates" in path.parts)
+    and path.parent
+    != ROOT / "templates" / "notifications"  # mails: no policy applies, and readers know no style sheets
 )
 
 

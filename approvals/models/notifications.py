@@ -1,11 +1,12 @@
 """Notifications: what people are owed because of what happened, how each of them wants it, and how far the ledger has
 been read. Written by `approvals.notifications` alone."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from approvals.models.ledger import AuditEvent
@@ -60,6 +61,10 @@ class DigestTime(models.Model):
         return f"{self.hour}:00 {self.time_zone}"
 
 
+LEASE = timedelta(minutes=5)
+PATIENCE = timedelta(days=3)
+
+
 class NotificationQuerySet(models.QuerySet["Notification"]):
     def open(self) -> "NotificationQuerySet":
         """Neither sent nor given up."""
@@ -71,13 +76,59 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             self.open().filter(due_at__lte=now).filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
         )  # fmt: skip
 
-    def claim(self, *, by: str, lease: timedelta) -> "NotificationQuerySet":
+    def with_subject(self) -> "NotificationQuerySet":
+        """With everything that a mail names, in one query."""
+        return self.select_related("recipient", "request__version__model", "request__target", "request__requester")
+
+    # --- Sending: for `approvals.notifications` alone
+
+    def claim(self, *, by: str) -> "NotificationQuerySet":
         """Takes those of this queryset that are due, and returns them. One conditional UPDATE: what another worker
         took in the meantime is not among them."""
         now = timezone.now()
         keys = list(self.values_list("pk", flat=True))
-        Notification.objects.due(now).filter(pk__in=keys).update(claimed_by=by, lease_expires_at=now + lease)
-        return Notification.objects.open().filter(pk__in=keys, claimed_by=by)
+        Notification.objects.due(now).filter(pk__in=keys).update(claimed_by=by, lease_expires_at=now + LEASE)
+        return Notification.objects.claimed(by)
+
+    def claimed(self, by: str, rows: "Iterable[Notification] | None" = None) -> "NotificationQuerySet":
+        """What this claim still holds; of `rows`, when the caller says which."""
+        held = self.open().filter(claimed_by=by)
+        return held if rows is None else held.filter(pk__in=[row.pk for row in rows])
+
+    def mark_sent(self, *, message_id: str = "") -> int:
+        return self.update(
+            sent_at=timezone.now(),
+            message_id=message_id,
+            attempts=F("attempts") + 1,
+            last_error="",
+            claimed_by="",
+            lease_expires_at=None,
+        )
+
+    def drop(self, reason: str, *, is_undelivered: bool = False) -> int:
+        """Gives up. `is_undelivered`: not because it need not be told any more, but because it could not be."""
+        return self.update(
+            dropped_at=timezone.now(),
+            last_error=reason,
+            is_undelivered=is_undelivered,
+            claimed_by="",
+            lease_expires_at=None,
+        )
+
+    def release(self, *, due_at: datetime | None = None) -> int:
+        """Gives the claim back, untried."""
+        later = {} if due_at is None else {"due_at": due_at}
+        return self.update(claimed_by="", lease_expires_at=None, **later)
+
+    def put_off(self, reason: str) -> None:
+        """Tried in vain: due again after a pause that doubles up to an hour, given up after three days."""
+        now = timezone.now()
+        self.filter(created_at__lt=now - PATIENCE).drop(reason, is_undelivered=True)
+        for row in self:
+            pause = min(timedelta(minutes=1) * 2 ** min(row.attempts, 10), timedelta(hours=1))
+            self.filter(pk=row.pk).update(
+                due_at=now + pause, attempts=row.attempts + 1, last_error=reason, claimed_by="", lease_expires_at=None
+            )
 
 
 class Notification(models.Model):
@@ -128,6 +179,11 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+    @property
+    def url(self) -> str:
+        """Where to look, as an address that a mail can have."""
+        return f"{settings.SITE_URL}{self.request.get_absolute_url() if self.request else '/'}"
 
 
 class NotificationState(models.Model):

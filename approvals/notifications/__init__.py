@@ -1,4 +1,4 @@
-"""Nothing waits in silence: who is told of what happened, how they want it, and the mails and chat messages that say so.
+"""Nothing waits in silence: who is told of what happened, how they want it, and the mails and messages that say so.
 
 A projection of the ledger: no verb knows of it. `collecting` reads the events after its cursor and writes down who is
 owed what (`audience` says who, `wording` in which words), `reminding` adds what time brings, `sending` pays it by mail

@@ -1,0 +1,185 @@
+"""Mail: which notifications become one, how the server's answers are taken, and when it is left alone for a while."""
+
+import smtplib
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import structlog
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.utils import timezone
+
+from approvals.models import Kind, Notification, NotificationState
+from approvals.models.notifications import NotificationQuerySet
+from approvals.notifications import audience, collecting, messages
+
+logger = structlog.get_logger(__name__)
+
+PER_GO = 200
+"""Notifications."""
+
+LONGEST_GO = 60
+"""Seconds; what is left is sent in the next go."""
+
+FEW, WINDOW = 5, timedelta(minutes=10)
+"""So many mails at once a person gets in this time; what is more becomes one."""
+
+LONGEST_PAUSE = timedelta(minutes=15)
+
+
+class ServerTrouble(Exception):
+    """The mail server cannot be used now, whoever the mail is for."""
+
+
+def send_due(now: datetime, claim: str) -> int:
+    """Sends what is due to people; returns how many notifications were told. A server that cannot be used is left alone
+    for a while, longer each time, and everything waits."""
+    state = collecting.state()
+    if state.mail_paused_until and state.mail_paused_until > now:
+        return 0
+    due = Notification.objects.due(now).filter(chat="").order_by("due_at", "pk")[:PER_GO]
+    rows = _still_wanted(list(due.claim(by=claim).with_subject().order_by("pk")), claim)
+    if not rows:
+        return 0
+    sent, started = 0, time.monotonic()
+    try:
+        connection = get_connection()
+        _open(connection)
+        try:
+            for mail, about in _mails(rows, now, claim):
+                if time.monotonic() - started > LONGEST_GO:
+                    break
+                sent += _send(connection, mail, about, claim)
+        finally:
+            _close(connection)
+    except ServerTrouble as trouble:
+        _pause(state, now, str(trouble))
+    else:
+        _well(state)
+    Notification.objects.claimed(claim).release()
+    return sent
+
+
+# --- What becomes which mail
+
+
+def _still_wanted(rows: Sequence[Notification], claim: str) -> list[Notification]:
+    """Without those that need not be told any more, because somebody else did what they ask for."""
+    waiting: dict[int, frozenset[int]] = {}
+    wanted = []
+    for row in rows:
+        if row.request is None or row.kind not in audience.CAN_BE_MOOT:
+            wanted.append(row)
+            continue
+        if row.request.pk not in waiting:
+            waiting[row.request.pk] = audience.waited_for(row.request)
+        if audience.is_moot(Kind(row.kind), row.request, row.recipient_id, waiting[row.request.pk]):
+            Notification.objects.claimed(claim, [row]).drop("It was done before it could be told.")
+        else:
+            wanted.append(row)
+    return wanted
+
+
+def _mails(
+    rows: Sequence[Notification], now: datetime, claim: str
+) -> list[tuple[EmailMultiAlternatives, list[Notification]]]:
+    """Each mail with what it tells. Who has had a few in the last minutes gets the rest in one, later."""
+    found = []
+    for person in dict.fromkeys(row.recipient_id for row in rows):
+        own = [row for row in rows if row.recipient_id == person]
+        if digest := [row for row in own if row.is_digest]:
+            found.append((messages.summary(digest, is_digest=True), digest))
+        at_once = [row for row in own if not row.is_digest]
+        recent = _recent(person, now)
+        if len(at_once) <= FEW - len(recent):
+            found += [(messages.single(row), [row]) for row in at_once]
+        elif len(recent) < FEW:
+            found.append((messages.summary(at_once, is_digest=False), at_once))
+        else:
+            Notification.objects.claimed(claim, at_once).release(due_at=recent[-FEW] + WINDOW)
+    return found
+
+
+def _recent(person_id: int | None, now: datetime) -> list[datetime]:
+    """When each mail of the last minutes was sent to this person, oldest first; digests do not count."""
+    told = Notification.objects.filter(recipient=person_id, is_digest=False, sent_at__gt=now - WINDOW)
+    return sorted({row.message_id: row.sent_at for row in told if row.sent_at}.values())
+
+
+# --- What the server says
+
+
+def _open(connection: BaseEmailBackend) -> None:
+    try:
+        connection.open()
+    except OSError as error:  # smtplib's errors are such
+        raise ServerTrouble(_said(error)) from error
+
+
+def _close(connection: BaseEmailBackend) -> None:
+    try:
+        connection.close()
+    except OSError:
+        logger.info("mail.closed_badly")
+
+
+def _send(connection: BaseEmailBackend, mail: EmailMultiAlternatives, about: Sequence[Notification], claim: str) -> int:
+    """How many notifications were told with this mail. Raises ServerTrouble."""
+    mine = Notification.objects.claimed(claim, about)
+    try:
+        connection.send_messages([mail])
+    except smtplib.SMTPRecipientsRefused as error:
+        codes = [code for code, _ in error.recipients.values()]
+        _refused(mine, _said(error), is_final=all(code >= 500 for code in codes))
+        return 0
+    except smtplib.SMTPDataError as error:
+        _refused(mine, _said(error), is_final=error.smtp_code >= 500)
+        return 0
+    except OSError as error:
+        raise ServerTrouble(_said(error)) from error
+    except ValueError as error:  # an address or a header that no mail can have
+        _refused(mine, str(error), is_final=True)
+        return 0
+    mine.mark_sent(message_id=mail.extra_headers["Message-ID"])
+    return len(about)
+
+
+def _refused(mine: "NotificationQuerySet", reason: str, *, is_final: bool) -> None:
+    if is_final:
+        mine.drop(reason, is_undelivered=True)
+    else:
+        mine.put_off(reason)
+
+
+def _said(error: OSError) -> str:
+    """The server's words, on one line and short."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        said = "; ".join(f"{code} {_text(words)}" for code, words in error.recipients.values())
+    elif isinstance(error, smtplib.SMTPResponseException):
+        said = f"{error.smtp_code} {_text(error.smtp_error)}"
+    else:
+        said = str(error) or type(error).__name__
+    return " ".join(said.split())[:500]
+
+
+def _text(words: bytes | str) -> str:
+    return words.decode(errors="replace") if isinstance(words, bytes) else words
+
+
+def _pause(state: NotificationState, now: datetime, error: str) -> None:
+    pause = min(timedelta(seconds=15) * 2 ** min(state.mail_failures, 10), LONGEST_PAUSE)
+    logger.warning("mail.paused", error=error, seconds=pause.total_seconds())
+    NotificationState.objects.filter(pk=state.pk).update(
+        mail_paused_until=timezone.now() + pause,
+        mail_failing_since=state.mail_failing_since or now,
+        mail_failures=state.mail_failures + 1,
+        mail_error=error,
+    )
+
+
+def _well(state: NotificationState) -> None:
+    if state.mail_failing_since is not None:
+        NotificationState.objects.filter(pk=state.pk).update(
+            mail_paused_until=None, mail_failing_since=None, mail_failures=0, mail_error=""
+        )

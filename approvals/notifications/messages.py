@@ -1,0 +1,64 @@
+"""The mails themselves, as Django's messages. Pure but for the templates."""
+
+import uuid
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import render_to_string
+from django.urls import reverse
+
+from approvals.models import Notification
+from approvals.notifications import wording
+
+MOST_LISTED = 50
+
+
+def single(row: Notification) -> EmailMultiAlternatives:
+    """One notification. All of one request are one thread in the reader's mailbox."""
+    mail = _mail(row.title, "one", [row])
+    if row.request_id is not None:
+        root = f"<request-{row.request_id}.countersign@{_host()}>"
+        mail.extra_headers |= {"In-Reply-To": root, "References": root}
+    return mail
+
+
+def summary(rows: Sequence[Notification], *, is_digest: bool) -> EmailMultiAlternatives:
+    """Several in one; of one request the newest first is as good as any, so they stand in their order."""
+    if len(rows) == 1:
+        return single(rows[0])
+    title = f"Your digest: {len(rows)} things" if is_digest else f"{len(rows)} things happened"
+    return _mail(title, "many", rows)
+
+
+def _mail(title: str, template: str, rows: Sequence[Notification]) -> EmailMultiAlternatives:
+    person = rows[0].recipient
+    if person is None:
+        raise ValueError("Only people get mail.")
+    choices = f"{settings.SITE_URL}{reverse('approvals:notifications')}"
+    context = {
+        "person": person,
+        "title": title,
+        "rows": rows[:MOST_LISTED],
+        "more": max(0, len(rows) - MOST_LISTED),
+        "site_name": settings.SITE_NAME,
+        "site_url": settings.SITE_URL,
+        "choices_url": choices,
+    }
+    mail = EmailMultiAlternatives(
+        subject=f"{settings.EMAIL_SUBJECT_PREFIX}{wording.one_line(title)}",
+        body=render_to_string(f"notifications/{template}.txt", context),
+        to=[person.email],
+        headers={
+            "Message-ID": f"<{uuid.uuid4()}.countersign@{_host()}>",
+            "List-Unsubscribe": f"<{choices}>",
+            "Auto-Submitted": "auto-generated",
+        },
+    )
+    mail.attach_alternative(render_to_string(f"notifications/{template}.html", context), "text/html")
+    return mail
+
+
+def _host() -> str:
+    return urlsplit(settings.SITE_URL).hostname or "localhost"
