@@ -1,16 +1,17 @@
 """Shapes of what administrators send for a policy: its terms, its slots and its checks. Forms never save."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, cast
 
 from django import forms
 from django.contrib.auth.models import Group
 from django.db.models import Q, QuerySet
+from django.http import QueryDict
 
 from approvals import checks
 from approvals.models import Policy, Target
-from approvals.policy import ALWAYS_SEEN, PARTS, CheckRule, Effect, Rule, SignatureRule, SlotRule, rules
+from approvals.policy import ALWAYS_SEEN, PARTS, CheckRule, Effect, ReminderRule, Rule, SignatureRule, SlotRule, rules
 from registry_ui.accounts import roles as role_names
 
 # --- Terms ------------------------------------------------------------------------------------------------------------
@@ -70,6 +71,45 @@ class PolicyForm(forms.Form):
     asks_meaning = forms.BooleanField(
         required=False, label="Signing asks for its meaning", help_text="Reviewed, approved or responsible."
     )
+    allows_findings = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Approvals may carry findings",
+        help_text="Things that somebody has to do afterwards, each with an owner and a due date.",
+    )
+    first_after_hours = forms.IntegerField(
+        min_value=1,
+        max_value=rules.LONGEST_HOURS,
+        required=False,
+        initial=24,
+        label="First reminder after (hours)",
+        help_text="Reviewers who have not decided by then are reminded. Empty: as it was.",
+    )
+    every_hours = forms.IntegerField(
+        min_value=1,
+        max_value=rules.LONGEST_HOURS,
+        required=False,
+        initial=48,
+        label="Then every (hours)",
+        help_text="Until the request is decided or closed. Empty: as it was.",
+    )
+    escalate_after_hours = forms.IntegerField(
+        min_value=1,
+        max_value=rules.LONGEST_HOURS,
+        required=False,
+        label="Escalate after (hours)",
+        help_text="Without a decision by then, the group beside is told. Empty: nobody is.",
+    )
+    escalate_to = forms.ModelChoiceField(
+        Group.objects.order_by("name"),
+        required=False,
+        to_field_name="name",
+        empty_label="Nobody",
+        label="Escalate to",
+        help_text="Its people are told; whether they may approve is said by the places above.",
+    )
+    seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    """Number of the version that the form was opened with."""
 
     def __init__(self, *args: Any, policy: Policy, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -81,6 +121,11 @@ class PolicyForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         found = self.cleaned_data
+        hours, group = found.get("escalate_after_hours"), found.get("escalate_to")
+        if hours and not group and "escalate_to" not in self.errors:
+            self.add_error("escalate_to", "Name the group that is told, or clear the hours.")
+        if group and not hours and "escalate_after_hours" not in self.errors:
+            self.add_error("escalate_after_hours", "Say after how many hours, or choose nobody.")
         same = Policy.objects.filter(
             model_pattern=found.get("model_pattern"), target=found.get("target"), retired_at=None
         ).exclude(pk=self.policy.pk)
@@ -101,6 +146,8 @@ class PolicyForm(forms.Form):
             "reauthenticate": rule.signature.reauthenticate,
             "within_minutes": rule.signature.within_minutes,
             "asks_meaning": rule.signature.asks_meaning,
+            **asdict(rule.reminders),
+            "seen": policy.version,
         }
 
     def rule(self, slots: list[SlotRule], wanted: list[CheckRule]) -> Rule:
@@ -116,11 +163,30 @@ class PolicyForm(forms.Form):
             signature=SignatureRule(
                 typed["reauthenticate"], typed["within_minutes"] or base.signature.within_minutes, typed["asks_meaning"]
             ),
+            reminders=ReminderRule(
+                typed["first_after_hours"] or base.reminders.first_after_hours,
+                typed["every_hours"] or base.reminders.every_hours,
+                typed["escalate_after_hours"],
+                typed["escalate_to"].name if typed["escalate_to"] else None,
+            ),
             **{name: typed[name] for name in _PLAIN},
         )
 
+    def now_over(self, version: int) -> None:
+        """Saving what was typed once more replaces this version."""
+        data = cast("QueryDict", self.data).copy()
+        data["seen"] = str(version)
+        self.data = data
 
-_PLAIN = ("model_pattern", "requires_reason", "open_for_days", "excludes_contributors", "files_limit_mb")
+
+_PLAIN = (
+    "model_pattern",
+    "requires_reason",
+    "open_for_days",
+    "excludes_contributors",
+    "files_limit_mb",
+    "allows_findings",
+)
 
 
 def _words(text: str) -> tuple[str, ...]:

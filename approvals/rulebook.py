@@ -1,12 +1,18 @@
 """What the policies page reads: targets and policies, what each means, who can meet it, what is open under it."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from django.db.models import F
 
 from approvals import policy as rules
 from approvals import standing
-from approvals.models import Policy, PromotionRequest, Target
+from approvals.models import Policy, PolicyVersion, PromotionRequest, Target
+
+OpenRequests: TypeAlias = dict[int, list[tuple[int, int | None]]]
+"""By policy: ids of open requests, each with the version that it was made under."""
 
 MANY = 8
 """Open requests and people that are named one by one; the rest are counted."""
@@ -33,6 +39,10 @@ class Meaning:
 
     shortage: str
     open_requests: list[int]
+    older: str = ""
+    """`2 open requests were made under version 1.`; "" when all were made under the version that stands."""
+
+    saved: PolicyVersion | None = None
     covered_by: str = ""
     """Pattern of a policy before it that fits every model, so that this one never applies; "" when there is none."""
 
@@ -82,6 +92,7 @@ class Application:
 def chapters() -> list[Chapter]:
     eligible = standing.reviewers()
     requests = _open_requests()
+    saved = {row.policy_id: row for row in PolicyVersion.objects.filter(number=F("policy__version"))}
     by_target: dict[int, list[Policy]] = defaultdict(list)
     for found in Policy.objects.current():
         by_target[found.target_id].append(found)
@@ -89,7 +100,11 @@ def chapters() -> list[Chapter]:
         Chapter(
             target,
             [
-                replace(_meaning(found, eligible, requests), covered_by=_covered_by(found, by_target[target.pk]))
+                replace(
+                    _meaning(found, eligible, requests),
+                    covered_by=_covered_by(found, by_target[target.pk]),
+                    saved=saved.get(found.pk),
+                )
                 for found in by_target[target.pk]
             ],
         )
@@ -137,7 +152,7 @@ def fallback() -> str:
     return sentence(rules.FALLBACK)
 
 
-def _meaning(found: Policy, eligible: Sequence[rules.Reviewer], requests: dict[int, list[int]]) -> Meaning:
+def _meaning(found: Policy, eligible: Sequence[rules.Reviewer], requests: OpenRequests) -> Meaning:
     rule = standing.rule_from(found, why="")
     return Meaning(
         policy=found,
@@ -145,7 +160,17 @@ def _meaning(found: Policy, eligible: Sequence[rules.Reviewer], requests: dict[i
         sentence=sentence(rule),
         states=rules.slot_states(rule, approvers=[], eligible=eligible),
         shortage=rules.shortage(rule, eligible=eligible),
-        open_requests=requests.get(found.pk, []),
+        open_requests=[pk for pk, _ in requests.get(found.pk, [])],
+        older=_older(found, requests.get(found.pk, [])),
+    )
+
+
+def _older(found: Policy, requests: Sequence[tuple[int, int | None]]) -> str:
+    """How many open requests were made under which version that stands no more."""
+    tally = Counter(version for _, version in requests if version is not None and version != found.version)
+    return " ".join(
+        f"{count} open request{' was' if count == 1 else 's were'} made under version {version}."
+        for version, count in sorted(tally.items())
     )
 
 
@@ -154,10 +179,11 @@ def _covered_by(found: Policy, row: Sequence[Policy]) -> str:
     return next((each.model_pattern for each in before if rules.covers(each.model_pattern, found.model_pattern)), "")
 
 
-def _open_requests() -> dict[int, list[int]]:
-    """Ids of the open requests by the policy that they were made under."""
-    by_policy: dict[int, list[int]] = defaultdict(list)
-    for pk, policy_id in PromotionRequest.objects.open().order_by("pk").values_list("pk", "rule__policy_id"):
+def _open_requests() -> OpenRequests:
+    """Open requests by the policy that they were made under: the request's id and the number of the version."""
+    by_policy: OpenRequests = defaultdict(list)
+    rows = PromotionRequest.objects.open().order_by("pk")
+    for pk, policy_id, version in rows.values_list("pk", "rule__policy_id", "rule__policy_version"):
         if policy_id is not None:
-            by_policy[int(policy_id)].append(pk)
+            by_policy[int(policy_id)].append((pk, version))
     return by_policy

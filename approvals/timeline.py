@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from approvals.models import Action, AuditEvent, PromotionRequest
@@ -154,7 +154,9 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
         case Action.FINDING_CLOSED:
             return f"closed the finding “{data.get('text', '')}”"
         case Action.REVIEW_APPROVED:
-            return f"approved {subject} for {target}"
+            count = len(data.get("findings", ()))
+            findings = f" with {count} finding{'' if count == 1 else 's'}" if count else ""
+            return f"approved {subject} for {target}{findings}"
         case Action.REVIEW_REJECTED:
             return f"rejected {subject} for {target}"
         case Action.REVIEW_CHANGES_REQUESTED:
@@ -166,7 +168,11 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
         case Action.DELIVERY_FAILED:
             return f"could not deliver {subject} to {target}"
         case Action.DELIVERY_HELD:
-            return f"held the delivery of {subject} to {target}"
+            held = f"held the delivery of {subject} to {target}"
+            if not data.get("freeze"):
+                return held
+            until = datetime.fromisoformat(data["until"]).astimezone(UTC)
+            return f"{held} until {until:%Y-%m-%d %H:%M} UTC: the freeze “{data['freeze']}” is on"
         case Action.VERSION_PROMOTED:
             replaced = data.get("replaced")
             return f"promoted {subject} to {target}" + (f", replacing version {replaced}" if replaced else "")

@@ -3,6 +3,7 @@
 import hashlib
 import struct
 import zlib
+from datetime import timedelta
 from itertools import count
 from pathlib import PurePosixPath
 from typing import Any
@@ -11,8 +12,9 @@ from django.contrib.auth.models import Group
 from django.utils import timezone
 
 from approvals import administration, workflow
-from approvals.models import Policy, PolicyVersion, PromotionRequest, Target
+from approvals.models import FreezeWindow, Policy, PolicyVersion, PromotionRequest, Target
 from approvals.policy import Rule, SlotRule
+from approvals.policy.freezes import Once
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import Exhibit, Inspection, ModelVersion, RegisteredModel
 
@@ -145,3 +147,11 @@ def approve(request: PromotionRequest, *people: User) -> PromotionRequest:
         workflow.review(request, by=person, verdict="approve")
     request.refresh_from_db()
     return request
+
+
+def make_freeze(name: str = "") -> FreezeWindow:
+    """A window of one hour that lies far ahead, so that it holds nothing."""
+    window = FreezeWindow(name=name or f"Move {next(_numbers)}")
+    begins = timezone.now() + timedelta(days=100)
+    window.when = Once(begins, begins + timedelta(hours=1))
+    return administration.save_freeze(window, by=None)

@@ -128,4 +128,4 @@ def shortage(rule: Rule, *, eligible: Sequence[Reviewer], excluded: Collection[i
     if not short:
         return ""
     besides = " besides those who have no say here" if excluded else ""
-    return f"This can never be met: it needs {' and '.join(short)}; there are not enough people{besides}."
+    return f"This can never be met: it needs {' and '.join(short)}. There are not enough people{besides}."

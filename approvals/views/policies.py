@@ -6,13 +6,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import administration, rulebook
+from approvals import administration, rulebook, versions
 from approvals.forms_admin import TargetForm
 from approvals.forms_policy import CheckForms, PolicyForm, slot_forms
 from approvals.models import Policy, Target
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
-from approvals.workflow import WorkflowError
+from approvals.workflow import Conflict, WorkflowError
 from registry_ui.mirror.models import RegisteredModel
 
 MODELS_OFFERED = 200
@@ -41,13 +41,19 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
     form = PolicyForm(request.POST or None, policy=policy, initial=initial)
     slots = slot_forms(request.POST or None, policy)
     wanted = CheckForms(request.POST or None, policy)
+    changes: list[versions.Change] = []
     is_adding = "add_check" in request.POST
     if is_adding:
         wanted.add(request.POST.get("new_check", ""))
     elif request.method == "POST" and all([form.is_valid(), slots.is_valid(), wanted.is_valid()]):
         policy.target = form.cleaned_data["target"]
         try:
-            saved = administration.save_policy(policy, form.rule(slots.slots(), wanted.checks()), by=request.user)
+            rule, seen = form.rule(slots.slots(), wanted.checks()), form.cleaned_data["seen"]
+            saved = administration.save_policy(policy, rule, by=request.user, seen=seen)
+        except Conflict as error:
+            form.add_error(None, error.message)
+            changes = versions.between(policy, seen or 0)
+            form.now_over(Policy.objects.get(pk=policy.pk).version)
         except WorkflowError as error:
             form.add_error(None, error.message)
         else:
@@ -57,8 +63,8 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
         "form": form,
         "slots": slots,
         "checks": wanted,
-        "versions": policy.versions.order_by("-number")[:20] if pk else [],
-        "meaning": rulebook.meaning(Policy.objects.current().get(pk=pk)) if pk else None,
+        "changes": changes,
+        "meaning": rulebook.meaning(Policy.objects.get(pk=pk)) if pk else None,
         "fallback": rulebook.fallback(),
     }
     has_errors = not is_adding and request.method == "POST"  # what was saved has led elsewhere
@@ -78,6 +84,18 @@ def move_policy(request: SignedInRequest, pk: int) -> HttpResponse:
     policy = get_object_or_404(Policy.objects.current(), pk=pk)
     administration.move_policy(policy, up=request.POST.get("to") == "up", by=request.user)
     return redirect(f"{reverse('approvals:policies')}#policy-{pk}")
+
+
+@require_safe
+def policy_versions(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Every version of a policy, a retired one's too: requests go on naming them."""
+    policy = get_object_or_404(Policy.objects.select_related("target"), pk=pk)
+    context = {
+        "policy": policy,
+        "versions": versions.of(policy),
+        "may_manage": administration.may(request.user, administration.POLICIES),
+    }
+    return render(request, "approvals/policy_versions.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -62,8 +62,8 @@ def _ahead(request: PromotionRequest) -> list[Step]:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """`state`: `running`, `queued`, `behind` (an older entry of the same target goes first), `waiting` (MLflow did not
-    answer), `delayed` (no worker takes it), or "" when nothing is owed."""
+    """`state`: `running`, `queued`, `held` (a freeze is on), `behind` (an older entry of the same target goes first),
+    `waiting` (MLflow did not answer), `delayed` (no worker takes it), or "" when nothing is owed."""
 
     state: str
     entry: OutboxEntry | None = None
@@ -86,6 +86,8 @@ def delivery(request: PromotionRequest) -> Delivery:
     now = timezone.now()
     older = OutboxEntry.objects.open().filter(model_name=entry.model_name, target_id=entry.target_id, pk__lt=entry.pk)
     since = max(entry.available_at, entry.lease_expires_at or entry.available_at)
+    if entry.held_until and entry.held_until > now:
+        return Delivery("held", entry, since=since)
     if behind := older.order_by("pk").first():
         return Delivery("behind", entry, behind=behind)
     if now - since > SLOW_AFTER:
@@ -129,7 +131,10 @@ def checking(now: Standing) -> Checking | None:
 def checks_tally(now: Standing) -> str:
     """`3 passed, 1 failed`; "" without checks."""
     found = [Outcome(check.outcome) for check in now.checks]
-    return ", ".join(f"{found.count(each)} {each.label.lower()}" for each in Outcome if each in found)
+    words = {each: each.label.lower() for each in Outcome}
+    if not now.request.is_open:
+        words[Outcome.WAITING] = "not answered"
+    return ", ".join(f"{found.count(each)} {word}" for each, word in words.items() if each in found)
 
 
 def reopened(request: PromotionRequest) -> AuditEvent | None:

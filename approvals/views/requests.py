@@ -1,6 +1,6 @@
 """One promotion request: asking for it, its page, and what people do there."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -9,9 +9,9 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import asking, comparison, policy, standing, timeline, workflow
+from approvals import asking, comparison, forms_findings, freezes, policy, standing, timeline, workflow
 from approvals.forms import CommentForm, NewRequestForm, ResubmitForm, ReviewForm, WithdrawForm
-from approvals.models import PromotionRequest, Status, Target
+from approvals.models import FreezeWindow, Policy, PromotionRequest, Status, Target
 from approvals.views import dossier, progress
 from approvals.views.shared import SignedInRequest, tell
 from registry_ui import notes
@@ -59,7 +59,11 @@ def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
 
 def _previews(version: ModelVersion, targets: list[Target], requester_id: int) -> list[dict[str, Any]]:
     eligible = standing.reviewers()
-    return [_preview(version, target, eligible, requester_id) for target in targets]
+    known = freezes.windows()
+    return [
+        _preview(version, target, eligible, requester_id) | _freeze_notice(version.model.name, target, known)
+        for target in targets
+    ]
 
 
 def _preview(
@@ -133,9 +137,10 @@ def _page(
     return render(request, "approvals/request.html", context | dict(bound or {}), status=status)
 
 
-def _empty_forms(found: PromotionRequest) -> dict[str, forms.Form]:
+def _empty_forms(found: PromotionRequest) -> dict[str, Any]:
     return {
         "review_form": ReviewForm(initial={"fingerprint": found.fingerprint}),
+        "findings_form": forms_findings.of(found),
         "comment_form": CommentForm(),
         "withdraw_form": WithdrawForm(),
         "resubmit_form": ResubmitForm(),
@@ -164,6 +169,9 @@ def _live_context(found: PromotionRequest, now: standing.Standing, delivery: pro
         "refusals": progress.refusals(now),
         "still_needed": policy.still_needed(now.states),
         "delivery": delivery,
+        "finding_owners": forms_findings.possible_owners() if now.actions["approve"] else [],
+        "policy_now": Policy.objects.filter(pk=now.rule.policy_id or 0).values_list("version", flat=True).first(),
+        **(_freeze_notice(found.version.model.name, found.target) if found.status == Status.PENDING else {}),
         "mark": progress.mark(found, delivery, looked),
         "moves_by_itself": _moves(now),
         "holder": progress.holder(found) if is_applied else None,
@@ -171,6 +179,13 @@ def _live_context(found: PromotionRequest, now: standing.Standing, delivery: pro
         "timeline": entries,
         "has_earlier": has_earlier,
     }
+
+
+def _freeze_notice(model_name: str, target: Target, known: Sequence[FreezeWindow] | None = None) -> dict[str, Any]:
+    """The freeze that is on for this model and target, else the one that is near. One query, unless all are known."""
+    known = freezes.windows() if known is None else known
+    on = freezes.holding(model_name, target.pk, known=known)
+    return {"freeze_on": on, "freeze_near": None if on else freezes.coming(model_name, target, known=known)}
 
 
 def _note(found: PromotionRequest) -> notes.CheckedNote | None:
@@ -184,22 +199,29 @@ def _note(found: PromotionRequest) -> notes.CheckedNote | None:
 @require_POST
 def review(request: SignedInRequest, pk: int) -> HttpResponse:
     found = _get(pk)
-    form = ReviewForm(request.POST)
-    if not form.is_valid():
-        return _page(request, found, bound={"review_form": form}, status=422)
+    form, findings = ReviewForm(request.POST), forms_findings.of(found, request.POST)
+    bound = {"review_form": form} | ({"findings_form": findings} if findings.is_bound else {})
+    if not form.is_valid() or (findings.is_bound and not findings.is_valid()):
+        return _page(request, found, bound=bound, status=422)
     proof = reauthentication.last_proof(request)
     try:
-        workflow.review(found, by=request.user, proof=policy.Proof(*proof) if proof else None, **form.cleaned_data)
+        workflow.review(
+            found,
+            by=request.user,
+            proof=policy.Proof(*proof) if proof else None,
+            findings=forms_findings.wanted(findings),
+            **form.cleaned_data,
+        )
     except workflow.NeedsReauthentication as error:
         if reauthentication.can_prove(request.user):
             return reauthentication.ask(request)
         form.add_error(None, f"{error.message} {NO_PROOF}")
-        return _page(request, found, bound={"review_form": form}, status=403)
+        return _page(request, found, bound=bound, status=403)
     except workflow.Invalid as error:
         form.add_error("meaning" if isinstance(error, workflow.NoMeaning) else "comment", error.message)
-        return _page(request, found, bound={"review_form": form}, status=422)
+        return _page(request, found, bound=bound, status=422)
     except workflow.WorkflowError as error:
-        return _overtaken(request, _get(pk), error, typed=form.cleaned_data["comment"])
+        return _overtaken(request, _get(pk), error, typed=form.cleaned_data["comment"], findings=findings)
     now = _get(pk)
     words = _OUTCOME.get(Status(now.status), "Your decision is recorded.")  # withdrawn in this very moment, say
     messages.success(request, words.format(version=now.version.number, target=now.target))
@@ -207,7 +229,12 @@ def review(request: SignedInRequest, pk: int) -> HttpResponse:
 
 
 def _overtaken(
-    request: SignedInRequest, found: PromotionRequest, error: workflow.WorkflowError, *, typed: str
+    request: SignedInRequest,
+    found: PromotionRequest,
+    error: workflow.WorkflowError,
+    *,
+    typed: str,
+    findings: Any = None,
 ) -> HttpResponse:
     """Somebody else may have been faster by a second, or this person has no say. What was typed stays on the page: in
     the decision form where there still is one (over the evidence as it is now), else as a comment not yet sent."""
@@ -218,7 +245,8 @@ def _overtaken(
         found,
         status=status,
         conflict=error.message,
-        bound={"review_form": ReviewForm(initial=fresh), "comment_form": CommentForm(initial={"body": typed})},
+        bound={"review_form": ReviewForm(initial=fresh), "comment_form": CommentForm(initial={"body": typed})}
+        | ({"findings_form": findings} if findings is not None and findings.is_bound else {}),
     )
 
 

@@ -1,6 +1,5 @@
 """The policies page and its forms: what it says, who may change what, and how nonsense comes back."""
 
-import re
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from approvals import administration
 from approvals import policy as rules
 from approvals.models import Action, AuditEvent, Policy, Target
 from approvals.rulebook import sentence
@@ -220,7 +220,12 @@ def test_a_policy_is_saved_with_everything_that_it_can_ask(admin: Client, produc
         reauthenticate="on",
         within_minutes="10",
         asks_meaning="on",
+        first_after_hours="12",
+        every_hours="24",
+        escalate_after_hours="72",
+        escalate_to="risk",
     )
+    Group.objects.get_or_create(name="risk")
     data |= {"slots-0-looks_at": ["metrics", "champion"]}
     data |= check_data(0, "metric_threshold", metric="auc_roc", at_least="0.9", effect="warn")
     data |= check_data(1, "provenance", keys="owner, training_cutoff")
@@ -237,7 +242,9 @@ def test_a_policy_is_saved_with_everything_that_it_can_ask(admin: Client, produc
         excludes_contributors=True,
         contributor_tags=("trained_by",),
         files_limit_mb=500,
+        allows_findings=False,
         signature=rules.SignatureRule(True, 10, True),
+        reminders=rules.ReminderRule(12, 24, 72, "risk"),
     )
     page = admin.get(f"/policies/{Policy.objects.get(model_pattern='churn_*').pk}/").content.decode()
     for text in ('value="auc_roc"', 'value="0.9"', 'value="owner, training_cutoff"', 'value="team, owner_*"'):
@@ -271,12 +278,85 @@ def test_a_check_that_makes_no_sense_comes_back_with_what_was_typed(admin: Clien
     assert not Policy.objects.filter(model_pattern="churn_*").exists()
 
 
-def test_the_form_tells_who_saved_which_version(admin: Client, production: Target) -> None:
+def test_the_versions_tell_who_saved_what_and_what_changed(admin: Client, production: Target) -> None:
     policy = make_policy("churn_*", production, (1, None))
+    admin.post(
+        f"/policies/{policy.pk}/", policy_data(production, "churn_*", (2, ""), open_for_days=7, watched_tags="*")
+    )
+    answer = admin.get(f"/policies/{policy.pk}/versions/")
+    [newest, first] = answer.context["versions"]
+    assert (newest.number, newest.saved_as.partition(" <")[0], first.number, first.changes) == (2, "Ada Brandt", 1, [])
+    assert {change.label: (change.before, change.after) for change in newest.changes} == {
+        "Approvals": (
+            "1 approval from any reviewer (looks at everything)",
+            "2 approvals from any reviewer (looks at everything)",
+        ),
+        "A request stays open for": ("14 days", "7 days"),
+        "Approval with findings": ("allowed", "not allowed"),
+    }
+    assert first.lines["A request stays open for"] == "14 days"
+    page = " ".join(answer.content.decode().split())
+    assert "<del>14 days</del>" in page
+    assert "stands now" in page
+
+
+def test_the_versions_of_a_retired_policy_stay_readable(client: Client, vera: User, production: Target) -> None:
+    policy = make_policy("churn_*", production, (1, None))
+    administration.retire_policy(policy, by=None)
+    client.force_login(vera)
+    answer = client.get(f"/policies/{policy.pk}/versions/")
+    assert "This policy is retired." in answer.content.decode()
+
+
+def test_a_policy_that_was_saved_meanwhile_is_a_conflict_that_keeps_what_was_typed(
+    admin: Client, production: Target
+) -> None:
+    policy = make_policy("churn_*", production, (1, None))
+    address = f"/policies/{policy.pk}/"
+    assert f'name="seen" value="{policy.version}"' in admin.get(address).content.decode()
+    opened = {"seen": policy.version, "allows_findings": "on", "watched_tags": "*"}
+    mine = policy_data(production, "churn_*", (3, ""), **opened)
+    theirs = policy_data(production, "churn_*", (1, ""), **opened) | {"open_for_days": 5}
+    assert admin.post(address, theirs).status_code == 302
+    answer = admin.post(address, mine)
+    page = " ".join(answer.content.decode().split())
+    assert answer.status_code == 422
+    assert "Somebody else has saved version 2 meanwhile; you were editing version 1." in page
+    assert [(each.label, each.before, each.after) for each in answer.context["changes"]] == [
+        ("A request stays open for", "14 days", "5 days")
+    ]
+    assert answer.context["slots"].forms[0]["approvals"].value() == "3"
+    assert 'name="seen" value="2"' in page
+    policy.refresh_from_db()
+    assert (policy.version, policy.terms["slots"][0]["approvals"]) == (2, 1)
+    assert admin.post(address, mine | {"seen": 2}).status_code == 302
+    policy.refresh_from_db()
+    assert (policy.version, policy.terms["slots"][0]["approvals"]) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        ({"escalate_after_hours": "5"}, "Name the group that is told, or clear the hours."),
+        ({"escalate_to": "reviewer"}, "Say after how many hours, or choose nobody."),
+        ({"first_after_hours": "0"}, "greater than or equal to 1"),
+    ],
+)
+def test_half_an_escalation_comes_back(admin: Client, production: Target, sent: dict[str, str], message: str) -> None:
+    answer = admin.post("/policies/new/", policy_data(production, "churn_*", (1, "")) | sent)
+    assert answer.status_code == 422
+    assert message in answer.content.decode()
+
+
+def test_an_edit_under_open_requests_is_told_on_both_pages(admin: Client, production: Target, rita: User) -> None:
+    policy = make_policy("churn_*", production, (1, None))
+    first = make_request(make_version("churn_predictor"), production, by=rita)
+    make_request(make_version("churn_predictor"), production, by=rita)
+    assert "stands now" not in admin.get(first.get_absolute_url()).content.decode()
     admin.post(f"/policies/{policy.pk}/", policy_data(production, "churn_*", (2, "")))
-    page = " ".join(admin.get(f"/policies/{policy.pk}/").content.decode().split())
-    assert re.search(r"Version 2</strong> <span[^>]*>stands now</span>, saved .* by Ada Brandt", page)
-    assert "Version 1</strong>" in page
+    assert "2 open requests were made under version 1." in admin.get(URL).content.decode()
+    page = " ".join(admin.get(first.get_absolute_url()).content.decode().split())
+    assert f'/policies/{policy.pk}/versions/#version-1">version 1</a> of the policy; version 2 stands now.' in page
 
 
 def test_saving_a_policy_that_cannot_be_met_warns(admin: Client, production: Target) -> None:

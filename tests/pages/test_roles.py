@@ -8,12 +8,13 @@ from django.contrib.auth.models import Group
 from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from approvals import administration, workflow
-from approvals.models import AuditEvent, CheckResult, Policy, PromotionRequest, Status, Target
+from approvals.models import AuditEvent, CheckResult, Finding, Policy, PromotionRequest, Status, Target
 from approvals.views import display
 from registry_ui.accounts.models import User
-from tests.factories import make_exhibit, make_person, make_policy, make_request, make_version
+from tests.factories import make_exhibit, make_freeze, make_person, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -69,6 +70,12 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:exhibit": ("/exhibits/{exhibit}", EVERYBODY),
     "model_compare": ("/models/churn_predictor/compare/?a=1&b=2", EVERYBODY),
     "approvals:policies": ("/policies/", EVERYBODY),
+    "approvals:policy_versions": ("/policies/{policy}/versions/", EVERYBODY),
+    "approvals:freezes": ("/freezes/", EVERYBODY),
+    "approvals:freeze_new": ("/freezes/new/", ADMINISTRATORS),
+    "approvals:freeze": ("/freezes/{freeze}/", ADMINISTRATORS),
+    "approvals:freeze_retire": ("/freezes/{freeze}/retire/", ADMINISTRATORS),
+    "approvals:findings": ("/findings/", EVERYBODY),
     "approvals:notifications": ("/preferences/notifications/", EVERYBODY),
     "approvals:history": ("/history/", frozenset(ALL_ROLES)),
     "approvals:event": ("/history/1/", frozenset(ALL_ROLES)),
@@ -98,6 +105,7 @@ REFUSED_PAGES = {
     "history": administration.REASONS[administration.HISTORY],
     "export": administration.REASONS[administration.EXPORT],
     "policies": administration.REASONS[administration.POLICIES],
+    "freezes": administration.REASONS[administration.POLICIES],
     "targets": administration.REASONS[administration.POLICIES],
     "people": administration.REASONS[administration.PEOPLE],
 }
@@ -112,6 +120,7 @@ def filled(address: str, asked: PromotionRequest) -> str:
         policy=policy.pk,
         target=asked.target_id,
         person=person.pk,
+        freeze=make_freeze().pk,
         exhibit=f"{exhibit.pk}/{display.filename_of(exhibit)}",
     )
 
@@ -176,6 +185,12 @@ def has_changes_requested(asked: PromotionRequest) -> None:
     workflow.review(asked, by=other, verdict="request_changes", comment="Please look at the cutoff.")
 
 
+def has_a_finding(asked: PromotionRequest) -> None:
+    other = make_person("Otto Lind", "reviewer")
+    finding = workflow.FindingInput("Write the runbook.", asked.requester, timezone.now().date())
+    workflow.review(asked, by=other, verdict="approve", findings=[finding])
+
+
 def has_failed(asked: PromotionRequest) -> None:
     other = make_person("Otto Lind", "reviewer")
     workflow.review(asked, by=other, verdict="approve")
@@ -201,6 +216,14 @@ POLICY_FORM = {
     "slots-INITIAL_FORMS": "0",
     "slots-0-approvals": "1",
     "slots-0-group": "",
+}
+FREEZE_FORM = {
+    "name": "Christmas",
+    "model_pattern": "*",
+    "time_zone": "UTC",
+    "kind": "once",
+    "starts_at": "2026-12-20T18:00",
+    "ends_at": "2027-01-04T08:00",
 }
 ONLY_ADMINISTRATORS = administration.REASONS[administration.POLICIES]
 
@@ -257,8 +280,18 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         "Reviewers and administrators can retry a failed delivery.",
         has_failed,
     ),
+    "approvals:finding_close": (
+        "/findings/{finding}/close/",
+        {"note": "The runbook is written."},
+        frozenset({"reviewer"}),
+        "Only reviewers close findings.",
+        has_a_finding,
+    ),
     "approvals:policy_new": ("/policies/new/", POLICY_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
     "approvals:policy": ("/policies/{policy}/", POLICY_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
+    "approvals:freeze_new": ("/freezes/new/", FREEZE_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
+    "approvals:freeze": ("/freezes/{freeze}/", FREEZE_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
+    "approvals:freeze_retire": ("/freezes/{freeze}/retire/", {}, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
     "approvals:policy_move": (
         "/policies/{movable}/move/",
         {"to": "up"},
@@ -330,6 +363,8 @@ def prepared(name: str, asked: PromotionRequest) -> tuple[str, dict[str, str]]:
         "target": asked.target_id,
         "other_target": Target.objects.get(name="Production").pk,
         "policy": Policy.objects.get(target__name="Staging", model_pattern="*").pk,
+        "freeze": make_freeze().pk,
+        "finding": Finding.objects.values_list("pk", flat=True).first(),
         "movable": Policy.objects.filter(target__name="Staging", retired_at=None).order_by("-position")[0].pk,
         "person": User.objects.get(email="rita@example.com").pk,
         "auditor": Group.objects.get(name="auditor").pk,
@@ -360,6 +395,8 @@ def test_a_verb_does_its_work_for_those_who_may_and_gives_others_the_reason(
         assert answer.status_code in {200, 302}, told(answer)
         assert written >= 1, told(answer)
     else:
+        if name == "approvals:finding_close" and role == "requester":
+            reason = "You own this finding, so somebody else says that it is put right."
         if name == "approvals:request_review" and role == "requester":
             reason = "You asked for this promotion, so somebody else has to decide."
         assert reason in told(answer)

@@ -1,0 +1,60 @@
+"""Freeze windows: what holds deliveries now and what will, and the administrators' forms."""
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from approvals import administration, freezes
+from approvals.forms_freezes import FreezeForm
+from approvals.models import FreezeWindow
+from approvals.policy.freezes import zones
+from approvals.views.guard import needs
+from approvals.views.shared import SignedInRequest
+from approvals.workflow import WorkflowError
+
+
+@require_safe
+def freeze_windows(request: SignedInRequest) -> HttpResponse:
+    found = freezes.overview()
+    context = {
+        "chapters": [
+            ("on", "On now", found.on),
+            ("coming", "Coming", found.coming),
+            ("weekly", "Every week", found.weekly),
+            ("over", "Over", found.over),
+            ("retired", "Retired", found.retired),
+        ],
+        "is_empty": not any([found.on, found.coming, found.weekly, found.over, found.retired]),
+        "may_manage": administration.may(request.user, administration.POLICIES),
+    }
+    return render(request, "approvals/freezes.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(administration.POLICIES)
+def edit_freeze(request: SignedInRequest, pk: int | None = None) -> HttpResponse:
+    freeze = get_object_or_404(FreezeWindow, pk=pk, retired_at=None) if pk else FreezeWindow()
+    name = freeze.name
+    form = FreezeForm(request.POST or None, freeze=freeze, initial=FreezeForm.initial_of(freeze) if pk else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            saved = administration.save_freeze(form.window(), by=request.user)
+        except WorkflowError as error:
+            form.add_error(None, error.message)
+        else:
+            messages.success(request, f"The freeze “{saved.name}” holds {saved.sentence}.")
+            return redirect("approvals:freezes")
+    context = {"form": form, "pk": pk, "name": name, "zones": sorted(zones())}
+    return render(request, "approvals/freeze_form.html", context, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(administration.POLICIES)
+def retire_freeze(request: SignedInRequest, pk: int) -> HttpResponse:
+    freeze = get_object_or_404(FreezeWindow.objects.current(), pk=pk)
+    if request.method == "POST":
+        administration.retire_freeze(freeze, by=request.user)
+        messages.success(request, f"The freeze “{freeze.name}” is retired.")
+        return redirect("approvals:freezes")
+    return render(request, "approvals/freeze_retire.html", {"freeze": freeze, "held": freezes.held_by(freeze)})
