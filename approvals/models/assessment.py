@@ -129,3 +129,8 @@ class CheckResult(models.Model):
     @property
     def blocks(self) -> bool:
         return self.outcome == Outcome.FAIL and self.effect == "block" and self.overridden_at is None
+
+    @property
+    def is_unanswered(self) -> bool:
+        """It still waited when its request closed: nobody calls it any more, and an answer changes nothing."""
+        return self.outcome == Outcome.WAITING and not self.request.is_open

@@ -52,6 +52,8 @@ def signed_record(standing: Standing, person_id: int) -> SafeString:
         return SafeString("")
     parts = [f"{review.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"]
     parts += [f"meaning {review.get_meaning_display().lower()}"] if review.meaning else []
+    if count := len(review.findings.all()):
+        parts.append(f"with {count} finding{'' if count == 1 else 's'}")
     parts += [f"proved by {review.signed_with}"] if review.signed_with else []
     return format_html('<span class="row-note">{}</span>', " · ".join(parts))
 
@@ -67,9 +69,11 @@ _OUTCOMES = {
 
 @register.simple_tag
 def check_chip(check: CheckResult) -> SafeString:
-    """`{% check_chip check %}`: "Passed", "Warning", "Failed", "Overridden", each with its own icon."""
+    """`{% check_chip check %}`: "Passed", "Warning", "Failed", "Overridden", "Not answered", each with its own icon."""
     if check.overridden_at:
         return chip("alert-triangle", "Overridden", "amber")
+    if check.is_unanswered:
+        return chip("hourglass", "Not answered", "grey")
     name, colour = _OUTCOMES[check.outcome]
     return chip(name, str(check.get_outcome_display()).partition(" ")[0], colour)  # "Waiting" fits its column
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from approvals import inbox as queries
 from approvals import policy, standing
-from approvals.models import PromotionRequest
+from approvals.models import Finding, PromotionRequest
 from approvals.views.shared import SignedInRequest
 
 PAGE_SIZE = 25
@@ -33,6 +33,7 @@ def inbox(request: SignedInRequest) -> HttpResponse:
     counts = queries.counts(request.user)
     context = {
         "inbox_count": counts["waiting"],  # for the top bar, which need not count again
+        "findings_count": Finding.objects.open().filter(owner=request.user).count(),
         "tab": name,
         "tabs": TABS,
         "page": page,

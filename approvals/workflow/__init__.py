@@ -10,7 +10,7 @@ its content changed, `escalating` hands on what has waited too long.
 from approvals.workflow.checking import FILES, Answered, answer_check, conclude, override, store_attempt
 from approvals.workflow.counting import approver_labels
 from approvals.workflow.escalating import escalate
-from approvals.workflow.findings import FindingInput, close_finding
+from approvals.workflow.findings import FindingInput, close_finding, may_close
 from approvals.workflow.reopening import reopen
 from approvals.workflow.requesting import expire_due, request_promotion, resubmit, withdraw
 from approvals.workflow.reviewing import comment, reconsider, retry, review
@@ -33,6 +33,7 @@ __all__ = [
     "conclude",
     "escalate",
     "expire_due",
+    "may_close",
     "override",
     "reconsider",
     "reopen",

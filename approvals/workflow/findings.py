@@ -42,10 +42,10 @@ def raise_findings(review: Review, rule: policy.Rule, wanted: Sequence[FindingIn
 
 
 def may_close(finding: Finding, user: User) -> policy.Answer:
-    """Whoever raised it says that it is put right; another reviewer may, but never its owner alone."""
+    """Any reviewer but its owner says that it is put right, also when the owner raised it."""
     if finding.closed_at:
         return policy.no("It is closed already.")
-    if user.pk == finding.owner_id and user.pk != finding.review.reviewer_id:
+    if user.pk == finding.owner_id:
         return policy.no("You own this finding, so somebody else says that it is put right.")
     if user.is_service_account or not user.has_perm("approvals.review_promotion"):
         return policy.no("Only reviewers close findings.")

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from approvals import workflow
 from approvals.models import AuditEvent, Comment, OutboxEntry, PromotionRequest, Review, Status, Target
+from approvals.policy import CheckRule
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import ModelVersion
 from tests.factories import approve, check, make_person, make_policy, make_request, make_version
@@ -571,3 +572,25 @@ def test_queries_do_not_grow_with_events_reviewers_slots_or_values(
     assert AuditEvent.objects.filter(request=large).count() == 41
     assert queries(client, large) == few
     assert queries(client, large, "live/") == few_live
+
+
+@pytest.mark.parametrize("how", ["withdrawn", "expired"])
+def test_a_check_that_still_waited_when_the_request_closed_says_so(
+    client: Client, rita: User, remy: User, staging: Target, how: str
+) -> None:
+    external = CheckRule("external", settings={"name": "CI", "url": "https://ci.example.com/gate"})
+    make_policy("*", staging, (1, None), checks=(external,))
+    request = make_request(make_version(), staging, by=rita)
+    page = see(client, remy, request)
+    assert "1 waiting for an answer" in page
+    assert "Not answered" not in page
+    if how == "withdrawn":
+        workflow.withdraw(request, by=rita, reason="Too slow.")
+    else:
+        PromotionRequest.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+        workflow.expire_due()
+    page = see(client, remy, request)
+    assert "1 not answered" in page
+    assert "Not answered before the request closed." in page
+    assert "waiting for an answer" not in page
+    assert "then it has failed" not in page
