@@ -39,6 +39,7 @@ urlpatterns = [
     path("history/export.csv", history.export, name="history_export"),
     path("history/<int:sequence>/", history.event, name="event"),
     path("policies/", policies.policies, name="policies"),
+    path("policies/policies.yaml", policies.export, name="policies_export"),
     path("policies/new/", policies.edit_policy, name="policy_new"),
     path("policies/<int:pk>/", policies.edit_policy, name="policy"),
     path("policies/<int:pk>/versions/", policies.policy_versions, name="policy_versions"),

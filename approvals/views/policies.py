@@ -6,7 +6,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import administration, rulebook, versions
+from approvals import administration, policy_files, rulebook, versions
 from approvals.forms_admin import TargetForm
 from approvals.forms_policy import CheckForms, PolicyForm, slot_forms
 from approvals.models import Policy, Target
@@ -31,6 +31,13 @@ def policies(request: SignedInRequest) -> HttpResponse:
         "fallback": rulebook.fallback(),
     }
     return render(request, "approvals/policies.html", context)
+
+
+@require_safe
+def export(request: SignedInRequest) -> HttpResponse:
+    """What the page shows, as the file that `manage.py policies apply` reads."""
+    headers = {"Content-Disposition": 'attachment; filename="policies.yaml"'}
+    return HttpResponse(policy_files.export(), content_type="application/yaml", headers=headers)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -70,6 +70,7 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:exhibit": ("/exhibits/{exhibit}", EVERYBODY),
     "model_compare": ("/models/churn_predictor/compare/?a=1&b=2", EVERYBODY),
     "approvals:policies": ("/policies/", EVERYBODY),
+    "approvals:policies_export": ("/policies/policies.yaml", EVERYBODY),
     "approvals:policy_versions": ("/policies/{policy}/versions/", EVERYBODY),
     "approvals:freezes": ("/freezes/", EVERYBODY),
     "approvals:freeze_new": ("/freezes/new/", ADMINISTRATORS),
