@@ -6,10 +6,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import administration, policy_files, rulebook, versions
+from approvals import administration, policy_files, rehearsal, rulebook, versions
 from approvals.forms_admin import TargetForm
 from approvals.forms_policy import CheckForms, PolicyForm, slot_forms
 from approvals.models import Policy, Target
+from approvals.policy import Rule
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
 from approvals.workflow import Conflict, WorkflowError
@@ -49,33 +50,43 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
     slots = slot_forms(request.POST or None, policy)
     wanted = CheckForms(request.POST or None, policy)
     changes: list[versions.Change] = []
-    is_adding = "add_check" in request.POST
+    rehearsed: rehearsal.Rehearsal | None = None
+    is_adding, is_rehearsing = "add_check" in request.POST, "rehearse" in request.POST
     if is_adding:
         wanted.add(request.POST.get("new_check", ""))
     elif request.method == "POST" and all([form.is_valid(), slots.is_valid(), wanted.is_valid()]):
         policy.target = form.cleaned_data["target"]
-        try:
-            rule, seen = form.rule(slots.slots(), wanted.checks()), form.cleaned_data["seen"]
-            saved = administration.save_policy(policy, rule, by=request.user, seen=seen)
-        except Conflict as error:
-            form.add_error(None, error.message)
-            changes = versions.between(policy, seen or 0)
-            form.now_over(Policy.objects.get(pk=policy.pk).version)
-        except WorkflowError as error:
-            form.add_error(None, error.message)
+        rule, seen = form.rule(slots.slots(), wanted.checks()), form.cleaned_data["seen"]
+        if is_rehearsing:
+            rehearsed = _rehearsed(request, rule, policy.target)
         else:
-            _tell_saved(request, saved)
-            return redirect("approvals:policies")
+            try:
+                saved = administration.save_policy(policy, rule, by=request.user, seen=seen)
+            except Conflict as error:
+                form.add_error(None, error.message)
+                changes = versions.between(policy, seen or 0)
+                form.now_over(Policy.objects.get(pk=policy.pk).version)
+            except WorkflowError as error:
+                form.add_error(None, error.message)
+            else:
+                _tell_saved(request, saved)
+                return redirect("approvals:policies")
     context = {
         "form": form,
         "slots": slots,
         "checks": wanted,
         "changes": changes,
+        "rehearsal": rehearsed,
         "meaning": rulebook.meaning(Policy.objects.get(pk=pk)) if pk else None,
         "fallback": rulebook.fallback(),
     }
-    has_errors = not is_adding and request.method == "POST"  # what was saved has led elsewhere
+    has_errors = not is_adding and not rehearsed and request.method == "POST"  # what was saved has led elsewhere
     return render(request, "approvals/policy_form.html", context, status=422 if has_errors else 200)
+
+
+def _rehearsed(request: SignedInRequest, rule: Rule, target: Target) -> rehearsal.Rehearsal:
+    is_long = request.POST["rehearse"] == str(rehearsal.MOST)
+    return rehearsal.of(rule, target, last=rehearsal.MOST if is_long else rehearsal.USUAL)
 
 
 def _tell_saved(request: SignedInRequest, saved: Policy) -> None:
