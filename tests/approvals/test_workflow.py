@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -139,6 +140,35 @@ def test_an_approval_of_somebody_who_lost_the_role_does_not_count(
     approve(request, remy)
     remy.groups.clear()
     assert approve(request, rosa).status == Status.PENDING
+
+
+def test_an_approval_of_somebody_who_left_the_group_of_its_slot_does_not_count(
+    rita: User, remy: User, rosa: User, production: Target
+) -> None:
+    """The role stays; the group that the slot names does not."""
+    make_policy("churn_*", production, (1, "risk"), (1, None))
+    risk = Group.objects.get(name="risk")
+    remy.groups.add(risk)
+    rosa.groups.add(risk)
+    request = make_request(make_version("churn_predictor"), production, by=rita)
+    otto = make_person("Otto Lind", "reviewer")
+    approve(request, remy)
+    remy.groups.remove(risk)
+    assert approve(request, otto).status == Status.PENDING
+    assert [state.missing for state in standing.of(request).states] == [1, 0]
+    assert approve(request, rosa).status == Status.APPROVED
+
+
+def test_an_approval_of_somebody_deactivated_since_does_not_count(
+    rita: User, remy: User, rosa: User, ada: User, production: Target
+) -> None:
+    request = make_request(make_version(), production, by=rita)
+    approve(request, remy)
+    administration.set_active(remy, is_active=False, by=ada)
+    assert approve(request, rosa).status == Status.PENDING
+    administration.set_active(remy, is_active=True, by=ada)
+    request.refresh_from_db()
+    assert request.status == Status.APPROVED
 
 
 @pytest.mark.parametrize("verdict", ["reject", "request_changes"])
@@ -298,6 +328,19 @@ def test_evidence_that_changed_sends_the_request_back_to_review(rita: User, remy
     assert (event.data["changed"], event.data["parts"]) == (["metric auc_roc"], ["metrics"])
     request.refresh_from_db()
     assert approve(request, remy).status == Status.APPROVED
+
+
+@pytest.mark.parametrize("metrics", [{"auc_roc": 0.9, "recall": 0.5}, {}], ids=["a new one", "one less"])
+def test_a_metric_logged_or_missing_after_the_request_sends_it_back(
+    rita: User, remy: User, staging: Target, metrics: dict[str, float]
+) -> None:
+    version = make_version()
+    request = make_request(version, staging, by=rita)
+    ModelVersion.objects.filter(pk=version.pk).update(metrics=metrics)
+    request.refresh_from_db()
+    with pytest.raises(Conflict, match="changed in MLflow while you were reading"):
+        approve(request, remy)
+    assert AuditEvent.objects.get(action=Action.REQUEST_REOPENED).data["parts"] == ["metrics"]
 
 
 def test_the_holder_of_production_cannot_be_moved_back_to_staging(rita: User, staging: Target) -> None:
