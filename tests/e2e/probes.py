@@ -114,6 +114,27 @@ def blocked_request(model: str, number: int) -> int:
     raise RuntimeError("Nobody has checked it.")
 
 
+def finding_and_freeze(model: str, number: int) -> int:
+    """A freeze that lies ahead, and a version that reaches Staging with a finding that is Remy's to put right."""
+    from django.utils import timezone
+
+    from approvals import workflow
+    from approvals.models import Target
+    from approvals.workflow import FindingInput
+    from registry_ui.accounts.models import User
+    from registry_ui.mirror.models import ModelVersion
+    from tests.factories import make_freeze, make_request
+
+    make_freeze("Christmas")
+    rita, remy, rosa = (User.objects.get(name=name) for name, _ in PEOPLE[:3])
+    version = ModelVersion.objects.get(model__name=model, number=number)
+    request = make_request(version, Target.objects.get(name="Staging"), by=rita, is_checked=False)
+    _assess(request.pk)
+    finding = FindingInput("Write the runbook.", remy, timezone.now().date())
+    workflow.review(request, by=rosa, verdict="approve", findings=[finding])
+    return int(request.pk)
+
+
 def age_proofs(name: str, seconds: int) -> int:
     """Moves what a person has proved in their sessions into the past; returns how many sessions."""
     from django.contrib.sessions.backends.db import SessionStore

@@ -16,6 +16,10 @@ PAGES = {
     "ada": [
         "/policies/",
         "/policies/new/",
+        "/policies/1/versions/",
+        "/freezes/",
+        "/freezes/new/",
+        "/preferences/notifications/",
         "/targets/new/",
         "/people/",
         "/people/invite/",
@@ -24,6 +28,7 @@ PAGES = {
         "/accounts/password/change/",
         "/accounts/2fa/",
     ],
+    "remy": ["/findings/", "/findings/?show=open"],
     "vera": ["/history/", "/history/1/", "/history/?action=version.promoted", "/system/"],
     "rita": ["/", "/?tab=mine", "/?tab=decided", "/models/", "/search/?q=axe", "/no-such-page/"],
 }
@@ -46,7 +51,8 @@ def requests_(stack: Stack) -> dict[str, list[str]]:
     stack.make_version("axe_blocked")
     stack.wait_for("the mirror", lambda: "1" in stack.probe("mirrored", "axe_blocked"), every=0.5)
     blocked = stack.probe("blocked_request", "axe_blocked", 1)
-    shown = [f"/requests/{each}/" for each in (pending, applied, blocked)]
+    promised = stack.probe("finding_and_freeze", "axe_blocked", 1)
+    shown = [f"/requests/{each}/" for each in (pending, applied, blocked, promised)]
     shown += [f"/requests/{pending}/compare/", f"/requests/{applied}/certificate/"]
     about = [
         "/models/axe_applied/",
@@ -65,10 +71,14 @@ def requests_(stack: Stack) -> dict[str, list[str]]:
 def look(page: Page, url: str) -> list[str]:
     page.goto(url)
     page.wait_for_load_state("networkidle")
+    return violations(page, url)
+
+
+def violations(page: Page, name: str) -> list[str]:
     answer: Any = Axe().run(page, options=OPTIONS)
-    found = [f"{url}: {each['id']} at {each['nodes'][0]['target']}" for each in answer.response["violations"]]
+    found = [f"{name}: {each['id']} at {each['nodes'][0]['target']}" for each in answer.response["violations"]]
     if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
-        found.append(f"{url}: scrolls sideways")
+        found.append(f"{name}: scrolls sideways")
     return found
 
 
@@ -90,3 +100,22 @@ def test_pages_after_sign_in(
     page = sign_in(name, theme=theme, width=width)
     paths = [*PAGES.get(name, []), *requests_.get(name, [])]
     assert [problem for path in paths for problem in look(page, stack.url + path)] == []
+
+
+@pytest.mark.parametrize(("theme", "width"), SHAPES)
+def test_parts_that_open(
+    stack: Stack, requests_: dict[str, list[str]], sign_in: Callable[..., Page], theme: str, width: int
+) -> None:
+    """The findings of a decision, and a rehearsal under the form of a policy."""
+    page = sign_in("remy", theme=theme, width=width)
+    page.goto(stack.url + requests_["remy"][0])
+    page.get_by_text("Approve with findings").click()
+    found = violations(page, "the decision form with findings")
+    page = sign_in("ada", theme=theme, width=width)
+    page.goto(f"{stack.url}/policies/new/")
+    page.get_by_label("Target").select_option(label="Production")
+    page.get_by_label("Approvals").first.fill("3")
+    page.get_by_role("button", name="Rehearse").click()
+    page.get_by_role("heading", name="Rehearsal").wait_for()
+    assert page.get_by_label("Approvals").first.input_value() == "3"
+    assert [*found, *violations(page, "a rehearsal")] == []
