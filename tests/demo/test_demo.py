@@ -103,7 +103,7 @@ def test_the_next_start_goes_on_and_tells_the_whole_story(demo: Demo) -> None:
     assert "Remy Ortiz <remy@example.com>, Rosa Lind <rosa@example.com>" in approved
     assert client.get_model_version_by_alias("churn_predictor", "champion").version == "6"
     run = client.get_run(versions[7].run_id)
-    assert set(run.data.metrics) == {"auc_roc", "precision_at_k", "ndcg"}
+    assert set(run.data.metrics) == {"auc_roc", "auc_roc_by_trees", "precision_at_k", "ndcg"}
     assert {"n_estimators", "max_depth", "min_samples_leaf"} < set(run.data.params)
     assert re.fullmatch("[0-9a-f]{64}", versions[7].tags["training_data_hash"])
     assert re.fullmatch("[0-9a-f]{40}", run.data.tags["mlflow.source.git.commit"])
