@@ -143,6 +143,8 @@ ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # nobody makes this site write to strangers
 # One address per person, replaced only when the new one is confirmed: it stands beside their name on approvals.
 ACCOUNT_CHANGE_EMAIL = True
+# Whoever finds a session open must not lead the way back in, and so the proof of a signature, to themselves.
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_FORMS = {
     "add_email": "registry_ui.accounts.addresses.NewAddressForm",
     "reset_password_from_key": "registry_ui.accounts.passwords.NewPasswordForm",

@@ -3,7 +3,7 @@
 from django.urls import include, path, register_converter
 
 from registry_ui import converters, health, views
-from registry_ui.accounts.views import to_provider, welcome
+from registry_ui.accounts.views import from_provider, prove_at_provider, set_password, to_provider, welcome
 
 register_converter(converters.ModelName, "model")
 
@@ -11,6 +11,9 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("accounts/oidc/<slug:provider_id>/login/", to_provider),
+    path("accounts/oidc/<slug:provider_id>/login/callback/", from_provider),
+    path("accounts/reauthenticate/provider/", prove_at_provider, name="reauthenticate_at_provider"),
+    path("accounts/password/set/", set_password),
     path("accounts/", include("allauth.urls")),
     path("welcome/", welcome, name="welcome"),
     path("", include("approvals.urls")),

@@ -20,8 +20,8 @@ from registry_ui.mirror.models import ModelVersion
 
 METRICS_IN_SHORT = 4
 NO_PROOF = (
-    "You sign in through an identity provider alone. Set up an authenticator app or a passkey under Two-factor "
-    "authentication first; what you typed stays here."
+    "You have no password, second factor or account at an identity provider to show it with. Set up an authenticator "
+    "app or a passkey under Two-factor authentication first; what you typed stays here."
 )
 
 # --- Asking -----------------------------------------------------------------------------------------------------------

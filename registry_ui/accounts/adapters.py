@@ -5,7 +5,7 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
 from allauth.account.utils import filter_users_by_email
-from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.core.exceptions import ImmediateHttpResponse, ReauthenticationRequired
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.providers.base import AuthProcess
 from django.conf import settings
@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
+from registry_ui.accounts import at_provider, reauthentication
 from registry_ui.accounts.models import User, plain
 
 NAME_LENGTH = 120
@@ -42,6 +43,23 @@ class AccountAdapter(DefaultAccountAdapter):
         refused: HttpResponse | None = super().pre_login(request, user, **kwargs)
         return refused
 
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        """allauth's ways to prove who one is, and the identity provider for those who have an account there."""
+        methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        found = at_provider.linked(user)
+        if found is not None:
+            url = reverse("reauthenticate_at_provider")
+            methods.append({"id": at_provider.METHOD, "description": f"Prove it at {found[1].name}", "url": url})
+        return methods
+
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        """allauth asks this before it looks whether there was a proof, and takes people who have neither password nor
+        second factor for proven; this is the one place to say that they are not."""
+        required = bool(super().is_reauthentication_required(app=app, **kwargs))
+        if required and reauthentication.is_owed_to_provider(self.request):
+            raise ReauthenticationRequired
+        return required
+
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):
     """People who come through the identity provider get an account without roles; an administrator gives those."""
@@ -58,13 +76,26 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         return None
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
-        """Refuses who is new but has the address of somebody known, and the provider does not vouch for it."""
+        """Refuses who is new but has the address of somebody known, and the provider does not vouch for it. Who came to
+        prove who they are goes no further: they are signed in already, or have no business here."""
+        if sociallogin.state.get("process") == at_provider.PROCESS:
+            raise ImmediateHttpResponse(at_provider.finish(request, sociallogin))
         if sociallogin.is_existing or sociallogin.state.get("process") == AuthProcess.CONNECT:
             return
         for address in sociallogin.email_addresses:
             if filter_users_by_email(address.email):
                 context = {"email": address.email, "provider": sociallogin.account.get_provider()}
                 raise ImmediateHttpResponse(render(request, "socialaccount/email_taken.html", context, status=403))
+
+    def on_authentication_error(
+        self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None
+    ) -> None:
+        state = (extra_context or {}).get("state") or {}
+        if state.get("process") == at_provider.PROCESS:
+            raise ImmediateHttpResponse(at_provider.failed(request, provider, state, error=error))
+        super().on_authentication_error(
+            request, provider, error=error, exception=exception, extra_context=extra_context
+        )
 
     def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> Any:
         user = super().populate_user(request, sociallogin, data)

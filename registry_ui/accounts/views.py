@@ -1,14 +1,25 @@
-"""Where people without a role land, and the way to the identity provider when it does not answer."""
+"""Where people without a role land, the way to the identity provider and back when it does not answer, and the proof
+that is given there."""
+
+from typing import Any
 
 import requests
+from allauth.account.decorators import reauthentication_required
+from allauth.account.utils import get_next_redirect_url
+from allauth.account.views import BaseReauthenticateView, password_set
 from allauth.socialaccount.adapter import get_adapter
 from allauth.socialaccount.helpers import render_authentication_error
-from allauth.socialaccount.providers.openid_connect.views import login
+from allauth.socialaccount.internal import statekit
+from allauth.socialaccount.providers.openid_connect.views import callback, login
+from django import forms
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from registry_ui.accounts import at_provider
 from registry_ui.accounts.models import User
 
 NAMED = 20
@@ -33,3 +44,38 @@ def to_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
         provider = get_adapter().get_provider(request, provider_id)
         answer = render_authentication_error(request, provider, exception=error)
     return answer
+
+
+@login_not_required
+def from_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
+    """The same on the way back."""
+    stashed = statekit.get_states(request).get(request.GET.get("state", ""))
+    try:
+        answer: HttpResponse = callback(request, provider_id)
+    except requests.RequestException as error:
+        provider = get_adapter().get_provider(request, provider_id)
+        context = {"state": stashed[0]} if stashed else {}
+        answer = render_authentication_error(request, provider, exception=error, extra_context=context)
+    return answer
+
+
+class ProveAtProvider(BaseReauthenticateView):
+    """Says what will happen, and leads to the provider."""
+
+    form_class = forms.Form
+    template_name = "account/reauthenticate_at_provider.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        found = at_provider.linked(self.request.user)
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        return context | {"provider": found[1] if found else None}
+
+    def form_valid(self, form: forms.Form) -> HttpResponse:  # noqa: ARG002 -- the hook's shape
+        return at_provider.begin(
+            self.request, get_next_redirect_url(self.request) or reverse(settings.LOGIN_REDIRECT_URL)
+        )
+
+
+prove_at_provider = ProveAtProvider.as_view()
+set_password = reauthentication_required(password_set, app="allauth.account")
+"""allauth lets anybody who has none set a password, without asking who they are."""

@@ -1,5 +1,5 @@
 """A small OpenID Connect provider on this machine: discovery, authorize, token (PKCE), userinfo and keys, as the
-standard has them. It signs whoever `person` says in without asking."""
+standard has them. It signs whoever `person` says in without asking, and says so in `auth_time` when it is asked to."""
 
 import base64
 import hashlib
@@ -18,17 +18,12 @@ CLIENT_ID, CLIENT_SECRET = "countersign", "a-secret-of-the-client"
 
 
 class Provider:
-    """`with Provider() as provider:`; `refused` tells why a request was not answered."""
+    """`with Provider() as provider:`; `refused` tells why a request was not answered, `asked` what sign-in was asked
+    with. `claims` go into ID tokens over what is right (None: leaves the claim out), `denial` is the error that people
+    come back with instead of a code."""
 
     def __init__(self) -> None:
-        self.person: dict[str, Any] = {
-            "sub": "1",
-            "email": "new@example.com",
-            "email_verified": True,
-            "name": "Nina New",
-        }
-        self.audience = CLIENT_ID
-        self.refused: list[str] = []
+        self.reset()
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._codes: dict[str, dict[str, str]] = {}
         self._tokens: set[str] = set()
@@ -47,6 +42,19 @@ class Provider:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.issuer = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def reset(self) -> None:
+        self.person: dict[str, Any] = {
+            "sub": "1",
+            "email": "nina@example.com",
+            "email_verified": True,
+            "name": "Nina New",
+        }
+        self.audience = CLIENT_ID
+        self.refused: list[str] = []
+        self.claims: dict[str, Any] = {}
+        self.denial = ""
+        self.asked: list[dict[str, str]] = []
 
     def __enter__(self) -> "Provider":
         self._thread.start()
@@ -95,7 +103,9 @@ class Provider:
         else:
             code = secrets.token_urlsafe()
             self._codes[code] = asked
-            back = f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}"
+            self.asked.append(asked)
+            given = {"error": self.denial} if self.denial else {"code": code}
+            back = f"{asked['redirect_uri']}?{urlencode(given | {'state': asked['state']})}"
             request.send_response(302)
             request.send_header("Location", back)
             request.end_headers()
@@ -117,6 +127,9 @@ class Provider:
             self._tokens.add(token)
             now = int(time.time())
             claims = self.person | {"iss": self.issuer, "aud": self.audience, "iat": now, "exp": now + 300}
+            claims |= {"nonce": asked["nonce"]} if "nonce" in asked else {}
+            claims |= {"auth_time": now} if "max_age" in asked else {}
+            claims = {name: value for name, value in (claims | self.claims).items() if value is not None}
             id_token = jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": "1"})
             self._answer(
                 request, {"access_token": token, "token_type": "Bearer", "expires_in": 300, "id_token": id_token}

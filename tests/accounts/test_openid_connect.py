@@ -1,6 +1,5 @@
 """Sign-in through an identity provider, the whole dance against a provider that really answers on this machine."""
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,35 +13,12 @@ from django.test import Client
 
 from registry_ui.accounts.models import User
 from registry_ui.environment import Environment
-from tests.accounts.provider import CLIENT_ID, CLIENT_SECRET, Provider
+from tests.accounts.provider import Provider
 from tests.factories import PASSWORD, make_person
 
 pytestmark = pytest.mark.django_db
 
 LOGIN = "/accounts/oidc/oidc/login/?process=login"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Provider]:
-    with Provider() as provider:
-        yield provider
-
-
-@pytest.fixture
-def provider(running: Provider, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Provider:
-    """Configured by the environment alone, as an operator does it."""
-    monkeypatch.setenv("COUNTERSIGN_OIDC_ISSUER", running.issuer)
-    monkeypatch.setenv("COUNTERSIGN_OIDC_CLIENT_ID", CLIENT_ID)
-    monkeypatch.setenv("COUNTERSIGN_OIDC_CLIENT_SECRET", CLIENT_SECRET)
-    monkeypatch.setenv("COUNTERSIGN_OIDC_NAME", "Example ID")
-    monkeypatch.setenv("COUNTERSIGN_OIDC_SCOPE", "openid email profile groups")
-    env = Environment()
-    settings.SOCIALACCOUNT_PROVIDERS = env.openid_connect()
-    env.refuse_nonsense()
-    running.person = {"sub": "1", "email": "nina@example.com", "email_verified": True, "name": "Nina New"}
-    running.audience = CLIENT_ID
-    running.refused.clear()
-    return running
 
 
 def dance(client: Client) -> Any:

@@ -184,6 +184,7 @@ def test_nobody_unknown_or_deactivated_gets_a_mail_and_the_page_does_not_tell(cl
 def confirmed(client: Client, rita: User) -> User:
     EmailAddress.objects.create(user=rita, email=rita.email, primary=True, verified=True)
     client.force_login(rita)
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})  # changing the address asks for a fresh proof
     return rita
 
 

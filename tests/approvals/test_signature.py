@@ -9,9 +9,11 @@ from django.utils import timezone
 
 from approvals import standing, workflow
 from approvals.models import Action, AuditEvent, PromotionRequest, Review, Target
-from approvals.policy import Proof, SignatureRule
+from approvals.policy import Actor, Proof, RequestFacts, SignatureRule, available_actions
 from approvals.workflow import Invalid, NeedsReauthentication, NotAllowed
 from registry_ui.accounts.models import User
+from registry_ui.mirror.models import ModelVersion
+from tests.accounts.sessions import age
 from tests.factories import PASSWORD, make_person, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
@@ -143,6 +145,102 @@ def test_the_form_asks_for_the_meaning_only_where_the_policy_does(
     answer = client.post(f"{asked.get_absolute_url()}review/", form(asked, meaning=""))
     assert answer.status_code == 422
     assert "Say what your signature means" in answer.content.decode()
+
+
+# --- What a proof is good for -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proved(client: Client, remy: User) -> Client:
+    """Remy's browser right after a sign-in with the password and "remember me"."""
+    client.post("/accounts/login/", {"login": remy.email, "password": PASSWORD, "remember": "on"})
+    return client
+
+
+def send(client: Client, request: PromotionRequest, **more: str) -> Any:
+    return client.post(f"{request.get_absolute_url()}review/", form(request, **more))
+
+
+def test_a_remembered_session_is_no_proof(asked: PromotionRequest, proved: Client) -> None:
+    age(proved, 5 * 60 + 1)
+    assert send(proved, asked)["Location"].startswith("/accounts/reauthenticate/")
+    assert not Review.objects.exists()
+
+
+def test_the_policys_window_holds_where_a_longer_one_is_set_for_accounts(
+    asked: PromotionRequest, proved: Client, settings: Any
+) -> None:
+    settings.ACCOUNT_REAUTHENTICATION_TIMEOUT = 24 * 3600
+    proved.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    age(proved, 5 * 60 + 1)
+    assert proved.get("/accounts/2fa/totp/activate/").status_code == 200  # the longer one, which is for other pages
+    assert send(proved, asked)["Location"].startswith("/accounts/reauthenticate/")
+    assert not Review.objects.exists()
+
+
+def test_one_proof_serves_all_signatures_within_the_window_and_none_after_it(
+    asked: PromotionRequest, proved: Client, rita: User, production: Target
+) -> None:
+    version = make_version(MODEL, 2)
+    asked.refresh_from_db()
+    assert send(proved, asked).status_code == 302
+    other = make_request(version, production, by=rita)
+    age(proved, 5 * 60 + 1)
+    assert send(proved, other)["Location"].startswith("/accounts/reauthenticate/")
+    assert [review.request_id for review in Review.objects.all()] == [asked.pk]
+
+
+def test_a_proof_counts_in_its_own_browser_alone(asked: PromotionRequest, proved: Client, remy: User) -> None:
+    other = Client()
+    other.force_login(remy)
+    assert send(other, asked)["Location"].startswith("/accounts/reauthenticate/")
+    assert not Review.objects.exists()
+
+
+def test_what_somebody_else_proved_in_the_same_browser_does_not_count(
+    asked: PromotionRequest, proved: Client, rosa: User
+) -> None:
+    proved.force_login(rosa)
+    assert send(proved, asked)["Location"].startswith("/accounts/reauthenticate/")
+    assert not Review.objects.exists()
+
+
+def test_a_decision_that_was_left_is_not_signed_by_a_proof_for_something_else(
+    asked: PromotionRequest, proved: Client
+) -> None:
+    age(proved, 5 * 60 + 1)
+    assert send(proved, asked)["Location"].startswith("/accounts/reauthenticate/")
+    proved.post("/accounts/reauthenticate/", {"password": PASSWORD, "next": "/accounts/2fa/totp/activate/"})
+    assert not Review.objects.exists()
+    # Nor is it kept for later.
+    proved.post("/accounts/reauthenticate/", {"password": PASSWORD, "next": f"{asked.get_absolute_url()}review/"})
+    assert not Review.objects.exists()
+
+
+def test_evidence_that_changed_while_the_proof_was_given_is_not_signed(asked: PromotionRequest, proved: Client) -> None:
+    age(proved, 5 * 60 + 1)
+    address = f"{asked.get_absolute_url()}review/"
+    send(proved, asked)
+    ModelVersion.objects.filter(pk=asked.version_id).update(metrics={"auc_roc": 0.1})
+    answer = proved.post("/accounts/reauthenticate/", {"password": PASSWORD, "next": address})
+    assert answer.status_code == 409
+    assert "As read." in answer.content.decode()
+    assert not Review.objects.exists()
+
+
+def test_a_decision_needs_the_token_of_its_form_before_and_the_proof_after(asked: PromotionRequest, remy: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(remy)
+    assert send(strict, asked).status_code == 403
+    assert strict.post("/accounts/reauthenticate/", {"password": PASSWORD}).status_code == 403
+    assert not Review.objects.exists()
+
+
+def test_a_service_account_overrides_no_check_either() -> None:
+    permissions = frozenset({"approvals.override_check"})
+    facts = RequestFacts("checking", "In checks", 1, [], False, "", frozenset(), "", blocked_by=["Files are hashed"])
+    answers = [available_actions(Actor(2, permissions, each), facts)["override"] for each in (False, True)]
+    assert [answer.is_allowed for answer in answers] == [True, False]
 
 
 # --- The certificate --------------------------------------------------------------------------------------------------

@@ -35,16 +35,18 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def sign_in(stack: Stack, browser: Browser) -> Iterator[Callable[..., Page]]:
-    """`sign_in("rita")`: a new browser profile in which Rita is signed in through the form. Every message on the
-    console that tells of a refused script, style or request fails the test."""
+    """`sign_in("rita")`: a new browser profile in which Rita is signed in through the form, at the site's own address
+    or at another one that leads to it. Every message on the console that tells of a refused script, style or request
+    fails the test."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def open_for(name: str, *, theme: str = "light", width: int = 1280, height: int = 900) -> Page:
+    def open_for(name: str, *, theme: str = "light", width: int = 1280, height: int = 900, url: str = "") -> Page:
+        url = url or stack.url
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme="dark" if theme == "dark" else "light"
         )
-        context.add_cookies([{"name": "theme", "value": theme, "url": stack.url}])
+        context.add_cookies([{"name": "theme", "value": theme, "url": url}])
         contexts.append(context)
         page = context.new_page()
         page.on(
@@ -52,11 +54,11 @@ def sign_in(stack: Stack, browser: Browser) -> Iterator[Callable[..., Page]]:
             lambda message: complaints.append(message.text) if "Content Security Policy" in message.text else None,
         )
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"{stack.url}/accounts/login/")
+        page.goto(f"{url}/accounts/login/")
         page.get_by_label("Email").fill(f"{name}@example.com")
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in", exact=True).click()
-        page.wait_for_url(f"{stack.url}/")
+        page.wait_for_url(f"{url}/")
         return page
 
     yield open_for

@@ -97,6 +97,16 @@ def blocking_policy(model: str) -> int:
     return int(make_policy(model, target, (1, None, "metrics"), checks=rules, signature=signature).pk)
 
 
+def signed_policy(model: str) -> int:
+    """One approval, with a fresh proof and a meaning."""
+    from approvals.models import Target
+    from approvals.policy import SignatureRule
+    from tests.factories import make_policy
+
+    signature = SignatureRule(reauthenticate=True, within_minutes=5, asks_meaning=True)
+    return int(make_policy(model, Target.objects.get(name="Production"), (1, None), signature=signature).pk)
+
+
 def blocked_request(model: str, number: int) -> int:
     """Asks for a version that a check holds back."""
     from approvals.models import Assessment, Target
@@ -152,6 +162,13 @@ def age_proofs(name: str, seconds: int) -> int:
             session.save()
             moved += 1
     return moved
+
+
+def forget_factors(name: str) -> int:
+    """Second factors of this person are asked for at every sign-in from then on; other tests sign in without."""
+    from allauth.mfa.models import Authenticator
+
+    return int(Authenticator.objects.filter(user__name=name).delete()[0])
 
 
 def approve_only(request_id: int) -> int:

@@ -28,7 +28,7 @@ PAGES = {
         "/accounts/password/change/",
         "/accounts/2fa/",
     ],
-    "remy": ["/findings/", "/findings/?show=open"],
+    "remy": ["/findings/", "/findings/?show=open", "/accounts/reauthenticate/"],
     "vera": ["/history/", "/history/1/", "/history/?action=version.promoted", "/system/"],
     "rita": ["/", "/?tab=mine", "/?tab=decided", "/models/", "/search/?q=axe", "/no-such-page/"],
 }

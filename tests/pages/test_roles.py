@@ -456,6 +456,7 @@ PUBLIC = {
     "accounts/3rdparty/login/cancelled/",
     "accounts/3rdparty/signup/",
     "accounts/oidc/<slug:provider_id>/login/",
+    "accounts/oidc/<slug:provider_id>/login/callback/",
     "accounts/oidc/^(?P<provider_id>[^/]+)/login/",
     "accounts/oidc/^(?P<provider_id>[^/]+)/login/callback/",
     "callbacks/checks/<str:token>/",
