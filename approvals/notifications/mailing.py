@@ -10,7 +10,7 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils import timezone
 
-from approvals.models import Kind, Notification, NotificationState
+from approvals.models import Kind, Notification, NotificationState, PromotionRequest
 from approvals.models.notifications import NotificationQuerySet
 from approvals.notifications import audience, collecting, messages
 
@@ -66,19 +66,32 @@ def send_due(now: datetime, claim: str) -> int:
 
 def _still_wanted(rows: Sequence[Notification], claim: str) -> list[Notification]:
     """Without those that need not be told any more, because somebody else did what they ask for."""
-    waiting: dict[int, frozenset[int]] = {}
+    waiting: dict[int, frozenset[int] | None] = {}
     wanted = []
     for row in rows:
+        if row.recipient is None or not row.recipient.is_active:
+            Notification.objects.claimed(claim, [row]).drop("The person was deactivated before it could be told.")
+            continue
         if row.request is None or row.kind not in audience.CAN_BE_MOOT:
             wanted.append(row)
             continue
         if row.request.pk not in waiting:
-            waiting[row.request.pk] = audience.waited_for(row.request)
-        if audience.is_moot(Kind(row.kind), row.request, row.recipient_id, waiting[row.request.pk]):
+            waiting[row.request.pk] = _waited_for(row.request)
+        people = waiting[row.request.pk]
+        if people is not None and audience.is_moot(Kind(row.kind), row.request, row.recipient_id, people):
             Notification.objects.claimed(claim, [row]).drop("It was done before it could be told.")
         else:
             wanted.append(row)
     return wanted
+
+
+def _waited_for(request: PromotionRequest) -> frozenset[int] | None:
+    """As `audience.waited_for`; None where the request cannot be understood: one broken row holds up no mail."""
+    try:
+        return audience.waited_for(request)
+    except (LookupError, TypeError, ValueError):
+        logger.exception("mail.request_not_understood", request=request.pk)
+        return None
 
 
 def _mails(

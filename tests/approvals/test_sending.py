@@ -327,3 +327,24 @@ def test_the_system_page_says_what_waits_and_why(asked: PromotionRequest, post: 
     assert part()[0] == "Delayed"
     Notification.objects.all().drop("550 No such mailbox", is_undelivered=True)
     assert part() == ("Refused", "2 in the last 7 days were refused for good.")
+
+
+# --- Rows that are not as they should be
+
+
+def test_who_was_deactivated_meanwhile_is_told_nothing(
+    asked: PromotionRequest, box: Mailbox, remy: User, rosa: User
+) -> None:
+    notifications.collect()
+    User.objects.filter(pk=remy.pk).update(is_active=False)
+    assert send() == 1
+    assert box.to(remy) == []
+    assert "deactivated" in Notification.objects.get(recipient=remy).last_error
+
+
+def test_one_broken_request_holds_up_no_mail(asked: PromotionRequest, box: Mailbox, rosa: User) -> None:
+    notifications.collect()
+    PromotionRequest.objects.filter(pk=asked.pk).update(rule={"slots": "nonsense"})
+    owe(rosa, 1)
+    assert send() == 3
+    assert len(box.to(rosa)) == 2
