@@ -79,7 +79,7 @@ def judge(draft: Rule, request: PromotionRequest, eligible: Sequence[Reviewer]) 
     given = [each for each in request.reviews.all() if each.verdict == Verdict.APPROVE and each.voided_at is None]
     given.sort(key=lambda review: (review.created_at, review.pk))
     people = _with_signers(eligible, given)
-    named = evidence["version"].get("contributors", ())
+    named = _contributors(draft, evidence)
     excluded = policy.excluded(draft, requester_id=request.requester_id, named=named, people=people)
     if shortage := policy.shortage(draft, eligible=people, excluded=excluded):
         return Replay(request, Outcome.IMPOSSIBLE, (f"As of now: {shortage}",))
@@ -89,6 +89,14 @@ def judge(draft: Rule, request: PromotionRequest, eligible: Sequence[Reviewer]) 
     if was_approved and (missing := _missing(draft, given, people, excluded)):
         return Replay(request, Outcome.DELAYED, missing)
     return Replay(request, Outcome.SAME, ())
+
+
+def _contributors(draft: Rule, evidence: dict[str, Any]) -> list[str]:
+    """Those whom the evidence names, and whom the tags name that the draft would ask for. Only the version's
+    watched tags were frozen; what a tag of the run said is not known any more."""
+    facts = evidence["version"]
+    tagged = [name.strip() for tag in draft.contributor_tags for name in facts.get("tags", {}).get(tag, "").split(",")]
+    return [*facts.get("contributors", ()), *filter(None, tagged)]
 
 
 def _with_signers(eligible: Sequence[Reviewer], given: Sequence[Review]) -> list[Reviewer]:

@@ -7,7 +7,7 @@ its default. `writing` writes it, `reading` reads it strictly and names lines (`
 
 from approvals.policy_files.applying import Outcome, apply
 from approvals.policy_files.nodes import BadFile
-from approvals.policy_files.reading import Document, read
+from approvals.policy_files.reading import LARGEST, Document, read
 from approvals.policy_files.writing import export
 
-__all__ = ["BadFile", "Document", "Outcome", "apply", "export", "read"]
+__all__ = ["LARGEST", "BadFile", "Document", "Outcome", "apply", "export", "read"]

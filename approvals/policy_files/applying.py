@@ -32,10 +32,10 @@ def apply(document: Document, *, prune: bool = False, dry_run: bool = False, by:
     """Makes what stands equal to the file, in one transaction and through the same verbs as the pages; with `dry_run`
     everything is taken back. What the file lacks is left alone, or retired with `prune`. Raises BadFile for what a
     verb refuses; nothing is changed then."""
-    before = after = export()
     left: list[str] = []
     try:
         with transaction.atomic():
+            before = after = export()  # inside, so that nobody's edit falls between it and what it is compared with
             for target, rules in document.policies.items():
                 left += _apply_policies(target, rules, prune=prune, by=by)
             if prune:
@@ -60,7 +60,10 @@ def _apply_policies(target: Target, rules: list[Rule], *, prune: bool, by: User 
     wanted = []
     for rule in rules:
         policy = standing.get(rule.model_pattern) or Policy(target=target)
-        wanted.append(administration.save_policy(policy, rule, by=by))
+        try:
+            wanted.append(administration.save_policy(policy, rule, by=by))
+        except WorkflowError as error:
+            raise BadFile(f"{target.name}, {rule.model_pattern}: {error.message}") from error
     patterns = {rule.model_pattern for rule in rules}
     others = [policy for pattern, policy in standing.items() if pattern not in patterns]
     if prune:
@@ -80,7 +83,10 @@ def _apply_freezes(windows: list[FreezeWindow], *, prune: bool, by: User | None)
         if known is not None:
             known.reason, known.target, known.model_pattern = window.reason, window.target, window.model_pattern
             known.when = window.when
-        administration.save_freeze(known or window, by=by)
+        try:
+            administration.save_freeze(known or window, by=by)
+        except WorkflowError as error:
+            raise BadFile(f"Freeze {window.name}: {error.message}") from error
     if prune:
         for window in standing.values():
             administration.retire_freeze(window, by=by)

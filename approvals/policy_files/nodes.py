@@ -1,5 +1,6 @@
 """Strict readers of YAML's nodes, which know their lines. Each takes a node and gives plain data, or raises BadFile."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,12 +25,25 @@ def scalar(kind: str, words: str) -> Reader:
     def read(node: yaml.Node) -> Any:
         if not isinstance(node, yaml.ScalarNode) or node.tag != f"tag:yaml.org,2002:{kind}":
             raise fail(node, f"this has to be {words}.")
-        try:
-            return yaml.constructor.SafeConstructor().construct_object(node)
-        except (ValueError, yaml.YAMLError) as error:
-            raise fail(node, f"this has to be {words}.") from error
+        return _value(node, words)
 
     return read
+
+
+def _value(node: yaml.ScalarNode, words: str) -> Any:
+    """What the scalar stands for. An explicit tag promises a kind that the text need not be (`!!bool x`), and escapes
+    can spell characters that no database keeps."""
+    try:
+        found = yaml.constructor.SafeConstructor().construct_object(node)
+    except (ValueError, KeyError, IndexError, yaml.YAMLError) as error:
+        raise fail(node, f"this has to be {words}.") from error
+    if isinstance(found, str) and _UNKEPT.search(found):
+        raise fail(node, "there is a character in it that cannot be kept (NUL, or half a surrogate pair).")
+    return found
+
+
+_UNKEPT = re.compile("[\x00\ud800-\udfff]")
+"""PostgreSQL keeps no NUL, and UTF-8 no lone surrogate."""
 
 
 text, whole, flag = scalar("str", "text"), scalar("int", "a whole number"), scalar("bool", "true or false")
@@ -97,7 +111,7 @@ def plain(node: yaml.Node) -> Any:
         return [plain(each) for each in node.value]
     if not isinstance(node, yaml.ScalarNode) or node.tag not in _PLAIN_TAGS:
         raise fail(node, "a setting is a plain value or a list of them.")
-    return yaml.constructor.SafeConstructor().construct_object(node)
+    return _value(node, "a plain value")
 
 
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null")}

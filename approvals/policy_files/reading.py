@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 
 from approvals import checks
 from approvals.models import FreezeWindow, Target
-from approvals.policy import PARTS, Effect, Rule, SlotRule, freezes
+from approvals.policy import PARTS, Effect, Rule, SlotRule, freezes, problems_of
 from approvals.policy_files import nodes
 
 LARGEST = 1_000_000
@@ -101,9 +101,12 @@ def _weekday(node: yaml.Node) -> tuple[int, time]:
     day, _, clock = str(nodes.text(node)).partition(" ")
     days = [each.lower() for each in freezes.DAYS]
     try:
-        return days.index(day.lower()), time.fromisoformat(clock)
+        number, at = days.index(day.lower()), time.fromisoformat(clock)
+        if at.tzinfo or at.second or at.microsecond:  # the zone is named beside it, and export writes minutes
+            raise ValueError
     except ValueError:
         raise nodes.fail(node, "write a day and a time, such as friday 16:00.") from None
+    return number, at
 
 
 _FREEZE = nodes.group(
@@ -174,7 +177,10 @@ def _rule(node: yaml.Node) -> Rule:
     usual = Rule("", (SlotRule(1),)).terms()
     for name in ("signature", "reminders"):
         told[name] = usual[name] | told.get(name, {})
-    return Rule.from_json(told)
+    rule = Rule.from_json(told)
+    if found := problems_of(rule):
+        raise nodes.fail(node, " ".join(found))
+    return rule
 
 
 def _freeze(node: yaml.Node) -> FreezeWindow:

@@ -171,6 +171,36 @@ def test_all_or_nothing() -> None:
             "friday 16:00",
         ),
         ("policies: \x00", "This is no YAML"),
+        *(
+            (f"policies:\n  Staging:\n  - {{model_pattern: x, slots: [{{approvals: 1}}], {bad}}}", f"Line 3: {words}")
+            for bad, words in [
+                ("requires_reason: !!bool x", "this has to be true or false."),
+                ("open_for_days: !!int ''", "this has to be a whole number."),
+                ("open_for_days: " + "9" * 5000, "this has to be a whole number."),
+                ("open_for_days: 0", "A request stays open for 1 to 365 days."),
+                ('watched_tags: ["a\\0"]', "there is a character in it that cannot be kept"),
+                ('watched_tags: ["\\ud800"]', "there is a character in it that cannot be kept"),
+                *(
+                    (
+                        f"checks: [{{kind: metric_threshold, settings: {{metric: a, at_least: {value}}}}}]",
+                        "this has to be",
+                    )
+                    for value in ("!!bool x", "!!int x", "!!float x", "9" * 5000)
+                ),
+            ]
+        ),
+        (
+            f"policies:\n  Staging:\n  - {{model_pattern: {'x' * 300}, slots: [{{approvals: 1}}]}}",
+            "Staging, x+: Ensure this value has at most 256",
+        ),
+        *(
+            (
+                "policies: {}\nfreezes:\n- name: A\n  weekly:\n"
+                f"    {{from: friday {clock}, until: monday 08:00, time_zone: UTC}}",
+                "Line 5: write a day and a time",
+            )
+            for clock in ("16:00+02:00", "16:00:30")
+        ),
         ("[" * 2000, "this is no YAML|nested too deeply"),
         ("#" * 1_000_001, "larger than"),
     ],

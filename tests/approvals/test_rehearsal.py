@@ -70,6 +70,16 @@ def test_a_contributor_would_not_have_counted(rita: User, remy: User, rosa: User
     assert found.reasons[1].endswith("they contributed to the version.")
 
 
+def test_a_tag_that_only_the_draft_asks_for_names_contributors(
+    rita: User, remy: User, rosa: User, staging: Target
+) -> None:
+    approve(make_request(make_version(number=7, tags={"author": "ann, remy"}), staging, by=rita), remy)
+    assert replay(make_rule("churn_*", (1, None), excludes_contributors=True), staging).outcome == Outcome.SAME
+    found = replay(make_rule("churn_*", (1, None), excludes_contributors=True, contributor_tags=("author",)), staging)
+    assert found.outcome == Outcome.DELAYED
+    assert found.reasons[1].endswith("they contributed to the version.")
+
+
 def test_an_approval_without_a_comment_would_not_have_counted(approved: PromotionRequest, staging: Target) -> None:
     found = replay(make_rule("churn_*", (1, None), requires_reason=True), staging)
     assert found.reasons[1] == "The approval of Remy Ortiz would not have counted: it has no comment."

@@ -29,7 +29,8 @@ class Command(BaseCommand):
             self.stdout.write(policy_files.export(), ending="")
             return
         try:
-            document = policy_files.read(options["file"].read_bytes())
+            with options["file"].open("rb") as file:
+                document = policy_files.read(file.read(policy_files.LARGEST + 1))  # one more: too large is told
             done = policy_files.apply(document, prune=options["prune"], dry_run=options["dry_run"])
         except OSError as error:
             raise CommandError(f"{options['file']} cannot be read: {error.strerror}.", returncode=BAD) from error
