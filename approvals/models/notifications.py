@@ -120,10 +120,11 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         later = {} if due_at is None else {"due_at": due_at}
         return self.update(claimed_by="", lease_expires_at=None, **later)
 
-    def put_off(self, reason: str) -> None:
+    def put_off(self, reason: str, *, may_give_up: bool = True) -> None:
         """Tried in vain: due again after a pause that doubles up to an hour, given up after three days."""
         now = timezone.now()
-        self.filter(created_at__lt=now - PATIENCE).drop(reason, is_undelivered=True)
+        if may_give_up:
+            self.filter(created_at__lt=now - PATIENCE).drop(reason, is_undelivered=True)
         for row in self:
             pause = min(timedelta(minutes=1) * 2 ** min(row.attempts, 10), timedelta(hours=1))
             self.filter(pk=row.pk).update(

@@ -39,7 +39,8 @@ def send_due(now: datetime, claim: str) -> int:
     if state.mail_paused_until and state.mail_paused_until > now:
         return 0
     due = Notification.objects.due(now).filter(chat="").order_by("due_at", "pk")[:PER_GO]
-    rows = _still_wanted(list(due.claim(by=claim).with_subject().order_by("pk")), claim)
+    # What was tried in vain comes last, so that a mail that the server cannot stand keeps no other from being sent.
+    rows = _still_wanted(list(due.claim(by=claim).with_subject().order_by("attempts", "pk")), claim)
     if not rows:
         return 0
     sent, started = 0, time.monotonic()
@@ -149,6 +150,11 @@ def _send(connection: BaseEmailBackend, mail: EmailMultiAlternatives, about: Seq
     except smtplib.SMTPDataError as error:
         _refused(mine, _said(error), is_final=error.smtp_code >= 500)
         return 0
+    except (smtplib.SMTPServerDisconnected, TimeoutError, ConnectionError) as error:
+        # It may be this very mail that the server cannot stand: the others come before it the next time. It is not
+        # given up, for it may as well be the server that goes away in the middle.
+        mine.put_off(_said(error), may_give_up=False)
+        raise ServerTrouble(_said(error)) from error
     except OSError as error:
         raise ServerTrouble(_said(error)) from error
     except ValueError as error:  # an address or a header that no mail can have

@@ -144,7 +144,8 @@ def welcome(installation: Installation) -> str:
        the worker moves version 7 to Production and names both of you in MLflow.
     3. Sign in as Vera and read the history.
 
-  Ctrl-C stops everything. The logs are in {shown(installation.logs)}.
+  Ctrl-C stops everything. The logs are in {shown(installation.logs)};
+  worker.log has the mails, which are printed there and not sent.
 ────────────────────────────────────────────────────────────────────────────────
 """
 

@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from approvals import notifications
 from approvals.models import Kind, Notification, Target
-from approvals.notifications import chat
+from approvals.notifications import chat, mailing
 from registry_ui import settings as product
 from registry_ui.accounts.models import User
 from tests.factories import make_request, make_version
@@ -90,6 +90,18 @@ def test_a_chat_that_fails_is_tried_again_and_mails_go_on(
     assert "secret" not in row.last_error
     room.status = 200
     Notification.objects.update(due_at=timezone.now())
+    assert send() == 1
+    assert len(room.said) == 1
+
+
+def test_what_is_wrong_with_mail_keeps_nothing_from_chats(
+    room: Room, rita: User, remy: User, production: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_now: object, _claim: object) -> int:
+        raise RuntimeError("A template is broken.")
+
+    monkeypatch.setattr(mailing, "send_due", broken)
+    make_request(make_version(number=7), production, by=rita)
     assert send() == 1
     assert len(room.said) == 1
 

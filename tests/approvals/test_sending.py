@@ -29,9 +29,12 @@ class Mailbox:
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.refused: dict[str, str] = {}
+        self.hangs_up_on = ""
         self.answer = ""
 
-    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802
+    async def handle_RCPT(self, server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802
+        if address == self.hangs_up_on:
+            server.transport.abort()
         if address in self.refused:
             return self.refused[address]
         envelope.rcpt_tos.append(address)
@@ -222,6 +225,27 @@ def test_one_refused_address_keeps_no_mail_from_the_others(
     assert row.is_undelivered
     assert row.last_error == "550 No such mailbox"
     assert NotificationState.objects.get().mail_failing_since is None
+
+
+def test_a_mail_that_makes_the_server_hang_up_keeps_none_from_the_others(box: Mailbox, remy: User, rosa: User) -> None:
+    owe(remy, 1)
+    owe(rosa, 1)
+    box.hangs_up_on = remy.email
+    assert send() == 0
+    row = Notification.objects.get(recipient=remy)
+    assert row.attempts == 1
+    assert row.due_at > timezone.now() + timedelta(seconds=50)
+    resume()  # even when both are due at once
+    assert send() == 1
+    assert len(box.to(rosa)) == 1
+    Notification.objects.update(created_at=timezone.now() - timedelta(days=4))
+    resume()
+    send()
+    assert not Notification.objects.get(recipient=remy).is_undelivered  # it may as well be the server
+    box.hangs_up_on = ""
+    resume()
+    assert send() == 1
+    assert len(box.to(remy)) == 1
 
 
 def test_a_mailbox_that_is_full_now_is_tried_again(asked: PromotionRequest, box: Mailbox, remy: User) -> None:
