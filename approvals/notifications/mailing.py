@@ -2,12 +2,13 @@
 
 import smtplib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
+from django.db.models import Max
 from django.utils import timezone
 
 from approvals.models import Kind, Notification, NotificationState, PromotionRequest
@@ -100,12 +101,13 @@ def _mails(
 ) -> list[tuple[EmailMultiAlternatives, list[Notification]]]:
     """Each mail with what it tells. Who has had a few in the last minutes gets the rest in one, later."""
     found = []
+    had = _recent({row.recipient_id for row in rows}, now)
     for person in dict.fromkeys(row.recipient_id for row in rows):
         own = [row for row in rows if row.recipient_id == person]
         if digest := [row for row in own if row.is_digest]:
             found.append((messages.summary(digest, is_digest=True), digest))
         at_once = [row for row in own if not row.is_digest]
-        recent = _recent(person, now)
+        recent = had.get(person, [])
         if len(at_once) <= FEW - len(recent):
             found += [(messages.single(row), [row]) for row in at_once]
         elif len(recent) < FEW:
@@ -115,10 +117,14 @@ def _mails(
     return found
 
 
-def _recent(person_id: int | None, now: datetime) -> list[datetime]:
-    """When each mail of the last minutes was sent to this person, oldest first; digests do not count."""
-    told = Notification.objects.filter(recipient=person_id, is_digest=False, sent_at__gt=now - WINDOW)
-    return sorted({row.message_id: row.sent_at for row in told if row.sent_at}.values())
+def _recent(people: Collection[int | None], now: datetime) -> dict[int | None, list[datetime]]:
+    """When each mail of the last minutes was sent, oldest first, by person; digests do not count. One query."""
+    told = Notification.objects.filter(recipient__in=people, is_digest=False, sent_at__gt=now - WINDOW)
+    mails = told.values_list("recipient_id", "message_id").annotate(at=Max("sent_at")).order_by("at")
+    found: dict[int | None, list[datetime]] = {}
+    for person, _, at in mails:
+        found.setdefault(person, []).append(at)
+    return found
 
 
 # --- What the server says

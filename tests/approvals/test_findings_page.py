@@ -182,7 +182,8 @@ def test_queries_do_not_grow_with_findings(
         Finding.objects.create(review=finding.review, text=f"Thing {number}", owner=rita, due_on=in_days(2))
     client.force_login(remy)
     with django_assert_max_num_queries(16):
-        client.get("/findings/?show=open")
+        page = client.get("/findings/?show=open").content.decode()
+    assert all(f"Thing {number}" in page for number in range(20))
 
 
 # --- Closed
