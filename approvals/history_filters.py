@@ -17,11 +17,14 @@ from registry_ui.mirror.models import RegisteredModel
 WORKER = "worker"
 KINDS = {
     "request": "Requests",
+    "check": "Checks",
     "review": "Reviews",
+    "finding": "Findings",
     "delivery": "Delivery",
     "version": "Versions",
     "target": "Targets",
     "policy": "Policies",
+    "freeze": "Freezes",
     "person": "People",
     "group": "Groups",
     "history": "Exports",

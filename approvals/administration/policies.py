@@ -36,6 +36,8 @@ def save_policy(policy: Policy, rule: rules.Rule, *, by: User | None, seen: int 
     if not is_new and before["terms"] == terms:
         return policy
     policy.model_pattern, policy.terms = rule.model_pattern, terms
+    if now is not None:  # it may have been moved since it was read
+        policy.position = now.position
     policy.version = 1 if is_new else before["version"] + 1
     with valid("Somebody else has just added a policy for this pattern and target."):
         policy.full_clean()

@@ -303,3 +303,13 @@ def test_all_of_it_stands_in_an_intact_chain(ada: User) -> None:
     for verb in ("save_policy", "save_target", "invite", "add_group", "record_export"):
         VERBS[verb](ada)
     assert ledger.verify() == ledger.Verdict(events=5)
+
+
+def test_an_edit_leaves_a_policy_where_it_was_moved_meanwhile(ada: User, staging: Target) -> None:
+    make_policy("a*", staging)
+    make_policy("b*", staging)
+    opened = Policy.objects.get(model_pattern="b*")
+    administration.move_policy(Policy.objects.get(model_pattern="b*"), up=True, by=ada)
+    administration.save_policy(opened, make_rule("b*", (2, None)), by=ada)
+    patterns = [policy.model_pattern for policy in Policy.objects.current().filter(target=staging)]
+    assert patterns == ["b*", "a*", "*"]

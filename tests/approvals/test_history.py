@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from approvals import history, ledger, workflow
+from approvals import history, history_filters, ledger, workflow
 from approvals.evidence import canonical
 from approvals.models import Action, AuditEvent, PromotionRequest, Target
 from registry_ui.accounts.models import User
@@ -422,3 +422,7 @@ def test_an_export_with_nonsense_in_its_filters_goes_to_the_page_that_says_so(au
     response = auditor.get(f"{EXPORT}?since=yesterday&before=4")
     assert response.headers["Location"] == f"{URL}?since=yesterday"
     assert not AuditEvent.objects.exists()
+
+
+def test_every_kind_of_event_can_be_filtered_by() -> None:
+    assert {action.partition(".")[0] for action in Action} == set(history_filters.KINDS)
