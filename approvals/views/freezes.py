@@ -34,7 +34,7 @@ def freeze_windows(request: SignedInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(administration.POLICIES)
 def edit_freeze(request: SignedInRequest, pk: int | None = None) -> HttpResponse:
-    freeze = get_object_or_404(FreezeWindow, pk=pk, retired_at=None) if pk else FreezeWindow()
+    freeze = get_object_or_404(FreezeWindow, pk=pk, retired_at=None) if pk is not None else FreezeWindow()
     name = freeze.name
     form = FreezeForm(request.POST or None, freeze=freeze, initial=FreezeForm.initial_of(freeze) if pk else None)
     if request.method == "POST" and form.is_valid():

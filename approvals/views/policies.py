@@ -44,7 +44,7 @@ def export(request: SignedInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(administration.POLICIES)
 def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse:
-    policy = get_object_or_404(Policy, pk=pk, retired_at=None) if pk else Policy()
+    policy = get_object_or_404(Policy, pk=pk, retired_at=None) if pk is not None else Policy()
     initial = PolicyForm.initial_of(policy) if pk else {"target": request.GET.get("target")}
     form = PolicyForm(request.POST or None, policy=policy, initial=initial)
     slots = slot_forms(request.POST or None, policy)
@@ -131,7 +131,7 @@ def retire_policy(request: SignedInRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(administration.POLICIES)
 def edit_target(request: SignedInRequest, pk: int | None = None) -> HttpResponse:
-    target = get_object_or_404(Target, pk=pk, retired_at=None) if pk else Target()
+    target = get_object_or_404(Target, pk=pk, retired_at=None) if pk is not None else Target()
     form = TargetForm(request.POST or None, instance=target)
     if request.method == "POST" and form.is_valid():
         try:

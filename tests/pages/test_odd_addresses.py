@@ -39,3 +39,9 @@ def test_absurd_numbers_and_dates_are_refused_readably(client: Client, vera: Use
 def test_a_wrong_host_is_a_bad_request(client: Client, host: str) -> None:
     client.raise_request_exception = False
     assert client.get("/accounts/login/", HTTP_HOST=host).status_code == 400
+
+
+@pytest.mark.parametrize("address", ["/policies/0/", "/targets/0/", "/freezes/0/"])
+def test_number_zero_is_nothing_rather_than_a_new_one(client: Client, ada: User, address: str) -> None:
+    client.force_login(ada)
+    assert client.get(address).status_code == 404
