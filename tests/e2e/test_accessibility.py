@@ -100,3 +100,24 @@ def test_pages_after_sign_in(
     page = sign_in(name, theme=theme, width=width)
     paths = [*PAGES.get(name, []), *requests_.get(name, [])]
     assert [problem for path in paths for problem in look(page, stack.url + path)] == []
+
+
+@pytest.mark.parametrize(("theme", "width"), [SHAPES[0], SHAPES[3]])
+def test_parts_that_open(
+    stack: Stack, requests_: dict[str, list[str]], sign_in: Callable[..., Page], theme: str, width: int
+) -> None:
+    """The findings of a decision, and a rehearsal under the form of a policy."""
+    page = sign_in("remy", theme=theme, width=width)
+    page.goto(stack.url + requests_["remy"][0])
+    page.get_by_text("Approve with findings").click()
+    found = violations(page, "the decision form with findings")
+    page = sign_in("ada", theme=theme, width=width)
+    page.goto(f"{stack.url}/policies/new/")
+    page.get_by_label("Target").select_option(label="Production")
+    page.get_by_label("Models", exact=True).fill("axe_*")
+    approvals = page.locator("#id_slots-0-approvals")
+    approvals.fill("3")
+    page.get_by_role("button", name="Rehearse").click()
+    page.get_by_role("heading", name="Rehearsal").wait_for()
+    assert approvals.input_value() == "3"
+    assert [*found, *violations(page, "a rehearsal")] == []
