@@ -22,12 +22,18 @@ KINDS = {
     "finding": "Findings",
     "delivery": "Delivery",
     "version": "Versions",
+    "tenure": "Tenures",
+    "incident": "Incidents",
+    "probation": "Probation",
+    "health": "Health",
     "target": "Targets",
     "policy": "Policies",
     "freeze": "Freezes",
     "person": "People",
     "group": "Groups",
-    "history": "Exports",
+    "history": "Exports and imports",
+    "evidence": "Audit evidence",
+    "checkpoint": "Checkpoints",
 }
 """What stands before the dot of an action; each can be filtered by as a whole."""
 

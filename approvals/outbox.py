@@ -25,6 +25,7 @@ def enqueue(request: PromotionRequest) -> OutboxEntry:
         model_name=request.version.model.name,
         target_id=request.target_id,
         plan=earlier.plan if earlier else None,
+        is_urgent=request.is_urgent,
     )
     transaction.on_commit(partial(wake, entry.pk))
     return entry

@@ -23,6 +23,11 @@ SPOKEN = {
     Action.CHECK_ANSWERED: "reason",
     Action.CHECK_OVERRIDDEN: "reason",
     Action.FINDING_CLOSED: "note",
+    Action.INCIDENT_RESOLVED: "reason",
+    Action.GLASS_BROKEN: "reason",
+    Action.REVIEWED_AFTERWARDS: "comment",
+    Action.PROBATION_ENDED: "reason",
+    Action.HEALTH_REPORTED: "reason",
 }
 """Which key of an event's data is what somebody said."""
 
@@ -47,9 +52,26 @@ _ICONS = {
     Action.FINDING_CLOSED: "check",
     Action.VERSION_PROMOTED: "rocket",
     Action.VERSION_REPLACED: "archive",
+    Action.VERSION_RESTORED: "arrow-back-up",
+    Action.GLASS_BROKEN: "alert-triangle",
+    Action.REVIEWED_AFTERWARDS: "check",
+    Action.AFTERWARDS_OVERDUE: "alert-triangle",
     Action.HISTORY_EXPORTED: "download",
+    Action.HISTORY_IMPORTED: "history",
+    Action.EVIDENCE_EXPORTED: "download",
+    Action.KEY_CHANGED: "link",
 }
-_KIND_ICONS = {"target": "target", "policy": "scale", "person": "user", "group": "users", "freeze": "hourglass"}
+_KIND_ICONS = {
+    "target": "target",
+    "policy": "scale",
+    "person": "user",
+    "group": "users",
+    "freeze": "hourglass",
+    "tenure": "history",
+    "incident": "alert-triangle",
+    "probation": "hourglass",
+    "health": "checks",
+}
 
 _TONES = {
     Action.REVIEW_APPROVED: "good",
@@ -62,6 +84,10 @@ _TONES = {
     Action.REQUEST_ESCALATED: "waiting",
     Action.CHECK_OVERRIDDEN: "waiting",
     Action.DELIVERY_HELD: "waiting",
+    Action.INCIDENT_OPENED: "bad",
+    Action.GLASS_BROKEN: "bad",
+    Action.AFTERWARDS_OVERDUE: "bad",
+    Action.VERSION_RESTORED: "waiting",
 }
 
 NEWEST = 100
@@ -218,6 +244,47 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
             return f"added the group {data.get('group', '')}"
         case Action.HISTORY_EXPORTED:
             return "exported the history"
+        case _:
+            return _beside_the_gate(Action(event.action), data, subject, target)
+
+
+def _beside_the_gate(  # noqa: PLR0912  one case per action
+    action: Action, data: Mapping[str, Any], subject: str, target: str
+) -> str:
+    """The same for what happened without a delivery, after one, or to the record itself."""
+    match action:
+        case Action.VERSION_RESTORED:
+            return f"put {subject} back into {target}"
+        case Action.TENURE_FOUND:
+            return f"found {subject} in {target}: it was there before the gate, approver unknown"
+        case Action.INCIDENT_OPENED:
+            return f"found a change outside the gate: {data.get('place', '')} of {subject}"
+        case Action.INCIDENT_RESOLVED:
+            return f"resolved incident #{data.get('incident')}"
+        case Action.GLASS_BROKEN:
+            return f"broke the glass: {subject} goes to {target} without approvals"
+        case Action.REVIEWED_AFTERWARDS:
+            return f"reviewed the break-glass promotion: {str(data.get('verdict', '')).replace('_', ' ')}"
+        case Action.AFTERWARDS_OVERDUE:
+            return "called out that the break-glass promotion has not been reviewed in time"
+        case Action.PROBATION_STARTED:
+            return f"put {subject} on probation in {target} for {data.get('hours')} hours"
+        case Action.PROBATION_ENDED:
+            return f"ended the probation of {subject}: {str(data.get('outcome', '')).replace('_', ' ')}"
+        case Action.HEALTH_REPORTED:
+            return f"reported {subject} {'healthy' if data.get('healthy') else 'not healthy'}"
+        case Action.PERSON_RENAMED:
+            return f"changed the name of {data.get('before', '')} to {data.get('after', '')}"
+        case Action.PERSON_PSEUDONYMISED:
+            return f"pseudonymised {data.get('person', '')}"
+        case Action.HISTORY_IMPORTED:
+            return f"imported {data.get('count', 0)} rows of earlier history"
+        case Action.EVIDENCE_EXPORTED:
+            return "exported audit evidence"
+        case Action.KEY_CHANGED:
+            return "changed the key that signs the checkpoints"
+        case _:
+            raise ValueError(f"There is no sentence for {action}.")
 
 
 def _checked(data: Mapping[str, Any]) -> str:

@@ -13,8 +13,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from approvals import ledger, workflow
-from approvals.models import Action, OutboxEntry, PromotionRequest, Status
+from approvals import ledger, tenures, workflow
+from approvals.models import Action, AuditEvent, OutboxEntry, PromotionRequest, Status
 from registry_ui.mirror import sync
 from registry_ui.mirror.registry import Unreachable, VersionSnapshot
 
@@ -95,7 +95,8 @@ def settle(
         "attempts": claim.entry.attempts,
     }
     approvers = workflow.approver_labels(request)
-    _record(Action.VERSION_PROMOTED, request, data, allowed_by=approvers)
+    promoted = _record(Action.VERSION_PROMOTED, request, data, allowed_by=approvers)
+    tenures.promoted(request, promoted)
     for replaced_number, how in replaced:
         told = {"by": number, "how": how}
         _record(Action.VERSION_REPLACED, request, told, allowed_by=approvers, version_number=replaced_number)
@@ -134,9 +135,9 @@ def _record(
     *,
     allowed_by: Iterable[str],
     version_number: int | None = None,
-) -> None:
+) -> AuditEvent:
     """The worker acted; the approvers allowed."""
-    ledger.record(
+    return ledger.record(
         action,
         actor=None,
         request=request,

@@ -3,6 +3,7 @@
 from approvals.models.assessment import Assessment, CheckResult, Outcome
 from approvals.models.findings import Finding
 from approvals.models.freezes import FreezeWindow
+from approvals.models.incidents import Incident, WatchedPlace, WatchState
 from approvals.models.ledger import Action, AuditEvent, ChainHead
 from approvals.models.notifications import (
     DigestTime,
@@ -14,12 +15,15 @@ from approvals.models.notifications import (
 )
 from approvals.models.outbox import OutboxEntry
 from approvals.models.policies import Policy, PolicyVersion
-from approvals.models.requests import Comment, PromotionRequest, Status
+from approvals.models.probations import Probation
+from approvals.models.requests import AfterVerdict, Comment, PromotionRequest, RequestKind, Status
 from approvals.models.reviews import Review, Verdict
 from approvals.models.targets import Target
+from approvals.models.tenures import Tenure
 
 __all__ = [
     "Action",
+    "AfterVerdict",
     "Assessment",
     "AuditEvent",
     "ChainHead",
@@ -29,6 +33,7 @@ __all__ = [
     "Finding",
     "FreezeWindow",
     "How",
+    "Incident",
     "Kind",
     "Notification",
     "NotificationChoice",
@@ -37,9 +42,14 @@ __all__ = [
     "Outcome",
     "Policy",
     "PolicyVersion",
+    "Probation",
     "PromotionRequest",
+    "RequestKind",
     "Review",
     "Status",
     "Target",
+    "Tenure",
     "Verdict",
+    "WatchState",
+    "WatchedPlace",
 ]

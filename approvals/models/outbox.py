@@ -25,15 +25,16 @@ class OutboxQuerySet(models.QuerySet["OutboxEntry"]):
 
     def due(self, now: datetime) -> "OutboxQuerySet":
         """Owed now: open, its time has come, nobody holds it, and no older entry of the same model and target is
-        open."""
+        open. An urgent one overtakes those that a freeze holds."""
         older = OutboxEntry.objects.filter(
             closed_at=None, model_name=OuterRef("model_name"), target_id=OuterRef("target_id"), pk__lt=OuterRef("pk")
         )
+        moving = older.filter(Q(held_until=None) | Q(held_until__lte=now))
         return (
             self.open()
             .filter(available_at__lte=now)
             .filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
-            .filter(~Exists(older))
+            .filter(~Exists(older) | Q(~Exists(moving), is_urgent=True))
         )
 
     def claim(self, entry_id: int, *, by: str, lease: timedelta) -> "OutboxEntry | None":
@@ -66,6 +67,7 @@ class OutboxEntry(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     waiting_since = models.DateTimeField(null=True, blank=True, help_text="First time that MLflow did not answer.")
     last_error = models.TextField(blank=True)
+    is_urgent = models.BooleanField(default=False, help_text="No freeze holds it: a rollback, or break-glass.")
     held_until = models.DateTimeField(null=True, blank=True, help_text="A freeze holds, or held, it until then.")
     held_by = models.CharField(max_length=80, blank=True, help_text="Name of the freeze.")
     plan = models.JSONField(null=True, blank=True, help_text="What the first look found, before anything was written.")

@@ -46,6 +46,24 @@ DECIDED = (S.APPROVED, S.APPLIED, S.FAILED, S.REJECTED)
 """Statuses in which reviewers have said their last word; `decided_at` is set in exactly these."""
 
 
+class RequestKind(models.TextChoices):
+    PROMOTION = "promotion", "Promotion"
+    ROLLBACK = "rollback", "Roll back"
+    BREAK_GLASS = "break_glass", "Break-glass"
+    RETROACTIVE = "retroactive", "Review afterwards"
+
+
+URGENT = (RequestKind.ROLLBACK, RequestKind.BREAK_GLASS)
+"""Kinds that no freeze holds: they put something right that is wrong now."""
+
+
+class AfterVerdict(models.TextChoices):
+    """What a reviewer says of a break-glass promotion afterwards."""
+
+    JUSTIFIED = "justified", "Justified"
+    NOT_JUSTIFIED = "not_justified", "Not justified"
+
+
 class RequestQuerySet(models.QuerySet["PromotionRequest"]):
     def open(self) -> "RequestQuerySet":
         return self.filter(status__in=OPEN)
@@ -73,6 +91,7 @@ class RequestQuerySet(models.QuerySet["PromotionRequest"]):
 class PromotionRequest(models.Model):
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="requests")
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="requests")
+    kind = models.CharField(max_length=20, choices=RequestKind, default=RequestKind.PROMOTION)
     requester = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="requests")
     justification = models.TextField(max_length=4000)
     status = models.CharField(max_length=20, choices=Status, default=Status.CHECKING)
@@ -97,6 +116,13 @@ class PromotionRequest(models.Model):
     expires_at = models.DateTimeField()
     decided_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
+    afterwards_due_at = models.DateTimeField(null=True, blank=True, help_text="Break-glass: to be reviewed until then.")
+    afterwards_at = models.DateTimeField(null=True, blank=True)
+    afterwards_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    afterwards_verdict = models.CharField(max_length=20, choices=AfterVerdict, blank=True)
+    afterwards_comment = models.TextField(blank=True)
 
     objects = RequestQuerySet.as_manager()
 
@@ -108,6 +134,9 @@ class PromotionRequest(models.Model):
             ("comment_on_request", "May take part in the discussion"),
             ("manage_policies", "May change targets and policies"),
             ("override_check", "May override a failed check"),
+            ("roll_back", "May roll back without another's approval"),
+            ("break_glass", "May promote without approvals in an emergency"),
+            ("import_history", "May import earlier history"),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -125,11 +154,25 @@ class PromotionRequest(models.Model):
                 | (~Q(status__in=CLOSED) & Q(closed_at__isnull=True)),
                 name="closed_exactly_when_the_status_says_so",
             ),
+            models.CheckConstraint(
+                condition=Q(kind=RequestKind.BREAK_GLASS, afterwards_due_at__isnull=False)
+                | (~Q(kind=RequestKind.BREAK_GLASS) & Q(afterwards_due_at=None)),
+                name="reviewed_afterwards_exactly_when_glass_was_broken",
+            ),
+            models.CheckConstraint(
+                condition=Q(afterwards_by=None) | ~Q(afterwards_by=F("requester")),
+                name="nobody_reviews_their_own_break_glass",
+            ),
         ]
         indexes = [
             models.Index(fields=["status", "created_at"], name="request_by_status"),
             models.Index(fields=["-closed_at"], name="request_by_end"),
             models.Index(fields=["requester", "status"], name="request_by_person"),
+            models.Index(
+                fields=["afterwards_due_at"],
+                condition=Q(kind=RequestKind.BREAK_GLASS, afterwards_at=None),
+                name="request_owes_a_review",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -141,6 +184,10 @@ class PromotionRequest(models.Model):
     @property
     def is_open(self) -> bool:
         return self.status in OPEN
+
+    @property
+    def is_urgent(self) -> bool:
+        return self.kind in URGENT
 
     def is_overdue(self, now: datetime) -> bool:
         return self.status in UNDECIDED and now >= self.expires_at

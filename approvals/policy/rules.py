@@ -98,6 +98,36 @@ class ReminderRule:
     """Name of a group."""
 
 
+class OnBypass(StrEnum):
+    """What happens when a target is changed in MLflow without a delivery."""
+
+    REPORT = "report"
+    PUT_BACK = "put_back"
+    REVIEW = "review"
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackRule:
+    """What going back to the last approved holder asks for: it reduces risk, so it is less than a promotion."""
+
+    approvals: int = 1
+    group: str | None = None
+    permission_suffices: bool = True
+    """Whoever holds `approvals.roll_back` needs nobody else's approval."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakGlassRule:
+    is_allowed: bool = True
+    review_within_hours: int = 24
+
+
+@dataclass(frozen=True, slots=True)
+class ProbationRule:
+    hours: int | None = None
+    """How long a promotion is provisional; None: it is not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A policy as it stood when a request was made."""
@@ -120,6 +150,10 @@ class Rule:
     allows_findings: bool = True
     signature: SignatureRule = SignatureRule()
     reminders: ReminderRule = ReminderRule()
+    on_bypass: str = OnBypass.REPORT
+    rollback: RollbackRule = RollbackRule()
+    break_glass: BreakGlassRule = BreakGlassRule()
+    probation: ProbationRule = ProbationRule()
     policy_id: int | None = None
     policy_version: int | None = None
     why: str = ""
@@ -157,11 +191,19 @@ class Rule:
         for name in ("watched_tags", "contributor_tags"):
             if name in data:
                 read[name] = tuple(data[name])
-        if "signature" in data:
-            read["signature"] = SignatureRule(**data["signature"])
-        if "reminders" in data:
-            read["reminders"] = ReminderRule(**data["reminders"])
+        for name, kind in _NESTED.items():
+            if name in data:
+                read[name] = kind(**data[name])
         return cls(**read)
+
+
+_NESTED: dict[str, type[Any]] = {
+    "signature": SignatureRule,
+    "reminders": ReminderRule,
+    "rollback": RollbackRule,
+    "break_glass": BreakGlassRule,
+    "probation": ProbationRule,
+}
 
 
 def _plain(value: Any) -> Any:
@@ -208,6 +250,21 @@ def problems_of(rule: Rule) -> list[str]:
     hours = (reminders.first_after_hours, reminders.every_hours, reminders.escalate_after_hours or 1)
     if any(not 1 <= each <= LONGEST_HOURS for each in hours):
         found.append(f"Reminders and escalation come after 1 to {LONGEST_HOURS} hours.")
+    found += _problems_after_approval(rule)
     if (reminders.escalate_after_hours is None) != (reminders.escalate_to is None):
         found.append("Escalation needs both a number of hours and a group.")
     return list(dict.fromkeys(found))
+
+
+def _problems_after_approval(rule: Rule) -> list[str]:
+    """The same of what happens after a version was promoted, or without asking anybody."""
+    found = []
+    if rule.on_bypass not in list(OnBypass):
+        found.append("A change outside the gate is answered by report, put_back or review.")
+    if not 1 <= rule.rollback.approvals <= MOST_APPROVALS:
+        found.append(f"A roll back asks for 1 to {MOST_APPROVALS} approvals.")
+    if not 1 <= rule.break_glass.review_within_hours <= LONGEST_HOURS:
+        found.append(f"A break-glass promotion is reviewed within 1 to {LONGEST_HOURS} hours.")
+    if rule.probation.hours is not None and not 1 <= rule.probation.hours <= LONGEST_HOURS:
+        found.append(f"A probation lasts 1 to {LONGEST_HOURS} hours.")
+    return found

@@ -1,14 +1,28 @@
-"""The four roles: Django groups with fixed permissions, made and kept up to date after every migration."""
+"""The five roles: Django groups with fixed permissions, made and kept up to date after every migration."""
 
 from typing import Any
 
-REQUESTER, REVIEWER, AUDITOR, ADMINISTRATOR = "requester", "reviewer", "auditor", "administrator"
+REQUESTER, REVIEWER, RESPONDER, AUDITOR, ADMINISTRATOR = (
+    "requester",
+    "reviewer",
+    "responder",
+    "auditor",
+    "administrator",
+)
 
 PERMISSIONS: dict[str, tuple[str, ...]] = {
     REQUESTER: ("approvals.request_promotion", "approvals.comment_on_request", "approvals.view_history"),
     REVIEWER: (
         "approvals.review_promotion",
         "approvals.retry_delivery",
+        "approvals.roll_back",
+        "approvals.resolve_incident",
+        "approvals.comment_on_request",
+        "approvals.view_history",
+    ),
+    RESPONDER: (
+        "approvals.break_glass",
+        "approvals.roll_back",
         "approvals.comment_on_request",
         "approvals.view_history",
     ),
@@ -17,6 +31,8 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
         "accounts.manage_people",
         "approvals.manage_policies",
         "approvals.override_check",
+        "approvals.resolve_incident",
+        "approvals.import_history",
         "approvals.retry_delivery",
         "approvals.view_history",
         "approvals.export_history",
@@ -25,6 +41,7 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
 DESCRIPTIONS = {
     REQUESTER: "Asks for versions to be promoted.",
     REVIEWER: "Approves or rejects other people's requests.",
+    RESPONDER: "Rolls back, and in an emergency promotes without approvals, which is reviewed afterwards.",
     AUDITOR: "Reads and exports the history; changes nothing.",
     ADMINISTRATOR: "Manages people, targets and policies, and may override a failed check; approves nothing.",
 }

@@ -1,0 +1,142 @@
+"""Which version held which place of which target, from when until when. The only writer of `Tenure`: delivery tells it
+of promotions, the watch of what it found. Each function runs in the caller's transaction."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+
+from approvals.models import AuditEvent, PromotionRequest, Target, Tenure
+from registry_ui.mirror.models import ModelVersion
+
+
+def alias_place(alias: str) -> str:
+    return f"@{alias}"
+
+
+def places_of(target: Target) -> list[str]:
+    """The target's stage and alias, as far as it has them: ["Production", "@champion"]."""
+    stage = [target.stage] if target.stage else []
+    return stage + ([alias_place(target.alias)] if target.alias else [])
+
+
+def is_sole(target: Target, place: str) -> bool:
+    """Whether whoever takes the place through the gate has it alone: an alias always, a stage where it archives."""
+    return place.startswith("@") or target.archives_existing
+
+
+def promoted(request: PromotionRequest, event: AuditEvent, *, origin: Tenure.Origin = Tenure.Origin.DELIVERY) -> None:
+    """The request's version has reached its target; `event` says so. What it replaced ends, and so does what the
+    version held in another stage, since MLflow knows one stage a version."""
+    version, target, name = request.version, request.target, request.version.model.name
+    end: dict[str, Any] = {"at": event.at, "how": Tenure.End.REPLACED, "sequence": event.sequence}
+    for place in places_of(target):
+        held = Tenure.objects.open().filter(model_name=name, target=target, place=place)
+        if is_sole(target, place):
+            finish(held.exclude(version_number=version.number), **end)
+        if not adopt(held.filter(version_number=version.number), request):
+            begin(
+                model_name=name,
+                number=version.number,
+                target=target,
+                place=place,
+                at=event.at,
+                origin=origin,
+                request=request,
+                sequence=event.sequence,
+                version=version,
+            )
+    if target.stage:
+        elsewhere = Tenure.objects.open().filter(model_name=name, version_number=version.number)
+        finish(elsewhere.exclude(place__startswith="@").exclude(target=target, place=target.stage), **end)
+
+
+def begin(
+    *,
+    model_name: str,
+    number: int,
+    target: Target,
+    place: str,
+    at: datetime,
+    origin: Tenure.Origin,
+    request: PromotionRequest | None = None,
+    sequence: int | None = None,
+    version: ModelVersion | None = None,
+    after: datetime | None = None,
+    sole: bool | None = None,
+) -> Tenure:
+    """Opens one. `after` is the last moment at which it was known not to hold; `version` the mirrored row."""
+    inspection = getattr(version, "inspection", None) if version else None
+    return Tenure.objects.create(
+        model_name=model_name,
+        version_number=number,
+        target=target,
+        place=place,
+        is_sole=is_sole(target, place) if sole is None else sole,
+        origin=origin,
+        started_at=at,
+        started_after=after,
+        request=request,
+        start_sequence=sequence,
+        version_created_at=version.created_at if version else None,
+        files_digest=((inspection.files or {}).get("digest") or "") if inspection else "",
+    )
+
+
+def adopt(held: QuerySet[Tenure], request: PromotionRequest) -> bool:
+    """Puts the request's approvals behind a tenure that runs already; False when there is none."""
+    return bool(held.update(request=request))
+
+
+def finish(
+    held: QuerySet[Tenure],
+    *,
+    at: datetime,
+    how: Tenure.End,
+    sequence: int | None = None,
+    after: datetime | None = None,
+) -> int:
+    """Ends these; `after` is the last moment at which they were known to hold. Returns how many."""
+    return held.filter(ended_at=None).update(ended_at=at, end=how, end_sequence=sequence, ended_after=after)
+
+
+# --- Reading ----------------------------------------------------------------------------------------------------------
+
+
+def holders(model_name: str, target: Target, place: str) -> list[int]:
+    """Numbers of the versions whose tenure of the place runs, ascending."""
+    held = Tenure.objects.open().filter(model_name=model_name, target=target, place=place)
+    return list(held.order_by("version_number").values_list("version_number", flat=True))
+
+
+def approved_before(model_name: str, target: Target, *, but: Iterable[int] = ()) -> Sequence[Tenure]:
+    """Ended tenures of the target that a rollback may go back to, the last one first: promoted through the gate, or
+    there before it. Versions in `but` are left out; each version stands once."""
+    found = (
+        Tenure.objects.filter(model_name=model_name, target=target, ended_at__isnull=False)
+        .filter(origin__in=(Tenure.Origin.DELIVERY, Tenure.Origin.RESTORED, Tenure.Origin.FOUND))
+        .exclude(version_number__in=list(but))
+        .select_related("request")
+        .order_by("-ended_at", "-started_at", "-pk")
+    )
+    by_number: dict[int, Tenure] = {}
+    for tenure in found:
+        by_number.setdefault(tenure.version_number, tenure)
+    return list(by_number.values())
+
+
+def as_plain(tenure: Tenure) -> dict[str, Any]:
+    """One tenure as plain data, for answers that machines read. Times are aware; None where not known."""
+    return {
+        "model": tenure.model_name,
+        "version": tenure.version_number,
+        "target": tenure.target.name,
+        "place": tenure.place,
+        "since": tenure.started_at,
+        "not_before": tenure.started_after,
+        "until": tenure.ended_at,
+        "origin": str(tenure.origin),
+        "end": str(tenure.end),
+        "request": tenure.request_id,
+    }
