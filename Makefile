@@ -13,14 +13,19 @@ demo: .venv/runtime.stamp
 demo-reset: .venv/runtime.stamp
 	@$(VENV) -m registry_ui.demo --reset
 
-# The last thing printed is pytest's summary. Both databases see the same suite; the browser sees SQLite only.
+# Both databases see the same suite; the browser sees SQLite only. What starts processes runs by itself, since it
+# measures time; all else shares the cores. The last thing printed is pytest's summary.
+FAST := not server and not slow and not e2e
+
 test: .venv/development.stamp
 	$(VENV) tools/services.py
-	$(VENV) -m pytest
-	$(VENV) -m tests.services.postgres $(VENV) -m pytest -m "not e2e"
+	$(VENV) -m pytest -m "$(FAST)" -n auto
+	$(VENV) -m pytest -m "server or slow or e2e"
+	$(VENV) -m tests.services.postgres $(VENV) -m pytest -m "$(FAST)" -n auto
+	$(VENV) -m tests.services.postgres $(VENV) -m pytest -m "(server or slow) and not e2e"
 
 test-fast: .venv/development.stamp
-	$(VENV) -m pytest -m "not server and not slow and not e2e" -n auto
+	$(VENV) -m pytest -m "$(FAST)" -n auto
 
 bench: .venv/development.stamp
 	$(VENV) tools/services.py
