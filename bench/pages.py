@@ -99,7 +99,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
     from django.db import connection, transaction
 
     from approvals import defaults, evidence, ledger, policy, standing
-    from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest, Status, Target
+    from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest, Status, Target, Tenure
     from registry_ui.accounts.models import User
     from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
     from tests.factories import make_person
@@ -147,7 +147,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
         version = newest[index % len(newest)]
         is_open = requests == 0 or index >= requests - 200
         status = Status.PENDING if is_open else statuses[index % len(statuses)]
-        frozen = evidence.freeze(version=version, champion=None, target=target, rule=rule)
+        frozen = evidence.freeze(version=version, champion=None, target=target, rule=rule, justification="Better.")
         at = now - timedelta(minutes=requests - index)
         made.append(
             PromotionRequest(
@@ -159,9 +159,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
                 rule=rule.as_json(),
                 evidence=frozen,
                 fingerprint=evidence.fingerprint(frozen),
-                waits_for=policy.waits_for(policy.slot_states(rule, approvers=[], eligible=[], requester_id=None))
-                if is_open
-                else "",
+                waits_for=policy.waits_for(policy.slot_states(rule, approvers=[], eligible=[])) if is_open else "",
                 correlation_id=uuid.uuid4(),
                 created_at=at,
                 expires_at=now + timedelta(days=14),
@@ -170,6 +168,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
             )
         )
     made = PromotionRequest.objects.bulk_create(made, batch_size=1000)
+    Tenure.objects.bulk_create(_tenures(made), batch_size=1000)
     actions = [
         Action.REQUEST_CREATED,
         Action.REVIEW_APPROVED,
@@ -208,6 +207,34 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
         ChainHead.objects.filter(pk=1).update(sequence=total, hash=previous)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
+
+
+def _tenures(requests: list[Any]) -> list[Any]:
+    """What the applied requests put into stage and alias, each until the next one of its model."""
+    from approvals import tenures
+    from approvals.models import Status, Tenure
+
+    made: dict[tuple[str, str], Any] = {}
+    ended = []
+    for request in requests:
+        if request.status != Status.APPLIED:
+            continue
+        for place in tenures.places_of(request.target):
+            key = (request.version.model.name, place)
+            if key in made:
+                before = made.pop(key)
+                before.ended_at, before.end = request.closed_at, Tenure.End.REPLACED
+                ended.append(before)
+            made[key] = Tenure(
+                model_name=key[0],
+                version_number=request.version.number,
+                target=request.target,
+                place=place,
+                origin=Tenure.Origin.DELIVERY,
+                started_at=request.closed_at,
+                request=request,
+            )
+    return [*ended, *made.values()]
 
 
 if __name__ == "__main__":
