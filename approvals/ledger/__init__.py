@@ -1,0 +1,12 @@
+"""The ledger: `record` appends, `verify` proves. Only workflow, delivery and administration may append.
+
+Each row's hash is SHA-256 over the previous hash and the canonical JSON of the row, from the first row on.
+"""
+
+from approvals.ledger.chain import Link, Progress, head
+from approvals.ledger.recording import WORKER, record
+from approvals.ledger.rows import as_record, digest
+from approvals.ledger.verdicts import Fault, Verdict
+from approvals.ledger.verifying import verify
+
+__all__ = ["WORKER", "Fault", "Link", "Progress", "Verdict", "as_record", "digest", "head", "record", "verify"]

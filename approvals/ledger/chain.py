@@ -1,0 +1,108 @@
+"""The chain itself: numbers, hashes and head, from any event on whose hash is known."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db.models import Max
+
+from approvals.defaults import GENESIS
+from approvals.ledger import quick
+from approvals.ledger.rows import digest
+from approvals.ledger.verdicts import Fault
+from approvals.models import AuditEvent, ChainHead
+
+Progress = Callable[[int], None]
+
+
+def quiet(_: int) -> None:
+    """Tells nobody how far it has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A place in the chain: the event's number and its hash."""
+
+    sequence: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.sequence}:{self.hash}"
+
+
+BEGINNING = Link(0, GENESIS)
+
+
+def head() -> Link:
+    found = ChainHead.objects.get(pk=1)
+    return Link(found.sequence, found.hash)
+
+
+def verify(since: Link = BEGINNING, progress: Progress = quiet) -> tuple[Link, Fault | None]:
+    """Reads all events after `since`, which is taken as given, up to the head. Returns the last one that fits and what
+    is wrong with the next. Events that are appended meanwhile are verified too; memory stays bounded.
+
+    `progress` is called with the number of the event that was reached, once per thousand or so.
+    """
+    reached = since
+    while True:
+        end = head()  # the head first: what is appended later is beyond it
+        last = AuditEvent.objects.filter(sequence__lte=end.sequence).aggregate(last=Max("sequence"))["last"]
+        reached, fault = _follow(reached, last or 0, progress)
+        if fault:
+            return reached, fault
+        if reached != end:
+            problem = f"The chain ends at event {reached.sequence} but its head says {end.sequence}."
+            return reached, Fault(problem, reached.sequence + 1)
+        outside = AuditEvent.objects.exclude(sequence__range=(1, end.sequence)).values_list("sequence", flat=True)
+        beyond = list(outside.order_by("sequence")[:1])
+        if not beyond:
+            return reached, None
+        if head() == end:
+            problem = f"The chain ends at event {reached.sequence}, where its head is, but there is an event {beyond[0]}."
+            return reached, Fault(problem, beyond[0] if isinstance(beyond[0], int) else None)
+
+
+def _follow(since: Link, until: int, progress: Progress) -> tuple[Link, Fault | None]:
+    reached = since
+    for first, last, text in quick.blocks(since.sequence + 1, until):
+        ending = text and quick.fits(text, reached.hash, last - first + 1)
+        if ending:
+            reached = Link(last, ending)
+        else:
+            reached, fault = _read_slowly(reached, last)
+            if fault:
+                return reached, fault
+        progress(reached.sequence)
+    return reached, None
+
+
+def _read_slowly(since: Link, until: int) -> tuple[Link, Fault | None]:
+    """Row by row as the application reads them: what is said of a row is said because of this."""
+    reached = since
+    after = AuditEvent.objects.filter(sequence__gt=since.sequence).order_by("sequence")
+    for sequence in after.filter(sequence__lte=until).values_list("sequence", flat=True):
+        if fault := _gap(reached, sequence) or _fault_of(sequence, reached):
+            return reached, fault
+        reached = Link(sequence, AuditEvent.objects.values_list("hash", flat=True).get(sequence=sequence))
+    if reached.sequence < until:
+        following = after.filter(sequence__gt=until).values_list("sequence", flat=True).first()
+        return reached, None if following is None else _gap(reached, following)
+    return reached, None
+
+
+def _gap(reached: Link, sequence: int) -> Fault | None:
+    expected = reached.sequence + 1
+    if sequence == expected:
+        return None
+    return Fault(f"Event {expected} is missing; {sequence} follows {reached.sequence}.", expected)
+
+
+def _fault_of(sequence: int, before: Link) -> Fault | None:
+    altered = Fault(f"Event {sequence} was altered: its hash does not fit its content.", sequence)
+    try:
+        event = AuditEvent.objects.get(sequence=sequence)
+        if event.previous_hash != before.hash:
+            return Fault(f"Event {sequence} does not follow from the one before it.", sequence)
+        return None if event.hash == digest(event) else altered
+    except (AttributeError, TypeError, ValueError):  # a column that is no time, no number, no text
+        return altered

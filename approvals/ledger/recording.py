@@ -1,0 +1,58 @@
+"""Appending to the ledger. Only workflow, delivery and administration may."""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from approvals.evidence import canonical
+from approvals.ledger.rows import digest
+from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest
+from registry_ui.accounts.models import User
+
+WORKER = "Countersign worker"
+
+
+def record(
+    action: Action,
+    *,
+    actor: User | None,
+    correlation_id: uuid.UUID | None = None,
+    acting: str = WORKER,
+    request: PromotionRequest | None = None,
+    model_name: str = "",
+    version_number: int | None = None,
+    target_name: str = "",
+    allowed_by: Iterable[str] = (),
+    data: Mapping[str, Any] | None = None,
+) -> AuditEvent:
+    """Appends one event in the caller's transaction and returns it.
+
+    `actor` None is no person but the program that `acting` names. Model, version, target and correlation come from
+    `request` unless given. `data` must be JSON without NaN and without secrets. Raises RuntimeError outside a
+    transaction: an event commits with what it tells of, or not at all.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("ledger.record needs the transaction of what it records.")
+    head = ChainHead.objects.select_for_update().get(pk=1)
+    event = AuditEvent(
+        sequence=head.sequence + 1,
+        at=timezone.now(),
+        action=action,
+        actor=actor,
+        actor_label=actor.label if actor else acting,
+        allowed_by="\n".join(allowed_by),
+        model_name=model_name or (request.version.model.name if request else ""),
+        version_number=version_number or (request.version.number if request and not model_name else None),
+        target_name=target_name or (request.target.name if request else ""),
+        request=request,
+        correlation_id=correlation_id or (request.correlation_id if request else uuid.uuid4()),
+        payload=canonical(data or {}),
+        previous_hash=head.hash,
+    )
+    event.hash = digest(event)
+    event.save(force_insert=True)
+    ChainHead.objects.filter(pk=1).update(sequence=event.sequence, hash=event.hash)
+    return event

@@ -1,0 +1,26 @@
+"""What verification says: nothing is wrong, or the first row that is."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that does not fit, as a sentence for people; `sequence` is the number of the event at fault, where it
+    is one."""
+
+    problem: str
+    sequence: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    events: int
+    """Events that were verified, from the first on."""
+
+    problem: str = ""
+    first_bad: int | None = None
+    """Number of the first event that does not fit; None when all do, or when what does not fit is no event."""
+
+    @property
+    def is_intact(self) -> bool:
+        return not self.problem
