@@ -28,6 +28,7 @@ SPOKEN = {
     Action.REVIEWED_AFTERWARDS: "comment",
     Action.PROBATION_ENDED: "reason",
     Action.HEALTH_REPORTED: "reason",
+    Action.PERSON_PSEUDONYMISED: "reason",
 }
 """Which key of an event's data is what somebody said."""
 

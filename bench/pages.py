@@ -98,7 +98,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
     """Through the ORM in bulk; the events hash-chained, like the real ones."""
     from django.db import connection, transaction
 
-    from approvals import defaults, evidence, ledger, policy, standing
+    from approvals import defaults, evidence, identities, ledger, policy, standing
     from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest, Status, Target, Tenure
     from registry_ui.accounts.models import User
     from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
@@ -190,7 +190,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
                 at=now - timedelta(seconds=total - sequence),
                 action=actions[sequence % 5],
                 actor=actor,
-                actor_label=actor.label,
+                stored_actor=identities.tokenised(actor.label, known=[actor]),
                 model_name=request.version.model.name,
                 version_number=request.version.number,
                 target_name="Production",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from approvals import provenance
-from approvals.models import Action, AuditEvent, PromotionRequest, Status
+from approvals.models import Action, AuditEvent, PromotionRequest, Status, identities
 from registry_ui.mirror.models import ModelVersion
 
 _CLAIM = re.compile(r"^\W*approved for\b.*", re.IGNORECASE | re.MULTILINE)
@@ -47,6 +47,15 @@ def _signed(requests: Mapping[int, PromotionRequest]) -> dict[int, list[str]]:
     return {event.request_id or 0: event.allowed_by.splitlines() for event in events}
 
 
+def _fits_but_for_names(line: str, note: provenance.Note, labels: list[str]) -> bool:
+    """Whether it is the gate's line with a name in the place of somebody who has none any more."""
+    nameless = [label for label in labels if label.endswith(identities.ERASED)]
+    pattern = re.escape(note.line)
+    for label in nameless:
+        pattern = pattern.replace(re.escape(label), r"[^<>]{0,120} <[^<>]{3,254}>")
+    return bool(nameless) and re.fullmatch(pattern, line) is not None
+
+
 def _checked(
     line: str, version: ModelVersion, request: PromotionRequest | None, signed: Mapping[int, list[str]]
 ) -> CheckedNote:
@@ -60,6 +69,9 @@ def _checked(
             line, f"Request #{number} was never applied: {request.get_status_display().lower()}.", request
         )
     note = provenance.Note(number, request.target.name, signed.get(number, []), request.decided_at)
+    if _fits_but_for_names(line, note, signed.get(number, [])):
+        words = "Somebody whom it names has been pseudonymised: the record does not have the name any more."
+        return CheckedNote(line, words, request)
     if line not in (note.line, _short(note)):
         return CheckedNote(line, f"The gate wrote: {note.line}", request)
     return CheckedNote(line, request=request, is_on_its_way=request.status == Status.APPROVED)

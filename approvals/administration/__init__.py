@@ -23,6 +23,7 @@ from approvals.administration.policies import (
     retire_policy,
     save_policy,
 )
+from approvals.administration.pseudonyms import hindrances, names_of, pseudonymise
 from approvals.administration.shared import COMMAND_LINE, EXPORT, HISTORY, PEOPLE, POLICIES, REASONS, may
 from approvals.administration.targets import retire_target, save_target
 
@@ -36,10 +37,13 @@ __all__ = [
     "add_group",
     "create_person",
     "describe_policy",
+    "hindrances",
     "invite",
     "may",
     "move_policy",
+    "names_of",
     "place",
+    "pseudonymise",
     "put_in_order",
     "record_export",
     "reorder_policies",

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group
 from django.core.validators import validate_email
 from django.db import transaction
 
-from approvals import ledger, workflow
+from approvals import identities, ledger, workflow
 from approvals.administration.shared import COMMAND_LINE, EXPORT, PEOPLE, record, require, valid
 from approvals.models import Action, AuditEvent, PromotionRequest, Status, Verdict
 from approvals.workflow import Invalid
@@ -42,6 +42,7 @@ def create_person(*, email: str, name: str, password: str, groups: Iterable[Grou
 def set_groups(person: User, *, groups: Iterable[Group], by: User) -> None:
     """Gives and takes roles and groups. Raises NotAllowed, or Invalid when the last administrator would be lost."""
     require(by, PEOPLE)
+    refuse_pseudonymised(person)
     _lock_administrators()
     before = _groups_of(person)
     person.groups.set(groups)
@@ -59,6 +60,7 @@ def set_person(
     """Saves everything that the page of a person has: roles and groups, what MLflow calls them, and whether it is a
     program. Raises NotAllowed, or Invalid (a service account cannot be a reviewer or the last administrator)."""
     require(by, PEOPLE)
+    refuse_pseudonymised(person)
     wanted, names = list(groups), list(mlflow_names)
     if is_service_account and any(group.name in (roles.REVIEWER, roles.ADMINISTRATOR) for group in wanted):
         raise Invalid("A service account can never sign, so it is neither reviewer nor administrator.")
@@ -67,7 +69,8 @@ def set_person(
     if before != after:
         User.objects.filter(pk=person.pk).update(**after)
         person.refresh_from_db()
-        record(Action.PERSON_IDENTIFIED, by, data={"person": person.label, "before": before, "after": after})
+        told = {"person": person.label, "before": _named(person, before), "after": _named(person, after)}
+        record(Action.PERSON_IDENTIFIED, by, data=told)
         _reconsider_reviews_of(person, by=by)
     set_groups(person, groups=wanted, by=by)
 
@@ -76,6 +79,7 @@ def set_person(
 def set_active(person: User, *, is_active: bool, by: User) -> None:
     """Deactivates or reactivates; nobody is ever deleted. Raises NotAllowed, or Invalid for the last administrator."""
     require(by, PEOPLE)
+    refuse_pseudonymised(person)
     _lock_administrators()
     if not User.objects.filter(pk=person.pk, is_active=not is_active).update(is_active=is_active):
         return
@@ -132,6 +136,17 @@ def _reconsider_reviews_of(person: User, *, by: User) -> None:
     )
     for request in given.order_by("pk"):
         workflow.reconsider(request, by=by)
+
+
+def refuse_pseudonymised(person: User) -> None:
+    """Raises Invalid."""
+    if User.objects.filter(pk=person.pk).exclude(pseudonymised_at=None).exists():
+        raise Invalid("This person was pseudonymised. Nobody can use the account again, so it stays as it is.")
+
+
+def _named(person: User, kind: Mapping[str, Any]) -> dict[str, Any]:
+    """What they are called in MLflow points at them as their own name does, so the ledger has it as tokens too."""
+    return {**kind, "mlflow_names": [identities.token_of(person, str(name)) for name in kind["mlflow_names"]]}
 
 
 def _groups_of(person: User) -> list[str]:

@@ -58,7 +58,9 @@ def verify(since: Link = BEGINNING, progress: Progress = quiet) -> tuple[Link, F
         if not beyond:
             return reached, None
         if head() == end:
-            problem = f"The chain ends at event {reached.sequence}, where its head is, but there is an event {beyond[0]}."
+            problem = (
+                f"The chain ends at event {reached.sequence}, where its head is, but there is an event {beyond[0]}."
+            )
             return reached, Fault(problem, beyond[0] if isinstance(beyond[0], int) else None)
 
 

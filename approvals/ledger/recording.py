@@ -7,6 +7,7 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
+from approvals import identities
 from approvals.evidence import canonical
 from approvals.ledger.rows import digest
 from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest
@@ -32,24 +33,26 @@ def record(
 
     `actor` None is no person but the program that `acting` names. Model, version, target and correlation come from
     `request` unless given. `data` must be JSON without NaN and without secrets. Raises RuntimeError outside a
-    transaction: an event commits with what it tells of, or not at all.
+    transaction: an event commits with what it tells of, or not at all. People whom it names are stored as tokens.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("ledger.record needs the transaction of what it records.")
     head = ChainHead.objects.select_for_update().get(pk=1)
+    said = [actor.label if actor else acting, "\n".join(allowed_by), dict(data or {})]
+    stored_actor, stored_allowed_by, stored_data = identities.tokenised(said, known=[actor] if actor else [])
     event = AuditEvent(
         sequence=head.sequence + 1,
         at=timezone.now(),
         action=action,
         actor=actor,
-        actor_label=actor.label if actor else acting,
-        allowed_by="\n".join(allowed_by),
+        stored_actor=stored_actor,
+        stored_allowed_by=stored_allowed_by,
         model_name=model_name or (request.version.model.name if request else ""),
         version_number=version_number or (request.version.number if request and not model_name else None),
         target_name=target_name or (request.target.name if request else ""),
         request=request,
         correlation_id=correlation_id or (request.correlation_id if request else uuid.uuid4()),
-        payload=canonical(data or {}),
+        payload=canonical(stored_data),
         previous_hash=head.hash,
     )
     event.hash = digest(event)

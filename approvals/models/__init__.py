@@ -3,6 +3,7 @@
 from approvals.models.assessment import Assessment, CheckResult, Outcome
 from approvals.models.findings import Finding
 from approvals.models.freezes import FreezeWindow
+from approvals.models.identities import Identity
 from approvals.models.incidents import Incident, WatchedPlace, WatchState
 from approvals.models.ledger import Action, AuditEvent, ChainHead
 from approvals.models.notifications import (
@@ -33,6 +34,7 @@ __all__ = [
     "Finding",
     "FreezeWindow",
     "How",
+    "Identity",
     "Incident",
     "Kind",
     "Notification",

@@ -2,12 +2,15 @@
 alone."""
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
+from approvals.models import identities
 from approvals.models.requests import PromotionRequest
 
 
@@ -68,15 +71,34 @@ class Action(models.TextChoices):
     KEY_CHANGED = "checkpoint.key_changed", "Key of the checkpoints changed"
 
 
+class EventQuerySet(models.QuerySet["AuditEvent"]):
+    def _fetch_all(self) -> None:
+        """Events that are read together look up the names behind their tokens together, with the first one that is
+        shown: no list can forget to, and no page needs a query per row. (`iterator` keeps nothing: see
+        `read_together`.)"""
+        is_new = self._result_cache is None
+        super()._fetch_all()
+        found: Any = self._result_cache
+        if is_new and found and isinstance(found[0], AuditEvent):
+            read_together(found)
+
+
 class AuditEvent(models.Model):
+    """People stand in the stored columns as tokens (`approvals.identities`), and the hash covers those. `actor_label`,
+    `allowed_by` and `data` are for reading: with the names, as far as they have not been erased."""
+
     sequence = models.BigIntegerField(primary_key=True, help_text="1, 2, 3, … without a gap.")
     at = models.DateTimeField(help_text="UTC, microseconds.")
     action = models.CharField(max_length=40, choices=Action)
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
-    actor_label = models.CharField(max_length=400, help_text="Survives the person; the worker has no row.")
-    allowed_by = models.TextField(blank=True, help_text="Who allowed what the actor did, one label per line.")
+    stored_actor = models.CharField(
+        max_length=400, db_column="actor_label", help_text="Survives the person; the worker has no row."
+    )
+    stored_allowed_by = models.TextField(
+        blank=True, db_column="allowed_by", help_text="Who allowed what the actor did, one label per line."
+    )
     model_name = models.CharField(max_length=256, blank=True)
     version_number = models.PositiveIntegerField(null=True, blank=True)
     target_name = models.CharField(max_length=60, blank=True)
@@ -89,6 +111,8 @@ class AuditEvent(models.Model):
     )
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64, unique=True)
+
+    objects: ClassVar[Any] = EventQuerySet.as_manager()
 
     class Meta:
         permissions = [
@@ -109,9 +133,39 @@ class AuditEvent(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("approvals:event", args=[self.sequence])
 
+    @cached_property
+    def told(self) -> identities.Told:
+        return identities.Told(stored_texts(self))
+
+    @property
+    def actor_label(self) -> str:
+        """`Remy Ortiz <remy@example.com>`, or the name of the program."""
+        return self.told.text(self.stored_actor)
+
+    @property
+    def allowed_by(self) -> str:
+        """One label per line."""
+        return self.told.text(self.stored_allowed_by)
+
     @property
     def data(self) -> dict[str, Any]:
-        return dict(json.loads(self.payload))
+        return dict(self.told.value(json.loads(self.payload)))
+
+    def people(self, key: str) -> set[int]:
+        """Ids of the people whom the data names under this key; they stay known when their names are erased."""
+        return identities.people_in(json.dumps(json.loads(self.payload).get(key, ""), ensure_ascii=False))
+
+
+def stored_texts(event: AuditEvent) -> list[str]:
+    """What can have tokens in it, as far as it was loaded."""
+    return [event.__dict__.get(column, "") for column in ("stored_actor", "stored_allowed_by", "payload")]
+
+
+def read_together(events: Sequence[AuditEvent]) -> None:
+    """From here on these events share one look-up of names."""
+    told = identities.Told([text for event in events for text in stored_texts(event)])
+    for event in events:
+        event.told = told
 
 
 class ChainHead(models.Model):

@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from django.db.models import Q
+
 from approvals import standing
 from approvals.models import (
     Action,
@@ -106,7 +108,7 @@ class _Telling:
 
     def reopened(self) -> list[Told]:
         again = "Look at what changed and sign again; if checks still run, you are told when they have passed."
-        voided = _reviewers(self.request, called=self.event.data.get("voided", ())) - self.requester
+        voided = _reviewers(self.request, named=self.event) - self.requester
         return [
             self.told(Kind.VOIDED, self.requester, f"{self.subject} went back to review"),
             self.told(Kind.VOIDED, voided, f"{self.subject} changed: your approval is void", again, chat=False),
@@ -176,7 +178,7 @@ class _Telling:
 
     def checked(self) -> list[Told]:
         request, data, subject = self.request, self.event.data, self.subject
-        requester, voided = self.requester, _reviewers(request, called=data.get("voided", ()))
+        requester, voided = self.requester, _reviewers(request, named=self.event)
         changed = f"Changed: {standing.listed(data.get('changed', ()))}."
         told = []
         if voided:
@@ -257,10 +259,13 @@ def _blocks(check: dict[str, object]) -> bool:
     return check.get("outcome") == "fail" and check.get("effect") == "block" and not check.get("overridden")
 
 
-def _reviewers(request: PromotionRequest, *, called: Collection[str] | None = None) -> set[int]:
-    """Ids of everyone who ever reviewed it; of those with these labels, when `called` says so."""
+def _reviewers(request: PromotionRequest, *, named: AuditEvent | None = None) -> set[int]:
+    """Ids of everyone who ever reviewed it; of those whose approvals the event `named` calls void, when given."""
     people = [review.reviewer for review in request.reviews.select_related("reviewer")]
-    return {person.pk for person in people if called is None or person.label in called}
+    if named is None:
+        return {person.pk for person in people}
+    ids, labels = named.people("voided"), named.data.get("voided", ())  # labels: from before there were tokens
+    return {person.pk for person in people if person.pk in ids or person.label in labels}
 
 
 def _approvers(request: PromotionRequest) -> set[int]:
@@ -277,7 +282,8 @@ def _about_person(event: AuditEvent) -> list[Told]:
     email = str(event.data.get("person", "")).rpartition("<")[2].rstrip(">")
     given = (
         Review.objects.live()
-        .filter(reviewer__email__iexact=email, verdict=Verdict.APPROVE, request__status=Status.PENDING)
+        .filter(Q(reviewer__in=event.people("person")) | Q(reviewer__email__iexact=email))
+        .filter(verdict=Verdict.APPROVE, request__status=Status.PENDING)
         .order_by("pk")
     )
     told = []

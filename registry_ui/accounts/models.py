@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -46,6 +46,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     mlflow_names = models.JSONField(
         default=list, blank=True, help_text="What MLflow calls this person, besides the e-mail address; list of text."
     )
+    pseudonymised_at = models.DateTimeField(
+        null=True, blank=True, help_text="Name and address were taken away then; there is no way back."
+    )
     uses_shortcuts = models.BooleanField(default=True, help_text="Single-letter keyboard shortcuts (WCAG 2.1.4).")
 
     USERNAME_FIELD = "email"
@@ -60,6 +63,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.label
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """In a transaction: what others record of a change of name commits with it, or neither does."""
+        with transaction.atomic():
+            super().save(*args, **kwargs)
 
     @property
     def label(self) -> str:

@@ -22,8 +22,11 @@ def without_triggers() -> Iterator[None]:
 
 
 def alter(sequence: int, *, with_fitting_hash: bool = False, **fields: Any) -> None:
+    """`fields` by the names of the columns."""
+    stored = {"actor_label": "stored_actor", "allowed_by": "stored_allowed_by"}
+    changed = {stored.get(name, name): value for name, value in fields.items()}
     with without_triggers():
-        AuditEvent.objects.filter(sequence=sequence).update(**fields)
+        AuditEvent.objects.filter(sequence=sequence).update(**changed)
         if with_fitting_hash:
             event = AuditEvent.objects.get(sequence=sequence)
             AuditEvent.objects.filter(sequence=sequence).update(hash=ledger.digest(event))

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -355,7 +356,10 @@ def test_the_export_carries_every_column_of_the_filtered_rows_oldest_first(
     assert [int(row["sequence"]) for row in rows] == [event.sequence for event in events]
     for row, event in zip(rows, events, strict=True):
         expected = {key: "" if value is None else str(value) for key, value in ledger.as_record(event).items()}
+        names = {name: row.pop(name) for name in history.NAMES}
         assert row == expected | {"hash": event.hash}
+        assert names["actor_name"] == event.actor_label
+        assert json.loads(names["names"]).get(row["actor_label"], "Countersign worker") == event.actor_label
 
 
 def test_the_export_is_an_event_that_names_its_filters_and_is_not_in_it(auditor: Client, mixed: dict[str, int]) -> None:
@@ -371,7 +375,7 @@ def test_the_event_is_written_before_the_first_line_is_sent(auditor: Client, ask
     response: Any = auditor.get(EXPORT)
     assert AuditEvent.objects.filter(action=Action.HISTORY_EXPORTED).count() == 1
     assert response.streaming
-    assert next(iter(response)).decode() == f"{','.join(history.COLUMNS)}\r\n"
+    assert next(iter(response)).decode() == f"{','.join(history.COLUMNS + history.NAMES)}\r\n"
 
 
 def test_the_file_has_a_name_with_the_date(auditor: Client) -> None:
@@ -396,8 +400,9 @@ def test_a_name_with_a_formula_is_guarded_and_the_hash_can_still_be_checked(audi
     append(actor=make_person('=HYPERLINK("http://x.example")'))
     append(actor=make_person("'quoted"), allowed_by=["@somebody"])
     rows = exported(auditor)
-    assert rows[0]["actor_label"].startswith("'=HYPERLINK")
-    assert rows[1]["actor_label"].startswith("''quoted")
+    assert rows[0]["actor_name"].startswith("'=HYPERLINK")
+    assert rows[1]["actor_name"].startswith("''quoted")
+    assert rows[1]["allowed_by"] == "'@somebody"
     for row in rows:
         record = {key: value[1:] if value.startswith("'") else value for key, value in row.items()}
         numbers = {
@@ -405,6 +410,8 @@ def test_a_name_with_a_formula_is_guarded_and_the_hash_can_still_be_checked(audi
             for key in ("sequence", "actor_id", "version_number", "request_id")
         }
         content = {key: value for key, value in (record | numbers).items() if key != "hash"}
+        content["stored_actor"], content["stored_allowed_by"] = content.pop("actor_label"), content.pop("allowed_by")
+        content = {key: value for key, value in content.items() if key not in history.NAMES}
         event = AuditEvent(**{**content, "at": datetime.fromisoformat(record["at"]), "hash": ""})
         assert ledger.digest(event) == record["hash"]
 

@@ -101,9 +101,9 @@ def alter(**fields: object) -> None:
 @pytest.mark.parametrize(
     ("tamper", "first_bad", "problem"),
     [
-        (lambda: alter(actor_label="Mallory"), 2, "altered"),
+        (lambda: alter(stored_actor="Mallory"), 2, "altered"),
         (lambda: alter(payload='{"group":"other"}'), 2, "altered"),
-        (lambda: alter(allowed_by="Mallory"), 2, "altered"),
+        (lambda: alter(stored_allowed_by="Mallory"), 2, "altered"),
         (lambda: alter(previous_hash="0" * 64), 2, "does not follow"),
         (lambda: AuditEvent.objects.filter(sequence=2).delete(), 2, "missing"),
         (lambda: AuditEvent.objects.filter(sequence=3).delete(), 3, "its head says 3"),

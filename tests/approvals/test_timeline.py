@@ -24,7 +24,7 @@ def event(action: Action, **data: object) -> AuditEvent:
         sequence=1,
         at=timezone.now(),
         action=action,
-        actor_label="Remy Ortiz <remy@example.com>",
+        stored_actor="Remy Ortiz <remy@example.com>",
         model_name="churn_predictor",
         version_number=7,
         target_name="Production",

@@ -1,0 +1,129 @@
+"""Pseudonymising: a person's name and address are taken out of every table that can be changed. The ledger keeps its
+tokens, which then lead nowhere; what else still has the name is listed before, because afterwards nobody knows what to
+look for."""
+
+import re
+from collections.abc import Iterator
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from approvals import identities
+from approvals.administration.people import refuse_pseudonymised, set_active
+from approvals.administration.shared import PEOPLE, record, require
+from approvals.models import (
+    Action,
+    AuditEvent,
+    DigestTime,
+    Identity,
+    Notification,
+    NotificationChoice,
+    PolicyVersion,
+    PromotionRequest,
+    Review,
+    Status,
+    Verdict,
+)
+from approvals.models.identities import erased
+from approvals.workflow import Invalid
+from registry_ui.accounts import erasure
+from registry_ui.accounts.models import User, plain
+
+SHORTEST_NAME = 3
+"""Characters: what is shorter stands in too many words to be looked for."""
+
+MOST_NUMBERS = 5
+
+
+@transaction.atomic
+def pseudonymise(person: User, *, reason: str, by: User) -> AuditEvent:
+    """Takes away name, address and every way to sign in, for ever; deactivates first whoever is still active.
+
+    Raises NotAllowed, or Invalid: oneself, the last administrator, no reason or one that has the name in it, and who
+    still has something under way (`hindrances`).
+    """
+    require(by, PEOPLE)
+    refuse_pseudonymised(person)
+    person = User.objects.select_for_update().get(pk=person.pk)
+    if person.pk == by.pk:
+        raise Invalid("Nobody pseudonymises themself: ask another administrator.")
+    called = names_of(person)
+    reason = reason.strip()
+    if not reason:
+        raise Invalid("Say why: who asked for it, and when.")
+    if any(pattern.search(reason) for pattern in map(_word, called)):
+        raise Invalid("The reason stays in the history for ever, so it cannot have the name or the address in it.")
+    for sentence in hindrances(person):
+        raise Invalid(sentence)
+    if person.is_active:
+        set_active(person, is_active=False, by=by)
+    # The event first: it takes the chain's lock, so nobody records the name again between it and the erasing.
+    data = {"person": f"Person {person.pk}", "number": person.pk, "reason": reason}
+    event = record(Action.PERSON_PSEUDONYMISED, by, data=data)
+    identities.erase(person)
+    _erase_copies(person, called)
+    erasure.erase(person)
+    return event
+
+
+def hindrances(person: User) -> Iterator[str]:
+    """Sentences on what has to come to an end first: a name is still needed where something is under way."""
+    asked = PromotionRequest.objects.open().filter(requester=person).order_by("pk")
+    if numbers := _numbers(asked):
+        yield f"They still ask for something: {numbers}. Have it decided or withdrawn first."
+    signed = PromotionRequest.objects.filter(
+        status__in=(Status.APPROVED, Status.FAILED),
+        reviews__reviewer=person,
+        reviews__voided_at=None,
+        reviews__verdict=Verdict.APPROVE,
+    ).order_by("pk")
+    if numbers := _numbers(signed):
+        yield (
+            f"What they approved is still on its way to MLflow, with their name: {numbers}. Wait until it is "
+            "delivered, or have it withdrawn."
+        )
+
+
+def names_of(person: User) -> list[str]:
+    """Everything that names them, as far as it is known: labels, names and addresses, former ones too, and what MLflow
+    calls them. Longest first."""
+    held = Identity.objects.filter(person=person, erased_at=None).values_list("label", flat=True)
+    labels = {person.label, *held, *map(str, person.mlflow_names)}
+    parts = {part for label in labels for part in _parts(label)}
+    found = labels | parts | {person.name, person.email, plain(person.name)}
+    return sorted((text for text in found if len(text) >= SHORTEST_NAME), key=len, reverse=True)
+
+
+def _parts(label: str) -> list[str]:
+    name, _, address = label.partition(" <")
+    return [name.strip(), address.rstrip(">")] if address else []
+
+
+def _word(text: str) -> re.Pattern[str]:
+    """The text where it is not part of a longer word: Al is not in Alpha."""
+    return re.compile(rf"(?<!\w){re.escape(text)}(?!\w)", re.IGNORECASE)
+
+
+def _numbers(requests: QuerySet[PromotionRequest]) -> str:
+    numbers = list(dict.fromkeys(requests.values_list("pk", flat=True)))
+    shown = ", ".join(f"request #{number}" for number in numbers[:MOST_NUMBERS])
+    return f"{shown} and {len(numbers) - MOST_NUMBERS} more" if len(numbers) > MOST_NUMBERS else shown
+
+
+def _erase_copies(person: User, called: list[str]) -> None:
+    """Where the name was copied into rows that can change."""
+    nameless = erased(person.pk)
+    Review.objects.filter(reviewer=person).exclude(signed_name="").update(signed_name=nameless)
+    PolicyVersion.objects.filter(saved_by=person).update(saved_as=nameless)
+    NotificationChoice.objects.filter(person=person).delete()
+    DigestTime.objects.filter(person=person).delete()
+    patterns = [_word(text) for text in called]
+    having = Q()
+    for text in called:
+        having |= Q(title__icontains=text) | Q(text__icontains=text) | Q(said__icontains=text)
+    for told in Notification.objects.filter(having).iterator(chunk_size=500):
+        changed = {"title": told.title, "text": told.text, "said": told.said}
+        for pattern in patterns:
+            changed = {name: pattern.sub(nameless, text) for name, text in changed.items()}
+        changed["title"] = changed["title"][:400]
+        Notification.objects.filter(pk=told.pk).update(**changed)
