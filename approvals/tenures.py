@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import DateTimeField, F, QuerySet, Value
+from django.db.models.functions import Greatest
 
 from approvals.models import AuditEvent, PromotionRequest, Target, Tenure
 from registry_ui.mirror.models import ModelVersion
@@ -85,8 +86,10 @@ def begin(
 
 
 def adopt(held: QuerySet[Tenure], request: PromotionRequest) -> bool:
-    """Puts the request's approvals behind a tenure that runs already; False when there is none."""
-    return bool(held.update(request=request))
+    """Puts the request's approvals behind a tenure that runs already; False when there is none. One that rests on a
+    request keeps it: who approved it then does not change because somebody approves it again."""
+    held.filter(request=None).update(request=request)
+    return held.exists()
 
 
 def finish(
@@ -97,8 +100,10 @@ def finish(
     sequence: int | None = None,
     after: datetime | None = None,
 ) -> int:
-    """Ends these; `after` is the last moment at which they were known to hold. Returns how many."""
-    return held.filter(ended_at=None).update(ended_at=at, end=how, end_sequence=sequence, ended_after=after)
+    """Ends these; `after` is the last moment at which they were known to hold. Returns how many. Where the clocks of
+    two workers differ, a tenure ends no earlier than it began."""
+    ended_at = Greatest(Value(at, output_field=DateTimeField()), F("started_at"))
+    return held.filter(ended_at=None).update(ended_at=ended_at, end=how, end_sequence=sequence, ended_after=after)
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from approvals.views import (
     people,
     policies,
     requests,
+    time_travel,
 )
 
 app_name = "approvals"
@@ -37,6 +38,8 @@ urlpatterns = [
     path("callbacks/checks/<str:token>/", callbacks.check, name="check_callback"),
     path("history/", history.history, name="history"),
     path("history/export.csv", history.export, name="history_export"),
+    path("history/at/", time_travel.at, name="history_at"),
+    path("history/at.json", time_travel.at_json, name="history_at_json"),
     path("history/<int:sequence>/", history.event, name="event"),
     path("policies/", policies.policies, name="policies"),
     path("policies/policies.yaml", policies.export, name="policies_export"),
