@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 
+from approvals import history_import
 from approvals.models import Target
 
 WRONG_TIME = "Write a time such as 2026-11-23 or 2026-11-23T12:04; without a zone it is UTC."
@@ -84,3 +85,21 @@ class MomentForm(forms.Form):
         if "\x00" in name:
             raise forms.ValidationError("A name has no NUL character.")
         return name
+
+
+class ImportForm(forms.Form):
+    file = forms.FileField(
+        label="CSV file",
+        help_text=f"UTF-8, at most {history_import.LARGEST // 1024 // 1024} MB and {history_import.MOST_ROWS:,} rows.",
+        widget=forms.ClearableFileInput(attrs={"accept": ".csv,text/csv"}),
+        max_length=200,
+    )
+
+    def clean_file(self) -> tuple[str, bytes, history_import.Checked]:
+        """(name, content, verdicts)."""
+        sent = self.cleaned_data["file"]
+        content = sent.read(history_import.LARGEST + 1)  # one more: too large is told
+        try:
+            return str(sent.name), content, history_import.check(content)
+        except history_import.BadFile as error:
+            raise forms.ValidationError(str(error)) from error

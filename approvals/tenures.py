@@ -2,6 +2,7 @@
 of promotions, the watch of what it found. Each function runs in the caller's transaction."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -104,6 +105,48 @@ def finish(
     two workers differ, a tenure ends no earlier than it began."""
     ended_at = Greatest(Value(at, output_field=DateTimeField()), F("started_at"))
     return held.filter(ended_at=None).update(ended_at=ended_at, end=how, end_sequence=sequence, ended_after=after)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A tenure from before the gate, as somebody's records have it; so are `requested_by` and `approved_by`."""
+
+    model_name: str
+    number: int
+    target: Target
+    place: str
+    start: datetime
+    end: datetime
+    requested_by: str = ""
+    approved_by: str = ""
+    note: str = ""
+
+
+def imported(found: Iterable[Earlier], event: AuditEvent) -> int:
+    """Stores what an import accepted; `event` tells of it. Marked as imported for ever. Returns how many."""
+    made = Tenure.objects.bulk_create(
+        (
+            Tenure(
+                model_name=each.model_name,
+                version_number=each.number,
+                target=each.target,
+                place=each.place,
+                is_sole=is_sole(each.target, each.place),
+                origin=Tenure.Origin.IMPORTED,
+                started_at=each.start,
+                ended_at=each.end,
+                end=Tenure.End.IMPORTED,
+                start_sequence=event.sequence,
+                end_sequence=event.sequence,
+                requested_by=each.requested_by,
+                approved_by=each.approved_by,
+                note=each.note,
+            )
+            for each in found
+        ),
+        batch_size=500,
+    )
+    return len(made)
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------------
