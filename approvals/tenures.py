@@ -2,10 +2,12 @@
 of promotions, the watch of what it found. Each function runs in the caller's transaction."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import DateTimeField, F, QuerySet, Value
+from django.db.models.functions import Greatest
 
 from approvals.models import AuditEvent, PromotionRequest, Target, Tenure
 from registry_ui.mirror.models import ModelVersion
@@ -85,8 +87,10 @@ def begin(
 
 
 def adopt(held: QuerySet[Tenure], request: PromotionRequest) -> bool:
-    """Puts the request's approvals behind a tenure that runs already; False when there is none."""
-    return bool(held.update(request=request))
+    """Puts the request's approvals behind a tenure that runs already; False when there is none. One that rests on a
+    request keeps it: who approved it then does not change because somebody approves it again."""
+    held.filter(request=None).update(request=request)
+    return held.exists()
 
 
 def finish(
@@ -97,8 +101,52 @@ def finish(
     sequence: int | None = None,
     after: datetime | None = None,
 ) -> int:
-    """Ends these; `after` is the last moment at which they were known to hold. Returns how many."""
-    return held.filter(ended_at=None).update(ended_at=at, end=how, end_sequence=sequence, ended_after=after)
+    """Ends these; `after` is the last moment at which they were known to hold. Returns how many. Where the clocks of
+    two workers differ, a tenure ends no earlier than it began."""
+    ended_at = Greatest(Value(at, output_field=DateTimeField()), F("started_at"))
+    return held.filter(ended_at=None).update(ended_at=ended_at, end=how, end_sequence=sequence, ended_after=after)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A tenure from before the gate, as somebody's records have it; so are `requested_by` and `approved_by`."""
+
+    model_name: str
+    number: int
+    target: Target
+    place: str
+    start: datetime
+    end: datetime
+    requested_by: str = ""
+    approved_by: str = ""
+    note: str = ""
+
+
+def imported(found: Iterable[Earlier], event: AuditEvent) -> int:
+    """Stores what an import accepted; `event` tells of it. Marked as imported for ever. Returns how many."""
+    made = Tenure.objects.bulk_create(
+        (
+            Tenure(
+                model_name=each.model_name,
+                version_number=each.number,
+                target=each.target,
+                place=each.place,
+                is_sole=is_sole(each.target, each.place),
+                origin=Tenure.Origin.IMPORTED,
+                started_at=each.start,
+                ended_at=each.end,
+                end=Tenure.End.IMPORTED,
+                start_sequence=event.sequence,
+                end_sequence=event.sequence,
+                requested_by=each.requested_by,
+                approved_by=each.approved_by,
+                note=each.note,
+            )
+            for each in found
+        ),
+        batch_size=500,
+    )
+    return len(made)
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------------

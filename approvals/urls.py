@@ -9,11 +9,13 @@ from approvals.views import (
     findings,
     freezes,
     history,
+    history_import,
     inbox,
     notifications,
     people,
     policies,
     requests,
+    time_travel,
 )
 
 app_name = "approvals"
@@ -37,6 +39,10 @@ urlpatterns = [
     path("callbacks/checks/<str:token>/", callbacks.check, name="check_callback"),
     path("history/", history.history, name="history"),
     path("history/export.csv", history.export, name="history_export"),
+    path("history/at/", time_travel.at, name="history_at"),
+    path("history/at.json", time_travel.at_json, name="history_at_json"),
+    path("history/import/", history_import.earlier, name="history_import"),
+    path("history/import/confirm/", history_import.confirm, name="history_import_confirm"),
     path("history/<int:sequence>/", history.event, name="event"),
     path("policies/", policies.policies, name="policies"),
     path("policies/policies.yaml", policies.export, name="policies_export"),

@@ -5,6 +5,7 @@ The page, the view and the verb all ask `may`, so a refused action carries the s
 """
 
 from approvals.administration.freezes import retire_freeze, save_freeze
+from approvals.administration.importing import Imported, import_history
 from approvals.administration.people import (
     add_group,
     create_person,
@@ -24,20 +25,23 @@ from approvals.administration.policies import (
     save_policy,
 )
 from approvals.administration.pseudonyms import hindrances, names_of, pseudonymise
-from approvals.administration.shared import COMMAND_LINE, EXPORT, HISTORY, PEOPLE, POLICIES, REASONS, may
+from approvals.administration.shared import COMMAND_LINE, EXPORT, HISTORY, IMPORT, PEOPLE, POLICIES, REASONS, may
 from approvals.administration.targets import retire_target, save_target
 
 __all__ = [
     "COMMAND_LINE",
     "EXPORT",
     "HISTORY",
+    "IMPORT",
     "PEOPLE",
     "POLICIES",
     "REASONS",
+    "Imported",
     "add_group",
     "create_person",
     "describe_policy",
     "hindrances",
+    "import_history",
     "invite",
     "may",
     "move_policy",

@@ -1,5 +1,6 @@
 """Who holds which target of which model, since when, and whether the gate put it there. A fixed number of queries for
-any number of models; the definition of a champion is that of `approvals.standing`."""
+any number of models; the definition of a champion is that of `approvals.standing`. How it got there is what its tenure
+says; where the watch has not made one yet, what the applied requests say."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,8 @@ from datetime import datetime
 
 from django.db.models import Max
 
-from approvals.models import PromotionRequest, Review, Status, Target, Verdict
+from approvals import tenure_words
+from approvals.models import PromotionRequest, Review, Status, Target, Tenure, Verdict
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
 
@@ -24,18 +26,18 @@ class Holding:
     target: Target
     version: ModelVersion
     via: str
-    """`gate`: a request put it there. `before`: no request for this target was ever applied. `outside`: requests were
-    applied, but the last one was for another version, so somebody changed MLflow directly."""
+    """`gate`: a request put it there. `before`: it was there when Countersign first looked, or, without a tenure, no
+    request for this target was ever applied. `outside`: somebody changed MLflow directly."""
 
     since: datetime | None = None
-    """When MLflow was changed; known for `gate` only."""
+    """When MLflow was changed, for `gate`; when that was seen, for `outside`, where it is known."""
 
     request_id: int | None = None
 
 
 def of(models: Sequence[RegisteredModel], targets: Sequence[Target]) -> dict[int, list[Holding]]:
     """The champions of each model by its primary key, in the order of the targets; targets that nothing holds are
-    left out. Four queries."""
+    left out. Five queries."""
     numbers = _champion_numbers(models, targets)
     by_pk = {model.pk: model for model in models}
     wanted = {(model_id, number) for (model_id, _), number in numbers.items()}
@@ -44,13 +46,19 @@ def of(models: Sequence[RegisteredModel], targets: Sequence[Target]) -> dict[int
     ).defer(*HEAVY)
     versions = {(row.model_id, row.number): row for row in found if (row.model_id, row.number) in wanted}
     applied = _applied(models, targets)
+    running = _running(models, targets)
     result: dict[int, list[Holding]] = {pk: [] for pk in by_pk}
     for target in targets:
         for pk, model in by_pk.items():
             version = versions.get((pk, numbers.get((pk, target.pk), 0)))
             if version is not None:
                 version.model = model
-                result[pk].append(_holding(target, version, applied.get((pk, target.pk), {})))
+                tenure = running.get((model.name, target.pk, version.number))
+                result[pk].append(
+                    _known(target, version, tenure)
+                    if tenure is not None
+                    else _holding(target, version, applied.get((pk, target.pk), {}))
+                )
     return result
 
 
@@ -67,6 +75,28 @@ def _champion_numbers(models: Sequence[RegisteredModel], targets: Sequence[Targe
     return {(model, aliases[name]): number for model, name, number in named} | {
         (model, stages[stage]): number for model, stage, number in staged
     }
+
+
+def _running(models: Sequence[RegisteredModel], targets: Sequence[Target]) -> dict[tuple[str, int, int], Tenure]:
+    """(model's name, target, version) to its open tenure: that of the stage before that of the alias."""
+    rows = (
+        Tenure.objects.open()
+        .filter(model_name__in=[model.name for model in models], target__in=targets)
+        .select_related("request")
+        .defer("request__evidence", "request__rule", "request__parts", "request__justification")
+    )
+    return {
+        (row.model_name, row.target_id, row.version_number): row
+        for row in sorted(rows, key=lambda row: not row.is_alias)
+    }
+
+
+_VIA = {tenure_words.OUTSIDE: OUTSIDE, tenure_words.BEFORE: BEFORE, tenure_words.IMPORTED: BEFORE}
+
+
+def _known(target: Target, version: ModelVersion, tenure: Tenure) -> Holding:
+    via = _VIA.get(tenure_words.look(tenure), GATE)
+    return Holding(target, version, via, None if via == BEFORE else tenure.started_at, tenure.request_id)
 
 
 Applied = Mapping[int, tuple[datetime, int]]

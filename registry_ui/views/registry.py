@@ -14,6 +14,7 @@ from approvals.views.shared import SignedInRequest
 from registry_ui import charts
 from registry_ui.mirror.models import RegisteredModel
 from registry_ui.selectors import catalogue, champions
+from registry_ui.selectors import tenures as tenure_queries
 from registry_ui.views.shared import history_url, own_history, page_of
 
 MODELS_PER_PAGE = 25
@@ -76,6 +77,7 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
         "columns": columns,
         "chart": _chart(chosen, recent, holdings),
         "charted": CHARTED,
+        "tenures": tenure_queries.of(found.name, targets),
         "page": page,
         "rows": catalogue.version_rows(list(page.object_list), columns),
         "governed": {target.alias for target in targets if target.alias},

@@ -1,0 +1,60 @@
+"""Earlier history: the accepted rows of a file become tenures that are marked as imported for ever."""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from approvals import history_import, tenures
+from approvals.administration.shared import IMPORT, record, require
+from approvals.history_import import Checked
+from approvals.models import Action, ChainHead
+from approvals.workflow import Invalid
+from registry_ui.accounts.models import User
+
+ROWS_PER_EVENT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    accepted: int
+    refused: int
+    tenures: int
+
+
+@transaction.atomic
+def import_history(content: bytes, *, file: str, confirmed: str, by: User | None) -> Imported:
+    """Stores what `history_import.check` accepts of the file, all in one transaction, with one event for each 500 rows.
+
+    `confirmed` is the SHA-256 of the file whose verdicts were seen. Raises NotAllowed; Invalid when it is another file
+    or no row is accepted; history_import.BadFile.
+    """
+    require(by, IMPORT)
+    # Everything that begins or ends a tenure waits for the head of the ledger, so none does between check and writing.
+    ChainHead.objects.select_for_update().get(pk=1)
+    checked = history_import.check(content)
+    if checked.sha256 != confirmed:
+        raise Invalid("This is not the file whose rows were shown. Look at the rows of this one first.")
+    accepted = checked.accepted
+    if not accepted:
+        raise Invalid("No row was accepted, so nothing is imported.")
+    made = 0
+    parts = range(0, len(accepted), ROWS_PER_EVENT)
+    for part, at in enumerate(parts, start=1):
+        rows = accepted[at : at + ROWS_PER_EVENT]
+        event = record(Action.HISTORY_IMPORTED, by, data=_told(checked, file, rows=rows, part=part, parts=len(parts)))
+        made += tenures.imported(history_import.as_tenures(rows), event)
+    return Imported(len(accepted), len(checked.rows) - len(accepted), made)
+
+
+def _told(checked: Checked, file: str, *, rows: list[history_import.Row], part: int, parts: int) -> dict[str, object]:
+    accepted = len(checked.accepted)
+    return {
+        "count": len(rows),
+        "file": file[:200],
+        "sha256": checked.sha256,
+        "accepted": accepted,
+        "refused": len(checked.rows) - accepted,
+        "part": part,
+        "parts": parts,
+        "rows": [history_import.as_data(row) for row in rows],
+    }

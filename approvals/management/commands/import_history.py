@@ -1,0 +1,52 @@
+"""`manage.py import_history FILE`: tenures from before the gate, from a CSV file."""
+
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from approvals import administration, history_import
+from approvals.workflow import WorkflowError
+from registry_ui.accounts.models import User
+
+BAD, REFUSED = 2, 3
+
+
+class Command(BaseCommand):
+    help = (
+        "Import earlier history from a CSV file. Exit code 2: the file is wrong or nothing of it is accepted; "
+        "3: some rows are refused, and the others imported."
+    )
+    requires_migrations_checks = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--dry-run", action="store_true", help="say what would become of each row, store nothing")
+        parser.add_argument("--by", metavar="EMAIL", help="the administrator who imports it; else the command line")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        file: Path = options["file"]
+        try:
+            by = User.objects.get(email__iexact=options["by"]) if options["by"] else None
+            with file.open("rb") as opened:
+                content = opened.read(history_import.LARGEST + 1)  # one more: too large is told
+            checked = history_import.check(content)
+            for row in checked.refused:
+                self.stderr.write(f"Line {row.line}: {row.reason}")
+            if not options["dry_run"]:
+                administration.import_history(content, file=file.name, confirmed=checked.sha256, by=by)
+        except OSError as error:
+            raise CommandError(f"{file} cannot be read: {error.strerror}.", returncode=BAD) from error
+        except User.DoesNotExist as error:
+            raise CommandError(f"There is nobody with the address {options['by']}.", returncode=BAD) from error
+        except (history_import.BadFile, WorkflowError) as error:
+            raise CommandError(str(error), returncode=BAD) from error
+        accepted, refused = len(checked.accepted), len(checked.refused)
+        self.stdout.write(f"SHA-256 {checked.sha256}")
+        self.stdout.write(
+            f"{accepted} accepted, {refused} refused. {'Nothing was stored.' if options['dry_run'] else 'Imported.'}"
+        )
+        if refused:
+            sys.exit(REFUSED)

@@ -1,0 +1,93 @@
+"""Earlier history from a CSV file: choose it, look at what would become of each row, confirm."""
+
+import zlib
+
+from django.contrib import messages
+from django.core.cache import cache
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from approvals import administration
+from approvals import history_import as earlier_history
+from approvals.forms_history import ImportForm
+from approvals.models import Action
+from approvals.views.guard import needs
+from approvals.views.shared import SignedInRequest, tell
+from approvals.workflow import WorkflowError
+from registry_ui.accounts.models import User
+
+ROWS_PER_PAGE = 50
+KEPT_SECONDS = 3600
+"""So long a file waits for its confirmation, in the cache; it is no part of any record until then."""
+
+SHOWN = {"": "All", "accepted": "Accepted", "refused": "Refused"}
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(administration.IMPORT)
+def earlier(request: SignedInRequest) -> HttpResponse:
+    form = ImportForm(request.POST or None, request.FILES or None) if request.method == "POST" else ImportForm()
+    if request.method == "POST" and form.is_valid():
+        name, content, checked = form.cleaned_data["file"]
+        cache.set(_key(request.user), (checked.sha256, name, zlib.compress(content)), KEPT_SECONDS)
+        return redirect(f"{reverse('approvals:history_import')}?file={checked.sha256}")
+    context = {"form": form, "columns": earlier_history.COLUMNS, "required": earlier_history.REQUIRED}
+    wanted = request.GET.get("file", "")
+    kept = _kept(request.user, wanted) if request.method != "POST" and wanted else None
+    if kept is not None:
+        context |= _dry_run(request, *kept)
+    context["is_gone"] = bool(wanted) and kept is None and request.method != "POST"
+    return render(request, "approvals/history_import.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+@needs(administration.IMPORT)
+def confirm(request: SignedInRequest) -> HttpResponse:
+    confirmed = request.POST.get("confirmed", "")
+    kept = _kept(request.user, confirmed)
+    if kept is None:
+        return redirect(f"{reverse('approvals:history_import')}?file={confirmed[:64]}")
+    name, content = kept
+    try:
+        done = administration.import_history(content, file=name, confirmed=confirmed, by=request.user)
+    except WorkflowError as error:
+        tell(request, error)
+        return redirect(f"{reverse('approvals:history_import')}?file={confirmed}")
+    cache.delete(_key(request.user))
+    rest = f" {done.refused:,} were refused." if done.refused else ""
+    messages.success(request, f"{done.accepted:,} row{'' if done.accepted == 1 else 's'} imported.{rest}")
+    return redirect(f"{reverse('approvals:history')}?action={Action.HISTORY_IMPORTED}")
+
+
+def _dry_run(request: SignedInRequest, name: str, content: bytes) -> dict[str, object]:
+    """Looked at anew each time, so that it says what would happen now."""
+    checked = earlier_history.check(content)
+    show = request.GET.get("show", "")
+    rows = {"accepted": checked.accepted, "refused": checked.refused}.get(show, checked.rows)
+    return {
+        "file": name,
+        "checked": checked,
+        "show": show if show in SHOWN else "",
+        "counts": [
+            (key, words, len(found))
+            for (key, words), found in zip(
+                SHOWN.items(), (checked.rows, checked.accepted, checked.refused), strict=True
+            )
+        ],
+        "page": Paginator(rows, ROWS_PER_PAGE).get_page(request.GET.get("page")),
+    }
+
+
+def _key(person: User) -> str:
+    return f"history-import:{person.pk}"
+
+
+def _kept(person: User, sha256: str) -> tuple[str, bytes] | None:
+    """Name and content of the file that this person sent last, if it is the one with this digest."""
+    kept = cache.get(_key(person))
+    if kept is None or kept[0] != sha256:
+        return None
+    return kept[1], zlib.decompress(kept[2])
