@@ -23,7 +23,7 @@ def invite(*, email: str, name: str, groups: Iterable[Group], by: User) -> User:
     """
     require(by, PEOPLE)
     person = _add_person(email=email, name=name, password=None, groups=groups)
-    record(Action.PERSON_INVITED, by, data={"person": person.label, "groups": _groups_of(person)})
+    record(Action.PERSON_INVITED, by, data={**_named(person), "groups": _groups_of(person)})
     return person
 
 
@@ -33,7 +33,7 @@ def create_person(*, email: str, name: str, password: str, groups: Iterable[Grou
     permission, because whoever can run it owns the installation. Raises Invalid (no name, bad or taken address).
     """
     person = _add_person(email=email, name=name, password=password, groups=groups)
-    data = {"person": person.label, "groups": _groups_of(person)}
+    data = {**_named(person), "groups": _groups_of(person)}
     ledger.record(Action.PERSON_INVITED, actor=None, acting=COMMAND_LINE, data=data)
     return person
 
@@ -48,7 +48,7 @@ def set_groups(person: User, *, groups: Iterable[Group], by: User) -> None:
     after = _groups_of(person)
     _keep_an_administrator()
     if before != after:
-        record(Action.PERSON_CHANGED, by, data={"person": person.label, "before": before, "after": after})
+        record(Action.PERSON_CHANGED, by, data={**_named(person), "before": before, "after": after})
         _reconsider_reviews_of(person, by=by)
 
 
@@ -67,7 +67,7 @@ def set_person(
     if before != after:
         User.objects.filter(pk=person.pk).update(**after)
         person.refresh_from_db()
-        record(Action.PERSON_IDENTIFIED, by, data={"person": person.label, "before": before, "after": after})
+        record(Action.PERSON_IDENTIFIED, by, data={**_named(person), "before": before, "after": after})
         _reconsider_reviews_of(person, by=by)
     set_groups(person, groups=wanted, by=by)
 
@@ -83,7 +83,7 @@ def set_active(person: User, *, is_active: bool, by: User) -> None:
     record(
         Action.PERSON_REACTIVATED if is_active else Action.PERSON_DEACTIVATED,
         by,
-        data={"person": person.label, "groups": _groups_of(person)},
+        data={**_named(person), "groups": _groups_of(person)},
     )
     _reconsider_reviews_of(person, by=by)
 
@@ -103,6 +103,14 @@ def add_group(name: str, *, by: User) -> Group:
         group.save()
     record(Action.GROUP_CREATED, by, data={"group": name})
     return group
+
+
+@transaction.atomic
+def record_evidence(*, by: User, what: str, **data: Any) -> AuditEvent:
+    """Notes that evidence for an audit was exported: `what` ("population", "archive", …), and with which filters, seed
+    and size. Raises NotAllowed."""
+    require(by, EXPORT)
+    return record(Action.EVIDENCE_EXPORTED, by, data={"what": what, **data})
 
 
 @transaction.atomic
@@ -132,6 +140,11 @@ def _reconsider_reviews_of(person: User, *, by: User) -> None:
     )
     for request in given.order_by("pk"):
         workflow.reconsider(request, by=by)
+
+
+def _named(person: User) -> dict[str, Any]:
+    """The person in an event: by the label that people read, and by the number that outlives every label."""
+    return {"person": person.label, "person_id": person.pk}
 
 
 def _groups_of(person: User) -> list[str]:
