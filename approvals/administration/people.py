@@ -23,7 +23,7 @@ def invite(*, email: str, name: str, groups: Iterable[Group], by: User) -> User:
     """
     require(by, PEOPLE)
     person = _add_person(email=email, name=name, password=None, groups=groups)
-    record(Action.PERSON_INVITED, by, data={"person": person.label, "groups": _groups_of(person)})
+    record(Action.PERSON_INVITED, by, data={**_who(person), "groups": _groups_of(person)})
     return person
 
 
@@ -33,7 +33,7 @@ def create_person(*, email: str, name: str, password: str, groups: Iterable[Grou
     permission, because whoever can run it owns the installation. Raises Invalid (no name, bad or taken address).
     """
     person = _add_person(email=email, name=name, password=password, groups=groups)
-    data = {"person": person.label, "groups": _groups_of(person)}
+    data = {**_who(person), "groups": _groups_of(person)}
     ledger.record(Action.PERSON_INVITED, actor=None, acting=COMMAND_LINE, data=data)
     return person
 
@@ -49,7 +49,7 @@ def set_groups(person: User, *, groups: Iterable[Group], by: User) -> None:
     after = _groups_of(person)
     _keep_an_administrator()
     if before != after:
-        record(Action.PERSON_CHANGED, by, data={"person": person.label, "before": before, "after": after})
+        record(Action.PERSON_CHANGED, by, data={**_who(person), "before": before, "after": after})
         _reconsider_reviews_of(person, by=by)
 
 
@@ -69,7 +69,7 @@ def set_person(
     if before != after:
         User.objects.filter(pk=person.pk).update(**after)
         person.refresh_from_db()
-        told = {"person": person.label, "before": _named(person, before), "after": _named(person, after)}
+        told = {**_who(person), "before": _named(person, before), "after": _named(person, after)}
         record(Action.PERSON_IDENTIFIED, by, data=told)
         _reconsider_reviews_of(person, by=by)
     set_groups(person, groups=wanted, by=by)
@@ -87,7 +87,7 @@ def set_active(person: User, *, is_active: bool, by: User) -> None:
     record(
         Action.PERSON_REACTIVATED if is_active else Action.PERSON_DEACTIVATED,
         by,
-        data={"person": person.label, "groups": _groups_of(person)},
+        data={**_who(person), "groups": _groups_of(person)},
     )
     _reconsider_reviews_of(person, by=by)
 
@@ -107,6 +107,14 @@ def add_group(name: str, *, by: User) -> Group:
         group.save()
     record(Action.GROUP_CREATED, by, data={"group": name})
     return group
+
+
+@transaction.atomic
+def record_evidence(*, by: User, what: str, **data: Any) -> AuditEvent:
+    """Notes that evidence for an audit was exported: `what` ("population", "archive", …), and with which filters, seed
+    and size. Raises NotAllowed."""
+    require(by, EXPORT)
+    return record(Action.EVIDENCE_EXPORTED, by, data={"what": what, **data})
 
 
 @transaction.atomic
@@ -147,6 +155,11 @@ def refuse_pseudonymised(person: User) -> None:
 def _named(person: User, kind: Mapping[str, Any]) -> dict[str, Any]:
     """What they are called in MLflow points at them as their own name does, so the ledger has it as tokens too."""
     return {**kind, "mlflow_names": [identities.token_of(person, str(name)) for name in kind["mlflow_names"]]}
+
+
+def _who(person: User) -> dict[str, Any]:
+    """The person in an event: by the label that people read, and by the number that outlives every label."""
+    return {"person": person.label, "person_id": person.pk}
 
 
 def _groups_of(person: User) -> list[str]:

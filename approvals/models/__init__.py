@@ -17,6 +17,7 @@ from approvals.models.notifications import (
 from approvals.models.outbox import OutboxEntry
 from approvals.models.policies import Policy, PolicyVersion
 from approvals.models.probations import Probation
+from approvals.models.readings import Reading
 from approvals.models.requests import AfterVerdict, Comment, PromotionRequest, RequestKind, Status
 from approvals.models.reviews import Review, Verdict
 from approvals.models.targets import Target
@@ -46,6 +47,7 @@ __all__ = [
     "PolicyVersion",
     "Probation",
     "PromotionRequest",
+    "Reading",
     "RequestKind",
     "Review",
     "Status",

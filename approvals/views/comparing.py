@@ -4,6 +4,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import condition, require_safe
 
+from approvals import workflow
 from approvals.models import PromotionRequest
 from approvals.views import display, sheet
 from approvals.views.bounded import Shown
@@ -16,6 +17,8 @@ from registry_ui.mirror.models import Exhibit
 def compare(request: SignedInRequest, pk: int) -> HttpResponse:
     """Challenger against champion, whole."""
     found = get_object_or_404(PromotionRequest.objects.with_subject(), pk=pk)
+    if request.method == "GET":
+        workflow.opened(found, by=request.user)
     shown = Shown(request.GET.get("show", ""), request.GET.get("page"))
     return render(request, "approvals/compare.html", {"request_": found, "sheet": sheet.of_request(found, shown)})
 

@@ -127,6 +127,8 @@ def _page(
     """`bound` are forms, by their names in the template, that come back with what was typed; `conflict` says why
     something was not done."""
     now = standing.of(found, request.user)
+    if request.method == "GET":
+        workflow.opened(found, by=request.user, now=now)
     if found.champion:
         found.champion.model = found.version.model
     context = _live_context(found, now, progress.delivery(found)) | {

@@ -4,13 +4,14 @@ the commit.
 Views, tasks, the demo and (later) the API call these; nothing else changes a request. `requesting` makes requests and
 takes them back, `checking` is what machines do before people are asked, `reviewing` is what people decide, `counting`
 whether that suffices, `findings` what they want put right afterwards, `reopening` sends a request back to review when
-its content changed, `escalating` hands on what has waited too long.
+its content changed, `escalating` hands on what has waited too long, `reading` notes when a reviewer opened it.
 """
 
 from approvals.workflow.checking import FILES, Answered, answer_check, conclude, override, store_attempt
 from approvals.workflow.counting import approver_labels
 from approvals.workflow.escalating import escalate
 from approvals.workflow.findings import FindingInput, close_finding, may_close
+from approvals.workflow.reading import opened
 from approvals.workflow.reopening import reopen
 from approvals.workflow.requesting import expire_due, request_promotion, resubmit, withdraw
 from approvals.workflow.reviewing import comment, reconsider, retry, review
@@ -34,6 +35,7 @@ __all__ = [
     "escalate",
     "expire_due",
     "may_close",
+    "opened",
     "override",
     "reconsider",
     "reopen",

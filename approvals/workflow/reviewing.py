@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from approvals import ledger, outbox, policy, standing
 from approvals.models import Action, Comment, OutboxEntry, PromotionRequest, Review, Status, Verdict
-from approvals.workflow import counting
+from approvals.workflow import counting, reading
 from approvals.workflow import findings as follow_up
 from approvals.workflow.findings import FindingInput
 from approvals.workflow.reopening import reopen
@@ -92,6 +92,7 @@ def _sign(
             "signed_name": by.label,
             "signed_with": signed.signed_with,
             "proof_at": proof.at.isoformat() if proof else "",
+            **reading.time_on_page(request, by),
             "findings": [
                 {"finding": each.pk, "text": each.text, "owner": each.owner.label, "due_on": each.due_on.isoformat()}
                 for each in raised

@@ -40,8 +40,10 @@ def assemble(password: str) -> Cast:
 def _first_administrator(password: str) -> User:
     found: User | None = User.objects.filter(email="ada@example.com").first()
     if found is None:
-        found = User.objects.create_user("ada@example.com", password, name="Ada Brandt")
-        found.groups.set([Group.objects.get(name=roles.ADMINISTRATOR)])
+        first = Group.objects.filter(name=roles.ADMINISTRATOR)
+        found = administration.create_person(
+            email="ada@example.com", name="Ada Brandt", password=password, groups=first
+        )
     return found
 
 

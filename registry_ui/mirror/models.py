@@ -1,6 +1,6 @@
 """The mirrored rows: what MLflow said when it was last asked. Written by `mirror.sync` alone, read by everyone."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.db import models
@@ -196,3 +196,25 @@ class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by its
     @property
     def is_failing(self) -> bool:
         return self.failing_since is not None
+
+
+class OutageQuerySet(models.QuerySet["Outage"]):
+    def within(self, since: datetime, until: datetime) -> "OutageQuerySet":
+        """Those that overlap the span from `since` up to, not including, `until`; the earliest first."""
+        return self.filter(started_at__lt=until, ended_at__gt=since).order_by("started_at", "pk")
+
+
+class Outage(models.Model):
+    """A span in which MLflow was not seen: it did not answer, or nobody asked it. Written when it ends, and kept."""
+
+    started_at = models.DateTimeField(help_text="When MLflow was last seen before, or when it first failed.")
+    ended_at = models.DateTimeField(help_text="When it was seen again.")
+    error = models.TextField(blank=True, help_text="What it said, or why it did not answer; empty: nobody asked.")
+
+    objects = OutageQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["ended_at"], name="outage_by_end")]
+
+    def __str__(self) -> str:
+        return f"outage from {self.started_at:%Y-%m-%d %H:%M} to {self.ended_at:%Y-%m-%d %H:%M}"

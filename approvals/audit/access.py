@@ -1,0 +1,165 @@
+"""Who can approve what: the people against the slots of every policy, now or at a moment, and the changes of roles."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+
+from approvals import policy as rules
+from approvals import timeline
+from approvals.audit import replay
+from approvals.models import Action, AuditEvent
+from registry_ui.accounts import roles
+
+REVIEW, OVERRIDE, ROLL_BACK = "approvals.review_promotion", "approvals.override_check", "approvals.roll_back"
+BREAK_GLASS, POLICIES, PEOPLE = "approvals.break_glass", "approvals.manage_policies", "accounts.manage_people"
+POWERS = {
+    OVERRIDE: "overrides checks",
+    ROLL_BACK: "rolls back",
+    BREAK_GLASS: "breaks the glass",
+    POLICIES: "changes policies",
+    PEOPLE: "manages people",
+}
+"""What else may lead to a promotion, or to the power over one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One slot of one policy."""
+
+    target: str
+    pattern: str
+    version: int
+    slot: rules.SlotRule
+
+    @property
+    def needs(self) -> str:
+        return self.slot.sentence
+
+    @property
+    def label(self) -> str:
+        return f"{self.target} of {self.pattern}: {self.slot.group or 'any reviewer'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    person: replay.Person
+    roles: Sequence[str]
+    groups: Sequence[str]
+    powers: Sequence[str]
+    fills: Sequence[bool]
+    """For each column, whether the person can fill the slot, of requests that are neither theirs nor of their making."""
+
+    @property
+    def name(self) -> str:
+        return self.person.label.partition(" <")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    """Those who can do anything first, then by name. People who are not active are left out."""
+
+    unrecorded: Sequence[str]
+    """Labels of those whose roles no event tells."""
+
+
+def may(person: replay.Person, permission: str) -> bool:
+    """By the roles as they are today: what a role may do changes with the version of Countersign, not by an event."""
+    return person.is_active and any(permission in roles.PERMISSIONS.get(group, ()) for group in person.groups)
+
+
+def matrix(state: replay.State, *, model_name: str = "", target: str = "") -> Matrix:
+    """`model_name` keeps, of each target, the one policy that applies to it."""
+    columns = list(_columns(state, model_name, target))
+    rows = [_row(person, columns) for person in state.people.values() if person.is_active]
+    rows.sort(key=lambda row: (not any(row.fills), not row.powers, row.name.lower(), row.person.id))
+    return Matrix(columns, rows, sorted(row.person.label for row in rows if not row.person.is_recorded))
+
+
+def _columns(state: replay.State, model_name: str, target: str) -> Iterator[Column]:
+    for name, terms in state.targets.items():
+        if target and name != target:
+            continue
+        found = [(each, rules.Rule.from_json(each.terms)) for each in terms]
+        if model_name:
+            found = [(each, rule) for each, rule in found if rules.matches(rule.model_pattern, model_name)][:1]
+            if not found:
+                yield from (Column(name, "", 0, slot) for slot in rules.FALLBACK.slots)
+        for each, rule in found:
+            yield from (Column(name, rule.model_pattern, each.version, slot) for slot in rule.slots)
+
+
+def _row(person: replay.Person, columns: Sequence[Column]) -> Row:
+    reviews = may(person, REVIEW) and not person.is_service_account
+    as_reviewer = rules.Reviewer(person.id, person.label, person.groups)
+    return Row(
+        person=person,
+        roles=[name for name in roles.PERMISSIONS if name in person.groups],
+        groups=sorted(person.groups - set(roles.PERMISSIONS)),
+        powers=[words for permission, words in POWERS.items() if may(person, permission)],
+        fills=[reviews and as_reviewer.fits(column.slot) for column in columns],
+    )
+
+
+CSV_COLUMNS = ("at", "person", "roles", "groups", "other_powers", "target", "pattern", "policy_version", "slot", "can")
+
+
+def plain(found: Matrix, moment: datetime) -> Iterator[dict[str, Any]]:
+    """One row for each person and slot; keys are CSV_COLUMNS."""
+    for row in found.rows:
+        for column, fills in zip(found.columns, row.fills, strict=True):
+            yield {
+                "at": moment.isoformat(),
+                "person": row.person.label,
+                "roles": " ".join(row.roles),
+                "groups": "; ".join(row.groups),
+                "other_powers": "; ".join(row.powers),
+                "target": column.target,
+                "pattern": column.pattern,
+                "policy_version": column.version or None,
+                "slot": column.needs,
+                "can": "yes" if fills else "no",
+            }
+
+
+# --- Changes ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RoleChange:
+    event: AuditEvent
+    person: str
+    sentence: str
+    before: Sequence[str] | None
+    """Roles and groups; None where the event does not change them."""
+
+    after: Sequence[str] | None
+
+
+def role_events(*, until: datetime | None = None, person: str = "") -> QuerySet[AuditEvent]:
+    """Events of roles, groups, policies and targets, the newest first; `person` is part of a label."""
+    found = AuditEvent.objects.filter(action__in=replay.TOLD).order_by("-sequence")
+    found = found.filter(at__lte=until) if until else found
+    return found.filter(action__startswith="person.", payload__icontains=person) if person else found
+
+
+def role_changes(events: Iterable[AuditEvent]) -> list[RoleChange]:
+    return [_role_change(event) for event in events]
+
+
+def _role_change(event: AuditEvent) -> RoleChange:
+    data, before, after = event.data, None, None
+    match Action(event.action):
+        case Action.PERSON_CHANGED:
+            before, after = data.get("before", []), data.get("after", [])
+        case Action.PERSON_INVITED:
+            before, after = [], data.get("groups", [])
+        case Action.PERSON_DEACTIVATED:
+            before, after = data.get("groups", []), []
+        case Action.PERSON_REACTIVATED:
+            before, after = [], data.get("groups", [])
+    return RoleChange(event, str(data.get("person", "")), timeline.sentence(event), before, after)

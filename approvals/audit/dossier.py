@@ -1,0 +1,241 @@
+"""Everything about one change, as the files of its folder in an archive. One file at a time is in memory."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.template.loader import render_to_string
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+import registry_ui
+from approvals import certificates, ledger, tenures
+from approvals.audit.population import Change
+from approvals.models import AuditEvent, Incident, PolicyVersion, PromotionRequest, Review, Tenure
+from registry_ui.mirror.models import Exhibit
+
+_STYLES = Path(registry_ui.__file__).parent / "static" / "certificate.css"
+_BASICS = (
+    ":root { --tblr-border-color: #ccc; --tblr-bg-surface: #fff; --tblr-secondary-color: #555; } "
+    "body { margin: 2rem; font: 0.9rem/1.5 sans-serif; } table { width: 100%; border-collapse: collapse; } "
+    "th, td { padding: 0.3rem 0.5rem; text-align: start; vertical-align: top; border-bottom: 1px solid #ccc; } "
+    ".mono { font-family: monospace; overflow-wrap: anywhere; } .row-note { display: block; color: #555; }\n"
+)
+SUFFIXES = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/gif": "gif",
+    "image/webp": "webp",
+    "text/csv": "csv",
+    "application/json": "json",
+}
+
+
+def files(change: Change) -> Iterator[tuple[str, bytes]]:
+    """(name inside the folder, content). Which there are depends on the change: see README.txt of an archive."""
+    request, tenure = change.request, change.tenure
+    yield "change.json", as_json(change.as_plain())
+    yield "tenures.json", as_json([_tenure(each) for each in _tenures_of(change)])
+    if change.incident is not None:
+        yield "incident.json", as_json(describe_incident(change.incident))
+    if request is not None:
+        yield "evidence.json", request.evidence.encode("utf-8", "surrogatepass")
+        yield "request.json", as_json(_request(request))
+        yield "policy.json", as_json(_policy(request))
+    yield from _events(change, request)
+    if request is not None:
+        if found := certificates.of(request):
+            yield "certificate.html", _certificate(found)
+        yield from _exhibits(request, tenure)
+
+
+def as_json(data: Any) -> bytes:
+    return (json.dumps(data, ensure_ascii=False, indent=2, default=str) + "\n").encode("utf-8", "surrogatepass")
+
+
+# --- Parts ------------------------------------------------------------------------------------------------------------
+
+
+def _tenures_of(change: Change) -> list[Tenure]:
+    """The tenure, and those of the same place that ended with its beginning."""
+    tenure = change.tenure
+    replaced = Tenure.objects.filter(
+        model_name=tenure.model_name,
+        target=tenure.target,
+        place=tenure.place,
+        version_number__in=change.replaced,
+        ended_at=tenure.started_at,
+    )
+    return [tenure, *replaced.select_related("target").order_by("version_number").exclude(pk=tenure.pk)]
+
+
+def _tenure(tenure: Tenure) -> dict[str, Any]:
+    return {
+        **tenures.as_plain(tenure),
+        "tenure": tenure.pk,
+        "held_until_at_least": tenure.ended_after,
+        "start_event": tenure.start_sequence,
+        "end_event": tenure.end_sequence,
+        "files_sha256": tenure.files_digest,
+        "imported": {"requested_by": tenure.requested_by, "approved_by": tenure.approved_by, "note": tenure.note},
+    }
+
+
+def describe_incident(incident: Incident) -> dict[str, Any]:
+    return {
+        "incident": incident.pk,
+        "kind": incident.kind,
+        "what": incident.get_kind_display(),
+        "model": incident.model_name,
+        "place": incident.place,
+        "before": incident.before,
+        "after": incident.after,
+        "details": incident.details,
+        "seen_at": incident.seen_at,
+        "not_before": incident.not_before,
+        "response": incident.get_response_display(),
+        "request": incident.request_id,
+        "opened_event": incident.opened_sequence,
+        "resolved_at": incident.resolved_at,
+        "resolved_by": incident.resolved_by.label if incident.resolved_by else None,
+        "resolution": incident.get_resolution_display() if incident.resolution else "open",
+        "reason": incident.reason,
+    }
+
+
+def _request(request: PromotionRequest) -> dict[str, Any]:
+    reviews = request.reviews.select_related("reviewer").prefetch_related("findings__owner", "findings__closed_by")
+    comments = request.comments.select_related("author").order_by("created_at", "pk")
+    opened = request.readings.select_related("person").order_by("opened_at", "pk")
+    return {
+        "request": request.pk,
+        "kind": request.kind,
+        "model": request.version.model.name,
+        "version": request.version.number,
+        "target": request.target.name,
+        "requested_by": request.requester.label,
+        "justification": request.justification,
+        "status": request.status,
+        "status_reason": request.status_reason,
+        "created_at": request.created_at,
+        "expires_at": request.expires_at,
+        "decided_at": request.decided_at,
+        "closed_at": request.closed_at,
+        "correlation_id": request.correlation_id,
+        "evidence": {"file": "evidence.json", "sha256": request.fingerprint, "parts": request.parts},
+        "reviews": [_review(each) for each in reviews.order_by("created_at", "pk")],
+        "checks": [_check(each) for each in request.checks.select_related("overridden_by").order_by("pk")],
+        "discussion": [{"at": each.created_at, "by": each.author.label, "said": each.body} for each in comments],
+        "opened": [
+            {"by": each.person.label, "at": each.opened_at, "evidence_sha256": each.fingerprint} for each in opened
+        ],
+        "reviewed_afterwards": _afterwards(request),
+    }
+
+
+def _review(review: Review) -> dict[str, Any]:
+    return {
+        "by": review.signed_name or review.reviewer.label,
+        "at": review.created_at,
+        "verdict": review.verdict,
+        "meaning": review.meaning,
+        "comment": review.comment,
+        "evidence_sha256": review.fingerprint,
+        "identity_proved_by": review.signed_with,
+        "proof_at": review.proof_at,
+        "voided_at": review.voided_at,
+        "void_reason": review.void_reason,
+        "findings": [
+            {
+                "text": each.text,
+                "owner": each.owner.label,
+                "due_on": each.due_on,
+                "closed_at": each.closed_at,
+                "closed_by": each.closed_by.label if each.closed_by else None,
+                "closing_note": each.closing_note,
+            }
+            for each in review.findings.all()
+        ],
+    }
+
+
+def _check(check: Any) -> dict[str, Any]:
+    return {
+        "check": check.key,
+        "title": check.title,
+        "effect": check.effect,
+        "outcome": check.outcome,
+        "reason": check.reason,
+        "settings": check.terms,
+        "evidence_sha256": check.fingerprint,
+        "checked_at": check.checked_at,
+        "replaced_at": check.replaced_at,
+        "overridden_by": check.overridden_by.label if check.overridden_by else None,
+        "overridden_at": check.overridden_at,
+        "override_reason": check.override_reason,
+    }
+
+
+def _afterwards(request: PromotionRequest) -> dict[str, Any] | None:
+    if request.afterwards_due_at is None:
+        return None
+    return {
+        "due_at": request.afterwards_due_at,
+        "at": request.afterwards_at,
+        "by": request.afterwards_by.label if request.afterwards_by else None,
+        "verdict": request.afterwards_verdict,
+        "comment": request.afterwards_comment,
+    }
+
+
+def _policy(request: PromotionRequest) -> dict[str, Any]:
+    """The rule as the request kept it, and the version of the policy that it was copied from."""
+    number = {"policy_id": request.rule.get("policy_id"), "number": request.rule.get("policy_version")}
+    saved = PolicyVersion.objects.filter(**number).first() if all(number.values()) else None
+    return {
+        "rule": request.rule,
+        "version": {**number, "saved_at": saved.saved_at, "saved_by": saved.saved_as, "terms": saved.terms}
+        if saved
+        else None,
+    }
+
+
+def _events(change: Change, request: PromotionRequest | None) -> Iterator[tuple[str, bytes]]:
+    """The request's part of the ledger and the events that tell of the change, with their hashes."""
+    numbers = (change.sequence, change.tenure.start_sequence, change.tenure.end_sequence)
+    sequences = {number for number in numbers if number is not None}
+    if change.incident is not None:
+        sequences.add(change.incident.opened_sequence)
+    found = {event.sequence: event for event in AuditEvent.objects.filter(sequence__in=sequences)}
+    if request is not None:
+        found |= {event.sequence: event for event in request.events.all()}
+    lines = [
+        json.dumps(ledger.as_record(found[sequence]) | {"hash": found[sequence].hash}, ensure_ascii=False)
+        for sequence in sorted(found)
+    ]
+    yield "events.jsonl", "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+
+
+def _certificate(found: Mapping[str, Any]) -> bytes:
+    """As its page shows it, in one file without scripts."""
+    style: SafeString = mark_safe(_BASICS + _STYLES.read_text())  # noqa: S308  our own file
+    context = {**found, "site_name": settings.SITE_NAME, "style_sheet": format_html("<style>\n{}</style>", style)}
+    return render_to_string("approvals/certificate_alone.html", context).encode()
+
+
+def _exhibits(request: PromotionRequest, tenure: Tenure) -> Iterator[tuple[str, bytes]]:
+    """Figures and tables that the evidence names and that are still the same bytes; the others are listed."""
+    named: Mapping[str, str] = json.loads(request.evidence)["version"].get("exhibits") or {}
+    kept, lost = Exhibit.objects.filter(version=request.version), []
+    for place, (path, digest) in enumerate(sorted(named.items()), start=1):
+        found = kept.filter(path=path, sha256=digest).first()
+        if found is None:
+            lost.append({"path": path, "sha256": digest})
+            continue
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(path).stem).strip("-")[:60] or "exhibit"
+        yield f"exhibits/{place:02}-{stem}.{SUFFIXES.get(found.media_type, 'bin')}", bytes(found.content)
+    if lost:
+        yield "exhibits/no-longer-kept.json", as_json(lost)

@@ -1,0 +1,37 @@
+"""The span of time that an audit looks at."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    since: datetime
+    until: datetime
+    """Aware; the first moment that is no longer inside."""
+
+    @classmethod
+    def last_quarter(cls, now: datetime) -> Self:
+        """The last calendar quarter (UTC) that has ended."""
+        until = _quarter(now)
+        return cls(_quarter(until - timedelta(days=1)), until)
+
+    @classmethod
+    def this_quarter(cls, now: datetime) -> Self:
+        since = _quarter(now)
+        return cls(since, _quarter(since + timedelta(days=95)))
+
+    @property
+    def words(self) -> str:
+        """`2026-07-01 to 2026-09-30`: whole days by their names, else with the time of day."""
+        last = self.until - timedelta(days=1)
+        if all((each.hour, each.minute, each.second) == (0, 0, 0) for each in (self.since, self.until)):
+            return f"{self.since:%Y-%m-%d} to {last:%Y-%m-%d}"
+        return f"{self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M} UTC"
+
+
+def _quarter(moment: datetime) -> datetime:
+    """The first moment of the quarter that `moment` is in."""
+    moment = moment.astimezone(UTC)
+    return datetime(moment.year, (moment.month - 1) // 3 * 3 + 1, 1, tzinfo=UTC)

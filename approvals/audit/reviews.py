@@ -1,0 +1,315 @@
+"""How people review: how long requests wait, how long the evidence was open before an approval, who approves whose
+requests, and what went round a full review. Of a period, by target. Percentiles are of all requests, not of a part."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Min, QuerySet
+
+from approvals.audit.periods import Period
+from approvals.models import (
+    CheckResult,
+    PromotionRequest,
+    Reading,
+    RequestKind,
+    Review,
+    Target,
+    Verdict,
+)
+
+HASTY_SECONDS = 30
+"""An approval within so many seconds of opening the request is called out."""
+
+PAIR_SHARE, PAIR_LEAST = 0.5, 5
+"""A pair is called out when one person gave at least this share of the approvals of another's requests, and that is at
+least so many."""
+
+MOST_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long requests waited, in seconds. None where there is nothing to measure."""
+
+    name: str
+    requests: int
+    first_median: float | None
+    """From asking to the first review."""
+
+    first_p90: float | None
+    decided_median: float | None
+    """From asking to the decision."""
+
+    decided_p90: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    requester: str
+    approver: str
+    approvals: int
+    share: float
+    """Of the approvals that the requester's requests were given in the period."""
+
+    @property
+    def is_called_out(self) -> bool:
+        return self.approvals >= PAIR_LEAST and self.share >= PAIR_SHARE
+
+    @property
+    def percent(self) -> int:
+        return round(self.share * 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One approver, and how long they had the evidence open before they approved."""
+
+    name: str
+    approvals: int
+    opened: int
+    """Approvals before which they had opened the page."""
+
+    median: float | None
+    """Seconds."""
+
+    hasty: int
+    """Approvals within the limit of opening."""
+
+    @property
+    def unopened(self) -> int:
+        return self.approvals - self.opened
+
+
+@dataclass(frozen=True, slots=True)
+class Hasty:
+    """One approval soon after opening."""
+
+    request_id: int
+    approver: str
+    at: datetime
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    person: str
+    check: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Analytics:
+    period: Period
+    waits: Sequence[Wait]
+    """By target."""
+
+    by_policy: Sequence[Wait]
+    pairs: Sequence[Pair]
+    """Those called out first, then the most frequent."""
+
+    readers: Sequence[Reader]
+    hasty: Sequence[Hasty]
+    """The quickest first, at most MOST_ROWS."""
+
+    hasty_seconds: int
+    overrides: Sequence[Override]
+    requests: int
+    kinds: Mapping[str, int]
+    """Requests of the period by kind, in words."""
+
+    @property
+    def called_out(self) -> int:
+        return sum(pair.is_called_out for pair in self.pairs)
+
+    @property
+    def hasty_count(self) -> int:
+        return sum(reader.hasty for reader in self.readers)
+
+    @property
+    def approvals(self) -> int:
+        return sum(reader.approvals for reader in self.readers)
+
+
+def of(period: Period, *, target: Target | None = None, hasty_seconds: int = HASTY_SECONDS) -> Analytics:
+    """A bounded number of queries; reads four columns of each request and each approval of the period."""
+    asked = PromotionRequest.objects.filter(created_at__gte=period.since, created_at__lt=period.until)
+    given = Review.objects.filter(verdict=Verdict.APPROVE, created_at__gte=period.since, created_at__lt=period.until)
+    overridden = CheckResult.objects.filter(overridden_at__gte=period.since, overridden_at__lt=period.until)
+    if target:
+        asked, given = asked.filter(target=target), given.filter(request__target=target)
+        overridden = overridden.filter(request__target=target)
+    waits, by_policy = _waits(asked)
+    readers, hasty = _readers(given, hasty_seconds)
+    kinds = dict(asked.order_by().values_list("kind").annotate(n=Count("pk")))
+    return Analytics(
+        period=period,
+        waits=waits,
+        by_policy=by_policy,
+        pairs=_pairs(given),
+        readers=readers,
+        hasty=hasty,
+        hasty_seconds=hasty_seconds,
+        overrides=_overrides(overridden),
+        requests=sum(kinds.values()),
+        kinds={str(kind.label): kinds.get(kind.value, 0) for kind in RequestKind},
+    )
+
+
+# --- Waiting ----------------------------------------------------------------------------------------------------------
+
+
+def _waits(asked: QuerySet[PromotionRequest]) -> tuple[list[Wait], list[Wait]]:
+    """By target, and by target and pattern of the policy. Break-glass asks nobody first, so it waits for nobody."""
+    by_target: dict[str, list[tuple[float | None, float | None]]] = defaultdict(list)
+    by_policy: dict[str, list[tuple[float | None, float | None]]] = defaultdict(list)
+    rows = (
+        asked.exclude(kind=RequestKind.BREAK_GLASS)
+        .order_by()
+        .values_list("target__name", "rule__model_pattern", "created_at", "decided_at")
+        .annotate(first=Min("reviews__created_at"))
+    )
+    for target, pattern, created_at, decided_at, first in rows.iterator(chunk_size=5000):
+        measured = (_seconds(created_at, first), _seconds(created_at, decided_at))
+        by_target[target].append(measured)
+        by_policy[f"{target} of {pattern or 'no policy'}"].append(measured)
+    return _summed(by_target), _summed(by_policy)
+
+
+def _seconds(since: datetime, until: datetime | None) -> float | None:
+    return None if until is None else max(0.0, (until - since).total_seconds())
+
+
+def _summed(groups: Mapping[str, Sequence[tuple[float | None, float | None]]]) -> list[Wait]:
+    found = []
+    for name, measured in sorted(groups.items()):
+        first = sorted(each for each, _ in measured if each is not None)
+        decided = sorted(each for _, each in measured if each is not None)
+        found.append(
+            Wait(
+                name,
+                len(measured),
+                percentile(first, 0.5),
+                percentile(first, 0.9),
+                percentile(decided, 0.5),
+                percentile(decided, 0.9),
+            )
+        )
+    return found
+
+
+def percentile(ordered: Sequence[float], share: float) -> float | None:
+    """Nearest rank: the smallest value that at least this share of all values do not exceed. None of nothing."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
+
+
+# --- People -----------------------------------------------------------------------------------------------------------
+
+
+def _pairs(given: QuerySet[Review]) -> list[Pair]:
+    rows = list(
+        given.filter(voided_at=None)
+        .order_by()
+        .values_list("requester_id", "requester__name", "reviewer_id", "reviewer__name")
+        .annotate(n=Count("pk"))
+    )
+    totals = Counter[int]()
+    for requester_id, _, _, _, many in rows:
+        totals[requester_id] += many
+    found = [Pair(asked, approved, many, many / totals[pk]) for pk, asked, _, approved, many in rows]
+    return sorted(found, key=lambda pair: (not pair.is_called_out, -pair.approvals, pair.requester, pair.approver))
+
+
+def _readers(given: QuerySet[Review], limit: int) -> tuple[list[Reader], list[Hasty]]:
+    opened = {
+        (request_id, person_id, fingerprint): at
+        for request_id, person_id, fingerprint, at in Reading.objects.filter(request__in=given.values("request"))
+        .values_list("request_id", "person_id", "fingerprint", "opened_at")
+        .iterator(chunk_size=5000)
+    }
+    names: dict[int, str] = {}
+    times: dict[int, list[float]] = defaultdict(list)
+    approvals = Counter[int]()
+    hasty: list[Hasty] = []
+    rows = given.order_by().values_list("request_id", "reviewer_id", "reviewer__name", "fingerprint", "created_at")
+    for request_id, person_id, name, fingerprint, at in rows.iterator(chunk_size=5000):
+        names[person_id] = name
+        approvals[person_id] += 1
+        since = opened.get((request_id, person_id, fingerprint))
+        if since is None:
+            continue
+        seconds = max(0.0, (at - since).total_seconds())
+        times[person_id].append(seconds)
+        if seconds < limit:
+            hasty.append(Hasty(request_id, name, at, int(seconds)))
+    readers = [
+        Reader(
+            names[pk],
+            many,
+            len(times[pk]),
+            percentile(sorted(times[pk]), 0.5),
+            sum(seconds < limit for seconds in times[pk]),
+        )
+        for pk, many in approvals.most_common()
+    ]
+    return readers, sorted(hasty, key=lambda each: (each.seconds, each.at))[:MOST_ROWS]
+
+
+def _overrides(overridden: QuerySet[CheckResult]) -> list[Override]:
+    rows = overridden.order_by().values_list("overridden_by__name", "title").annotate(n=Count("pk"))
+    found = [Override(name, title, many) for name, title, many in rows]
+    return sorted(found, key=lambda each: (-each.times, each.person, each.check))
+
+
+# --- Download ---------------------------------------------------------------------------------------------------------
+
+CSV_COLUMNS = (
+    "request",
+    "kind",
+    "target",
+    "model",
+    "requested_by",
+    "asked_at",
+    "decided_at",
+    "approver",
+    "approved_at",
+    "opened_at",
+    "seconds_on_page",
+    "voided",
+)
+
+
+def plain(period: Period, *, target: Target | None = None) -> Iterator[dict[str, Any]]:
+    """One row for each approval given in the period, the oldest first; keys are CSV_COLUMNS."""
+    given = Review.objects.filter(verdict=Verdict.APPROVE, created_at__gte=period.since, created_at__lt=period.until)
+    given = given.filter(request__target=target) if target else given
+    rows = given.order_by("created_at", "pk").values_list(
+        "request_id",
+        "request__kind",
+        "request__target__name",
+        "request__version__model__name",
+        "requester__name",
+        "request__created_at",
+        "request__decided_at",
+        "reviewer__name",
+        "created_at",
+        "voided_at",
+        "reviewer_id",
+        "fingerprint",
+    )
+    for row in rows.iterator(chunk_size=2000):
+        *told, voided_at, person_id, fingerprint = row
+        opened_at = (
+            Reading.objects.filter(request_id=told[0], person_id=person_id, fingerprint=fingerprint)
+            .values_list("opened_at", flat=True)
+            .first()
+        )
+        seconds = None if opened_at is None else max(0, int((told[8] - opened_at).total_seconds()))
+        values = [*told, opened_at, seconds, "yes" if voided_at else ""]
+        yield {
+            column: value.isoformat() if isinstance(value, datetime) else value
+            for column, value in zip(CSV_COLUMNS, values, strict=True)
+        }

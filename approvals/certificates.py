@@ -1,0 +1,37 @@
+"""The approval certificate: what was approved, by whom, over which evidence. For its page, and for an archive."""
+
+import json
+from typing import Any
+
+from approvals import standing
+from approvals.models import Action, PromotionRequest, Verdict
+
+TOLD = (
+    Action.REQUEST_CREATED,
+    Action.REQUEST_CHECKED,
+    Action.CHECK_OVERRIDDEN,
+    Action.REVIEW_APPROVED,
+    Action.REQUEST_APPROVED,
+    Action.VERSION_PROMOTED,
+)
+
+
+def of(found: PromotionRequest) -> dict[str, Any] | None:
+    """What `approvals/_certificate.html` shows; None until all approvals are given: there is nothing to certify
+    before."""
+    events = list(found.events.filter(action__in=TOLD).order_by("sequence"))
+    approved = [event for event in events if event.action == Action.REQUEST_APPROVED]
+    if not approved or found.decided_at is None or found.status == "rejected":
+        return None
+    now = standing.of(found)
+    return {
+        "request_": found,
+        "rule": now.rule,
+        "signatures": [
+            review for review in now.reviews if review.voided_at is None and review.verdict == Verdict.APPROVE
+        ],
+        "checks": now.checks,
+        "files": json.loads(found.evidence)["version"].get("files") or {},
+        "events": events,
+        "promoted": next((event for event in reversed(events) if event.action == Action.VERSION_PROMOTED), None),
+    }
