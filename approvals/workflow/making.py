@@ -82,7 +82,7 @@ def make_way(existing: PromotionRequest, *, by: User, reason: str) -> None:
         return
     if request.status == Status.APPROVED:
         now = timezone.now()
-        free = OutboxEntry.objects.open().filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now), plan=None)
+        free = OutboxEntry.objects.open().filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
         closed = free.filter(request=request).update(
             closed_at=now, outcome=OutboxEntry.Outcome.FAILED, last_error=reason
         )
