@@ -32,11 +32,21 @@ def fingerprint(text: str) -> str:
 # --- Freezing ---------------------------------------------------------------------------------------------------------
 
 
-def freeze(*, version: Any, champion: Any | None, target: Any, rule: Rule, justification: str) -> str:
-    """Canonical JSON of everything that is decided on. Of the champion, the same facts but for its files."""
+def freeze(
+    *,
+    version: Any,
+    champion: Any | None,
+    target: Any,
+    rule: Rule,
+    justification: str,
+    files: Mapping[str, Any] | None = None,
+) -> str:
+    """Canonical JSON of everything that is decided on. Of the champion, the same facts but for its files. `files`
+    stand instead of those that were read last: a roll back is held to the bytes that were approved."""
+    facts = version_facts(version, rule)
     return canonical(
         {
-            "version": version_facts(version, rule),
+            "version": facts if files is None else {**facts, "files": files},
             "champion": None if champion is None else champion_facts(champion, rule),
             "target": {
                 "name": target.name,

@@ -53,7 +53,7 @@ def _send(task: str, pk: int) -> bool:
 def wake_next(entry: OutboxEntry) -> None:
     """Hints at the entry that waited behind this one, if there is one."""
     following = (
-        OutboxEntry.objects.open()
+        OutboxEntry.objects.due(timezone.now())
         .filter(model_name=entry.model_name, target_id=entry.target_id)
         .order_by("pk")
         .values_list("pk", flat=True)

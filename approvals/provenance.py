@@ -4,6 +4,8 @@ The engineer's text is kept as it is; below it stands one block between two HTML
 
     <!-- countersign:begin -->
     Approved for Production by Remy Ortiz <remy@example.com> · 2026-11-23 12:04 UTC · request #12
+    Rolled back into Production by Otto Reyes <otto@example.com> · 2026-11-24 03:10 UTC · request #13
+    Promoted to Production without approval (break-glass) by Otto Reyes <otto@example.com> · … · request #14
     <!-- countersign:end -->
 """
 
@@ -11,11 +13,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
 BEGIN, END = "<!-- countersign:begin -->", "<!-- countersign:end -->"
-_LINE = r"Approved for [^\n]* · request #\d+\n"
+_LINE = r"(?:Approved for|Rolled back into|Promoted to) [^\n]* · request #\d+\n"
 _BLOCK = re.compile(rf"(?:\n\n|\n)?{BEGIN}\n(?P<lines>(?:{_LINE})+){END}")
 _REQUEST = re.compile(r"request #(\d+)$")
+
+
+class Ground(StrEnum):
+    """On what a version went to its target."""
+
+    APPROVED = "Approved for {target}"
+    ROLLED_BACK = "Rolled back into {target}"
+    """By somebody who needed nobody's approval for it."""
+    BREAK_GLASS = "Promoted to {target} without approval (break-glass)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +35,17 @@ class Note:
     request_id: int
     target: str
     approvers: Sequence[str]
-    """Labels, `Name <e-mail>`, in the order of their approvals."""
+    """Labels, `Name <e-mail>`, in the order of their approvals; else who rolled back or broke the glass."""
     approved_at: datetime
+    ground: Ground = Ground.APPROVED
 
     @property
     def line(self) -> str:
         """The full line. A name cannot break the block: line breaks and comment marks in it are dropped."""
         names = _one_line(", ".join(self.approvers) or "nobody")
         at = self.approved_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-        return f"Approved for {_one_line(self.target)} by {names} · {at} · request #{self.request_id}"
+        said = self.ground.format(target=_one_line(self.target))
+        return f"{said} by {names} · {at} · request #{self.request_id}"
 
 
 def with_note(description: str, note: Note, *, limit: int) -> str:

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from django.db.models import Q
 from django.utils import timezone
 
 from approvals import evidence, policy
 from approvals.models import CheckResult, Policy, PromotionRequest, Review, Status, Target, Verdict
-from approvals.models.requests import UNDECIDED
+from approvals.models.requests import UNDECIDED, AfterVerdict, RequestKind
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
 
@@ -131,7 +133,27 @@ def frozen_now(request: PromotionRequest, *, champion: ModelVersion | None) -> s
         target=request.target,
         rule=policy.Rule.from_json(request.rule),
         justification=request.justification,
+        files=approved_files(request),
     )
+
+
+def approved_before(request: PromotionRequest) -> PromotionRequest | None:
+    """Of a roll back: the newest request with which its version reached the target before; None when it was there
+    before the gate. A break-glass promotion counts once it was found justified."""
+    unapproved = Q(kind=RequestKind.BREAK_GLASS) & ~Q(afterwards_verdict=AfterVerdict.JUSTIFIED)
+    found = PromotionRequest.objects.filter(
+        version_id=request.version_id, target_id=request.target_id, status=Status.APPLIED
+    )
+    return found.exclude(unapproved).exclude(pk=request.pk).order_by("-closed_at", "-pk").first()
+
+
+def approved_files(request: PromotionRequest) -> dict[str, Any] | None:
+    """Of a roll back: what was known of the version's files when it was approved; None where nothing was."""
+    if request.kind != RequestKind.ROLLBACK:
+        return None
+    before = approved_before(request)
+    found: dict[str, Any] | None = json.loads(before.evidence)["version"].get("files") if before else None
+    return found
 
 
 def changes(request: PromotionRequest) -> list[str]:
@@ -176,6 +198,7 @@ def of(
         own_verdict=next((r.get_verdict_display() for r in live if user and r.reviewer_id == user.pk), ""),
         own_groups=me.groups if me else frozenset(),
         stale=stale,
+        kind=request.kind,
         contributes=_contributes(request, rule, user),
         blocked_by=[check.title for check in checks if check.blocks],
         vacates=would_vacate(request.version, request.target) if request.status == Status.PENDING else "",
@@ -215,6 +238,17 @@ def _contributes(request: PromotionRequest, rule: policy.Rule, user: User | None
         return ""
     names = [name for name in _contributors(request) if name.lower() in user.known_as]
     return f"contributed to this version ({names[0]} in MLflow)" if names else ""
+
+
+def after_facts(request: PromotionRequest, user: User, *, on_probation: bool = False) -> policy.AfterFacts:
+    """What `policy` asks about a review afterwards and about confirming a promotion on probation."""
+    return policy.AfterFacts(
+        requester_id=request.requester_id,
+        is_break_glass=request.kind == RequestKind.BREAK_GLASS,
+        is_reviewed=request.afterwards_at is not None,
+        on_probation=on_probation,
+        contributes=_contributes(request, policy.Rule.from_json(request.rule), user),
+    )
 
 
 def lock(request: PromotionRequest) -> PromotionRequest:

@@ -58,6 +58,16 @@ def expire() -> int:
     return workflow.expire_due()
 
 
+@shared_task(name="approvals.end_probations")
+def end_probations() -> int:
+    return workflow.end_due_probations()
+
+
+@shared_task(name="approvals.call_out_overdue")
+def call_out_overdue() -> int:
+    return workflow.call_out_overdue()
+
+
 _sending = threading.Lock()
 
 

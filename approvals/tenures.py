@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import DateTimeField, F, QuerySet, Value
+from django.db.models import DateTimeField, F, Q, QuerySet, Value
 from django.db.models.functions import Greatest
 
 from approvals.models import AuditEvent, PromotionRequest, Target, Tenure
+from approvals.models.requests import AfterVerdict, RequestKind
 from registry_ui.mirror.models import ModelVersion
+
+MOST_EARLIER = 500
+"""Tenures that are looked at for an earlier holder."""
 
 
 def alias_place(alias: str) -> str:
@@ -160,13 +164,15 @@ def holders(model_name: str, target: Target, place: str) -> list[int]:
 
 def approved_before(model_name: str, target: Target, *, but: Iterable[int] = ()) -> Sequence[Tenure]:
     """Ended tenures of the target that a rollback may go back to, the last one first: promoted through the gate, or
-    there before it. Versions in `but` are left out; each version stands once."""
+    there before it. A break-glass promotion counts once it was found justified. Versions in `but` are left out; each
+    version stands once."""
     found = (
         Tenure.objects.filter(model_name=model_name, target=target, ended_at__isnull=False)
         .filter(origin__in=(Tenure.Origin.DELIVERY, Tenure.Origin.RESTORED, Tenure.Origin.FOUND))
         .exclude(version_number__in=list(but))
+        .exclude(Q(request__kind=RequestKind.BREAK_GLASS) & ~Q(request__afterwards_verdict=AfterVerdict.JUSTIFIED))
         .select_related("request")
-        .order_by("-ended_at", "-started_at", "-pk")
+        .order_by("-ended_at", "-started_at", "-pk")[:MOST_EARLIER]
     )
     by_number: dict[int, Tenure] = {}
     for tenure in found:

@@ -152,6 +152,10 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
         subject = f"version {event.version_number}"
     person = data.get("person", "")
     match Action(event.action):
+        case Action.REQUEST_CREATED if data.get("kind") == "rollback":
+            return f"asked to roll {target} back to {subject}"
+        case Action.REQUEST_CREATED if data.get("kind") == "break_glass":
+            return f"wanted {subject} in {target} at once, without approvals"
         case Action.REQUEST_CREATED:
             return f"asked for {subject} to reach {target}"
         case Action.REQUEST_RESUBMITTED:
@@ -188,6 +192,8 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
             return f"rejected {subject} for {target}"
         case Action.REVIEW_CHANGES_REQUESTED:
             return "asked for changes"
+        case Action.REQUEST_APPROVED if data.get("alone"):
+            return "needed no approval for it; delivery to MLflow began"
         case Action.REQUEST_APPROVED:
             return "gave the last missing approval; delivery to MLflow began"
         case Action.DELIVERY_RETRIED:
@@ -202,7 +208,12 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
             return f"{held} until {until:%Y-%m-%d %H:%M} UTC: the freeze “{data['freeze']}” is on"
         case Action.VERSION_PROMOTED:
             replaced = data.get("replaced")
-            return f"promoted {subject} to {target}" + (f", replacing version {replaced}" if replaced else "")
+            done = f"promoted {subject} to {target}"
+            if data.get("kind") == "rollback":
+                done = f"rolled {target} back to {subject}"
+            elif data.get("kind") == "break_glass":
+                done = f"promoted {subject} to {target} without approvals (break-glass)"
+            return done + (f", replacing version {replaced}" if replaced else "")
         case Action.VERSION_REPLACED:
             how = data.get("how", "replaced")
             return (

@@ -37,6 +37,7 @@ urlpatterns = [
     path("findings/", findings.findings, name="findings"),
     path("findings/<int:pk>/close/", findings.close, name="finding_close"),
     path("callbacks/checks/<str:token>/", callbacks.check, name="check_callback"),
+    path("callbacks/health/<str:token>/", callbacks.health, name="health_callback"),
     path("history/", history.history, name="history"),
     path("history/export.csv", history.export, name="history_export"),
     path("history/at/", time_travel.at, name="history_at"),

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from approvals import provenance
-from approvals.models import Action, AuditEvent, PromotionRequest, Status, identities
+from approvals.models import Action, AuditEvent, PromotionRequest, Review, Status, Verdict, identities
 from registry_ui.mirror.models import ModelVersion
 
-_CLAIM = re.compile(r"^\W*approved for\b.*", re.IGNORECASE | re.MULTILINE)
+_CLAIM = re.compile(
+    r"^\W*(?:approved for\b|rolled back into\b|promoted to \S+ without approval\b).*", re.IGNORECASE | re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +26,43 @@ class CheckedNote:
 
 
 def check(version: ModelVersion) -> list[CheckedNote]:
-    """Every line of the description that says it was approved: those of the block, oldest first, then those in the
-    text. Two queries; none where nothing claims anything."""
+    """Every line of the description that says it was approved, rolled back or promoted without approval: those of the
+    block, oldest first, then those in the text. Two queries, three where a roll back is named; none where nothing
+    claims anything."""
     lines = provenance.notes(version.description)
     named = {line: _request_of(line) for line in lines}
     requests = (
         PromotionRequest.objects.select_related("target").defer("evidence").in_bulk(named.values()) if lines else {}
     )
-    signed = _signed(requests)
-    checked = [_checked(line, version, requests.get(named[line]), signed) for line in lines]
+    signed, grounds = _signed(requests), _grounds(requests)
+    checked = [_checked(line, version, requests.get(named[line]), signed, grounds) for line in lines]
     by_hand = [match[0].strip() for match in _CLAIM.finditer(provenance.without_notes(version.description))]
     return checked + [CheckedNote(line, "It stands outside the block that the gate writes.") for line in by_hand]
 
 
 def _signed(requests: Mapping[int, PromotionRequest]) -> dict[int, list[str]]:
-    """Who allowed each promotion, as the ledger has it."""
+    """Who allowed each promotion, or broke the glass for it, as the ledger has it."""
     if not requests:
         return {}
     events = AuditEvent.objects.filter(
-        request__in=requests, action__in=(Action.VERSION_PROMOTED, Action.REQUEST_APPROVED)
+        request__in=requests, action__in=(Action.VERSION_PROMOTED, Action.REQUEST_APPROVED, Action.GLASS_BROKEN)
     ).order_by("sequence")
-    return {event.request_id or 0: event.allowed_by.splitlines() for event in events}
+    found: dict[int, list[str]] = {}
+    for event in events:
+        is_break = event.action == Action.GLASS_BROKEN
+        if names := [event.actor_label] if is_break else event.allowed_by.splitlines():
+            found[event.request_id or 0] = names
+    return found
+
+
+def _grounds(requests: Mapping[int, PromotionRequest]) -> dict[int, provenance.Ground]:
+    """On what each of them went to its target, where that is not that it was approved."""
+    found = {pk: provenance.Ground.BREAK_GLASS for pk, request in requests.items() if request.is_break_glass}
+    if back := [pk for pk, request in requests.items() if request.is_rollback]:
+        reviewed = Review.objects.live().filter(request__in=back, verdict=Verdict.APPROVE)
+        alone = set(back) - set(reviewed.values_list("request_id", flat=True))
+        found |= dict.fromkeys(alone, provenance.Ground.ROLLED_BACK)
+    return found
 
 
 def _fits_but_for_names(line: str, note: provenance.Note, labels: list[str]) -> bool:
@@ -57,7 +75,11 @@ def _fits_but_for_names(line: str, note: provenance.Note, labels: list[str]) -> 
 
 
 def _checked(
-    line: str, version: ModelVersion, request: PromotionRequest | None, signed: Mapping[int, list[str]]
+    line: str,
+    version: ModelVersion,
+    request: PromotionRequest | None,
+    signed: Mapping[int, list[str]],
+    grounds: Mapping[int, provenance.Ground],
 ) -> CheckedNote:
     number = _request_of(line)
     if request is None:
@@ -68,7 +90,8 @@ def _checked(
         return CheckedNote(
             line, f"Request #{number} was never applied: {request.get_status_display().lower()}.", request
         )
-    note = provenance.Note(number, request.target.name, signed.get(number, []), request.decided_at)
+    ground = grounds.get(number, provenance.Ground.APPROVED)
+    note = provenance.Note(number, request.target.name, signed.get(number, []), request.decided_at, ground)
     if _fits_but_for_names(line, note, signed.get(number, [])):
         words = "Somebody whom it names has been pseudonymised: the record does not have the name any more."
         return CheckedNote(line, words, request)

@@ -281,6 +281,8 @@ CELERY_BEAT_SCHEDULE = {
     },
     "remind": {"task": "approvals.remind", "schedule": 300, "options": {"expires": 300}},
     "expire": {"task": "approvals.expire", "schedule": 60, "options": {"expires": 60}},
+    "probations": {"task": "approvals.end_probations", "schedule": 60, "options": {"expires": 60}},
+    "overdue": {"task": "approvals.call_out_overdue", "schedule": 60, "options": {"expires": 60}},
 }
 
 LOGGING_CONFIG = None

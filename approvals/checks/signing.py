@@ -1,4 +1,4 @@
-"""Standard Webhooks signatures: of our calls to external checks, and of their answers."""
+"""Standard Webhooks signatures: of our calls to external checks, of their answers, and of health reports."""
 
 import base64
 import hmac
@@ -12,9 +12,10 @@ TOLERANCE_SECONDS = 300
 """How far the clocks of the two sides may be apart, and how long a message can be sent once more."""
 
 
-def secret_for(name: str) -> str:
-    """The secret shared with the check of this name, derived from the installation's secret key: nothing is stored."""
-    key = salted_hmac("countersign.external-check", name, algorithm="sha256").digest()
+def secret_for(name: str, *, purpose: str = "countersign.external-check") -> str:
+    """The secret shared with the check of this name, derived from the installation's secret key: nothing is stored.
+    Another `purpose` gives another secret for the same name."""
+    key = salted_hmac(purpose, name, algorithm="sha256").digest()
     return PREFIX + base64.b64encode(key).decode()
 
 

@@ -4,7 +4,7 @@ import structlog
 from django.conf import settings
 
 from approvals import evidence, provenance, workflow
-from approvals.models import PromotionRequest, Status
+from approvals.models import PromotionRequest, Status, Verdict
 from registry_ui.mirror.registry import DESCRIPTION_LIMIT, NotFound, Registry, RegistryError, VersionSnapshot
 
 logger = structlog.get_logger(__name__)
@@ -16,7 +16,12 @@ TAGS = ("request", "target", "approved_by", "approved_at", "requested_by", "fing
 def note_of(request: PromotionRequest) -> provenance.Note:
     if request.decided_at is None:
         raise RuntimeError(f"{request} is not decided.")
-    return provenance.Note(request.pk, request.target.name, workflow.approver_labels(request), request.decided_at)
+    names, ground = workflow.approver_labels(request), provenance.Ground.APPROVED
+    if request.is_break_glass:
+        names, ground = [request.requester.label], provenance.Ground.BREAK_GLASS
+    elif request.is_rollback and not request.reviews.live().filter(verdict=Verdict.APPROVE).exists():
+        ground = provenance.Ground.ROLLED_BACK
+    return provenance.Note(request.pk, request.target.name, names, request.decided_at, ground)
 
 
 def tags_of(request: PromotionRequest, note: provenance.Note) -> dict[str, str]:
@@ -24,7 +29,7 @@ def tags_of(request: PromotionRequest, note: provenance.Note) -> dict[str, str]:
     values = (
         str(request.pk),
         request.target.name,
-        ", ".join(note.approvers),
+        "" if note.ground == provenance.Ground.BREAK_GLASS else ", ".join(note.approvers),
         note.approved_at.isoformat(timespec="seconds"),
         request.requester.label,
         request.fingerprint,

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from django.utils import timezone
 from approvals import evidence, provenance, standing
 from approvals.delivery import annotation, holding
 from approvals.delivery.settlement import Claim, ClaimLost, settle, settle_reopened, settle_unapplied
-from approvals.models import OutboxEntry, PromotionRequest
+from approvals.models import OutboxEntry, PromotionRequest, Verdict
 from approvals.policy import Rule
 from registry_ui.mirror import inspection, sync
 from registry_ui.mirror.registry import NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
@@ -84,6 +85,13 @@ class Attempt:
         )
         return str(OutboxEntry.Outcome.APPLIED)
 
+    @cached_property
+    def is_unreviewed(self) -> bool:
+        """An urgent request that needed nobody's approval: when something else is there than its author saw, it fails
+        and they look again, since there are no reviewers to send it back to."""
+        approvals = self.request.reviews.live().filter(verdict=Verdict.APPROVE)
+        return self.request.is_urgent and not approvals.exists()
+
     # --- Looking and deciding
 
     def look(self) -> View:
@@ -119,12 +127,18 @@ class Attempt:
             sync.refresh_model(self.registry, self.name)  # the mirror has to know the new champion
             holds = f"version {view.champion} holds" if view.champion else "nothing holds"
             was = f"version {reviewed}" if reviewed else "no version"
+            if self.is_unreviewed:
+                raise Stop(
+                    OutboxEntry.Outcome.FAILED,
+                    f"It was to replace {was}, but {holds} {self.target.name} now. Nothing was changed.",
+                )
             raise Stop(
                 OutboxEntry.Outcome.REOPENED,
                 f"Reviewers compared with {was}, but {holds} {self.target.name} now. Nothing was promoted.",
             )
         now = standing.frozen_now(request, champion=request.champion)
-        if changed := evidence.differences(request.evidence, now):
+        # Nobody decided on its facts where nobody reviewed it; the files below count all the same.
+        if not self.is_unreviewed and (changed := evidence.differences(request.evidence, now)):
             raise Stop(
                 OutboxEntry.Outcome.REOPENED,
                 f"This changed after it was reviewed: {standing.listed(changed, limit=8)}. Nothing was promoted.",
@@ -146,6 +160,12 @@ class Attempt:
         if found == reviewed:
             return
         inspection.inspect(self.registry, self.request.version, **limits)  # so that reviewers see what is there now
+        if self.request.is_urgent:
+            was = "was approved" if self.request.is_rollback else "was read"
+            raise Stop(
+                OutboxEntry.Outcome.FAILED,
+                f"The model's files are not what {was} before: they changed. Nothing was promoted.",
+            )
         raise Stop(
             OutboxEntry.Outcome.REOPENED,
             "The model's files changed after it was reviewed. Nothing was promoted, and the approvals are void.",

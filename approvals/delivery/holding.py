@@ -21,7 +21,9 @@ class Held(Exception):
 
 
 def check(request: PromotionRequest) -> None:
-    """Raises Held while a freeze is on for the request's model and target."""
+    """Raises Held while a freeze is on for the request's model and target; none holds what is urgent."""
+    if request.is_urgent:
+        return
     if found := freezes.holding(request.version.model.name, request.target_id):
         raise Held(found)
 

@@ -94,12 +94,15 @@ def settle(
         "fingerprint": request.fingerprint,
         "attempts": claim.entry.attempts,
     }
+    if request.is_urgent:
+        data["kind"] = str(request.kind)
     approvers = workflow.approver_labels(request)
     promoted = _record(Action.VERSION_PROMOTED, request, data, allowed_by=approvers)
     tenures.promoted(request, promoted)
     for replaced_number, how in replaced:
         told = {"by": number, "how": how}
         _record(Action.VERSION_REPLACED, request, told, allowed_by=approvers, version_number=replaced_number)
+    workflow.settle_probations(request)
 
 
 @transaction.atomic

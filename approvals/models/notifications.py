@@ -27,6 +27,9 @@ class Kind(models.TextChoices):
     FAILED = "failed", "A delivery failed, or a freeze holds it"
     EXPIRED = "expired", "A request expired"
     WITHDRAWN = "withdrawn", "A request was withdrawn"
+    BREAK_GLASS = "break_glass", "The glass was broken, or its review is overdue"
+    ROLLED_BACK = "rolled_back", "A target was rolled back"
+    PROBATION = "probation", "A promotion on probation: begun, confirmed or ended"
     FINDING = "finding", "A finding that you own: new, due, overdue or closed"
 
 

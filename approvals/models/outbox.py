@@ -15,13 +15,14 @@ class OutboxQuerySet(models.QuerySet["OutboxEntry"]):
         return self.filter(closed_at=None)
 
     def owed(self, now: datetime) -> "OutboxQuerySet":
-        """Open, and neither held by a freeze nor behind one that is; the one that waits longest first."""
+        """Open, and neither held by a freeze nor behind one that is, unless it is urgent and overtakes it; the one that
+        waits longest first."""
         held = Q(held_until__gt=now)
         behind = OutboxEntry.objects.filter(
             held, closed_at=None, model_name=OuterRef("model_name"), target_id=OuterRef("target_id")
         )
         since = Greatest("created_at", Coalesce("held_until", "created_at"))
-        return self.open().filter(~Exists(behind)).order_by(since, "pk")
+        return self.open().filter(~Exists(behind) | Q(is_urgent=True)).order_by(since, "pk")
 
     def due(self, now: datetime) -> "OutboxQuerySet":
         """Owed now: open, its time has come, nobody holds it, and no older entry of the same model and target is

@@ -68,6 +68,10 @@ class RequestQuerySet(models.QuerySet["PromotionRequest"]):
     def open(self) -> "RequestQuerySet":
         return self.filter(status__in=OPEN)
 
+    def owing_review(self) -> "RequestQuerySet":
+        """Break-glass promotions that nobody has reviewed afterwards."""
+        return self.filter(kind=RequestKind.BREAK_GLASS, afterwards_at=None)
+
     def with_subject(self) -> "RequestQuerySet":
         """With everything that a row on a page names, in one query."""
         return self.select_related("version__model", "target", "requester", "champion")
@@ -188,6 +192,22 @@ class PromotionRequest(models.Model):
     @property
     def is_urgent(self) -> bool:
         return self.kind in URGENT
+
+    @property
+    def is_break_glass(self) -> bool:
+        return self.kind == RequestKind.BREAK_GLASS
+
+    @property
+    def is_rollback(self) -> bool:
+        return self.kind == RequestKind.ROLLBACK
+
+    @property
+    def owes_review(self) -> bool:
+        return self.is_break_glass and self.afterwards_at is None
+
+    @property
+    def is_review_overdue(self) -> bool:
+        return self.owes_review and self.afterwards_due_at is not None and self.afterwards_due_at <= timezone.now()
 
     def is_overdue(self, now: datetime) -> bool:
         return self.status in UNDECIDED and now >= self.expires_at

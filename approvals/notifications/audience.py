@@ -125,6 +125,8 @@ class _Telling:
                 title = f"{self.subject} was rejected"
             case Action.REVIEW_CHANGES_REQUESTED:
                 title = f"{wording.name_of(self.event.actor_label)} asks for changes to {self.subject}"
+            case _ if self.event.data.get("alone"):
+                return []  # what comes of it is told
             case _:
                 title = f"{self.subject} was approved"
         return [self.told(Kind.DECIDED, self.requester | _reviewers(self.request), title)]
@@ -136,11 +138,76 @@ class _Telling:
 
     def delivered(self) -> list[Told]:
         version = self.request.version
-        title = f"{version.model.name} {version.number} reached {self.request.target.name}"
-        return [self.told(Kind.DELIVERED, self.requester | _approvers(self.request), title)]
+        target = self.request.target.name
+        people = self.requester | _approvers(self.request)
+        if self.request.is_rollback:
+            title = f"{version.model.name}: {target} was rolled back to version {version.number}"
+            return [self.told(Kind.ROLLED_BACK, people | self._replaced(), title)]
+        if self.request.is_break_glass:
+            title = f"{version.model.name} {version.number} reached {target} without approvals"
+            return [self.told(Kind.BREAK_GLASS, people | self._watching(), title)]
+        return [self.told(Kind.DELIVERED, people, f"{version.model.name} {version.number} reached {target}")]
+
+    def glass_broken(self) -> list[Told]:
+        due = self.request.afterwards_due_at
+        until = f" until {due:%-d %B %Y, %H:%M} UTC" if due else ""
+        text = f"Nobody approved it. It is to be reviewed afterwards{until}, by somebody else than who broke the glass."
+        title = f"Break-glass: {self.subject} goes ahead without approvals"
+        return [self.told(Kind.BREAK_GLASS, self.requester | self._watching(), title, text)]
+
+    def overdue(self) -> list[Told]:
+        title = f"Overdue: the break-glass promotion {self.subject} has not been reviewed"
+        return [self.told(Kind.BREAK_GLASS, self.requester | self._watching(), title)]
+
+    def reviewed_afterwards(self) -> list[Told]:
+        verdict = "justified" if self.event.data.get("verdict") == "justified" else "not justified"
+        title = f"The break-glass promotion {self.subject} was found {verdict}"
+        people = self.requester | (self._watching() if verdict == "not justified" else set())
+        return [self.told(Kind.BREAK_GLASS, people, title)]
+
+    def probation_started(self) -> list[Told]:
+        hours = self.event.data.get("hours")
+        title = f"{self.subject} is on probation for {hours} {'hour' if hours == 1 else 'hours'}"
+        text = "Unless a reviewer who did not ask for it confirms it by then, it is rolled back by itself."
+        return [self.told(Kind.PROBATION, self.requester | _approvers(self.request), title, text)]
+
+    def probation_ended(self) -> list[Told]:
+        people = self.requester | _approvers(self.request)
+        match self.event.data.get("outcome"):
+            case "confirmed":
+                title = f"{self.subject} was confirmed after its probation"
+            case "rolled_back":
+                title = f"{self.subject} did not pass its probation and is rolled back"
+            case "stayed":
+                title = f"{self.subject} did not pass its probation and there is nothing to roll back to"
+                people |= self._watching()
+            case _:
+                return []
+        return [self.told(Kind.PROBATION, people, title)]
+
+    def _watching(self) -> set[int]:
+        """Everyone who could have approved it, and the administrators."""
+        now = standing.of(self.request)
+        could = {person.id for person in now.eligible if any(person.fits(slot) for slot in now.rule.slots)}
+        administrators = User.objects.holding("approvals.manage_policies").values_list("pk", flat=True)
+        return (could - now.excluded) | set(administrators)
+
+    def _replaced(self) -> set[int]:
+        """Who asked for and approved what is rolled back from."""
+        champion = self.request.champion
+        before = (
+            PromotionRequest.objects.filter(
+                version=champion, target_id=self.request.target_id, status=Status.APPLIED
+            ).order_by("-closed_at")
+            if champion
+            else PromotionRequest.objects.none()
+        ).first()
+        return {before.requester_id} | _approvers(before) if before else set()
 
     def failed(self) -> list[Told]:
         people = self.requester | _approvers(self.request)
+        if self.request.is_urgent:
+            people |= self._watching()
         return [self.told(Kind.FAILED, people, f"Delivery of {self.subject} failed")]
 
     def held(self) -> list[Told]:
@@ -249,6 +316,11 @@ _TELLS: dict[Action, Callable[[_Telling], list[Told]]] = {
     Action.REQUEST_EXPIRED: _Telling.expired,
     Action.REQUEST_WITHDRAWN: _Telling.withdrawn,
     Action.FINDING_CLOSED: _Telling.finding_closed,
+    Action.GLASS_BROKEN: _Telling.glass_broken,
+    Action.AFTERWARDS_OVERDUE: _Telling.overdue,
+    Action.REVIEWED_AFTERWARDS: _Telling.reviewed_afterwards,
+    Action.PROBATION_STARTED: _Telling.probation_started,
+    Action.PROBATION_ENDED: _Telling.probation_ended,
     Action.DELIVERY_FAILED: _Telling.failed,
     Action.DELIVERY_HELD: _Telling.held,
     Action.VERSION_PROMOTED: _Telling.delivered,

@@ -2,7 +2,8 @@
 clock.
 
 The page, the view and the verb all ask the same functions, so they cannot disagree. `rules` is the policy document,
-`precedence` picks one, `slots` counts approvals, `actions` says what is open to a person.
+`precedence` picks one, `slots` counts approvals, `actions` says what is open to a person, `urgent` the same
+of what needs fewer approvals or none.
 """
 
 from approvals.policy.actions import YES, Actor, Answer, RequestFacts, available_actions, may_request, no
@@ -38,14 +39,26 @@ from approvals.policy.slots import (
     still_needed,
     waits_for,
 )
+from approvals.policy.urgent import (
+    SHORTEST_REASON,
+    AfterFacts,
+    may_break_glass,
+    may_confirm,
+    may_review_afterwards,
+    may_roll_back,
+    may_roll_back_alone,
+    rollback_rule,
+)
 
 __all__ = [
     "ALWAYS_SEEN",
     "EVERYTHING",
     "FALLBACK",
     "PARTS",
+    "SHORTEST_REASON",
     "YES",
     "Actor",
+    "AfterFacts",
     "Answer",
     "BreakGlassRule",
     "CheckRule",
@@ -69,9 +82,15 @@ __all__ = [
     "excluded",
     "is_met",
     "matches",
+    "may_break_glass",
+    "may_confirm",
     "may_request",
+    "may_review_afterwards",
+    "may_roll_back",
+    "may_roll_back_alone",
     "no",
     "problems_of",
+    "rollback_rule",
     "shortage",
     "slot_states",
     "specificity",

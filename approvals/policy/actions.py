@@ -55,6 +55,7 @@ class RequestFacts:
     blocked_by: Sequence[str] = ()
     """Titles of live checks that failed, block, and were not overridden."""
 
+    kind: str = "promotion"
     vacates: str = ""
     """Why delivering it would leave a later target empty, as a sentence; "" when it would not."""
 
@@ -138,6 +139,8 @@ def _may_resubmit(actor: Actor, facts: RequestFacts) -> Answer:
     is_blocked = facts.status == "checking" and bool(facts.blocked_by)
     if facts.status not in ("changes_requested", "failed") and not is_blocked:
         return no("There is nothing to submit again.")
+    if facts.kind == "break_glass":
+        return no("A break-glass promotion is not submitted again: break the glass once more, or ask for a promotion.")
     if actor.id != facts.requester_id:
         return no("Only the person who asked can submit the request again.")
     return may_request(actor)

@@ -1,4 +1,4 @@
-"""Where external checks post their answer: no login and no form token, but a signature."""
+"""Where external checks post their answer, and health reports go: no login and no form token, but a signature."""
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, JsonResponse
@@ -6,7 +6,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from approvals import external_checks
+from approvals import external_checks, health_reports
 from approvals.checks.external import MOST_BYTES
 from approvals.external_checks import Verdict
 
@@ -27,3 +27,23 @@ def check(request: HttpRequest, token: str) -> JsonResponse:
         return JsonResponse({"detail": "An answer has at most 64 KB."}, status=413)
     heard = external_checks.answer(token, request.body, request.headers, now=timezone.now())
     return JsonResponse({"detail": heard.words}, status=STATUS[heard.verdict])
+
+
+HEALTH_STATUS = {
+    health_reports.Verdict.UNKNOWN: 404,
+    health_reports.Verdict.UNSIGNED: 401,
+    health_reports.Verdict.UNREADABLE: 400,
+    health_reports.Verdict.REFUSED: 409,
+    health_reports.Verdict.TOO_MANY: 429,
+    health_reports.Verdict.TAKEN: 200,
+}
+
+
+@csrf_exempt
+@login_not_required
+@require_POST
+def health(request: HttpRequest, token: str) -> JsonResponse:
+    if len(request.body) > health_reports.MOST_BYTES:
+        return JsonResponse({"detail": "A report has at most 16 KB."}, status=413)
+    heard = health_reports.hear(token, request.body, request.headers, now=timezone.now())
+    return JsonResponse({"detail": heard.words}, status=HEALTH_STATUS[heard.verdict])

@@ -2,19 +2,25 @@
 the commit.
 
 Views, tasks, the demo and (later) the API call these; nothing else changes a request. `requesting` makes requests and
-takes them back, `checking` is what machines do before people are asked, `reviewing` is what people decide, `counting`
-whether that suffices, `findings` what they want put right afterwards, `reopening` sends a request back to review when
-its content changed, `escalating` hands on what has waited too long, `reading` notes when a reviewer opened it.
+takes them back, with `making`; `checking` is what machines do before people are asked, `reviewing` is what people
+decide, `counting` whether that suffices, `findings` what they want put right afterwards, `reopening` sends a request
+back to review when its content changed, `escalating` hands on what has waited too long, `reading` notes when a
+reviewer opened it. `rolling_back`,
+`breaking_glass` and `probation` are the ways that need fewer approvals, or undo what was approved.
 """
 
+from approvals.workflow.breaking_glass import break_glass, call_out_overdue, review_afterwards
 from approvals.workflow.checking import FILES, Answered, answer_check, conclude, override, store_attempt
 from approvals.workflow.counting import approver_labels
 from approvals.workflow.escalating import escalate
 from approvals.workflow.findings import FindingInput, close_finding, may_close
+from approvals.workflow.probation import Reported, confirm_probation, end_due_probations, report_health
+from approvals.workflow.probation import settle as settle_probations
 from approvals.workflow.reading import opened
 from approvals.workflow.reopening import reopen
 from approvals.workflow.requesting import expire_due, request_promotion, resubmit, withdraw
 from approvals.workflow.reviewing import comment, reconsider, retry, review
+from approvals.workflow.rolling_back import allowed_alone, roll_back
 from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, NoMeaning, NotAllowed, WorkflowError
 
 __all__ = [
@@ -26,12 +32,18 @@ __all__ = [
     "NeedsReauthentication",
     "NoMeaning",
     "NotAllowed",
+    "Reported",
     "WorkflowError",
+    "allowed_alone",
     "answer_check",
     "approver_labels",
+    "break_glass",
+    "call_out_overdue",
     "close_finding",
     "comment",
     "conclude",
+    "confirm_probation",
+    "end_due_probations",
     "escalate",
     "expire_due",
     "may_close",
@@ -39,10 +51,14 @@ __all__ = [
     "override",
     "reconsider",
     "reopen",
+    "report_health",
     "request_promotion",
     "resubmit",
     "retry",
     "review",
+    "review_afterwards",
+    "roll_back",
+    "settle_probations",
     "store_attempt",
     "withdraw",
 ]

@@ -16,6 +16,7 @@ from approvals.models import Action, Assessment, CheckResult, Outcome, Promotion
 from approvals.workflow import counting
 from approvals.workflow.shared import Invalid, frozen_fields, move, require
 from registry_ui.accounts.models import User
+from registry_ui.mirror.models import Inspection
 
 BLOCKED = "Blocked by checks: "
 FILES = "files"
@@ -37,6 +38,7 @@ def conclude(request: PromotionRequest, *, problem: str = "") -> bool:
     PromotionRequest.objects.filter(pk=request.pk).update(**fields)
     request = standing.lock(request)
     voided = counting.void_what_changed(request)[0]
+    problem = problem or _other_files(request)
     _run_checks(request, problem)
     Assessment.objects.filter(request=request).update(
         is_owed=False, claimed_by="", lease_expires_at=None, waiting_since=None, last_error="", attempts=0
@@ -142,6 +144,15 @@ def _files_result(frozen: dict[str, Any], rule: policy.Rule, problem: str) -> ch
     else:
         outcome, reason = Outcome.FAIL, files.get("skipped") or "The model's files have not been read."
     return checks.Result(key=FILES, kind=FILES, title=title, effect="block", outcome=outcome.value, reason=reason)
+
+
+def _other_files(request: PromotionRequest) -> str:
+    """Of a roll back: that the bytes are others than those that were approved, as a sentence; else ""."""
+    approved = standing.approved_files(request)
+    found = Inspection.objects.filter(version=request.version_id).first()
+    if approved is None or found is None or found.files == approved:
+        return ""
+    return "The model's files are not those that were approved before. Ask for a promotion of this version instead."
 
 
 # --- Overriding -------------------------------------------------------------------------------------------------------

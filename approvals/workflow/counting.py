@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from django.utils import timezone
 
 from approvals import evidence, ledger, outbox, policy, standing
-from approvals.models import Action, PromotionRequest, Review, Status, Verdict
+from approvals.models import Action, PromotionRequest, RequestKind, Review, Status, Verdict
+from approvals.workflow import rolling_back
 from approvals.workflow.shared import move
 from registry_ui.accounts.models import User
 
@@ -54,8 +55,12 @@ def void_what_changed(request: PromotionRequest) -> tuple[list[str], list[str]]:
 
 
 def approver_labels(request: PromotionRequest) -> list[str]:
-    """`Name <e-mail>` of everyone whose approval stands, in the order in which they approved."""
+    """`Name <e-mail>` of everyone whose approval stands, in the order in which they approved. Of a roll back that
+    needed no approval, who or what allowed it. A break-glass promotion has none: nobody approved it."""
     given = (
         request.reviews.live().filter(verdict=Verdict.APPROVE).select_related("reviewer").order_by("created_at", "pk")
     )
-    return [review.reviewer.label for review in given]
+    labels = [review.reviewer.label for review in given]
+    if not labels and request.kind == RequestKind.ROLLBACK and request.decided_at:
+        return rolling_back.allowed_alone(request)
+    return labels

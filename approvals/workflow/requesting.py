@@ -1,16 +1,16 @@
 """Making a request, submitting it again, taking it back, and letting it expire."""
 
 import contextlib
-import uuid
 from datetime import timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from approvals import asking, ledger, outbox, policy, standing
-from approvals.models import Action, Assessment, PromotionRequest, Status, Target, Verdict
+from approvals.models import Action, Assessment, PromotionRequest, RequestKind, Status, Target, Verdict
 from approvals.models.requests import UNDECIDED
-from approvals.workflow.shared import Conflict, Invalid, frozen_fields, move, nobody_has_approved, require
+from approvals.workflow import making, rolling_back
+from approvals.workflow.shared import Conflict, Invalid, move, require
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import ModelVersion
 
@@ -28,41 +28,8 @@ def request_promotion(version: ModelVersion, target: Target, *, by: User, justif
     _check_can_be_asked(version, target)
     if not justification:
         raise Invalid("Say why this version should be promoted.")
-    champion = standing.champion_of(version.model, target)
     rule = standing.rule_for(version.model.name, target)
-    request = PromotionRequest(
-        version=version,
-        target=target,
-        requester=by,
-        justification=justification,
-        rule=rule.as_json(),
-        waits_for=nobody_has_approved(rule),
-        correlation_id=uuid.uuid4(),
-        expires_at=timezone.now() + timedelta(days=rule.open_for_days),
-    )
-    for name, value in frozen_fields(request, champion).items():
-        setattr(request, name, value)
-    try:
-        with transaction.atomic():
-            request.save(force_insert=True)
-    except IntegrityError as error:
-        existing = asking.open_request(version, target)
-        if existing is None:
-            raise
-        raise Conflict(f"Request #{existing.pk} already asks for this.", existing) from error
-    Assessment.objects.create(request=request)
-    outbox.hint_assessment(request)
-    ledger.record(
-        Action.REQUEST_CREATED,
-        actor=by,
-        request=request,
-        data={
-            "justification": justification,
-            "champion": champion.number if champion else None,
-            "rule": rule.as_json(),
-        },
-    )
-    return request
+    return making.make(version, target, by=by, justification=justification, rule=rule)
 
 
 @transaction.atomic
@@ -76,7 +43,7 @@ def resubmit(request: PromotionRequest, *, by: User, justification: str = "") ->
     require(standing.of(request, by).actions["resubmit"])
     _check_can_be_asked(request.version, request.target)
     justification = justification.strip() or request.justification
-    rule = standing.rule_for(request.version.model.name, request.target)
+    rule = _rule_now(request)
     now = timezone.now()
     answered = request.reviews.live().exclude(verdict=Verdict.APPROVE)
     answered.update(voided_at=now, void_reason="The request was submitted again.")
@@ -128,6 +95,13 @@ def _expire(pk: int) -> bool:
     move(request, Status.EXPIRED, status_reason=reason)
     ledger.record(Action.REQUEST_EXPIRED, actor=None, request=request, data={"reason": reason})
     return True
+
+
+def _rule_now(request: PromotionRequest) -> policy.Rule:
+    name, target = request.version.model.name, request.target
+    if request.kind == RequestKind.ROLLBACK:
+        return rolling_back.rule_for(name, target, standing.approved_before(request))
+    return standing.rule_for(name, target)
 
 
 def _check_can_be_asked(version: ModelVersion, target: Target) -> None:

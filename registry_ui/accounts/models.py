@@ -8,10 +8,17 @@ from django.db import models, transaction
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+COUNTERSIGN = "countersign@countersign.invalid"
+"""Address of the account in whose name the program itself makes requests; no mail can reach it."""
+
 
 class UserQuerySet(models.QuerySet["User"]):
     def active(self) -> "UserQuerySet":
         return self.filter(is_active=True)
+
+    def people(self) -> "UserQuerySet":
+        """Without the program's own account, which nobody administers."""
+        return self.exclude(email=COUNTERSIGN)
 
     def holding(self, permission: str) -> "UserQuerySet":
         """Active people who have `app_label.codename` through one of their groups. Order is by name."""
@@ -30,6 +37,15 @@ class UserManager(BaseUserManager["User"]):
         user.set_password(password)
         user.save(using=self._db)
         return user
+
+    def countersign(self) -> "User":
+        """The program's own account: inactive, so that nobody can sign in as it, without roles, and made when it is
+        first needed. Safe to call from two workers at once."""
+        made: User = self.get_or_create(
+            email=COUNTERSIGN,
+            defaults={"name": "Countersign", "is_active": False, "is_service_account": True, "password": "!"},
+        )[0]
+        return made
 
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.get(email__iexact=username)
@@ -73,6 +89,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     def label(self) -> str:
         """How the person is named in the ledger, in MLflow and on pages: `Remy Ortiz <remy@example.com>`."""
         return f"{plain(self.name)} <{plain(self.email)}>"
+
+    @property
+    def is_countersign(self) -> bool:
+        """Whether this is the program's own account."""
+        return self.email == COUNTERSIGN
 
     @property
     def known_as(self) -> frozenset[str]:

@@ -1,0 +1,83 @@
+"""What may be done without the usual approvals, or after them: roll back, break-glass, its review, probation."""
+
+from dataclasses import dataclass, replace
+
+from approvals.policy.actions import YES, Actor, Answer, no
+from approvals.policy.rules import BreakGlassRule, ProbationRule, Rule, SlotRule
+
+SHORTEST_REASON = 20
+"""Characters that breaking the glass asks for."""
+
+
+def rollback_rule(rule: Rule, *, files_limit_mb: int | None) -> Rule:
+    """What rolling back asks for, where `rule` is for promotions: its own slot and no checks. `files_limit_mb` is the
+    one under which the version was approved, so that its files are held against what was read then."""
+    slot = SlotRule(rule.rollback.approvals, rule.rollback.group)
+    why = f"{rule.why} A roll back asks for {slot.sentence}.".strip()
+    return replace(rule, slots=(slot,), checks=(), probation=ProbationRule(), files_limit_mb=files_limit_mb, why=why)
+
+
+def may_roll_back(actor: Actor) -> Answer:
+    """Whether the person may do it, or ask for it."""
+    if actor.may("approvals.roll_back") or actor.may("approvals.request_promotion"):
+        return YES
+    return no("Requesters can ask for a roll back; reviewers and responders can do it.")
+
+
+def may_roll_back_alone(actor: Actor, rule: Rule, *, was_approved: bool) -> Answer:
+    """Whether nobody else need approve. `was_approved`: the version held the target through the gate before."""
+    if not actor.may("approvals.roll_back") or actor.is_service_account:
+        return no("Without the permission to roll back, somebody else has to approve it.")
+    if not rule.rollback.permission_suffices:
+        return no("The policy asks for an approval of every roll back.")
+    if not was_approved:
+        return no(
+            "Nobody approved that version here, it was there before the gate: somebody else has to approve it now."
+        )
+    return YES
+
+
+def may_break_glass(actor: Actor, rule: BreakGlassRule) -> Answer:
+    if not actor.may("approvals.break_glass") or actor.is_service_account:
+        return no("Breaking the glass needs a permission of its own; people with the responder role have it.")
+    if not rule.is_allowed:
+        return no("The policy does not allow a promotion without approvals, not even in an emergency.")
+    return YES
+
+
+@dataclass(frozen=True, slots=True)
+class AfterFacts:
+    """What the answers below depend on, besides the actor."""
+
+    requester_id: int
+    is_break_glass: bool = False
+    is_reviewed: bool = False
+    on_probation: bool = False
+    contributes: str = ""
+    """How the actor contributed to the version, where the rule excludes contributors; else ""."""
+
+
+def may_review_afterwards(actor: Actor, facts: AfterFacts) -> Answer:
+    if not facts.is_break_glass:
+        return no("Only a break-glass promotion is reviewed afterwards.")
+    if facts.is_reviewed:
+        return no("It has been reviewed already.")
+    if actor.id == facts.requester_id:
+        return no("You broke the glass, so somebody else has to review it.")
+    return _may_sign(actor, facts, "Only reviewers review a break-glass promotion.")
+
+
+def may_confirm(actor: Actor, facts: AfterFacts) -> Answer:
+    if not facts.on_probation:
+        return no("It is not on probation.")
+    if actor.id == facts.requester_id:
+        return no("You asked for this promotion, so somebody else has to confirm it.")
+    return _may_sign(actor, facts, "Only reviewers confirm a promotion that is on probation.")
+
+
+def _may_sign(actor: Actor, facts: AfterFacts, refusal: str) -> Answer:
+    if not actor.may("approvals.review_promotion") or actor.is_service_account:
+        return no(refusal)
+    if facts.contributes:
+        return no(f"You {facts.contributes}, so somebody else has to do it.")
+    return YES

@@ -1,0 +1,93 @@
+"""How a request comes to be, of whatever kind; and how an open one makes way for a more urgent one. For the other
+verbs, inside their transactions."""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from approvals import asking, ledger, outbox, policy, standing
+from approvals.models import Action, Assessment, OutboxEntry, PromotionRequest, RequestKind, Status, Target
+from approvals.workflow.shared import Conflict, frozen_fields, move, nobody_has_approved
+from registry_ui.accounts.models import User
+from registry_ui.mirror.models import ModelVersion
+
+
+def make(
+    version: ModelVersion,
+    target: Target,
+    *,
+    by: User,
+    justification: str,
+    rule: policy.Rule,
+    kind: RequestKind = RequestKind.PROMOTION,
+    is_decided: bool = False,
+    afterwards_due_at: datetime | None = None,
+) -> PromotionRequest:
+    """Freezes what is known and stores the request, in checks or, with `is_decided`, as approved; records
+    REQUEST_CREATED. Raises Conflict when there is an open request for this version and target."""
+    champion = standing.champion_of(version.model, target)
+    now = timezone.now()
+    request = PromotionRequest(
+        version=version,
+        target=target,
+        kind=kind,
+        requester=by,
+        justification=justification,
+        rule=rule.as_json(),
+        status=Status.APPROVED if is_decided else Status.CHECKING,
+        decided_at=now if is_decided else None,
+        waits_for="" if is_decided else nobody_has_approved(rule),
+        correlation_id=uuid.uuid4(),
+        created_at=now,
+        expires_at=now + timedelta(days=rule.open_for_days),
+        afterwards_due_at=afterwards_due_at,
+    )
+    for name, value in frozen_fields(request, champion).items():
+        setattr(request, name, value)
+    try:
+        with transaction.atomic():
+            request.save(force_insert=True)
+    except IntegrityError as error:
+        existing = asking.open_request(version, target)
+        if existing is None:
+            raise
+        raise Conflict(f"Request #{existing.pk} already asks for this.", existing) from error
+    Assessment.objects.create(request=request, is_owed=not is_decided, concluded_at=now if is_decided else None)
+    if not is_decided:
+        outbox.hint_assessment(request)
+    told: dict[str, Any] = {} if kind == RequestKind.PROMOTION else {"kind": str(kind)}
+    ledger.record(
+        Action.REQUEST_CREATED,
+        actor=by,
+        request=request,
+        data={
+            "justification": justification,
+            "champion": champion.number if champion else None,
+            "rule": rule.as_json(),
+            **told,
+        },
+    )
+    return request
+
+
+def make_way(existing: PromotionRequest, *, by: User, reason: str) -> None:
+    """Takes an open request of the same version and target back, because `by` needs no approval for it now. Raises
+    Conflict when a worker is delivering it in this moment: then it is there at once anyway."""
+    request = standing.lock(existing)
+    if not request.is_open:
+        return
+    if request.status == Status.APPROVED:
+        now = timezone.now()
+        free = OutboxEntry.objects.open().filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
+        closed = free.filter(request=request).update(
+            closed_at=now, outcome=OutboxEntry.Outcome.FAILED, last_error=reason
+        )
+        if not closed:
+            raise Conflict(f"Request #{request.pk} is being delivered right now.", request)
+        move(request, Status.FAILED, status_reason=reason)
+    move(request, Status.WITHDRAWN, status_reason=reason)
+    ledger.record(Action.REQUEST_WITHDRAWN, actor=by, request=request, data={"reason": reason})

@@ -1,0 +1,177 @@
+"""Probation: a promotion that is provisional. Unless somebody confirms it in time, or when a health report about it is
+bad, the target goes back to the last approved holder by itself."""
+
+import contextlib
+import secrets
+from datetime import timedelta
+from enum import Enum, auto
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals import asking, ledger, policy, returning, standing
+from approvals.evidence import canonical
+from approvals.models import Action, Probation, PromotionRequest, RequestKind
+from approvals.workflow import rolling_back
+from approvals.workflow.shared import Conflict, Invalid, require
+from registry_ui.accounts.models import User
+
+O = Probation.Outcome  # noqa: E741
+MOST_REPORTS = 1000
+"""Health reports of one probation that are recorded; after that only a bad one is."""
+
+
+# --- Beginning and end of a promotion ---------------------------------------------------------------------------------
+
+
+def settle(request: PromotionRequest) -> None:
+    """The request's version has reached its target: whatever else was on probation there is over, and it goes on
+    probation itself where its rule says so. In the transaction of delivery's settlement."""
+    running = Probation.objects.running().filter(
+        request__version__model_id=request.version.model_id, request__target_id=request.target_id
+    )
+    is_rollback = request.kind == RequestKind.ROLLBACK
+    for other in running.exclude(request=request).order_by("pk"):
+        _close(
+            other,
+            O.ROLLED_BACK if is_rollback else O.SUPERSEDED,
+            reason=request.justification if is_rollback else f"Request #{request.pk} replaced it.",
+            by=request.requester if is_rollback else None,
+            rollback=request if is_rollback else None,
+        )
+    hours = policy.Rule.from_json(request.rule).probation.hours
+    if hours is None or request.kind not in (RequestKind.PROMOTION, RequestKind.BREAK_GLASS):
+        return
+    now = timezone.now()
+    ends_at = now + timedelta(hours=hours)
+    Probation.objects.create(request=request, started_at=now, ends_at=ends_at, token=secrets.token_urlsafe(32))
+    told = {"hours": hours, "ends_at": ends_at.isoformat()}
+    ledger.record(Action.PROBATION_STARTED, actor=None, request=request, data=told)
+
+
+@transaction.atomic
+def confirm_probation(request: PromotionRequest, *, by: User, comment: str) -> None:
+    """A reviewer who did not ask for it confirms the promotion: it stays. Raises NotAllowed, Invalid (nothing was said)
+    or Conflict (it ended in this very moment)."""
+    request = standing.lock(request)
+    running = Probation.objects.running().filter(request=request).first()
+    require(
+        policy.may_confirm(standing.actor_of(by), standing.after_facts(request, by, on_probation=running is not None))
+    )
+    if not comment.strip():
+        raise Invalid("Say what you confirm it on: the auditors will read it.")
+    if running is None or running.ends_at <= timezone.now():
+        raise Conflict("The probation is over; the target goes back to the last approved version.", request)
+    if not _close(running, O.CONFIRMED, reason=comment.strip(), by=by):
+        raise Conflict("Somebody else was faster. Look at the request as it is now.", request)
+
+
+# --- Health reports ---------------------------------------------------------------------------------------------------
+
+
+class Reported(Enum):
+    """What became of a health report."""
+
+    RECORDED = auto()
+    SAME = auto()
+    """The same message once more."""
+    TOO_MANY = auto()
+    OVER = auto()
+    """The probation has ended."""
+
+
+def report_health(
+    probation: Probation, *, is_healthy: bool, reason: str, reported_by: str, message_id: str
+) -> Reported:
+    """Takes a report. A good one is recorded and confirms nothing; a bad one ends the probation at once, and should the
+    worker die before that is done, `end_due_probations` does it."""
+    became = _record_report(probation, is_healthy, reason, reported_by, message_id)
+    if became == Reported.RECORDED and not is_healthy:
+        with contextlib.suppress(Conflict):  # an open request for the same is being delivered; tried again soon
+            fall_back(probation)
+    return became
+
+
+@transaction.atomic
+def _record_report(probation: Probation, is_healthy: bool, reason: str, reported_by: str, message_id: str) -> Reported:
+    request = standing.lock(probation.request)
+    reports = request.events.filter(action=Action.HEALTH_REPORTED)
+    if reports.filter(payload__contains=canonical({"message_id": message_id})[1:-1]).exists():
+        return Reported.SAME
+    running = Probation.objects.running().filter(pk=probation.pk)
+    if not running.exists():
+        return Reported.OVER
+    if is_healthy and reports.count() >= MOST_REPORTS:
+        return Reported.TOO_MANY
+    told = {"healthy": is_healthy, "reason": reason, "reported_by": reported_by, "message_id": message_id}
+    ledger.record(Action.HEALTH_REPORTED, actor=None, acting=reported_by, request=request, data=told)
+    if not is_healthy:
+        # Kept on the row, so that the end follows from it whoever carries it out.
+        said = f"{reported_by} reported that it is not healthy" + (f": {reason}" if reason else ".")
+        running.filter(reason="").update(ends_at=timezone.now(), reason=said)
+    return Reported.RECORDED
+
+
+# --- Falling back -----------------------------------------------------------------------------------------------------
+
+
+def end_due_probations() -> int:
+    """Ends every probation that nobody confirmed in time; returns how many. Safe to run twice at once."""
+    due = Probation.objects.running().filter(ends_at__lte=timezone.now()).order_by("ends_at", "pk")
+    ended = 0
+    for probation in due.select_related("request"):
+        with contextlib.suppress(Conflict):  # tried again with the next call
+            ended += fall_back(probation)
+    return ended
+
+
+@transaction.atomic
+def fall_back(probation: Probation) -> bool:
+    """Ends a probation that is due: the target goes back to the last approved holder. False when somebody ended it
+    before. Everything or nothing: killed in the middle, it is due again."""
+    request = standing.lock(probation.request)
+    probation = Probation.objects.get(pk=probation.pk)
+    if probation.closed_at or probation.ends_at > timezone.now():
+        return False
+    reason = probation.reason or "Nobody confirmed it in time."
+    target, model = request.target, request.version.model
+    champion = standing.champion_of(model, target)
+    if champion is None or champion.pk != request.version_id:
+        holds = f"Version {champion.number} holds" if champion else "Nothing holds"
+        return _close(probation, O.SUPERSEDED, reason=f"{reason} {holds} {target.name} by now.")
+    chosen = returning.first([each for each in returning.earlier(model, target) if each.was_approved])
+    if chosen is None or chosen.version is None:
+        why = returning.cannot_go_back(target) or "There is no approved earlier version to go back to."
+        return _close(probation, O.STAYED, reason=f"{reason} {why}")
+    existing = asking.open_request(chosen.version, target)
+    if existing is not None and existing.kind == RequestKind.ROLLBACK and existing.decided_at and existing.is_open:
+        return _close(probation, O.ROLLED_BACK, reason=reason, rollback=existing)
+    by = User.objects.countersign()
+    rollback = rolling_back.make_rollback(
+        chosen,
+        target,
+        by=by,
+        reason=f"Probation of request #{request.pk}: {reason}",
+        allowed_by=[rolling_back.because_of(probation)],
+    )
+    return _close(probation, O.ROLLED_BACK, reason=reason, rollback=rollback)
+
+
+def _close(
+    probation: Probation,
+    outcome: Probation.Outcome,
+    *,
+    reason: str,
+    by: User | None = None,
+    rollback: PromotionRequest | None = None,
+) -> bool:
+    """One conditional UPDATE, whose row count tells who ended it; and the event."""
+    won = (
+        Probation.objects.running()
+        .filter(pk=probation.pk)
+        .update(closed_at=timezone.now(), outcome=outcome, reason=reason, closed_by=by, rollback=rollback)
+    )
+    if won:
+        told = {"outcome": str(outcome), "reason": reason, "rollback": rollback.pk if rollback else None}
+        ledger.record(Action.PROBATION_ENDED, actor=by, request=probation.request, data=told)
+    return bool(won)
