@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from django.utils import timezone
 
 from approvals import evidence, policy
-from approvals.models import CheckResult, Policy, PromotionRequest, Review, Status, Target, Verdict
+from approvals.models import CheckResult, Policy, PromotionRequest, RequestKind, Review, Status, Target, Verdict
 from approvals.models.requests import UNDECIDED
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
@@ -105,6 +105,15 @@ def champion_of(model: RegisteredModel, target: Target) -> ModelVersion | None:
     return next(iter(holders(model, target)), None)
 
 
+def champion_for(request: PromotionRequest) -> ModelVersion | None:
+    """What the request is compared with. A review afterwards is of a version that holds the target already: it is
+    compared with the last approved holder, unless yet another one holds the target by now."""
+    holder = champion_of(request.version.model, request.target)
+    if request.kind == RequestKind.RETROACTIVE and (holder is None or holder.pk == request.version_id):
+        return request.champion
+    return holder
+
+
 def would_vacate(version: ModelVersion, target: Target) -> str:
     """A sentence when the version would leave a later target empty by reaching this one, or ""."""
     higher = _higher_target_held(version, target)
@@ -136,7 +145,7 @@ def frozen_now(request: PromotionRequest, *, champion: ModelVersion | None) -> s
 
 def changes(request: PromotionRequest) -> list[str]:
     """What differs between the frozen evidence and the mirror now, each as a few words."""
-    frozen = frozen_now(request, champion=champion_of(request.version.model, request.target))
+    frozen = frozen_now(request, champion=champion_for(request))
     return [] if frozen == request.evidence else evidence.differences(request.evidence, frozen)
 
 

@@ -1,13 +1,14 @@
 """Which version held which place of which target, from when until when. The only writer of `Tenure`: delivery tells it
 of promotions, the watch of what it found. Each function runs in the caller's transaction."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from approvals.models import AuditEvent, PromotionRequest, Target, Tenure
+from approvals.models import AuditEvent, ChainHead, PromotionRequest, Target, Tenure
 from registry_ui.mirror.models import ModelVersion
 
 
@@ -24,6 +25,12 @@ def places_of(target: Target) -> list[str]:
 def is_sole(target: Target, place: str) -> bool:
     """Whether whoever takes the place through the gate has it alone: an alias always, a stage where it archives."""
     return place.startswith("@") or target.archives_existing
+
+
+def hold_settlements() -> None:
+    """Until the end of the transaction no other one can end or begin a tenure: each of them writes an event, and so
+    waits for the head of the chain."""
+    ChainHead.objects.select_for_update().get(pk=1)
 
 
 def promoted(request: PromotionRequest, event: AuditEvent, *, origin: Tenure.Origin = Tenure.Origin.DELIVERY) -> None:
@@ -66,8 +73,8 @@ def begin(
     after: datetime | None = None,
     sole: bool | None = None,
 ) -> Tenure:
-    """Opens one. `after` is the last moment at which it was known not to hold; `version` the mirrored row."""
-    inspection = getattr(version, "inspection", None) if version else None
+    """Opens one. `after` is the last moment at which it was known not to hold; `version` the mirrored row. It is held
+    to the files that its request's reviewers saw; what nobody saw, to those that the watch reads first."""
     return Tenure.objects.create(
         model_name=model_name,
         version_number=number,
@@ -80,13 +87,43 @@ def begin(
         request=request,
         start_sequence=sequence,
         version_created_at=version.created_at if version else None,
-        files_digest=((inspection.files or {}).get("digest") or "") if inspection else "",
+        files_digest=digest_of(request),
+        files_checked_at=at if digest_of(request) and origin == Tenure.Origin.DELIVERY else None,
+    )
+
+
+def digest_of(request: PromotionRequest | None) -> str:
+    """Of the files that were approved; "" where the policy did not ask for them, or nobody approved."""
+    if request is None:
+        return ""
+    return str((json.loads(request.evidence)["version"].get("files") or {}).get("digest") or "")
+
+
+def carry_on(
+    tenure: Tenure, *, at: datetime, sequence: int, name: str = "", origin: Tenure.Origin | None = None
+) -> Tenure:
+    """The tenure begun anew: under another name, or after it was interrupted. Origin and approvals stay what they were
+    unless `origin` is given; it is still held to the same version and the same files."""
+    return Tenure.objects.create(
+        model_name=name or tenure.model_name,
+        version_number=tenure.version_number,
+        target_id=tenure.target_id,
+        place=tenure.place,
+        is_sole=tenure.is_sole,
+        origin=origin or tenure.origin,
+        started_at=at,
+        request_id=tenure.request_id,
+        start_sequence=sequence,
+        version_created_at=tenure.version_created_at,
+        files_digest=tenure.files_digest,
+        files_checked_at=tenure.files_checked_at,
     )
 
 
 def adopt(held: QuerySet[Tenure], request: PromotionRequest) -> bool:
     """Puts the request's approvals behind a tenure that runs already; False when there is none."""
-    return bool(held.update(request=request))
+    digest = digest_of(request)
+    return bool(held.update(request=request, **({"files_digest": digest} if digest else {})))
 
 
 def finish(
@@ -104,6 +141,11 @@ def finish(
 # --- Reading ----------------------------------------------------------------------------------------------------------
 
 
+def is_approved(tenure: Tenure) -> bool:
+    """Whether somebody answers for it: it came through the gate, was there before it, or was approved afterwards."""
+    return tenure.origin != Tenure.Origin.OUTSIDE or tenure.request_id is not None
+
+
 def holders(model_name: str, target: Target, place: str) -> list[int]:
     """Numbers of the versions whose tenure of the place runs, ascending."""
     held = Tenure.objects.open().filter(model_name=model_name, target=target, place=place)
@@ -115,7 +157,10 @@ def approved_before(model_name: str, target: Target, *, but: Iterable[int] = ())
     there before it. Versions in `but` are left out; each version stands once."""
     found = (
         Tenure.objects.filter(model_name=model_name, target=target, ended_at__isnull=False)
-        .filter(origin__in=(Tenure.Origin.DELIVERY, Tenure.Origin.RESTORED, Tenure.Origin.FOUND))
+        .filter(
+            Q(origin__in=(Tenure.Origin.DELIVERY, Tenure.Origin.RESTORED, Tenure.Origin.FOUND))
+            | Q(origin=Tenure.Origin.OUTSIDE, request__isnull=False)  # approved afterwards, or changed back in MLflow
+        )
         .exclude(version_number__in=list(but))
         .select_related("request")
         .order_by("-ended_at", "-started_at", "-pk")

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.urls import reverse
 from django.utils import timezone
 
 from approvals.models.ledger import AuditEvent
@@ -27,6 +28,7 @@ class Kind(models.TextChoices):
     FAILED = "failed", "A delivery failed, or a freeze holds it"
     EXPIRED = "expired", "A request expired"
     WITHDRAWN = "withdrawn", "A request was withdrawn"
+    INCIDENT = "incident", "A change outside the gate was found, or is resolved"
     FINDING = "finding", "A finding that you own: new, due, overdue or closed"
 
 
@@ -184,6 +186,8 @@ class Notification(models.Model):
     @property
     def url(self) -> str:
         """Where to look, as an address that a mail can have."""
+        if self.kind == Kind.INCIDENT and self.event is not None:
+            return f"{settings.SITE_URL}{reverse('approvals:incident', args=[self.event.data['incident']])}"
         return f"{settings.SITE_URL}{self.request.get_absolute_url() if self.request else '/'}"
 
 
