@@ -45,7 +45,8 @@ def look(registry: Registry | None = None) -> Look:
         if isinstance(renamed, tuple):
             outcome = renames.settle(*renamed, places=places, known=known)
         else:
-            outcome = sum(judging.judge(key, places[key.place], known) for key in by_model[name])
+            stages_first = sorted(by_model[name], key=lambda key: key.is_alias)
+            outcome = sum(judging.judge(key, places[key.place], known) for key in stages_first)
         if judging.is_at_work(name):
             passed.add(name)
         found += outcome

@@ -48,9 +48,10 @@ class View:
 
 
 def restore_due(registry: Registry, *, limit: int = 50) -> int:
-    """Puts back what is owed and due; returns how many were looked at."""
+    """Puts back what is owed and due, later targets first: what was taken out of an earlier one to get there goes home
+    with it. Returns how many were looked at."""
     for done in range(limit):
-        due = _due().order_by("pk").values_list("pk", flat=True).first()
+        due = _due().order_by("-target__position", "pk").values_list("pk", flat=True).first()
         if due is None:
             return done
         restore(due, registry)
@@ -125,7 +126,7 @@ class _Job:
         view = self.look()
         has_begun = "began_at" in self.incident.details
         is_as_found = list(view.holders) == self.incident.after
-        if not is_as_found and not (has_begun and self._is_between(view)):
+        if not is_as_found and not (has_begun and self._is_between(view)) and not self._went_home(view):
             raise ChangedAgain
         self.begin()
         self.move(view)
@@ -147,6 +148,12 @@ class _Job:
         """Whether the place is as a worker of ours may have left it half way."""
         ours = {*self.approved, *self.incident.after}
         return set(view.holders) <= ours
+
+    def _went_home(self, view: View) -> bool:
+        """Whether putting back another place of the model has brought this one's holder home."""
+        others = Incident.objects.filter(model_name=self.name, resolution=Incident.Resolution.PUT_BACK)
+        is_back = list(view.holders) == self.approved
+        return is_back and others.filter(resolved_at__gt=self.incident.seen_at).exclude(place=self.place).exists()
 
     def begin(self) -> None:
         """Written before the first write to MLflow. Raises ClaimLost."""
