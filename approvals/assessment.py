@@ -66,7 +66,7 @@ def _read(request: PromotionRequest, registry: Registry, *, renew: "inspection.P
         seconds=settings.INSPECTION_SECONDS,
         progress=renew,
     )
-    champion = standing.champion_of(version.model, request.target)
+    champion = standing.champion_for(request)
     if champion is not None and champion.pk != version.pk:
         try:
             sync.refresh_version(registry, champion.model.name, champion.number)

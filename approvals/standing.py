@@ -107,6 +107,15 @@ def champion_of(model: RegisteredModel, target: Target) -> ModelVersion | None:
     return next(iter(holders(model, target)), None)
 
 
+def champion_for(request: PromotionRequest) -> ModelVersion | None:
+    """What the request is compared with. A review afterwards is of a version that holds the target already: it is
+    compared with the last approved holder, unless yet another one holds the target by now."""
+    holder = champion_of(request.version.model, request.target)
+    if request.kind == RequestKind.RETROACTIVE and (holder is None or holder.pk == request.version_id):
+        return request.champion
+    return holder
+
+
 def would_vacate(version: ModelVersion, target: Target) -> str:
     """A sentence when the version would leave a later target empty by reaching this one, or ""."""
     higher = _higher_target_held(version, target)
@@ -158,7 +167,7 @@ def approved_files(request: PromotionRequest) -> dict[str, Any] | None:
 
 def changes(request: PromotionRequest) -> list[str]:
     """What differs between the frozen evidence and the mirror now, each as a few words."""
-    frozen = frozen_now(request, champion=champion_of(request.version.model, request.target))
+    frozen = frozen_now(request, champion=champion_for(request))
     return [] if frozen == request.evidence else evidence.differences(request.evidence, frozen)
 
 

@@ -5,8 +5,8 @@ from functools import cache
 
 from celery import shared_task
 
-from approvals import assessment, delivery, external_checks, notifications, workflow
-from registry_ui.mirror import registry
+from approvals import assessment, delivery, external_checks, notifications, watch, workflow
+from registry_ui.mirror import registry, sync
 
 
 @cache
@@ -25,7 +25,7 @@ def assess_due() -> int:
 
 
 @shared_task(name="approvals.watch")
-def watch() -> int:
+def watch_requests() -> int:
     return assessment.watch()
 
 
@@ -90,3 +90,24 @@ def collect_notifications() -> int:
 @shared_task(name="approvals.remind")
 def remind() -> int:
     return notifications.remind()
+
+
+@shared_task(name="approvals.watch_registry")
+def watch_registry() -> int:
+    """First what MLflow's webhook hinted at; then the look over everything, which is cheap when nothing changed."""
+    sync.follow_hints(_registry())
+    return watch.run(_registry())
+
+
+_reading = threading.Lock()
+
+
+@shared_task(name="approvals.check_holder_files")
+def check_holder_files() -> int:
+    """One at a time in this process: a large model must not take all of the worker's threads."""
+    if not _reading.acquire(blocking=False):
+        return 0
+    try:
+        return watch.check_files(_registry())
+    finally:
+        _reading.release()

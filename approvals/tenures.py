@@ -1,6 +1,7 @@
 """Which version held which place of which target, from when until when. The only writer of `Tenure`: delivery tells it
 of promotions, the watch of what it found. Each function runs in the caller's transaction."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any
 from django.db.models import DateTimeField, F, Q, QuerySet, Value
 from django.db.models.functions import Greatest
 
-from approvals.models import AuditEvent, PromotionRequest, Target, Tenure
+from approvals.models import AuditEvent, ChainHead, PromotionRequest, Target, Tenure
 from approvals.models.requests import AfterVerdict, RequestKind
 from registry_ui.mirror.models import ModelVersion
 
@@ -30,6 +31,12 @@ def places_of(target: Target) -> list[str]:
 def is_sole(target: Target, place: str) -> bool:
     """Whether whoever takes the place through the gate has it alone: an alias always, a stage where it archives."""
     return place.startswith("@") or target.archives_existing
+
+
+def hold_settlements() -> None:
+    """Until the end of the transaction no other one can end or begin a tenure: each of them writes an event, and so
+    waits for the head of the chain."""
+    ChainHead.objects.select_for_update().get(pk=1)
 
 
 def promoted(request: PromotionRequest, event: AuditEvent, *, origin: Tenure.Origin = Tenure.Origin.DELIVERY) -> None:
@@ -72,8 +79,8 @@ def begin(
     after: datetime | None = None,
     sole: bool | None = None,
 ) -> Tenure:
-    """Opens one. `after` is the last moment at which it was known not to hold; `version` the mirrored row."""
-    inspection = getattr(version, "inspection", None) if version else None
+    """Opens one. `after` is the last moment at which it was known not to hold; `version` the mirrored row. It is held
+    to the files that its request's reviewers saw; what nobody saw, to those that the watch reads first."""
     return Tenure.objects.create(
         model_name=model_name,
         version_number=number,
@@ -86,14 +93,46 @@ def begin(
         request=request,
         start_sequence=sequence,
         version_created_at=version.created_at if version else None,
-        files_digest=((inspection.files or {}).get("digest") or "") if inspection else "",
+        files_digest=digest_of(request),
+        files_checked_at=at if digest_of(request) and origin == Tenure.Origin.DELIVERY else None,
+    )
+
+
+def digest_of(request: PromotionRequest | None) -> str:
+    """Of the files that were approved; "" where the policy did not ask for them, or nobody approved."""
+    if request is None:
+        return ""
+    return str((json.loads(request.evidence)["version"].get("files") or {}).get("digest") or "")
+
+
+def carry_on(
+    tenure: Tenure, *, at: datetime, sequence: int, name: str = "", origin: Tenure.Origin | None = None
+) -> Tenure:
+    """The tenure begun anew: under another name, or after it was interrupted. Origin and approvals stay what they were
+    unless `origin` is given; it is still held to the same version and the same files."""
+    return Tenure.objects.create(
+        model_name=name or tenure.model_name,
+        version_number=tenure.version_number,
+        target_id=tenure.target_id,
+        place=tenure.place,
+        is_sole=tenure.is_sole,
+        origin=origin or tenure.origin,
+        started_at=at,
+        request_id=tenure.request_id,
+        start_sequence=sequence,
+        version_created_at=tenure.version_created_at,
+        files_digest=tenure.files_digest,
+        files_checked_at=tenure.files_checked_at,
     )
 
 
 def adopt(held: QuerySet[Tenure], request: PromotionRequest) -> bool:
     """Puts the request's approvals behind a tenure that runs already; False when there is none. One that rests on a
-    request keeps it: who approved it then does not change because somebody approves it again."""
+    request keeps it: who approved it then does not change because somebody approves it again. What was approved last
+    are the files that it is held to."""
     held.filter(request=None).update(request=request)
+    if digest := digest_of(request):
+        held.update(files_digest=digest)
     return held.exists()
 
 
@@ -156,6 +195,11 @@ def imported(found: Iterable[Earlier], event: AuditEvent) -> int:
 # --- Reading ----------------------------------------------------------------------------------------------------------
 
 
+def is_approved(tenure: Tenure) -> bool:
+    """Whether somebody answers for it: it came through the gate, was there before it, or was approved afterwards."""
+    return tenure.origin != Tenure.Origin.OUTSIDE or tenure.request_id is not None
+
+
 def holders(model_name: str, target: Target, place: str) -> list[int]:
     """Numbers of the versions whose tenure of the place runs, ascending."""
     held = Tenure.objects.open().filter(model_name=model_name, target=target, place=place)
@@ -168,7 +212,10 @@ def approved_before(model_name: str, target: Target, *, but: Iterable[int] = ())
     version stands once."""
     found = (
         Tenure.objects.filter(model_name=model_name, target=target, ended_at__isnull=False)
-        .filter(origin__in=(Tenure.Origin.DELIVERY, Tenure.Origin.RESTORED, Tenure.Origin.FOUND))
+        .filter(
+            Q(origin__in=(Tenure.Origin.DELIVERY, Tenure.Origin.RESTORED, Tenure.Origin.FOUND))
+            | Q(origin=Tenure.Origin.OUTSIDE, request__isnull=False)  # approved afterwards, or changed back in MLflow
+        )
         .exclude(version_number__in=list(but))
         .exclude(Q(request__kind=RequestKind.BREAK_GLASS) & ~Q(request__afterwards_verdict=AfterVerdict.JUSTIFIED))
         .select_related("request")

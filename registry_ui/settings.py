@@ -224,10 +224,10 @@ EMAIL_TIMEOUT = 10
 CHAT_URLS = env.words("COUNTERSIGN_CHAT_URLS")
 CHAT_KINDS = env.some_of(
     "COUNTERSIGN_CHAT_KINDS",
-    default=("waits", "escalated", "decided", "voided", "delivered", "failed"),
+    default=("waits", "escalated", "decided", "voided", "delivered", "failed", "incident"),
     choices=(
         *("waits", "reminder", "escalated", "commented", "decided", "voided"),
-        *("blocked", "delivered", "failed", "expired", "withdrawn", "finding"),
+        *("blocked", "delivered", "failed", "expired", "withdrawn", "incident", "finding"),
     ),
 )
 
@@ -250,6 +250,7 @@ DELIVERY_BACKOFF_CAP_SECONDS = env.number("COUNTERSIGN_DELIVERY_BACKOFF_CAP_SECO
 # --- Inspection -------------------------------------------------------------------------------------------------------
 
 INSPECTION_SECONDS = env.number("COUNTERSIGN_INSPECTION_SECONDS", default=600, minimum=5)
+HOLDER_FILES_SECONDS = env.number("COUNTERSIGN_HOLDER_FILES_SECONDS", default=86_400, minimum=60)
 ARTIFACT_STORES = env.words("COUNTERSIGN_ARTIFACT_STORES")
 
 # --- Celery: a hint only, the outbox table is the truth ---------------------------------------------------------------
@@ -272,6 +273,12 @@ CELERY_BEAT_SCHEDULE = {
     "drain": {"task": "approvals.drain", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
     "assess": {"task": "approvals.assess_due", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
     "watch": {"task": "approvals.watch", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
+    "watch_registry": {
+        "task": "approvals.watch_registry",
+        "schedule": DRAIN_SECONDS,
+        "options": {"expires": DRAIN_SECONDS},
+    },
+    "holder_files": {"task": "approvals.check_holder_files", "schedule": 60, "options": {"expires": 60}},
     "call": {"task": "approvals.call_checks", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
     "send": {"task": "approvals.send_notifications", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
     "collect": {

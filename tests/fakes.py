@@ -230,6 +230,13 @@ class FakeRegistry:
             self._version(model, number)
             self._models[model] = replace(self._models[model], aliases={**self._models[model].aliases, alias: number})
 
+    def delete_alias(self, model: str, alias: str) -> None:
+        self._request("delete_alias", model, alias)
+        with self._lock:
+            old = self._model(model)
+            aliases = {name: number for name, number in old.aliases.items() if name != alias}
+            self._models[model] = replace(old, aliases=aliases)
+
     # --- Behind the port's back: what engineers do in MLflow
 
     def create_model(
@@ -290,11 +297,19 @@ class FakeRegistry:
             for key in [key for key in self._versions if key[0] == name]:
                 del self._versions[key]
 
-    def delete_alias(self, model: str, alias: str) -> None:
+    def rename_model(self, name: str, new_name: str) -> None:
+        """MLflow keeps the versions with all they have, their times of making too, and moves their last update."""
         with self._lock:
-            old = self._model(model)
-            aliases = {name: number for name, number in old.aliases.items() if name != alias}
-            self._models[model] = replace(old, aliases=aliases)
+            now = self.clock()
+            self._models[new_name] = replace(self._model(name), name=new_name, last_updated_at=now)
+            del self._models[name]
+            self._last_number[new_name] = self._last_number[name]
+            for key in [key for key in self._versions if key[0] == name]:
+                version = self._versions.pop(key)
+                self._versions[new_name, key[1]] = replace(version, model=new_name, last_updated_at=now)
+                root = f"fake:/{name}/{key[1]}"
+                if root in self.files:
+                    self.files[f"fake:/{new_name}/{key[1]}"] = self.files.pop(root)
 
     def log_run(
         self, metrics: Mapping[str, float] | None = None, params: Mapping[str, str] | None = None, **fields: Any

@@ -1,9 +1,7 @@
 """The whole proof, in order: the chain, then what stands outside it. It ends with the first thing that does not fit."""
 
-from collections.abc import Callable
-
 from approvals.ledger import chain
-from approvals.ledger.verdicts import Fault, Verdict
+from approvals.ledger.verdicts import Verdict
 
 
 def verify(progress: chain.Progress = chain.quiet) -> Verdict:

@@ -6,18 +6,18 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('approvals', '0009_tenures_and_incidents'),
+        ('approvals', '0012_watch'),
     ]
 
     operations = [
         migrations.AlterField(
             model_name='notification',
             name='kind',
-            field=models.CharField(choices=[('waits', 'A request waits for you'), ('reminder', 'It still waits, or expires soon'), ('escalated', 'It waited too long and was handed to your group'), ('commented', 'A comment on a request that you take part in'), ('decided', 'A decision on a request that you take part in'), ('voided', 'Content changed: back to review, your approval void'), ('blocked', 'Checks block your request'), ('delivered', 'A version reached its target in MLflow'), ('failed', 'A delivery failed, or a freeze holds it'), ('expired', 'A request expired'), ('withdrawn', 'A request was withdrawn'), ('break_glass', 'The glass was broken, or its review is overdue'), ('rolled_back', 'A target was rolled back'), ('probation', 'A promotion on probation: begun, confirmed or ended'), ('finding', 'A finding that you own: new, due, overdue or closed')], max_length=20),
+            field=models.CharField(choices=[('waits', 'A request waits for you'), ('reminder', 'It still waits, or expires soon'), ('escalated', 'It waited too long and was handed to your group'), ('commented', 'A comment on a request that you take part in'), ('decided', 'A decision on a request that you take part in'), ('voided', 'Content changed: back to review, your approval void'), ('blocked', 'Checks block your request'), ('delivered', 'A version reached its target in MLflow'), ('failed', 'A delivery failed, or a freeze holds it'), ('expired', 'A request expired'), ('withdrawn', 'A request was withdrawn'), ('break_glass', 'The glass was broken, or its review is overdue'), ('rolled_back', 'A target was rolled back'), ('probation', 'A promotion on probation: begun, confirmed or ended'), ('incident', 'A change outside the gate was found, or is resolved'), ('finding', 'A finding that you own: new, due, overdue or closed')], max_length=20),
         ),
         migrations.AlterField(
             model_name='notificationchoice',
             name='kind',
-            field=models.CharField(choices=[('waits', 'A request waits for you'), ('reminder', 'It still waits, or expires soon'), ('escalated', 'It waited too long and was handed to your group'), ('commented', 'A comment on a request that you take part in'), ('decided', 'A decision on a request that you take part in'), ('voided', 'Content changed: back to review, your approval void'), ('blocked', 'Checks block your request'), ('delivered', 'A version reached its target in MLflow'), ('failed', 'A delivery failed, or a freeze holds it'), ('expired', 'A request expired'), ('withdrawn', 'A request was withdrawn'), ('break_glass', 'The glass was broken, or its review is overdue'), ('rolled_back', 'A target was rolled back'), ('probation', 'A promotion on probation: begun, confirmed or ended'), ('finding', 'A finding that you own: new, due, overdue or closed')], max_length=20),
+            field=models.CharField(choices=[('waits', 'A request waits for you'), ('reminder', 'It still waits, or expires soon'), ('escalated', 'It waited too long and was handed to your group'), ('commented', 'A comment on a request that you take part in'), ('decided', 'A decision on a request that you take part in'), ('voided', 'Content changed: back to review, your approval void'), ('blocked', 'Checks block your request'), ('delivered', 'A version reached its target in MLflow'), ('failed', 'A delivery failed, or a freeze holds it'), ('expired', 'A request expired'), ('withdrawn', 'A request was withdrawn'), ('break_glass', 'The glass was broken, or its review is overdue'), ('rolled_back', 'A target was rolled back'), ('probation', 'A promotion on probation: begun, confirmed or ended'), ('incident', 'A change outside the gate was found, or is resolved'), ('finding', 'A finding that you own: new, due, overdue or closed')], max_length=20),
         ),
     ]

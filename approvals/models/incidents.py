@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
 from approvals.models.requests import PromotionRequest
@@ -90,6 +91,18 @@ class Incident(models.Model):
     def __str__(self) -> str:
         return f"incident #{self.pk}"
 
+    def get_absolute_url(self) -> str:
+        return reverse("approvals:incident", args=[self.pk])
+
+    @property
+    def is_open(self) -> bool:
+        return self.resolved_at is None
+
+    @property
+    def approved(self) -> list[int]:
+        """Numbers of the versions that held the place with somebody's approval before anybody went round the gate."""
+        return list(self.details.get("approved", ()))
+
 
 class WatchedPlace(models.Model):
     """A place that the watch knows: what was found there on its first look was held before the gate."""
@@ -111,6 +124,11 @@ class WatchState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by itse
     looked_at = models.DateTimeField(null=True, help_text="When the watch last ran to its end.")
     stages_known_at = models.DateTimeField(null=True, help_text="MLflow was asked for stages then, and all was known.")
     aliases_known_at = models.DateTimeField(null=True, help_text="The same for aliases, which the sweep alone sees.")
+    behind = models.JSONField(
+        default=dict,
+        help_text="Models passed over because a delivery was at them, each with the two times above as they were then.",
+    )
+    read_sequence = models.BigIntegerField(default=0, help_text="Promotions up to it were held against tenures.")
     running_until = models.DateTimeField(null=True, help_text="Lease of the look that runs now.")
 
     class Meta:

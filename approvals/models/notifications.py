@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.urls import reverse
 from django.utils import timezone
 
 from approvals.models.ledger import AuditEvent
@@ -30,6 +31,7 @@ class Kind(models.TextChoices):
     BREAK_GLASS = "break_glass", "The glass was broken, or its review is overdue"
     ROLLED_BACK = "rolled_back", "A target was rolled back"
     PROBATION = "probation", "A promotion on probation: begun, confirmed or ended"
+    INCIDENT = "incident", "A change outside the gate was found, or is resolved"
     FINDING = "finding", "A finding that you own: new, due, overdue or closed"
 
 
@@ -187,6 +189,8 @@ class Notification(models.Model):
     @property
     def url(self) -> str:
         """Where to look, as an address that a mail can have."""
+        if self.kind == Kind.INCIDENT and self.event is not None:
+            return f"{settings.SITE_URL}{reverse('approvals:incident', args=[self.event.data['incident']])}"
         return f"{settings.SITE_URL}{self.request.get_absolute_url() if self.request else '/'}"
 
 

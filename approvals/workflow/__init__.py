@@ -5,10 +5,11 @@ Views, tasks, the demo and (later) the API call these; nothing else changes a re
 takes them back, with `making`; `checking` is what machines do before people are asked, `reviewing` is what people
 decide, `counting` whether that suffices, `findings` what they want put right afterwards, `reopening` sends a request
 back to review when its content changed, `escalating` hands on what has waited too long, `reading` notes when a
-reviewer opened it. `rolling_back`,
-`breaking_glass` and `probation` are the ways that need fewer approvals, or undo what was approved.
+reviewer opened it. `rolling_back`, `breaking_glass` and `probation` are the ways that need fewer approvals, or undo
+what was approved; `afterwards` asks for reviews of what went round the gate.
 """
 
+from approvals.workflow.afterwards import ask_afterwards, drop_afterwards
 from approvals.workflow.breaking_glass import break_glass, call_out_overdue, review_afterwards
 from approvals.workflow.checking import FILES, Answered, answer_check, conclude, override, store_attempt
 from approvals.workflow.counting import approver_labels
@@ -37,12 +38,14 @@ __all__ = [
     "allowed_alone",
     "answer_check",
     "approver_labels",
+    "ask_afterwards",
     "break_glass",
     "call_out_overdue",
     "close_finding",
     "comment",
     "conclude",
     "confirm_probation",
+    "drop_afterwards",
     "end_due_probations",
     "escalate",
     "expire_due",

@@ -32,7 +32,7 @@ def conclude(request: PromotionRequest, *, problem: str = "") -> bool:
     if request.status != Status.CHECKING:
         return False
     before = (request.fingerprint, request.status_reason)
-    fields = frozen_fields(request, standing.champion_of(request.version.model, request.target))
+    fields = frozen_fields(request, standing.champion_for(request))
     was_judged = Assessment.objects.filter(request=request, concluded_at__isnull=False).exists()
     changed = evidence.differences(request.evidence, fields["evidence"]) if was_judged else []
     PromotionRequest.objects.filter(pk=request.pk).update(**fields)

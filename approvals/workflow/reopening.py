@@ -21,7 +21,7 @@ def reopen(request: PromotionRequest, *, sources: Collection[Status] = (Status.P
     locked = standing.lock(request)
     if locked.status not in sources:
         return []
-    champion = standing.champion_of(locked.version.model, locked.target)
+    champion = standing.champion_for(locked)
     fields = frozen_fields(locked, champion)
     if fields["fingerprint"] == locked.fingerprint:
         return []

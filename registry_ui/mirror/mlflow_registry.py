@@ -227,6 +227,9 @@ class MlflowRegistry:
     def set_alias(self, model: str, alias: str, number: int) -> None:
         self._call("POST", "registered-models/alias", {"name": model, "alias": alias, "version": str(number)})
 
+    def delete_alias(self, model: str, alias: str) -> None:
+        self._call("DELETE", "registered-models/alias", {"name": model, "alias": alias})
+
     def _write(self, method: str, verb: str, model: str, number: int, values: Mapping[str, Any]) -> None:
         self._call(method, f"model-versions/{verb}", {"name": model, "version": str(number), **values})
 

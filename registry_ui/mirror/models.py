@@ -178,6 +178,9 @@ class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by its
     latency_ms = models.FloatField(null=True)
     sweep_progress = models.JSONField(default=dict, help_text='{"models": n, "versions": n} while a sweep runs.')
 
+    stages_asked_at = models.DateTimeField(null=True, help_text="Stages as they were then are mirrored, or newer ones.")
+    aliases_asked_at = models.DateTimeField(null=True, help_text="The same of aliases and deletions: by sweeps alone.")
+
     pulling_until = models.DateTimeField(null=True, help_text="Lease of the pull that runs now.")
     sweeping_until = models.DateTimeField(null=True, help_text="Lease of the sweep that runs now.")
 
@@ -218,3 +221,13 @@ class Outage(models.Model):
 
     def __str__(self) -> str:
         return f"outage from {self.started_at:%Y-%m-%d %H:%M} to {self.ended_at:%Y-%m-%d %H:%M}"
+
+
+class RefreshHint(models.Model):
+    """A model that MLflow's webhook named: it is read anew by the next worker. One row a model, however often."""
+
+    model_name = models.CharField(max_length=256, unique=True)
+    heard_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.model_name

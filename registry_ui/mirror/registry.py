@@ -161,6 +161,9 @@ class Registry(Protocol):
 
     def set_alias(self, model: str, alias: str, number: int) -> None: ...
 
+    def delete_alias(self, model: str, alias: str) -> None:
+        """Nothing happens where the model has no such alias."""
+
 
 def connect() -> Registry:
     """The real registry, as configured. Imports MLflow (about 2 s), so only worker code and commands may call it."""

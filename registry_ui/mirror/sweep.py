@@ -73,7 +73,12 @@ class _Sweep:
             self._facts()
             now = timezone.now()
             health.answered(
-                swept_at=now, cursor=self.newest, server_version=server.version, latency_ms=server.latency_ms
+                swept_at=now,
+                cursor=self.newest,
+                server_version=server.version,
+                latency_ms=server.latency_ms,
+                stages_asked_at=self.started_at,
+                aliases_asked_at=self.started_at,
             )
         self.report.seconds = time.perf_counter() - started
         return self.report

@@ -12,13 +12,22 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry_ui.mirror import facts, health, rows
-from registry_ui.mirror.models import Alias, MirrorState, ModelVersion, RegisteredModel
-from registry_ui.mirror.registry import ModelSnapshot, NotFound, Registry, RegistryError, VersionSnapshot
+from registry_ui.mirror.models import Alias, MirrorState, ModelVersion, RefreshHint, RegisteredModel
+from registry_ui.mirror.registry import (
+    ModelSnapshot,
+    NotFound,
+    Registry,
+    RegistryError,
+    Unreachable,
+    VersionSnapshot,
+)
 from registry_ui.mirror.sweep import LEASE_SECONDS, SweepReport, sweep
 
 __all__ = [
     "PullReport",
     "SweepReport",
+    "follow_hints",
+    "hint",
     "pull",
     "refresh_model",
     "refresh_version",
@@ -63,6 +72,7 @@ def pull(registry: Registry) -> PullReport:
 def _pull_versions(registry: Registry) -> int:
     known_until = newest = MirrorState.objects.current().cursor
     changed, is_caught_up, latency_ms = 0, False, 0.0
+    began_at = timezone.now()
     for page_size in (FIRST_PAGE, NEXT_PAGES):
         pages = iter(registry.versions(page_size=page_size))
         while not is_caught_up:
@@ -75,7 +85,7 @@ def _pull_versions(registry: Registry) -> int:
             is_caught_up = len(page) < page_size or page[-1].last_updated_at < known_until
             if page_size == FIRST_PAGE:
                 break
-    health.answered(pulled_at=timezone.now(), cursor=newest, latency_ms=latency_ms)
+    health.answered(pulled_at=timezone.now(), cursor=newest, latency_ms=latency_ms, stages_asked_at=began_at)
     return changed
 
 
@@ -151,9 +161,37 @@ def store_versions(snapshots: Sequence[VersionSnapshot], *, asked_at: datetime |
     rows.put_versions(snapshots, asked_at or timezone.now())
 
 
-def store_alias(model: str, alias: str, number: int) -> None:
-    """Stores an alias that the caller has just set in MLflow and read back."""
+def store_alias(model: str, alias: str, number: int | None) -> None:
+    """Stores an alias that the caller has just set in MLflow and read back; None: that it has deleted."""
     with transaction.atomic():
         row = RegisteredModel.objects.get(name=model)
         RegisteredModel.objects.filter(pk=row.pk).update(read_at=timezone.now())
-        Alias.objects.update_or_create(model=row, name=alias, defaults={"number": number})
+        if number is None:
+            Alias.objects.filter(model=row, name=alias).delete()
+        else:
+            Alias.objects.update_or_create(model=row, name=alias, defaults={"number": number})
+
+
+# --- Hints
+
+
+def hint(model: str) -> None:
+    """Notes that the model wants reading anew: an event of MLflow named it. Safe to say again."""
+    RefreshHint.objects.update_or_create(model_name=model, defaults={"heard_at": timezone.now()})
+
+
+def follow_hints(registry: Registry, *, limit: int = 50) -> int:
+    """Reads anew what hints name, the oldest first; returns how many. A hint that comes meanwhile stays, and so do all
+    when MLflow does not answer."""
+    done = 0
+    for name, heard_at in list(RefreshHint.objects.order_by("heard_at").values_list("model_name", "heard_at")[:limit]):
+        try:
+            refresh_model(registry, name)
+        except Unreachable as error:
+            health.failed(error)
+            break
+        except RegistryError:  # no such model, or a prompt: there is nothing to read
+            pass
+        RefreshHint.objects.filter(model_name=name, heard_at=heard_at).delete()
+        done += 1
+    return done

@@ -1,7 +1,7 @@
 """Celery tasks of the mirror: thin, and each gives way when another worker is at it."""
 
 import structlog
-from celery import shared_task
+from celery import current_app, shared_task
 
 from registry_ui.mirror import sync
 from registry_ui.mirror.models import MirrorState
@@ -25,6 +25,7 @@ def pull() -> None:
         log.warning("pull failed", error=report.error)
     elif report.changed:
         log.info("pulled", changed=report.changed, facts=report.facts)
+        _wake_watch()
 
 
 @shared_task(name="mirror.sweep")
@@ -36,6 +37,7 @@ def sweep() -> None:
     except RegistryError as error:
         log.warning("sweep failed", error=error.message)
         return
+    _wake_watch()
     log.info(
         "swept",
         versions=report.versions,
@@ -45,3 +47,12 @@ def sweep() -> None:
         facts=report.facts,
         seconds=round(report.seconds, 2),
     )
+
+
+def _wake_watch() -> None:
+    """Says by name that there may be something to compare: the mirror knows nothing of who listens. A hint only, the
+    schedule comes by anyway."""
+    try:
+        current_app.send_task("approvals.watch_registry", expires=60)
+    except Exception as error:  # whatever the broker's library raises
+        log.warning("broker.unreachable", task="approvals.watch_registry", error=str(error))

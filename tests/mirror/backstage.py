@@ -61,6 +61,9 @@ class Backstage:
     def delete_model(self, name: str) -> None:
         self.call("DELETE", "registered-models/delete", name=name)
 
+    def rename_model(self, name: str, new_name: str) -> None:
+        self.call("POST", "registered-models/rename", name=name, new_name=new_name)
+
     def delete_alias(self, model: str, alias: str) -> None:
         self.call("DELETE", "registered-models/alias", name=model, alias=alias)
 

@@ -249,6 +249,35 @@ def test_alias_moves_silently_and_one_version_may_have_several(world: World, mod
     assert world.registry.model(model).aliases == {"champion": 2, "uat": 2}
 
 
+def test_deleted_alias_is_gone_and_deleting_it_again_does_nothing(world: World, model: str) -> None:
+    world.engineer.create_version(model)
+    world.registry.set_alias(model, "champion", 1)
+    world.registry.set_alias(model, "other", 1)
+    world.registry.delete_alias(model, "champion")
+    world.registry.delete_alias(model, "champion")
+    assert world.registry.model(model).aliases == {"other": 1}
+    with pytest.raises(NotFound):
+        world.registry.delete_alias(f"{model}_none", "champion")
+
+
+def test_renamed_model_keeps_its_versions_with_the_times_of_their_making(world: World, model: str) -> None:
+    """By this the watch knows a renamed model."""
+    run_id = world.engineer.log_run()
+    world.engineer.create_version(model, run_id=run_id)
+    world.registry.set_stage(model, 1, "Production", archive_existing=False)
+    world.registry.set_alias(model, "champion", 1)
+    before = world.registry.version(model, 1)
+    tick()
+    world.engineer.rename_model(model, f"{model}_new")
+    after = world.registry.version(f"{model}_new", 1)
+    same = ("number", "stage", "source", "run_id", "created_at")
+    assert [getattr(after, name) for name in same] == [getattr(before, name) for name in same]
+    assert after.last_updated_at > before.last_updated_at
+    assert world.registry.model(f"{model}_new").aliases == {"champion": 1}
+    with pytest.raises(NotFound):
+        world.registry.model(model)
+
+
 @pytest.mark.parametrize("alias", ["v1", "V12", "latest", "with space", "a/b"])
 def test_reserved_and_odd_alias_names_are_refused(world: World, model: str, alias: str) -> None:
     world.engineer.create_version(model)

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mirror', '0003_light_inspections'),
+        ('mirror', '0004_refresh_hints'),
     ]
 
     operations = [

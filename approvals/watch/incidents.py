@@ -1,0 +1,187 @@
+"""Opening and closing incidents, each with its event; and the verb with which a person closes one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals import ledger, policy, standing, workflow
+from approvals.models import Action, AuditEvent, Incident, PromotionRequest, Target
+from registry_ui.accounts.models import User
+
+RESOLVE = "approvals.resolve_incident"
+MOST_PUT_BACKS = 3
+WITHIN = timedelta(hours=1)
+"""After so many put-backs of one place in this time, somebody else puts it there again and again: people decide."""
+
+GAVE_UP = (
+    "It was put back 3 times within an hour and changed again each time: something in MLflow sets it. Countersign does "
+    "not fight and leaves it as it is. Find out who or what changes it."
+)
+NOT_RESTORABLE: Mapping[str, str] = {
+    Incident.Kind.DELETED: "What was deleted in MLflow cannot be put back; promote another version.",
+    Incident.Kind.EXCHANGED: "The version that was approved is gone and cannot be put back; promote another version.",
+    Incident.Kind.RENAMED: "A name is not put back; what was approved holds on under the new one.",
+    Incident.Kind.FILES: "Countersign keeps no copy of model files; restore them in the artifact store.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A change that no delivery made."""
+
+    kind: Incident.Kind
+    model: str
+    target: Target
+    place: str
+    before: Sequence[int]
+    after: Sequence[int]
+    approved: Sequence[int]
+    """Who held it last with somebody's approval."""
+
+    seen_at: datetime
+    not_before: datetime | None
+    version: int | None
+    """The version that the event is about."""
+
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def open_one(found: Found) -> tuple[Incident, AuditEvent]:
+    """Writes it down with what the policy asks for. In the caller's transaction, which holds settlements off."""
+    response = Incident.Response(standing.rule_for(found.model, found.target).on_bypass)
+    details = {**found.details, "approved": sorted(found.approved)}
+    is_owed = False
+    if response == Incident.Response.PUT_BACK:
+        hindrance = NOT_RESTORABLE.get(found.kind) or _fighting(found)
+        is_owed = not hindrance
+        if hindrance:
+            details["not_put_back"] = hindrance
+    # An earlier change of the same place is not what is to be put back any more; this one takes its place.
+    earlier = Incident.objects.open().filter(model_name=found.model, target=found.target, place=found.place)
+    if found.kind != Incident.Kind.FILES:
+        earlier.filter(is_owed=True).update(is_owed=False, last_error="It changed again before it was put back.")
+    incident = Incident.objects.create(
+        kind=found.kind,
+        model_name=found.model,
+        target=found.target,
+        place=found.place,
+        before=sorted(found.before),
+        after=sorted(found.after),
+        details=details,
+        seen_at=found.seen_at,
+        not_before=found.not_before,
+        response=response,
+        opened_sequence=0,
+        is_owed=is_owed,
+    )
+    event = ledger.record(
+        Action.INCIDENT_OPENED,
+        actor=None,
+        model_name=found.model,
+        version_number=found.version,
+        target_name=found.target.name,
+        data={
+            "incident": incident.pk,
+            "kind": str(found.kind),
+            "place": found.place,
+            "before": incident.before,
+            "after": incident.after,
+            "seen_at": found.seen_at.isoformat(),
+            "not_before": found.not_before.isoformat() if found.not_before else None,
+            "response": str(response),
+        },
+    )
+    incident.opened_sequence = event.sequence
+    incident.save(update_fields=["opened_sequence"])
+    return incident, event
+
+
+def _fighting(found: Found) -> str:
+    recent = Incident.objects.filter(
+        model_name=found.model,
+        target=found.target,
+        place=found.place,
+        resolution=Incident.Resolution.PUT_BACK,
+        resolved_at__gt=timezone.now() - WITHIN,
+    )
+    return GAVE_UP if recent.count() >= MOST_PUT_BACKS else ""
+
+
+def close(
+    incident: Incident, resolution: Incident.Resolution, *, reason: str = "", by: User | None = None
+) -> AuditEvent | None:
+    """Ends it, with one event; None when somebody else was faster. A review that was asked for afterwards and is not
+    decided is taken back. In the caller's transaction."""
+    won = Incident.objects.open().filter(pk=incident.pk).update(
+        resolved_at=timezone.now(),
+        resolved_by=by,
+        resolution=resolution,
+        reason=reason,
+        is_owed=False,
+        claimed_by="",
+        lease_expires_at=None,
+    )  # fmt: skip
+    if not won:
+        return None
+    incident.refresh_from_db()
+    event = ledger.record(
+        Action.INCIDENT_RESOLVED,
+        actor=by,
+        model_name=incident.model_name,
+        version_number=_about(incident),
+        target_name=incident.target.name,
+        data={"incident": incident.pk, "resolution": str(resolution), "reason": reason},
+    )
+    if incident.request is not None and resolution != Incident.Resolution.REVIEWED:
+        workflow.drop_afterwards(incident.request, reason=f"Incident #{incident.pk} is resolved: {_words(incident)}.")
+    return event
+
+
+def _words(incident: Incident) -> str:
+    return incident.get_resolution_display()[0].lower() + incident.get_resolution_display()[1:]
+
+
+def _about(incident: Incident) -> int | None:
+    numbers = [*incident.after, *incident.before]
+    return max(incident.after or incident.before) if numbers else None
+
+
+# --- What people do ---------------------------------------------------------------------------------------------------
+
+
+def may_resolve(user: User) -> policy.Answer:
+    if user.is_active and user.has_perm(RESOLVE) and not user.is_service_account:
+        return policy.YES
+    return policy.no("Only reviewers and administrators resolve incidents.")
+
+
+@transaction.atomic
+def resolve(incident: Incident, *, by: User, reason: str) -> None:
+    """Closes an incident with a person's reason; what holds the place stays. Raises NotAllowed, Invalid (no reason) or
+    Conflict (it is resolved, is being put back, or its review is approved and on the way to MLflow)."""
+    if not (answer := may_resolve(by)):
+        raise workflow.NotAllowed(answer.reason)
+    if not reason.strip():
+        raise workflow.Invalid("Say what happened and why it may stay as it is: the auditors will read it.")
+    locked = Incident.objects.select_for_update(of=("self",)).select_related("target", "request").get(pk=incident.pk)
+    if locked.resolved_at is not None:
+        raise workflow.Conflict("The incident is resolved already.")
+    if locked.is_owed and "began_at" in locked.details:
+        raise workflow.Conflict("It is being put back right now. Look again in a moment.")
+    if locked.request is not None and locked.request.decided_at and locked.request.is_open:
+        raise workflow.Conflict(f"Request #{locked.request.pk} is approved and on its way.", locked.request)
+    close(locked, Incident.Resolution.EXPLAINED, reason=reason.strip(), by=by)
+    incident.refresh_from_db()
+
+
+def request_of(incident: Incident) -> PromotionRequest | None:
+    """The review that was asked for afterwards: its own, or that of the incident that found the same version in the
+    other place of the target."""
+    if incident.request is not None:
+        return incident.request
+    shared = incident.details.get("request")
+    return PromotionRequest.objects.filter(pk=shared).first() if shared else None

@@ -1,0 +1,31 @@
+"""One run of the watch, and only one at a time."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from approvals.models import WatchState
+from approvals.watch.following import follow
+from approvals.watch.looking import look
+from approvals.watch.restoring import restore_due
+from registry_ui.mirror.registry import Registry
+
+
+def run(registry: Registry) -> int:
+    """Looks, follows what is open and puts back what is owed; returns how many changes outside the gate were found.
+    Gives way when another worker is at it. After one that was killed, the next runs when its lease ends."""
+    now = timezone.now()
+    lease = now + timedelta(seconds=settings.DELIVERY_LEASE_SECONDS)
+    WatchState.objects.get_or_create(pk=1)
+    free = Q(running_until=None) | Q(running_until__lt=now)
+    if not WatchState.objects.filter(free, pk=1).update(running_until=lease):
+        return 0
+    try:
+        found = look(registry).found
+        follow()
+    finally:
+        WatchState.objects.filter(pk=1, running_until=lease).update(running_until=None)
+    restore_due(registry)
+    return found
