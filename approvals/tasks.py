@@ -5,7 +5,7 @@ from functools import cache
 
 from celery import shared_task
 
-from approvals import assessment, delivery, external_checks, notifications, workflow
+from approvals import administration, assessment, delivery, external_checks, notifications, workflow
 from registry_ui.mirror import registry
 
 
@@ -80,3 +80,22 @@ def collect_notifications() -> int:
 @shared_task(name="approvals.remind")
 def remind() -> int:
     return notifications.remind()
+
+
+_verifying = threading.Lock()
+
+
+@shared_task(name="approvals.verify_ledger")
+def verify_ledger() -> str:
+    """One at a time in this process: it takes long, and the others of the worker's threads have work to do."""
+    if not _verifying.acquire(blocking=False):
+        return "busy"
+    try:
+        return administration.verify_if_due()
+    finally:
+        _verifying.release()
+
+
+@shared_task(name="approvals.checkpoint")
+def checkpoint() -> int | None:
+    return administration.checkpoint_if_due()
