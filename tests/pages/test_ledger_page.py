@@ -14,6 +14,7 @@ from approvals.models import Action, AuditEvent, Checkpoint, Verification
 from registry_ui.accounts.models import User
 from tests.approvals import tampering
 from tests.approvals.ledger_history import SEED
+from tests.factories import make_person
 from tests.pages.helpers import text_of
 
 pytestmark = pytest.mark.django_db
@@ -110,6 +111,28 @@ def test_the_verifier_and_the_lines_of_an_export_are_what_the_page_offers(vera: 
     export.write_bytes(b"".join(answer.streaming_content))  # type: ignore[attr-defined]
     assert standalone.main([str(export), "--complete", "--head", f"4:{AuditEvent.objects.get(sequence=4).hash}"]) == 0
     assert AuditEvent.objects.get(sequence=5).action == Action.HISTORY_EXPORTED
+
+
+ROLES = {"requester": 302, "reviewer": 302, "responder": 302, "auditor": 302, "administrator": 302, "": 403}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_everybody_who_reads_the_history_may_ask_and_administrators_have_it_signed(role: str, settings: Any) -> None:
+    settings.CHECKPOINT_KEY = SEED
+    client = client_of(make_person("Nina New", *([role] if role else [])))
+    assert client.post(f"{PAGE}verify/").status_code == ROLES[role]
+    assert Verification.objects.filter(asked_by__name="Nina New").exists() is bool(role)
+    assert client.get(f"{PAGE}state/").status_code == (200 if role else 403)
+    assert client.get(f"{PAGE}verify/").status_code == 405
+    assert client.get(f"{PAGE}checkpoint/").status_code == 405
+    answer = client.post(f"{PAGE}checkpoint/")
+    assert answer.status_code == (302 if role == "administrator" else 403)
+    assert Checkpoint.objects.exists() is (role == "administrator")
+    if role != "administrator":
+        assert administration.REASONS[administration.CHECKPOINT] in text_of(answer.content.decode())
+    forger = Client(enforce_csrf_checks=True)
+    forger.force_login(User.objects.get(name="Nina New"))
+    assert {forger.post(f"{PAGE}{verb}/").status_code for verb in ("verify", "checkpoint")} == {403}
 
 
 def test_the_number_of_queries_does_not_grow(vera: User, settings: Any) -> None:
