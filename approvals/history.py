@@ -194,5 +194,11 @@ def csv_lines(events: Events) -> Iterator[str]:
             yield write([guarded(row[column]) for column in COLUMNS + NAMES])
 
 
-def export_name(at: datetime | None = None) -> str:
-    return f"countersign-history-{(at or timezone.now()).astimezone(UTC):%Y-%m-%d}.csv"
+def json_lines(events: Events) -> Iterator[str]:
+    """The rows as JSON Lines (UTF-8), oldest first: what the hash covers, and the hash. A few thousand in memory."""
+    for event in events.order_by("sequence").iterator(chunk_size=2000):
+        yield canonical(ledger.as_record(event) | {"hash": event.hash}) + "\n"
+
+
+def export_name(at: datetime | None = None, *, ending: str = "csv") -> str:
+    return f"countersign-history-{(at or timezone.now()).astimezone(UTC):%Y-%m-%d}.{ending}"

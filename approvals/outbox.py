@@ -36,14 +36,19 @@ def hint_assessment(request: PromotionRequest) -> None:
     transaction.on_commit(partial(_send, "approvals.assess", request.pk))
 
 
+def hint_verification() -> None:
+    """Hints, after the commit, that the ledger is to be verified."""
+    transaction.on_commit(partial(_send, "approvals.verify_ledger"))
+
+
 def wake(entry_id: int) -> bool:
     """Sends the hint; False, with a line in the log, when the broker cannot take it. Never raises."""
     return _send("approvals.deliver", entry_id)
 
 
-def _send(task: str, pk: int) -> bool:
+def _send(task: str, pk: int | None = None) -> bool:
     try:
-        current_app.send_task(task, args=[pk])
+        current_app.send_task(task, args=[] if pk is None else [pk])
     except Exception as error:  # whatever the broker's library raises: the row is the truth, nothing is lost
         logger.warning("broker.unreachable", task=task, row=pk, error=str(error))
         return False

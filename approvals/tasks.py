@@ -5,7 +5,15 @@ from functools import cache
 
 from celery import shared_task
 
-from approvals import assessment, delivery, external_checks, notifications, watch, workflow
+from approvals import (
+    administration,
+    assessment,
+    delivery,
+    external_checks,
+    notifications,
+    watch,
+    workflow,
+)
 from registry_ui.mirror import registry, sync
 
 
@@ -111,3 +119,22 @@ def check_holder_files() -> int:
         return watch.check_files(_registry())
     finally:
         _reading.release()
+
+
+_verifying = threading.Lock()
+
+
+@shared_task(name="approvals.verify_ledger")
+def verify_ledger() -> str:
+    """One at a time in this process: it takes long, and the others of the worker's threads have work to do."""
+    if not _verifying.acquire(blocking=False):
+        return "busy"
+    try:
+        return administration.verify_if_due()
+    finally:
+        _verifying.release()
+
+
+@shared_task(name="approvals.checkpoint")
+def checkpoint() -> int | None:
+    return administration.checkpoint_if_due()

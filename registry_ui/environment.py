@@ -3,6 +3,7 @@
 Used by `registry_ui.settings` only. Every variable may also be given as NAME_FILE, the path of a file with the value.
 """
 
+import base64
 import logging.config
 import re
 from collections.abc import Callable, Sequence
@@ -13,6 +14,9 @@ from urllib.parse import unquote, urlsplit
 import dj_database_url
 import environs
 import structlog
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.exceptions import ImproperlyConfigured
 
 T = TypeVar("T")
@@ -118,6 +122,35 @@ class Environment:
         if not value and required and not self._is_bad(name):
             self.problems.append(f"{name}: is not set. Use {min_length} or more random characters, kept secret.")
         return value or default
+
+    def signing_key(self, name: str) -> bytes:
+        """The 32 bytes of an Ed25519 private key, given as PEM or as base64; b"" when there is none."""
+
+        def read(raw: str) -> bytes:
+            try:
+                if raw.startswith("-----BEGIN"):
+                    key = serialization.load_pem_private_key(raw.encode(), password=None)
+                    if not isinstance(key, Ed25519PrivateKey):
+                        raise ValueError
+                    return key.private_bytes_raw()
+                seed = base64.b64decode(raw, validate=True)
+                return Ed25519PrivateKey.from_private_bytes(seed).private_bytes_raw()
+            except (TypeError, ValueError, UnsupportedAlgorithm) as error:  # which may quote the key
+                raise ValueError("is no Ed25519 private key, neither PEM nor 32 bytes in base64.") from error
+
+        return self._read(name, read, b"")
+
+    def public_keys(self, name: str) -> list[str]:
+        """Ed25519 public keys in the form name+id+base64, comma-separated."""
+
+        def read(raw: str) -> list[str]:
+            found = [word.strip() for word in raw.split(",") if word.strip()]
+            for word in found:
+                if not re.fullmatch(r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}", word):
+                    raise ValueError(f"{word!r} is no public key of the form name+id+base64.")
+            return found
+
+        return self._read(name, read, [])
 
     def url(self, name: str, *, default: str, schemes: Sequence[str], may_have_path: bool = True) -> str:
         def read(raw: str) -> str:

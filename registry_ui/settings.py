@@ -253,6 +253,13 @@ INSPECTION_SECONDS = env.number("COUNTERSIGN_INSPECTION_SECONDS", default=600, m
 HOLDER_FILES_SECONDS = env.number("COUNTERSIGN_HOLDER_FILES_SECONDS", default=86_400, minimum=60)
 ARTIFACT_STORES = env.words("COUNTERSIGN_ARTIFACT_STORES")
 
+# --- Ledger -----------------------------------------------------------------------------------------------------------
+
+CHECKPOINT_KEY = env.signing_key("COUNTERSIGN_CHECKPOINT_KEY")
+CHECKPOINT_PUBLIC_KEYS = env.public_keys("COUNTERSIGN_CHECKPOINT_PUBLIC_KEYS")
+CHECKPOINT_SECONDS = env.number("COUNTERSIGN_CHECKPOINT_SECONDS", default=3600, minimum=10)
+VERIFY_SECONDS = env.number("COUNTERSIGN_VERIFY_SECONDS", default=86_400, minimum=60)
+
 # --- Celery: a hint only, the outbox table is the truth ---------------------------------------------------------------
 
 CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", default="filesystem://")
@@ -290,6 +297,8 @@ CELERY_BEAT_SCHEDULE = {
     "expire": {"task": "approvals.expire", "schedule": 60, "options": {"expires": 60}},
     "probations": {"task": "approvals.end_probations", "schedule": 60, "options": {"expires": 60}},
     "overdue": {"task": "approvals.call_out_overdue", "schedule": 60, "options": {"expires": 60}},
+    "verify": {"task": "approvals.verify_ledger", "schedule": 30, "options": {"expires": 30}},
+    "checkpoint": {"task": "approvals.checkpoint", "schedule": CHECKPOINT_SECONDS, "options": {"expires": 600}},
 }
 
 LOGGING_CONFIG = None

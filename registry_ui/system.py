@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from approvals.models import ChainHead, Notification, NotificationState, OutboxEntry
+from approvals.models import ChainHead, Notification, NotificationState, OutboxEntry, Verification
 from registry_ui import health
 from registry_ui.mirror.models import MirrorState
 
@@ -219,10 +219,12 @@ def _ledger() -> Part:
             "The head of the chain is missing.",
             remedy="Restore the database from a backup.",
         )
+    last = Verification.objects.done().first()
+    if last and last.problem:
+        remedy = "Keep the database as it is. History, Ledger says what to do."
+        return Part("Ledger", BAD, "Broken", last.problem, last.ended_at, remedy=remedy)
     events = "1 event" if head.sequence == 1 else f"{head.sequence:,} events"
-    return Part(
-        "Ledger",
-        GOOD,
-        "Kept",
-        f"{events}; the head is {head.hash[:12]}. manage.py verify_ledger checks the whole chain.",
-    )
+    kept = f"{events}; the head is {head.hash[:12]}"
+    if last is None:
+        return Part("Ledger", GOOD, "Kept", f"{kept}. It has not been verified yet.")
+    return Part("Ledger", GOOD, "Intact", f"{kept}; last verified", last.ended_at)

@@ -4,6 +4,12 @@ event.
 The page, the view and the verb all ask `may`, so a refused action carries the same reason everywhere.
 """
 
+from approvals.administration.checkpoints import (
+    ask_to_verify,
+    checkpoint_if_due,
+    take_checkpoint,
+    verify_if_due,
+)
 from approvals.administration.freezes import retire_freeze, save_freeze
 from approvals.administration.importing import Imported, import_history
 from approvals.administration.people import (
@@ -26,10 +32,21 @@ from approvals.administration.policies import (
     save_policy,
 )
 from approvals.administration.pseudonyms import hindrances, names_of, pseudonymise
-from approvals.administration.shared import COMMAND_LINE, EXPORT, HISTORY, IMPORT, PEOPLE, POLICIES, REASONS, may
+from approvals.administration.shared import (
+    CHECKPOINT,
+    COMMAND_LINE,
+    EXPORT,
+    HISTORY,
+    IMPORT,
+    PEOPLE,
+    POLICIES,
+    REASONS,
+    may,
+)
 from approvals.administration.targets import retire_target, save_target
 
 __all__ = [
+    "CHECKPOINT",
     "COMMAND_LINE",
     "EXPORT",
     "HISTORY",
@@ -39,6 +56,8 @@ __all__ = [
     "REASONS",
     "Imported",
     "add_group",
+    "ask_to_verify",
+    "checkpoint_if_due",
     "create_person",
     "describe_policy",
     "hindrances",
@@ -62,4 +81,6 @@ __all__ = [
     "set_active",
     "set_groups",
     "set_person",
+    "take_checkpoint",
+    "verify_if_due",
 ]

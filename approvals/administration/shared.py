@@ -16,11 +16,13 @@ from registry_ui.accounts.models import User
 POLICIES, PEOPLE = "approvals.manage_policies", "accounts.manage_people"
 HISTORY, EXPORT = "approvals.view_history", "approvals.export_history"
 IMPORT = "approvals.import_history"
+CHECKPOINT = "approvals.sign_checkpoint"
 COMMAND_LINE = "Countersign command line"
 REASONS = {
     POLICIES: "Only administrators change targets and policies.",
     PEOPLE: "Only administrators manage people.",
     HISTORY: "The history is open to people with a role. An administrator can give you one.",
+    CHECKPOINT: "Only administrators have checkpoints signed.",
     EXPORT: "Only auditors and administrators export the history.",
     IMPORT: "Only administrators import earlier history.",
 }

@@ -1,16 +1,22 @@
 """The approval note and the tags that delivery writes to a version before it moves, and takes back when it does not."""
 
+from collections.abc import Mapping
+
 import structlog
 from django.conf import settings
 
-from approvals import evidence, provenance, workflow
-from approvals.models import PromotionRequest, Status, Verdict
+from approvals import evidence, ledger, provenance, workflow
+from approvals.models import Checkpoint, PromotionRequest, Status, Verdict
 from registry_ui.mirror.registry import DESCRIPTION_LIMIT, NotFound, Registry, RegistryError, VersionSnapshot
 
 logger = structlog.get_logger(__name__)
 
-TAGS = ("request", "target", "approved_by", "approved_at", "requested_by", "fingerprint", "url")
-"""Written to the version as `countersign.<name>`, always the newest promotion's; the ledger has them all."""
+TAGS = (
+    *("request", "target", "approved_by", "approved_at", "requested_by", "fingerprint", "url"),
+    *(tag.removeprefix(evidence.OWN_TAG) for tag in (ledger.HEAD_TAG, ledger.CHECKPOINT_TAG)),
+)
+"""Written to the version as `countersign.<name>`, always the newest promotion's; the ledger has them all but the last
+two, which bear witness to the ledger itself."""
 
 
 def note_of(request: PromotionRequest) -> provenance.Note:
@@ -24,6 +30,20 @@ def note_of(request: PromotionRequest) -> provenance.Note:
     return provenance.Note(request.pk, request.target.name, names, request.decided_at, ground)
 
 
+def witness() -> dict[str, str]:
+    """Tags that say how the ledger stands now: its head, and the newest signed checkpoint if there is one. MLflow keeps
+    them where the owner of our database cannot rewrite them. Kept with the delivery, so that a resumed one writes the
+    same."""
+    newest = Checkpoint.objects.order_by("-number").first()
+    return {ledger.HEAD_TAG: str(ledger.head())} | ({ledger.CHECKPOINT_TAG: newest.text} if newest else {})
+
+
+def witness_of(request: PromotionRequest) -> dict[str, str]:
+    """What an earlier delivery of the request wrote."""
+    entry = request.outbox_entries.exclude(plan=None).order_by("-pk").first()
+    return dict((entry.plan or {}).get("witness") or {}) if entry else {}
+
+
 def tags_of(request: PromotionRequest, note: provenance.Note) -> dict[str, str]:
     """The same facts as the note, as MLflow tags."""
     values = (
@@ -35,16 +55,18 @@ def tags_of(request: PromotionRequest, note: provenance.Note) -> dict[str, str]:
         request.fingerprint,
         f"{settings.SITE_URL}{request.get_absolute_url()}",
     )
-    return {f"{evidence.OWN_TAG}{name}": value for name, value in zip(TAGS, values, strict=True)}
+    return {f"{evidence.OWN_TAG}{name}": value for name, value in zip(TAGS, values, strict=False)}
 
 
-def write(request: PromotionRequest, version: VersionSnapshot, registry: Registry) -> None:
-    """Puts note and tags where they are not so already."""
+def write(
+    request: PromotionRequest, version: VersionSnapshot, registry: Registry, *, witness: Mapping[str, str]
+) -> None:
+    """Puts note and tags where they are not so already, with those that bear witness to the ledger."""
     note = note_of(request)
     description = provenance.with_note(version.description, note, limit=DESCRIPTION_LIMIT)
     if description != version.description:
         registry.set_description(version.model, version.number, description)
-    for key, value in tags_of(request, note).items():
+    for key, value in (tags_of(request, note) | dict(witness)).items():
         if version.tags.get(key) != value:
             registry.set_tag(version.model, version.number, key, value)
 
@@ -61,12 +83,11 @@ def take_back(request: PromotionRequest, registry: Registry) -> None:
             registry.set_description(name, number, provenance.without_note(version.description, request.pk))
         if version.tags.get(f"{evidence.OWN_TAG}request") == str(request.pk):
             earlier = _applied_before(request)
-            if earlier is not None:
-                for key, value in tags_of(earlier, note_of(earlier)).items():
-                    registry.set_tag(name, number, key, value)
-                return
+            before = tags_of(earlier, note_of(earlier)) | witness_of(earlier) if earlier else {}
+            for key, value in before.items():
+                registry.set_tag(name, number, key, value)
             for key in (f"{evidence.OWN_TAG}{tag}" for tag in TAGS):
-                if key in version.tags:
+                if key in version.tags and key not in before:
                     registry.delete_tag(name, number, key)
     except NotFound:
         pass  # gone with the version

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -49,6 +49,8 @@ class Plan:
     champion: int | None
     in_stage: list[int]
     alias_holder: int | None
+    witness: dict[str, str] = field(default_factory=dict)
+    """Tags that say how the ledger stood then."""
 
 
 class Attempt:
@@ -69,7 +71,7 @@ class Attempt:
         if not self.has_begun:
             self.check(view)
         self.claim.renew(plan=asdict(plan))  # kept before the first write
-        annotation.write(self.request, view.version, self.registry)
+        annotation.write(self.request, view.version, self.registry, witness=plan.witness)
         self.done.append("the approval note was written")
         self.claim.renew()
         self.move(view)
@@ -105,7 +107,9 @@ class Attempt:
     def plan(self, view: View) -> Plan:
         """The plan of the first attempt that wrote anything, or a fresh one."""
         kept = self.claim.entry.plan
-        return Plan(view.champion, list(view.in_stage), view.alias_holder) if kept is None else Plan(**kept)
+        if kept is None:
+            return Plan(view.champion, list(view.in_stage), view.alias_holder, annotation.witness())
+        return Plan(**kept)
 
     def has_moved(self, view: View, plan: Plan) -> bool:
         """Whether an earlier attempt has begun the move: the version holds what it did not hold at the first look, and

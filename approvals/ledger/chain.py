@@ -37,6 +37,11 @@ def head() -> Link:
     return Link(found.sequence, found.hash)
 
 
+def has(link: Link) -> bool:
+    """Whether there is this event with this hash."""
+    return link == BEGINNING or AuditEvent.objects.filter(sequence=link.sequence, hash=link.hash).exists()
+
+
 def verify(since: Link = BEGINNING, progress: Progress = quiet) -> tuple[Link, Fault | None]:
     """Reads all events after `since`, which is taken as given, up to the head. Returns the last one that fits and what
     is wrong with the next. Events that are appended meanwhile are verified too; memory stays bounded.
@@ -66,9 +71,8 @@ def verify(since: Link = BEGINNING, progress: Progress = quiet) -> tuple[Link, F
 
 def _follow(since: Link, until: int, progress: Progress) -> tuple[Link, Fault | None]:
     reached = since
-    for first, last, text in quick.blocks(since.sequence + 1, until):
-        ending = text and quick.fits(text, reached.hash, last - first + 1)
-        if ending:
+    for _, last, block in quick.blocks(since.sequence + 1, until):
+        if ending := block and block.ending(reached.hash):
             reached = Link(last, ending)
         else:
             reached, fault = _read_slowly(reached, last)

@@ -1,10 +1,10 @@
-"""Reads the chain fast: the database writes each row's canonical JSON, a block of rows an answer, in threads beside the
-one that hashes.
+"""Reads the chain fast: the database writes the canonical JSON of a block of rows, in threads beside the one that
+hashes.
 
-The text of a block is, row by row, what the hash covers, a line feed, and the hash that is stored. JSON has no line
-feed in it, and every column goes through the database's own JSON quoting, so two different rows never give the same
-text: what fits here fits `rows.digest` as well. What does not fit proves nothing yet (a database may hold a value in
-another form than it is written in); `chain` looks at such a block again, row by row.
+Every text goes through the database's own JSON quoting, and numbers and times are written in the one way that
+`rows.as_record` writes them, so two different rows never give the same text: what fits here fits `rows.digest` as well.
+What does not fit proves nothing yet (a database may hold a value in another form than it is written in); `chain` looks
+at such a block again, row by row.
 """
 
 import hashlib
@@ -12,7 +12,9 @@ import queue
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Self
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, Self
 
 from django.db import DatabaseError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -23,78 +25,113 @@ BLOCK = 1000
 
 READERS = 2
 
+# What stands before the correlation id, the id, what stands after it, the previous hash, the hash: each of all rows of
+# the block, a line for each. The id lies in SQLite without hyphens, and putting them in there costs more than all else.
 _SQLITE = """
-SELECT count(*), group_concat(
-  previous_hash || json_object(
+SELECT count(*),
+  CAST(group_concat(json_object(
     'action', action, 'actor_id', actor_id, 'actor_label', actor_label, 'allowed_by', allowed_by,
-    'at', replace(at, ' ', 'T') || CASE length(at) WHEN 19 THEN '.000000+00:00' ELSE '+00:00' END,
-    'correlation_id', substr(correlation_id, 1, 8) || '-' || substr(correlation_id, 9, 4) || '-' ||
-      substr(correlation_id, 13, 4) || '-' || substr(correlation_id, 17, 4) || '-' || substr(correlation_id, 21),
+    'at', replace(at, ' ', 'T') || CASE length(at) WHEN 19 THEN '.000000+00:00' ELSE '+00:00' END), char(10)) AS BLOB),
+  CAST(group_concat(correlation_id, char(10)) AS BLOB),
+  CAST(group_concat(json_object(
     'model_name', model_name, 'payload', payload, 'previous_hash', previous_hash, 'request_id', request_id,
-    'sequence', sequence, 'target_name', target_name, 'version_number', version_number
-  ) || char(10) || hash, char(10))
+    'sequence', sequence, 'target_name', target_name, 'version_number', version_number), char(10)) AS BLOB),
+  CAST(group_concat(previous_hash, char(10)) AS BLOB),
+  CAST(group_concat(hash, char(10)) AS BLOB)
 FROM approvals_auditevent WHERE sequence BETWEEN %s AND %s
 """
 _POSTGRESQL = """
-SELECT count(*), string_agg(
-  previous_hash || '{"action":' || to_json(action::text) || ',"actor_id":' || coalesce(actor_id::text, 'null') ||
-  ',"actor_label":' || to_json(actor_label::text) || ',"allowed_by":' || to_json(allowed_by) ||
-  ',"at":"' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || '+00:00","correlation_id":"' ||
-  correlation_id || '","model_name":' || to_json(model_name::text) || ',"payload":' || to_json(payload) ||
-  ',"previous_hash":' || to_json(previous_hash::text) || ',"request_id":' || coalesce(request_id::text, 'null') ||
-  ',"sequence":' || sequence || ',"target_name":' || to_json(target_name::text) ||
-  ',"version_number":' || coalesce(version_number::text, 'null') || '}' || chr(10) || hash,
-  chr(10) ORDER BY sequence)
+SELECT count(*),
+  convert_to(string_agg('{"action":' || to_json(action::text) || ',"actor_id":' || coalesce(actor_id::text, 'null') ||
+    ',"actor_label":' || to_json(actor_label::text) || ',"allowed_by":' || to_json(allowed_by) ||
+    ',"at":"' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || '+00:00"}', chr(10) ORDER BY sequence),
+    'UTF8'),
+  convert_to(string_agg(replace(correlation_id::text, '-', ''), chr(10) ORDER BY sequence), 'UTF8'),
+  convert_to(string_agg('{"model_name":' || to_json(model_name::text) || ',"payload":' || to_json(payload) ||
+    ',"previous_hash":' || to_json(previous_hash::text) || ',"request_id":' || coalesce(request_id::text, 'null') ||
+    ',"sequence":' || sequence || ',"target_name":' || to_json(target_name::text) || ',"version_number":' ||
+    coalesce(version_number::text, 'null') || '}', chr(10) ORDER BY sequence), 'UTF8'),
+  convert_to(string_agg(previous_hash, chr(10) ORDER BY sequence), 'UTF8'),
+  convert_to(string_agg(hash, chr(10) ORDER BY sequence), 'UTF8')
 FROM approvals_auditevent WHERE sequence BETWEEN %s AND %s
 """
 
 
-def blocks(first: int, last: int) -> Iterator[tuple[int, int, bytes | None]]:
-    """(first number, last number, text) of one block after the other; text None where the database cannot write it, or
-    has not as many rows as there are numbers. At most a few blocks are in memory.
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Events `first` to `last`, all of them."""
+
+    first: int
+    last: int
+    begins: bytes
+    correlations: bytes
+    ends: bytes
+    previous: bytes
+    hashes: bytes
+
+    def ending(self, before: str) -> str | None:
+        """The hash of its last event, if it goes on from the hash `before` and every row is as it was written."""
+        if self.previous.split(b"\n", 1)[0] != before.encode() or self.previous[65:] != self.hashes[:-65]:
+            return None
+        texts, stored = self.texts(), self.hashes.split(b"\n")
+        if texts is None or len(stored) != len(texts):
+            return None
+        sha256 = hashlib.sha256
+        computed = "\n".join([sha256(text).hexdigest() for text in texts])
+        return stored[-1].decode() if computed.encode() == self.hashes else None
+
+    def texts(self) -> list[bytes] | None:
+        """What the hashes cover, row by row; None where the rows are not what rows of the ledger are."""
+        begins, ends = self.begins[:-1].split(b"}\n"), self.ends[1:].split(b"\n{")
+        correlations, previous = self.correlations.split(b"\n"), self.previous.split(b"\n")
+        count = self.last - self.first + 1
+        if not len(begins) == len(ends) == len(correlations) == len(previous) == count:
+            return None
+        hyphened = {}
+        for found in set(correlations):
+            if len(found) != 32:
+                return None
+            hyphened[found] = b"-".join((found[:8], found[8:12], found[12:16], found[16:20], found[20:]))
+        ids = map(hyphened.__getitem__, correlations)
+        parts = zip(previous, begins, repeat(b',"correlation_id":"'), ids, repeat(b'",'), ends, strict=False)
+        return list(map(b"".join, parts))
+
+
+def blocks(first: int, last: int) -> Iterator[tuple[int, int, Block | None]]:
+    """(first number, last number, block), one after the other; None where the database cannot write it, or has not as
+    many rows as there are numbers. At most a few blocks are in memory.
 
     Inside a transaction, whose rows no other connection sees, the caller's own reads them, without threads.
     """
     ranges = ((start, min(start + BLOCK - 1, last)) for start in range(first, last + 1, BLOCK))
     if connection.in_atomic_block or last - first < BLOCK:
         for start, end in ranges:
-            yield start, end, _text(connection, start, end)
+            yield start, end, _block(connection, start, end)
         return
     with _Readers() as readers:
-        asked: deque[tuple[int, int, Future[bytes | None]]] = deque()
+        asked: deque[tuple[int, int, Future[Block | None]]] = deque()
         for start, end in ranges:
             asked.append((start, end, readers.ask(start, end)))
             if len(asked) > READERS:
-                start, end, answer = asked.popleft()
-                yield start, end, answer.result()
+                yield _answered(asked)
         while asked:
-            start, end, answer = asked.popleft()
-            yield start, end, answer.result()
+            yield _answered(asked)
 
 
-def fits(text: bytes, previous: str, count: int) -> str | None:
-    """The last hash of a block that goes on from `previous` and has `count` rows, each as it was written; else None."""
-    lines = text.split(b"\n")
-    covered, stored = lines[::2], lines[1::2]
-    if len(lines) != 2 * count:
-        return None
-    before = [previous.encode(), *stored[:-1]]
-    if [line[:64] for line in covered] != before:
-        return None
-    sha256 = hashlib.sha256
-    computed = "\n".join([sha256(line).hexdigest() for line in covered])
-    return stored[-1].decode() if computed.encode() == b"\n".join(stored) else None
+def _answered(asked: "deque[tuple[int, int, Future[Block | None]]]") -> tuple[int, int, Block | None]:
+    start, end, answer = asked.popleft()
+    return start, end, answer.result()
 
 
-def _text(database: BaseDatabaseWrapper | ConnectionProxy, first: int, last: int) -> bytes | None:
+def _block(database: "BaseDatabaseWrapper | ConnectionProxy[Any]", first: int, last: int) -> Block | None:
     query = _POSTGRESQL if database.vendor == "postgresql" else _SQLITE
     try:
         with database.cursor() as cursor:
             cursor.execute(query, [first, last])
-            count, text = cursor.fetchone()
-    except (DatabaseError, UnicodeDecodeError):  # such as a BLOB in a column of text, which is no JSON
+            count, *parts = cursor.fetchone()
+    except DatabaseError:  # such as a BLOB in a column of text, which is no JSON
         return None
-    return text.encode() if count == last - first + 1 and isinstance(text, str) else None
+    return Block(first, last, *map(bytes, parts)) if count == last - first + 1 and None not in parts else None
 
 
 class _Readers:
@@ -116,12 +153,12 @@ class _Readers:
         for made in self.own:
             made.close()
 
-    def ask(self, first: int, last: int) -> "Future[bytes | None]":
+    def ask(self, first: int, last: int) -> "Future[Block | None]":
         return self.pool.submit(self._read, first, last)
 
-    def _read(self, first: int, last: int) -> bytes | None:
+    def _read(self, first: int, last: int) -> Block | None:
         database = self.free.get()
         try:
-            return _text(database, first, last)
+            return _block(database, first, last)
         finally:
             self.free.put(database)

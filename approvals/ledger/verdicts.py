@@ -1,6 +1,6 @@
 """What verification says: nothing is wrong, or the first row that is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,9 @@ class Verdict:
     problem: str = ""
     first_bad: int | None = None
     """Number of the first event that does not fit; None when all do, or when what does not fit is no event."""
+
+    head: str = field(default="", compare=False)
+    """Hash of the last one, where all fit."""
 
     @property
     def is_intact(self) -> bool:

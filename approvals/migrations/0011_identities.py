@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("approvals", "0009_tenures_and_incidents"),
+        ("approvals", "0010_checkpoints"),
         ("accounts", "0004_pseudonymised"),
     ]
 

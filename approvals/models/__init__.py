@@ -1,6 +1,7 @@
 """The tables of the gate. Fields, constraints and legal moves live here; verbs live in `approvals.workflow`."""
 
 from approvals.models.assessment import Assessment, CheckResult, Outcome
+from approvals.models.checkpoints import Checkpoint, Verification
 from approvals.models.findings import Finding
 from approvals.models.freezes import FreezeWindow
 from approvals.models.identities import Identity
@@ -30,6 +31,7 @@ __all__ = [
     "AuditEvent",
     "ChainHead",
     "CheckResult",
+    "Checkpoint",
     "Comment",
     "DigestTime",
     "Finding",
@@ -54,6 +56,7 @@ __all__ = [
     "Target",
     "Tenure",
     "Verdict",
+    "Verification",
     "WatchState",
     "WatchedPlace",
 ]

@@ -95,6 +95,7 @@ class Tenure(models.Model):
             models.Index(fields=["model_name", "target", "started_at"], name="tenure_by_model"),
             models.Index(fields=["started_at"], name="tenure_by_start"),
             models.Index(fields=["ended_at"], name="tenure_by_end"),
+            models.Index(fields=["start_sequence"], name="tenure_by_event"),
         ]
 
     def __str__(self) -> str:

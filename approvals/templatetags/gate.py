@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from approvals.comparison import MetricRow, overview
-from approvals.models import CheckResult
+from approvals.models import CheckResult, Verification
 from approvals.policy import Reviewer
 from approvals.standing import Standing
 from registry_ui.templatetags.registry import percent, signed
@@ -146,3 +146,9 @@ def shortened(text: str) -> str:
     if len(text) <= LONGEST_SHOWN:
         return text
     return f"{text[:LONGEST_SHOWN]}…\n\nThe first {LONGEST_SHOWN:,} of {len(text):,} characters."
+
+
+@register.simple_tag
+def last_verification() -> Verification | None:
+    """`{% last_verification as verified %}`: how the ledger's last verification ended; None before the first."""
+    return Verification.objects.done().first()

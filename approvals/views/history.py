@@ -1,5 +1,6 @@
 """The history: what stands in the ledger, filtered and page by page; one event; and the export of what is shown."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -57,6 +58,7 @@ def history(request: SignedInRequest) -> HttpResponse:
         "fault": queries.first_fault(page.events, chain),
         "may_export": administration.may(request.user, administration.EXPORT),
         "export_url": f"{reverse('approvals:history_export')}?{_query(request)}",
+        "lines_url": f"{reverse('approvals:history_export_lines')}?{_query(request)}",
     }
     return render(request, "approvals/history.html", context, status=422 if found.errors else 200)
 
@@ -90,15 +92,29 @@ def event(request: SignedInRequest, sequence: int) -> HttpResponse:
 @require_GET
 @needs(administration.EXPORT)
 def export(request: SignedInRequest) -> HttpResponseBase:
-    """Streams the filtered rows. The export itself is an event, written first; the file ends just before it."""
+    """Streams the filtered rows as CSV."""
+    return _export(request, "csv", queries.csv_lines, "text/csv; charset=utf-8")
+
+
+@require_GET
+@needs(administration.EXPORT)
+def export_lines(request: SignedInRequest) -> HttpResponseBase:
+    """Streams the filtered rows as JSON Lines."""
+    return _export(request, "jsonl", queries.json_lines, "application/jsonl; charset=utf-8")
+
+
+def _export(
+    request: SignedInRequest, ending: str, lines_of: Callable[[queries.Events], Iterator[str]], content_type: str
+) -> HttpResponseBase:
+    """The export itself is an event, written first; the file ends just before it."""
     found = HistoryFilter(request.GET, AuditEvent.objects.all())
     if found.errors:
         return redirect(f"{reverse('approvals:history')}?{_query(request)}")
     filters = {label: words for _, label, words in found.active()}
     own = administration.record_export(by=request.user, filters=filters)
-    lines = queries.csv_lines(found.qs.filter(sequence__lt=own.sequence))
-    headers = {"Content-Disposition": f'attachment; filename="{queries.export_name(own.at)}"'}
-    return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
+    lines = lines_of(found.qs.filter(sequence__lt=own.sequence))
+    headers = {"Content-Disposition": f'attachment; filename="{queries.export_name(own.at, ending=ending)}"'}
+    return StreamingHttpResponse(lines, content_type=content_type, headers=headers)
 
 
 def _row(event: AuditEvent) -> Row:

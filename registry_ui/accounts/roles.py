@@ -33,6 +33,7 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
         "approvals.override_check",
         "approvals.resolve_incident",
         "approvals.import_history",
+        "approvals.sign_checkpoint",
         "approvals.retry_delivery",
         "approvals.view_history",
         "approvals.export_history",

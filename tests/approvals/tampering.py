@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db import connection
 
-from approvals import ledger, triggers
-from approvals.models import AuditEvent
+from approvals import defaults, ledger, triggers
+from approvals.models import AuditEvent, ChainHead
 
 
 @contextmanager
@@ -35,3 +35,51 @@ def alter(sequence: int, *, with_fitting_hash: bool = False, **fields: Any) -> N
 def delete(sequence: int) -> None:
     with without_triggers():
         AuditEvent.objects.filter(sequence=sequence).delete()
+
+
+def rewrite(since: int, **fields: Any) -> None:
+    """Changes one event and computes every hash from it on anew, the head too: the chain fits again."""
+    with without_triggers():
+        AuditEvent.objects.filter(sequence=since).update(**fields)
+        _seal(since)
+
+
+def insert(after: int, **fields: Any) -> None:
+    """Puts an event of one's own in, moves the others up and computes all hashes anew."""
+    with without_triggers():
+        last = ChainHead.objects.get().sequence
+        for sequence in range(last, after, -1):
+            AuditEvent.objects.filter(sequence=sequence).update(sequence=sequence + 1)
+        copied = AuditEvent.objects.get(sequence=after)
+        copied.sequence, copied.hash = after + 1, "f" * 64
+        for name, value in fields.items():
+            setattr(copied, name, value)
+        copied.save(force_insert=True)
+        _seal(after + 1)
+
+
+def swap(first: int, second: int) -> None:
+    """Two events change places, with the hashes that they have."""
+    with without_triggers():
+        AuditEvent.objects.filter(sequence=first).update(sequence=10**6)
+        AuditEvent.objects.filter(sequence=second).update(sequence=first)
+        AuditEvent.objects.filter(sequence=10**6).update(sequence=second)
+
+
+def cut_off(since: int) -> None:
+    """The end is gone, and the head is set back as if it had never been."""
+    with without_triggers():
+        AuditEvent.objects.filter(sequence__gte=since).delete()
+        last = AuditEvent.objects.order_by("-sequence").first()
+        ChainHead.objects.update(sequence=last.sequence if last else 0, hash=last.hash if last else defaults.GENESIS)
+
+
+def _seal(since: int) -> None:
+    before = AuditEvent.objects.filter(sequence=since - 1).first()
+    previous = before.hash if before else defaults.GENESIS
+    for event in AuditEvent.objects.filter(sequence__gte=since).order_by("sequence"):
+        event.previous_hash = previous
+        previous = ledger.digest(event)
+        AuditEvent.objects.filter(sequence=event.sequence).update(previous_hash=event.previous_hash, hash=previous)
+    last = AuditEvent.objects.order_by("-sequence")[0]
+    ChainHead.objects.update(sequence=last.sequence, hash=last.hash)

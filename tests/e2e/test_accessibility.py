@@ -29,7 +29,7 @@ PAGES = {
         "/accounts/2fa/",
     ],
     "remy": ["/findings/", "/findings/?show=open", "/accounts/reauthenticate/"],
-    "vera": ["/history/", "/history/1/", "/history/?action=version.promoted", "/system/"],
+    "vera": ["/history/", "/history/1/", "/history/?action=version.promoted", "/history/ledger/", "/system/"],
     "rita": ["/", "/?tab=mine", "/?tab=decided", "/models/", "/search/?q=axe", "/no-such-page/"],
 }
 SHAPES = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]

@@ -81,6 +81,10 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:history": ("/history/", frozenset(ALL_ROLES)),
     "approvals:event": ("/history/1/", frozenset(ALL_ROLES)),
     "approvals:history_export": ("/history/export.csv", frozenset({"auditor", "administrator"})),
+    "approvals:history_export_lines": ("/history/export.jsonl", frozenset({"auditor", "administrator"})),
+    "approvals:ledger": ("/history/ledger/", frozenset(ALL_ROLES)),
+    "approvals:checkpoints": ("/history/checkpoints.txt", frozenset(ALL_ROLES)),
+    "approvals:verifier": ("/history/verifier.py", frozenset(ALL_ROLES)),
     "approvals:policy_new": ("/policies/new/", ADMINISTRATORS),
     "approvals:policy": ("/policies/{policy}/", ADMINISTRATORS),
     "approvals:policy_retire": ("/policies/{policy}/retire/", ADMINISTRATORS),
@@ -99,6 +103,9 @@ ANSWERS_OTHERWISE = {
     "approvals:request_live",
     "approvals:request_certificate",
     "approvals:check_callback",
+    "approvals:ledger_state",
+    "approvals:ledger_verify",
+    "approvals:ledger_checkpoint",
 }
 """Told in tests of their own."""
 

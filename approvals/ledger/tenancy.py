@@ -1,0 +1,136 @@
+"""Tenures against the events that tell of their beginning and end, and promotions against their tenures."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Min, Q
+
+from approvals.ledger.verdicts import Fault
+from approvals.models import Action, AuditEvent, Tenure
+
+A = Action
+_BEGINS: dict[str, Sequence[str]] = {
+    Tenure.Origin.DELIVERY: (A.VERSION_PROMOTED,),
+    Tenure.Origin.RESTORED: (A.VERSION_RESTORED, A.VERSION_PROMOTED),
+    Tenure.Origin.FOUND: (A.TENURE_FOUND,),
+    Tenure.Origin.OUTSIDE: (A.INCIDENT_OPENED,),
+    Tenure.Origin.IMPORTED: (A.HISTORY_IMPORTED,),
+}
+_NAMES_VERSION = (A.VERSION_PROMOTED, A.VERSION_RESTORED, A.TENURE_FOUND)
+_SINCE = ("approvals", "0009_tenures_and_incidents")
+PORTION = 500
+
+
+def faults() -> Iterator[tuple[Fault, Callable[[], Fault | None] | None]]:
+    at = 0
+    while True:
+        portion = list(Tenure.objects.filter(pk__gt=at).select_related("target").order_by("pk")[:PORTION])
+        if not portion:
+            break
+        for pk, fault in _compare(portion):
+            yield fault, partial(_again, pk)
+        at = portion[-1].pk
+    for sequence, fault in _without_tenure():
+        yield fault, partial(_still_without, sequence)
+
+
+def _still_without(sequence: int) -> Fault | None:
+    return next((fault for found, fault in _without_tenure(sequence - 1) if found == sequence), None)
+
+
+def _again(pk: int) -> Fault | None:
+    return next((fault for _, fault in _compare(list(Tenure.objects.filter(pk=pk).select_related("target")))), None)
+
+
+def _compare(tenures: Sequence[Tenure]) -> Iterator[tuple[int, Fault]]:
+    numbers = {n for tenure in tenures for n in (tenure.start_sequence, tenure.end_sequence) if n is not None}
+    events = AuditEvent.objects.in_bulk(list(numbers)) if numbers else {}
+    for tenure in tenures:
+        if fault := _fault_of_start(tenure, events) or _fault_of_end(tenure, events):
+            yield tenure.pk, fault
+
+
+def _name(tenure: Tenure) -> str:
+    holder = f"{tenure.model_name} version {tenure.version_number}"
+    return f"The tenure of {holder} in {tenure.target.name} ({tenure.place}, tenure {tenure.pk})"
+
+
+def _fault_of_start(tenure: Tenure, events: dict[int, AuditEvent]) -> Fault | None:
+    if tenure.start_sequence is None:
+        if tenure.origin == Tenure.Origin.DELIVERY:
+            return Fault(f"{_name(tenure)} says that Countersign promoted it, but names no event.")
+        return None
+    event = events.get(tenure.start_sequence)
+    if event is None:
+        return Fault(f"{_name(tenure)} begins with event {tenure.start_sequence}, which is not there.")
+    says = f"event {event.sequence}, which it begins with"
+    if event.action not in _BEGINS.get(tenure.origin, (event.action,)):
+        return Fault(f"{_name(tenure)} does not fit {says}: that is {event.action}.", event.sequence)
+    if event.model_name not in ("", tenure.model_name) or event.target_name not in ("", tenure.target.name):
+        return Fault(f"{_name(tenure)} does not fit {says}: that is about another model or target.", event.sequence)
+    if event.action in _NAMES_VERSION and event.version_number not in (None, tenure.version_number):
+        return Fault(f"{_name(tenure)} does not fit {says}: that is about version {event.version_number}.",
+                     event.sequence)  # fmt: skip
+    if event.action == A.VERSION_PROMOTED and tenure.started_at != event.at:
+        return Fault(f"{_name(tenure)} begins at another time than {says[:-23]} says.", event.sequence)
+    return None
+
+
+def _fault_of_end(tenure: Tenure, events: dict[int, AuditEvent]) -> Fault | None:
+    if tenure.end_sequence is None:
+        return None
+    event = events.get(tenure.end_sequence)
+    if event is None:
+        return Fault(f"{_name(tenure)} ends with event {tenure.end_sequence}, which is not there.")
+    if event.model_name not in ("", tenure.model_name):
+        return Fault(f"{_name(tenure)} ends with event {event.sequence}, which is about another model.", event.sequence)
+    if tenure.start_sequence is not None and tenure.end_sequence < tenure.start_sequence:
+        return Fault(f"{_name(tenure)} ends with event {event.sequence}, which was before it began.", event.sequence)
+    if event.action == A.VERSION_PROMOTED and tenure.ended_at != event.at:
+        return Fault(f"{_name(tenure)} ends at another time than event {event.sequence} says.", event.sequence)
+    return None
+
+
+def _without_tenure(since: int = 0) -> Iterator[tuple[int, Fault]]:
+    """Promotions after which no tenure of the version runs. Those from before there were tenures have none."""
+    promotions = AuditEvent.objects.filter(_recorded_with_tenures(), action=A.VERSION_PROMOTED)
+    while True:
+        portion = list(promotions.filter(sequence__gt=since).order_by("sequence")[:PORTION])
+        if not portion:
+            return
+        began = set(
+            Tenure.objects.filter(start_sequence__in=[event.sequence for event in portion]).values_list(
+                "start_sequence", "place"
+            )
+        )
+        for event in portion:
+            for place in _places(event):
+                if (event.sequence, place) not in began and not _ran(event, place):
+                    words = f"version {event.version_number} of {event.model_name} in {event.target_name} ({place})"
+                    problem = f"The tenure of {words} is missing: event {event.sequence} says that it was promoted."
+                    yield event.sequence, Fault(problem, event.sequence)
+        since = portion[-1].sequence
+
+
+def _recorded_with_tenures() -> Q:
+    """Since the first tenure of a delivery, or the update that brought them, whichever was earlier."""
+    began = Tenure.objects.filter(origin=Tenure.Origin.DELIVERY).aggregate(first=Min("start_sequence"))["first"]
+    migrated = MigrationRecorder.Migration.objects.filter(app=_SINCE[0], name=_SINCE[1]).values_list("applied").first()
+    since = Q(sequence__gte=began) if began is not None else Q(pk__in=())
+    return since | Q(at__gte=migrated[0]) if migrated is not None else since
+
+
+def _places(event: AuditEvent) -> list[str]:
+    """Which places the promotion was for, as it says itself."""
+    told = event.data
+    stage, alias = told.get("stage") or "", told.get("alias") or ""
+    return [stage] * bool(stage) + [f"@{alias}"] * bool(alias)
+
+
+def _ran(event: AuditEvent, place: str) -> bool:
+    """Whether the version had the place already: then its tenure only went on."""
+    running = Tenure.objects.filter(
+        model_name=event.model_name, version_number=event.version_number or 0, place=place, started_at__lte=event.at
+    )
+    return running.filter(Q(ended_at=None) | Q(ended_at__gte=event.at)).exists()

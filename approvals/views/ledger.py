@@ -1,0 +1,100 @@
+"""The ledger's proof of itself: when it was last verified and with what result, checkpoints, and what an auditor takes
+away."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from approvals import administration
+from approvals import history as queries
+from approvals.ledger import notes, standalone
+from approvals.models import Checkpoint, Verification
+from approvals.views.guard import needs
+from approvals.views.shared import SignedInRequest, tell
+from approvals.workflow import WorkflowError
+
+SHOWN = 10
+"""Verifications and checkpoints on the page, the newest; the download has every checkpoint."""
+
+
+@require_safe
+@needs(administration.HISTORY)
+def ledger(request: SignedInRequest) -> HttpResponse:
+    chain = queries.head()
+    context = _state() | {
+        "chain": chain,
+        "unsigned_head": f"{chain.sequence}:{chain.hash}",
+        "verifications": Verification.objects.done().select_related("asked_by")[:SHOWN],
+        "checkpoints": Checkpoint.objects.order_by("-number")[:SHOWN],
+        "own_key": notes.own_key(),
+        "earlier_keys": [key for key in settings.CHECKPOINT_PUBLIC_KEYS if key != notes.own_key()],
+        "may_sign": administration.may(request.user, administration.CHECKPOINT),
+        "may_export": administration.may(request.user, administration.EXPORT),
+    }
+    return render(request, "approvals/ledger.html", context)
+
+
+@require_safe
+@needs(administration.HISTORY)
+def state(request: SignedInRequest) -> HttpResponse:
+    """The part of the page that follows the worker; 286 at the end, which tells HTMX to stop asking."""
+    context = _state()
+    return render(request, "approvals/_ledger_state.html", context, status=200 if context["run"] else 286)
+
+
+def _state() -> dict[str, Any]:
+    return {
+        "run": Verification.objects.open().select_related("asked_by").first(),
+        "last": Verification.objects.done().first(),
+        "total": queries.head().sequence,
+    }
+
+
+@require_POST
+@needs(administration.HISTORY)
+def verify(request: SignedInRequest) -> HttpResponse:
+    try:
+        administration.ask_to_verify(by=request.user)
+    except WorkflowError as error:
+        tell(request, error)
+    return redirect("approvals:ledger")
+
+
+@require_POST
+@needs(administration.CHECKPOINT)
+def checkpoint(request: SignedInRequest) -> HttpResponse:
+    try:
+        taken = administration.take_checkpoint(by=request.user)
+    except WorkflowError as error:
+        tell(request, error)
+    else:
+        messages.success(request, f"Checkpoint {taken.number} is signed, at event {taken.sequence:,}.")
+    return redirect("approvals:ledger")
+
+
+@require_safe
+@needs(administration.HISTORY)
+def checkpoints(request: SignedInRequest) -> HttpResponseBase:
+    """All checkpoints, oldest first, as the verifier takes them."""
+    headers = {"Content-Disposition": 'attachment; filename="countersign-checkpoints.txt"'}
+    return StreamingHttpResponse(_texts(), content_type="text/plain; charset=utf-8", headers=headers)
+
+
+def _texts() -> Iterator[str]:
+    for text in Checkpoint.objects.order_by("number").values_list("text", flat=True).iterator(chunk_size=2000):
+        yield f"{text}\n"
+
+
+@require_safe
+@needs(administration.HISTORY)
+def verifier(request: SignedInRequest) -> HttpResponse:
+    """The stand-alone verifier, one file."""
+    headers = {"Content-Disposition": 'attachment; filename="verifier.py"'}
+    source = Path(standalone.__file__).read_text(encoding="utf-8")
+    return HttpResponse(source, content_type="text/x-python; charset=utf-8", headers=headers)
