@@ -254,7 +254,15 @@ def test_a_note_in_mlflow_that_still_has_the_name_is_told_from_a_forged_one(
     assert [each.doubt for each in notes.check(version)] == [""]
     administration.pseudonymise(remy, reason=WHY, by=ada)
     (note,) = notes.check(version)
-    assert note.doubt == "Somebody whom it names has been pseudonymised: the record does not have the name any more."
+    assert (note.doubt, note.has_erased_name) == ("", True)
+    version.save()
+    client = Client()
+    client.force_login(ada)
+    for address in (version.get_absolute_url(), past.get_absolute_url()):
+        shown = text_of(client.get(address).content.decode())
+        assert "It names somebody who was pseudonymised: the record no longer has that name" in shown
+        assert "Not from the gate" not in shown
+        assert "Not as it was written" not in shown
     version.description = version.description.replace("Rosa Lind", "Eve")
     (forged,) = notes.check(version)
     assert forged.doubt.startswith("The gate wrote: ")
@@ -262,7 +270,7 @@ def test_a_note_in_mlflow_that_still_has_the_name_is_told_from_a_forged_one(
     version.description = version.description.replace("Eve", "Rosa Lind").replace(
         "Remy Ortiz <remy@example.com>", nameless
     )
-    assert [each.doubt for each in notes.check(version)] == [""]
+    assert [(each.doubt, each.has_erased_name) for each in notes.check(version)] == [("", False)]
 
 
 # --- The page ---------------------------------------------------------------------------------------------------------
