@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
 from approvals.models import Action, AuditEvent, Identity
@@ -202,8 +202,9 @@ def _in_events() -> Iterator[str]:
 
 def _before_tokens(but: set[int]) -> Iterator[str]:
     """People whose events are all older than the tokens: the newest of them has to say what they are called now."""
-    for person in User.objects.exclude(pk__in=but).filter(pseudonymised_at=None).iterator(chunk_size=2000):
-        newest = AuditEvent.objects.filter(actor=person).order_by("-sequence").values_list("stored_actor", flat=True)
-        label = newest.first()
-        if label is not None and label != person.label:
+    newest = AuditEvent.objects.filter(actor=OuterRef("pk")).order_by("-sequence").values("stored_actor")[:1]
+    people = User.objects.filter(pseudonymised_at=None).annotate(known_as_last=Subquery(newest))
+    for person in people.exclude(known_as_last=None).iterator(chunk_size=2000):
+        label = person.known_as_last
+        if person.pk not in but and label != person.label:
             yield f"Person {person.pk} is called “{person.label}” now, but the ledger knows them as “{label}”."
