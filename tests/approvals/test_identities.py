@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from approvals import identities, ledger, timeline
+from approvals import identities, ledger, timeline, workflow
 from approvals.models import Action, AuditEvent, Identity, Target
 from approvals.models.identities import TOKEN
 from approvals.models.ledger import read_together
@@ -246,3 +247,25 @@ def test_saving_what_is_not_a_name_is_no_event_and_costs_no_look(remy: User, dja
     assert [each["sql"].split()[0] for each in queries] in (["UPDATE"], ["SAVEPOINT", "UPDATE", "RELEASE"])
     remy.save()
     assert not AuditEvent.objects.exists()
+
+
+@pytest.mark.parametrize("address", ["/history/", "/history/1/", "/requests/1/", "/people/1/"])
+def test_no_page_looks_names_up_row_by_row(
+    client: Client, ada: User, rita: User, remy: User, rosa: User, production: Target, address: str
+) -> None:
+    request = make_request(make_version(number=7), production, by=rita)
+    address = address.replace("/requests/1/", request.get_absolute_url()).replace("/people/1/", f"/people/{remy.pk}/")
+    client.force_login(ada)
+
+    def cost() -> int:
+        client.get(address)  # what is cached for the session
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(address).status_code == 200
+        return sum("approvals_identity" in each["sql"] for each in queries)
+
+    for person in (remy, rosa):
+        workflow.comment(request, by=person, body=f"See {rita.label}.")
+    few = cost()
+    for person in (remy, rosa) * 4:
+        workflow.comment(request, by=person, body=f"See {rita.label} and {ada.label}.")
+    assert (few, cost()) == (1, 1)
