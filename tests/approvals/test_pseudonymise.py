@@ -161,6 +161,18 @@ def test_a_verb_that_was_under_way_does_not_bring_the_name_back(past: PromotionR
     assert AuditEvent.objects.order_by("-sequence")[0].actor_label.startswith(f"Person {remy.pk} ")
 
 
+def test_words_that_only_look_like_a_name_stay_in_notifications(
+    rita: User, ada: User, remy: User, staging: Target
+) -> None:
+    mark = make_person("Mark", "reviewer", mlflow_names=["Staging"])
+    request = make_request(make_version(), staging, by=rita)
+    workflow.comment(request, by=mark, body="Mark it as marked, says Mark.")
+    notifications.collect()
+    administration.pseudonymise(mark, reason=WHY, by=ada)
+    told = Notification.objects.get(recipient=rita, kind=Kind.COMMENTED)
+    assert told.title == f"Person {mark.pk} (pseudonymised) commented on churn_predictor 1 → Staging"
+
+
 # --- Who, whom, when --------------------------------------------------------------------------------------------------
 
 
