@@ -140,6 +140,31 @@ class InviteForm(GroupsForm):
         return email
 
 
+class PseudonymiseForm(forms.Form):
+    reason = forms.CharField(
+        max_length=1000,
+        label="Reason",
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Who asked for it, and when. It stays in the history, so leave the name and the address out.",
+    )
+    email = forms.CharField(
+        max_length=254,
+        label="E-mail address of this person",
+        help_text="Type it to confirm. There is no way back.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+    def __init__(self, *args: Any, person: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.person = person
+
+    def clean_email(self) -> str:
+        email = str(self.cleaned_data["email"]).strip()
+        if email.lower() != self.person.email.lower():
+            raise forms.ValidationError("This is not the address of this person.")
+        return email
+
+
 class GroupForm(forms.Form):
     name = forms.CharField(max_length=150, label="Name of the new group")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
 from approvals.models import Action, AuditEvent, Identity
@@ -47,7 +47,7 @@ def tokenised(value: Any, *, known: Iterable[User] = ()) -> Any:
     for person in people.values():
         for naming, text in _names_of(person):
             if text not in names and any(_occurs(text, within, person.label) for within in texts):
-                names[text] = _make(person.pk, text, naming).token
+                names[text] = _made(person.pk, text, naming).token
     for person in given.values():
         if people[person.pk].pseudonymised_at:
             names[person.label] = know(people[person.pk]).token
@@ -63,14 +63,12 @@ def tokenised(value: Any, *, known: Iterable[User] = ()) -> Any:
 
 def token_of(person: User, text: str, *, naming: Naming = Naming.OTHER) -> str:
     """The token for something that a person is, or was, called: a former label, a name in MLflow."""
-    found = Identity.objects.filter(person=person, label=text, erased_at=None).first()
-    return (found or _make(person.pk, text, naming)).token
+    return _made(person.pk, text, naming).token
 
 
 def know(person: User) -> Identity:
     """What the person is called now has a row from here on."""
-    found = Identity.objects.filter(person=person, label=person.label, erased_at=None).first()
-    return found or _make(person.pk, person.label, Naming.LABEL)
+    return _made(person.pk, person.label, Naming.LABEL)
 
 
 def erase(person: User) -> int:
@@ -80,15 +78,11 @@ def erase(person: User) -> int:
     return held.update(label="", salt="", erased_at=timezone.now())
 
 
-def _make(person_id: int, text: str, naming: Naming) -> Identity:
+def _made(person_id: int, text: str, naming: Naming) -> Identity:
+    """The row for this text, there already or new."""
     salt = secrets.token_hex(16)
-    return Identity.objects.create(
-        person_id=person_id,
-        naming=naming,
-        label=text,
-        salt=salt,
-        commitment=commitment_of(salt, person_id, text),
-    )
+    new = {"naming": naming, "salt": salt, "commitment": commitment_of(salt, person_id, text)}
+    return Identity.objects.get_or_create(person_id=person_id, label=text, erased_at=None, defaults=new)[0]
 
 
 def _names_of(person: User) -> list[tuple[Naming, str]]:
@@ -208,8 +202,9 @@ def _in_events() -> Iterator[str]:
 
 def _before_tokens(but: set[int]) -> Iterator[str]:
     """People whose events are all older than the tokens: the newest of them has to say what they are called now."""
-    for person in User.objects.exclude(pk__in=but).filter(pseudonymised_at=None).iterator(chunk_size=2000):
-        newest = AuditEvent.objects.filter(actor=person).order_by("-sequence").values_list("stored_actor", flat=True)
-        label = newest.first()
-        if label is not None and label != person.label:
+    newest = AuditEvent.objects.filter(actor=OuterRef("pk")).order_by("-sequence").values("stored_actor")[:1]
+    people = User.objects.filter(pseudonymised_at=None).annotate(known_as_last=Subquery(newest))
+    for person in people.exclude(known_as_last=None).iterator(chunk_size=2000):
+        label = person.known_as_last
+        if person.pk not in but and label != person.label:
             yield f"Person {person.pk} is called “{person.label}” now, but the ledger knows them as “{label}”."

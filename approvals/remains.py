@@ -1,4 +1,4 @@
-"""Where the name of a person still stands that pseudonymising does not take away: in MLflow, in frozen evidence, in what
+"""Where a person's name still stands that pseudonymising does not take away: in MLflow, in frozen evidence, in what
 people typed, and in events from before there were tokens. For the page that asks before, since afterwards nobody knows
 what to look for. Looks through whole tables: for rare use."""
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import JSONField, Model, Q, TextField
 from django.db.models.functions import Cast
+from django.urls import reverse
 
 from approvals.models import (
     AuditEvent,
@@ -62,6 +63,14 @@ def _of_request(row: Any) -> str:
     return str(row.request.get_absolute_url())
 
 
+def _at(name: str) -> Callable[[Any], str]:
+    return lambda row: reverse(name, args=[row.pk])
+
+
+def _no_page(_: Any) -> str:
+    return ""
+
+
 _MLFLOW = [
     _Where(RegisteredModel, ["description", "tags"], str),
     _Where(
@@ -99,18 +108,20 @@ _TYPED = [
         _of_request,
         ["request"],
     ),
-    _Where(Finding, ["text", "closing_note"], lambda row: f"Finding #{row.pk}", lambda row: "/findings/"),
-    _Where(FreezeWindow, ["name", "reason"], lambda row: f"Freeze {row.name}"),
-    _Where(Policy, ["terms"], lambda row: f"Policy {row.pk}"),
-    _Where(PolicyVersion, ["terms"], lambda row: f"Policy {row.policy_id}, version {row.number}", lambda row: ""),
-    _Where(Target, ["name", "description"], lambda row: f"Target {row.name}", lambda row: ""),
-    _Where(Incident, ["reason", "details"], lambda row: f"Incident #{row.pk}"),
-    _Where(Probation, ["reason"], lambda row: f"Probation #{row.pk}", lambda row: ""),
+    _Where(
+        Finding, ["text", "closing_note"], lambda row: f"Finding #{row.pk}", lambda _: reverse("approvals:findings")
+    ),
+    _Where(FreezeWindow, ["name", "reason"], lambda row: f"Freeze {row.name}", _at("approvals:freeze")),
+    _Where(Policy, ["terms"], lambda row: f"Policy {row.pk}", _at("approvals:policy")),
+    _Where(PolicyVersion, ["terms"], lambda row: f"Policy {row.policy_id}, version {row.number}", _no_page),
+    _Where(Target, ["name", "description"], lambda row: f"Target {row.name}", _no_page),
+    _Where(Incident, ["reason", "details"], lambda row: f"Incident #{row.pk}", _no_page),
+    _Where(Probation, ["reason"], lambda row: f"Probation #{row.pk}", _no_page),
     _Where(
         Tenure,
         ["requested_by", "approved_by", "note"],
         lambda row: f"Imported history of {row.model_name} version {row.version_number}",
-        lambda row: "",
+        _no_page,
     ),
 ]
 _LEDGER = [

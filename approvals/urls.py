@@ -73,4 +73,5 @@ urlpatterns = [
     path("people/groups/", people.add_group, name="group_new"),
     path("people/<int:pk>/", people.person, name="person"),
     path("people/<int:pk>/active/", people.set_active, name="person_active"),
+    path("people/<int:pk>/pseudonymise/", people.pseudonymise, name="person_pseudonymise"),
 ]

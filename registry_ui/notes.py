@@ -24,6 +24,9 @@ class CheckedNote:
     is_on_its_way: bool = False
     """The request is approved and being delivered: the note is written before the version is moved."""
 
+    has_erased_name: bool = False
+    """It fits but for the name of somebody who was pseudonymised since: our records no longer have that name."""
+
 
 def check(version: ModelVersion) -> list[CheckedNote]:
     """Every line of the description that says it was approved, rolled back or promoted without approval: those of the
@@ -93,8 +96,7 @@ def _checked(
     ground = grounds.get(number, provenance.Ground.APPROVED)
     note = provenance.Note(number, request.target.name, signed.get(number, []), request.decided_at, ground)
     if _fits_but_for_names(line, note, signed.get(number, [])):
-        words = "Somebody whom it names has been pseudonymised: the record does not have the name any more."
-        return CheckedNote(line, words, request)
+        return CheckedNote(line, request=request, has_erased_name=True)
     if line not in (note.line, _short(note)):
         return CheckedNote(line, f"The gate wrote: {note.line}", request)
     return CheckedNote(line, request=request, is_on_its_way=request.status == Status.APPROVED)

@@ -24,10 +24,10 @@ from approvals.models import (
     Status,
     Verdict,
 )
-from approvals.models.identities import erased
+from approvals.models.identities import Naming, erased
 from approvals.workflow import Invalid
 from registry_ui.accounts import erasure
-from registry_ui.accounts.models import User, plain
+from registry_ui.accounts.models import User
 
 SHORTEST_NAME = 3
 """Characters: what is shorter stands in too many words to be looked for."""
@@ -47,11 +47,11 @@ def pseudonymise(person: User, *, reason: str, by: User) -> AuditEvent:
     person = User.objects.select_for_update().get(pk=person.pk)
     if person.pk == by.pk:
         raise Invalid("Nobody pseudonymises themself: ask another administrator.")
-    called = names_of(person)
+    called = _labels_of(person)
     reason = reason.strip()
     if not reason:
         raise Invalid("Say why: who asked for it, and when.")
-    if any(pattern.search(reason) for pattern in map(_word, called)):
+    if any(_word(text, re.IGNORECASE).search(reason) for text in called):
         raise Invalid("The reason stays in the history for ever, so it cannot have the name or the address in it.")
     for sentence in hindrances(person):
         raise Invalid(sentence)
@@ -85,13 +85,21 @@ def hindrances(person: User) -> Iterator[str]:
 
 
 def names_of(person: User) -> list[str]:
-    """Everything that names them, as far as it is known: labels, names and addresses, former ones too, and what MLflow
-    calls them. Longest first."""
-    held = Identity.objects.filter(person=person, erased_at=None).values_list("label", flat=True)
-    labels = {person.label, *held, *map(str, person.mlflow_names)}
-    parts = {part for label in labels for part in _parts(label)}
-    found = labels | parts | {person.name, person.email, plain(person.name)}
-    return sorted((text for text in found if len(text) >= SHORTEST_NAME), key=len, reverse=True)
+    """Everything that may name them, as far as it is known: labels, names and addresses, former ones too, and what
+    MLflow calls them. Longest first."""
+    others = Identity.objects.filter(person=person, erased_at=None, naming=Naming.OTHER).values_list("label", flat=True)
+    return _long_enough({*_labels_of(person), *others, *map(str, person.mlflow_names)})
+
+
+def _labels_of(person: User) -> list[str]:
+    """Without what MLflow calls them, which may be a common word."""
+    held = Identity.objects.filter(person=person, erased_at=None, naming=Naming.LABEL).values_list("label", flat=True)
+    labels = {person.label, *held}
+    return _long_enough({*labels, *(part for label in labels for part in _parts(label)), person.name, person.email})
+
+
+def _long_enough(texts: set[str]) -> list[str]:
+    return sorted((text for text in texts if len(text) >= SHORTEST_NAME), key=len, reverse=True)
 
 
 def _parts(label: str) -> list[str]:
@@ -99,9 +107,9 @@ def _parts(label: str) -> list[str]:
     return [name.strip(), address.rstrip(">")] if address else []
 
 
-def _word(text: str) -> re.Pattern[str]:
-    """The text where it is not part of a longer word: Al is not in Alpha."""
-    return re.compile(rf"(?<!\w){re.escape(text)}(?!\w)", re.IGNORECASE)
+def _word(text: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
+    """The text where it is not part of a longer word: Mark is not in Marked."""
+    return re.compile(rf"(?<!\w){re.escape(text)}(?!\w)", flags)
 
 
 def _numbers(requests: QuerySet[PromotionRequest]) -> str:

@@ -10,8 +10,8 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import administration, rulebook, timeline
-from approvals.forms_admin import GroupForm, InviteForm, PeopleFilterForm, PersonForm
+from approvals import administration, remains, rulebook, timeline
+from approvals.forms_admin import GroupForm, InviteForm, PeopleFilterForm, PersonForm, PseudonymiseForm
 from approvals.models import AuditEvent, PromotionRequest
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest, tell
@@ -138,6 +138,8 @@ def person(request: SignedInRequest, pk: int) -> HttpResponse:
 def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
     """Deactivates who is active and the other way round; GET asks first and says what it means."""
     found = get_object_or_404(User, pk=pk)
+    if found.pseudonymised_at and request.method != "POST":
+        return redirect("approvals:person", pk=pk)
     wanted = request.POST.get("is_active") == "true" if request.method == "POST" else not found.is_active
     if request.method == "POST":
         try:
@@ -155,3 +157,30 @@ def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
         "open_requests": PromotionRequest.objects.open().filter(requester=found).order_by("pk"),
     }
     return render(request, "approvals/person_active.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(administration.PEOPLE)
+def pseudonymise(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Asks first, and shows what will still have the name: afterwards nobody can look for it."""
+    found = get_object_or_404(User, pk=pk)
+    if found.pseudonymised_at:
+        return redirect("approvals:person", pk=pk)
+    form = PseudonymiseForm(request.POST or None, person=found)
+    if request.method == "POST" and form.is_valid():
+        try:
+            administration.pseudonymise(found, reason=form.cleaned_data["reason"], by=request.user)
+        except WorkflowError as error:
+            form.add_error("reason", error.message)
+        else:
+            messages.success(request, f"Person {pk} has no name here any more.")
+            return redirect("approvals:person", pk=pk)
+    context = {
+        "person": found,
+        "form": form,
+        "hindrances": list(administration.hindrances(found)),
+        "unmet": rulebook.unmet_without(found.pk) if found.is_active else [],
+        "remains": remains.of(administration.names_of(found)),
+        "most": remains.MOST,
+    }
+    return render(request, "approvals/person_pseudonymise.html", context, status=422 if form.errors else 200)

@@ -10,6 +10,8 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
+from approvals import identities
+from approvals.models import Action, AuditEvent
 from registry_ui.accounts.models import User
 from tests.factories import PASSWORD, make_person
 
@@ -208,6 +210,10 @@ def test_a_new_address_counts_only_when_it_is_confirmed(client: Client, confirme
     confirm_by_mail(client, "sanz@example.com")
     confirmed.refresh_from_db()
     assert confirmed.email == "sanz@example.com"
+    renamed = AuditEvent.objects.get()
+    assert (renamed.action, renamed.actor) == (Action.PERSON_RENAMED, confirmed)
+    assert renamed.data == {"before": "Rita Sanz <rita@example.com>", "after": "Rita Sanz <sanz@example.com>"}
+    assert identities.problems() == []
     assert sign_in(Client(), "sanz@example.com")["Location"] == "/"
     assert sign_in(Client(), "rita@example.com").status_code == 200
 

@@ -24,6 +24,7 @@ PAGES = {
         "/people/",
         "/people/invite/",
         "/people/1/",
+        "/people/2/pseudonymise/",
         "/preferences/",
         "/accounts/password/change/",
         "/accounts/2fa/",

@@ -95,6 +95,7 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:person_invite": ("/people/invite/", ADMINISTRATORS),
     "approvals:person": ("/people/{person}/", ADMINISTRATORS),
     "approvals:person_active": ("/people/{person}/active/", ADMINISTRATORS),
+    "approvals:person_pseudonymise": ("/people/{person}/pseudonymise/", ADMINISTRATORS),
 }
 ANSWERS_OTHERWISE = {
     "healthz",
@@ -357,6 +358,13 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         administration.REASONS[administration.PEOPLE],
         is_pending,
     ),
+    "approvals:person_pseudonymise": (
+        "/people/{idle}/pseudonymise/",
+        {"reason": "They asked for it.", "email": "rosa@example.com"},
+        ADMINISTRATORS,
+        administration.REASONS[administration.PEOPLE],
+        is_pending,
+    ),
 }
 
 
@@ -375,6 +383,7 @@ def prepared(name: str, asked: PromotionRequest) -> tuple[str, dict[str, str]]:
         "finding": Finding.objects.values_list("pk", flat=True).first(),
         "movable": Policy.objects.filter(target__name="Staging", retired_at=None).order_by("-position")[0].pk,
         "person": User.objects.get(email="rita@example.com").pk,
+        "idle": User.objects.get(email="rosa@example.com").pk,
         "auditor": Group.objects.get(name="auditor").pk,
     }
     return address.format(**values), {key: value.format(**values) for key, value in sent.items()}
