@@ -66,13 +66,15 @@ def main(database: str, sizes: dict[str, int]) -> None:
 
 def _paths(client: Any) -> dict[str, str]:
     """The same pages in both installations; the empty one has one model, two versions and one request."""
-    from approvals.models import AuditEvent, PromotionRequest
+    from approvals.models import AuditEvent, PromotionRequest, Tenure
 
     request = PromotionRequest.objects.order_by("pk").last()
     event = AuditEvent.objects.order_by("sequence").last()
-    if request is None or event is None:
+    tenure = Tenure.objects.order_by("started_at", "pk").first()
+    if request is None or event is None or tenure is None:
         raise RuntimeError("There is no request to look at.")
     version = request.version
+    begun = f"{tenure.started_at + timedelta(days=100):%Y-%m-%dT%H:%M}"
     return {
         "inbox": "/",
         "inbox, decided": "/?tab=decided",
@@ -86,6 +88,11 @@ def _paths(client: Any) -> dict[str, str]:
         "history of a model": f"/history/?model={version.model.name}",
         "history of a person": f"/history/?person={request.requester_id}",
         "event": event.get_absolute_url(),
+        "time travel": "/history/at/",
+        "time travel, long ago": f"/history/at/?at={begun}",
+        "time travel, last page": f"/history/at/?at={begun}&page=999999",
+        "time travel of a model": f"/history/at/?model={version.model.name}&span=all",
+        "time travel, part of a name": f"/history/at/?model=_0&at={begun}",
         "policies": "/policies/",
         "people": "/people/",
         "search": f"/search/?q={version.model.name[:5]}",
@@ -147,7 +154,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
         version = newest[index % len(newest)]
         is_open = requests == 0 or index >= requests - 200
         status = Status.PENDING if is_open else statuses[index % len(statuses)]
-        frozen = evidence.freeze(version=version, champion=None, target=target, rule=rule)
+        frozen = evidence.freeze(version=version, champion=None, target=target, rule=rule, justification="Better.")
         at = now - timedelta(minutes=requests - index)
         made.append(
             PromotionRequest(
@@ -159,9 +166,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
                 rule=rule.as_json(),
                 evidence=frozen,
                 fingerprint=evidence.fingerprint(frozen),
-                waits_for=policy.waits_for(policy.slot_states(rule, approvers=[], eligible=[], requester_id=None))
-                if is_open
-                else "",
+                waits_for=policy.waits_for(policy.slot_states(rule, approvers=[], eligible=[])) if is_open else "",
                 correlation_id=uuid.uuid4(),
                 created_at=at,
                 expires_at=now + timedelta(days=14),
@@ -170,6 +175,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
             )
         )
     made = PromotionRequest.objects.bulk_create(made, batch_size=1000)
+    _fill_tenures(models, made, people[1:], each=each - 1, target=target)
     actions = [
         Action.REQUEST_CREATED,
         Action.REVIEW_APPROVED,
@@ -208,6 +214,53 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
         ChainHead.objects.filter(pk=1).update(sequence=total, hash=previous)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
+
+
+def _fill_tenures(models: Any, requests: Any, reviewers: Any, *, each: int, target: Any) -> None:
+    """Twenty tenures a model: ten versions after one another, in the stage and with the alias; two approvals behind
+    each. Of an empty installation, the two of its one version."""
+    from approvals.models import Review, Tenure
+
+    Review.objects.bulk_create(
+        (
+            Review(
+                request=request,
+                reviewer=reviewer,
+                requester_id=request.requester_id,
+                verdict="approve",
+                fingerprint=request.fingerprint,
+                meaning="approved",
+                created_at=request.created_at,
+            )
+            for request in requests
+            for reviewer in reviewers
+        ),
+        batch_size=2000,
+    )
+    by_model: dict[str, list[Any]] = {}
+    for request in requests:
+        by_model.setdefault(request.version.model.name, []).append(request)
+    now, many = timezone.now(), 10 if each > 1 else 1
+    Tenure.objects.bulk_create(
+        (
+            Tenure(
+                model_name=model.name,
+                version_number=each - many + 1 + turn,
+                target=target,
+                place=place,
+                origin="delivery" if turn else "found",
+                request=request,
+                started_at=now - timedelta(days=30 * (many - turn), minutes=index),
+                ended_at=now - timedelta(days=30 * (many - turn - 1), minutes=index) if turn < many - 1 else None,
+                end="replaced" if turn < many - 1 else "",
+                start_sequence=1,
+            )
+            for index, model in enumerate(models)
+            for turn, request in zip(range(many), [*by_model.get(model.name, []), *[None] * many], strict=False)
+            for place in ("Production", "@champion")
+        ),
+        batch_size=2000,
+    )
 
 
 if __name__ == "__main__":

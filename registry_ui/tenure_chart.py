@@ -232,7 +232,7 @@ def _ticks(scale: _Scale) -> list[Tick]:
         words = "%d %b" if step >= timedelta(days=1) else "%d %b %H:%M" if length > timedelta(hours=12) else "%H:%M"
         moments = []
         while at < scale.until:
-            moments.append((at, f"{at:{words}}".lstrip("0") if step >= timedelta(hours=12) else f"{at:{words}}"))
+            moments.append((at, f"{at:{words}}".removeprefix("0" if words.startswith("%d") else "")))
             at += step
     else:
         months = next((each for each in _MONTHS if length / timedelta(days=30.5 * each) <= 5), 120)
