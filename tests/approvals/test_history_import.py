@@ -306,7 +306,7 @@ def test_the_page_shows_verdicts_first_and_stores_after_confirmation(
     assert "fraud" not in refused
     answer = client.post("/history/import/confirm/", {"confirmed": digest}, follow=True)
     words = text_of(answer.content.decode())
-    assert "3 rows imported. 1 were refused." in words
+    assert "3 rows imported. 1 was refused." in words
     assert "imported 3 rows of earlier history" in words
     assert Tenure.objects.count() == 5
     again = client.post("/history/import/confirm/", {"confirmed": digest}, follow=True)
