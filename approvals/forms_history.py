@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,15 +34,18 @@ class MomentWidget(forms.DateTimeInput):
     happened at the moment stays before it."""
 
     input_type = "datetime-local"
+    supports_microseconds = True
 
     def format_value(self, value: Any) -> str | None:
         if not isinstance(value, datetime):
             return str(value) if value else None
-        at = value.astimezone(UTC)
+        # Without a zone, as the form gives it, it is UTC.
+        at = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
         if at.microsecond:
-            at += timedelta(microseconds=-at.microsecond % 1000)
-            return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}"
-        return f"{at:%Y-%m-%dT%H:%M:%S}" if at.second else f"{at:%Y-%m-%dT%H:%M}"
+            with suppress(OverflowError):  # the last moment that there is
+                at += timedelta(microseconds=-at.microsecond % 1000)
+            return at.isoformat(timespec="milliseconds")
+        return at.isoformat(timespec="seconds" if at.second else "minutes")
 
 
 class MomentField(forms.DateTimeField):

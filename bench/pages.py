@@ -66,13 +66,15 @@ def main(database: str, sizes: dict[str, int]) -> None:
 
 def _paths(client: Any) -> dict[str, str]:
     """The same pages in both installations; the empty one has one model, two versions and one request."""
-    from approvals.models import AuditEvent, PromotionRequest
+    from approvals.models import AuditEvent, PromotionRequest, Tenure
 
     request = PromotionRequest.objects.order_by("pk").last()
     event = AuditEvent.objects.order_by("sequence").last()
-    if request is None or event is None:
+    tenure = Tenure.objects.order_by("started_at", "pk").first()
+    if request is None or event is None or tenure is None:
         raise RuntimeError("There is no request to look at.")
     version = request.version
+    begun = f"{tenure.started_at + timedelta(days=100):%Y-%m-%dT%H:%M}"
     return {
         "inbox": "/",
         "inbox, decided": "/?tab=decided",
@@ -86,6 +88,11 @@ def _paths(client: Any) -> dict[str, str]:
         "history of a model": f"/history/?model={version.model.name}",
         "history of a person": f"/history/?person={request.requester_id}",
         "event": event.get_absolute_url(),
+        "time travel": "/history/at/",
+        "time travel, long ago": f"/history/at/?at={begun}",
+        "time travel, last page": f"/history/at/?at={begun}&page=999999",
+        "time travel of a model": f"/history/at/?model={version.model.name}&span=all",
+        "time travel, part of a name": f"/history/at/?model=_0&at={begun}",
         "policies": "/policies/",
         "people": "/people/",
         "search": f"/search/?q={version.model.name[:5]}",
@@ -168,7 +175,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
             )
         )
     made = PromotionRequest.objects.bulk_create(made, batch_size=1000)
-    Tenure.objects.bulk_create(_tenures(made), batch_size=1000)
+    _fill_tenures(models, made, people[1:], each=each - 1, target=target)
     actions = [
         Action.REQUEST_CREATED,
         Action.REVIEW_APPROVED,
@@ -209,32 +216,51 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
         cursor.execute("ANALYZE")
 
 
-def _tenures(requests: list[Any]) -> list[Any]:
-    """What the applied requests put into stage and alias, each until the next one of its model."""
-    from approvals import tenures
-    from approvals.models import Status, Tenure
+def _fill_tenures(models: Any, requests: Any, reviewers: Any, *, each: int, target: Any) -> None:
+    """Twenty tenures a model: ten versions after one another, in the stage and with the alias; two approvals behind
+    each. Of an empty installation, the two of its one version."""
+    from approvals.models import Review, Tenure
 
-    made: dict[tuple[str, str], Any] = {}
-    ended = []
-    for request in requests:
-        if request.status != Status.APPLIED:
-            continue
-        for place in tenures.places_of(request.target):
-            key = (request.version.model.name, place)
-            if key in made:
-                before = made.pop(key)
-                before.ended_at, before.end = request.closed_at, Tenure.End.REPLACED
-                ended.append(before)
-            made[key] = Tenure(
-                model_name=key[0],
-                version_number=request.version.number,
-                target=request.target,
-                place=place,
-                origin=Tenure.Origin.DELIVERY,
-                started_at=request.closed_at,
+    Review.objects.bulk_create(
+        (
+            Review(
                 request=request,
+                reviewer=reviewer,
+                requester_id=request.requester_id,
+                verdict="approve",
+                fingerprint=request.fingerprint,
+                meaning="approved",
+                created_at=request.created_at,
             )
-    return [*ended, *made.values()]
+            for request in requests
+            for reviewer in reviewers
+        ),
+        batch_size=2000,
+    )
+    by_model: dict[str, list[Any]] = {}
+    for request in requests:
+        by_model.setdefault(request.version.model.name, []).append(request)
+    now, many = timezone.now(), 10 if each > 1 else 1
+    Tenure.objects.bulk_create(
+        (
+            Tenure(
+                model_name=model.name,
+                version_number=each - many + 1 + turn,
+                target=target,
+                place=place,
+                origin="delivery" if turn else "found",
+                request=request,
+                started_at=now - timedelta(days=30 * (many - turn), minutes=index),
+                ended_at=now - timedelta(days=30 * (many - turn - 1), minutes=index) if turn < many - 1 else None,
+                end="replaced" if turn < many - 1 else "",
+                start_sequence=1,
+            )
+            for index, model in enumerate(models)
+            for turn, request in zip(range(many), [*by_model.get(model.name, []), *[None] * many], strict=False)
+            for place in ("Production", "@champion")
+        ),
+        batch_size=2000,
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
-from approvals import tenure_words
+from approvals import tenure_words, tenures
 from approvals.models import Tenure
 
 TONES = 6
@@ -16,8 +16,8 @@ ROW, BAR, LANE_HEAD, LANE_GAP, AXIS = 24, 20, 20, 8, 22
 MOST_ROWS = 4
 """Versions drawn one under another where several hold a stage at once; the table has all of them."""
 
-WIDE, NARROW = 15.0, 3.2
-"""Per cent of the width from which on a bar carries "Version 7", or just "7"."""
+WIDE, WIDER = 15.0, 30.0
+"""Per cent of the width from which on a bar carries "Version 7", and the place too where it holds one alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Bar:
     y: int
     number: int
     text: str
+    is_centred: bool
     tone: int
     look: str
     title: str
@@ -93,9 +94,9 @@ def picture(
     scale = _Scale(since, max(until, since + timedelta(minutes=1)))
     drawn: list[Lane] = []
     y, looks = 0, set()
-    for name, tenures in lanes.items():
-        tones = {number: place % TONES for place, number in enumerate(sorted({t.version_number for t in tenures}))}
-        rows, hidden = _rows(_alike(tenures))
+    for name, held in lanes.items():
+        tones = {number: place % TONES for place, number in enumerate(sorted({each.version_number for each in held}))}
+        rows, hidden = _rows(_alike(held))
         bars = [
             _bar(scale, group, y + LANE_HEAD + row * ROW, tones[group[0].version_number], urls.get(group[0].pk, ""))
             for row, groups in enumerate(rows)
@@ -125,13 +126,13 @@ class _Scale:
         return round(min(max(share, 0.0), 1.0) * 100, 3)
 
 
-def _alike(tenures: Iterable[Tenure]) -> list[list[Tenure]]:
+def _alike(found: Iterable[Tenure]) -> list[list[Tenure]]:
     """Places that one version held at the same time, for the same reason, are one bar. Oldest first."""
 
     def key(each: Tenure) -> tuple[object, ...]:
         return (each.started_at, each.version_number, each.origin, each.request_id or 0, str(each.ended_at))
 
-    ordered = sorted(tenures, key=lambda each: (*key(each), each.is_alias))
+    ordered = sorted(found, key=lambda each: (*key(each), each.is_alias))
     return [list(group) for _, group in groupby(ordered, key=key)]
 
 
@@ -162,13 +163,13 @@ def _bar(scale: _Scale, group: Sequence[Tenure], y: int, tone: int, url: str) ->
     end = scale.x(first.ended_at or scale.until)
     width = max(round(end - x, 3), 0.35)
     unsure = scale.x(first.started_after) if first.started_after else x
-    number = first.version_number
     return Bar(
         x=min(x, 100 - width),
         width=width,
         y=y,
-        number=number,
-        text=f"Version {number}" if width >= WIDE else str(number) if width >= NARROW + len(str(number)) / 2 else "",
+        number=first.version_number,
+        text=_text(group, width),
+        is_centred=width < WIDE,
         tone=tone,
         look=tenure_words.look(first),
         title=_title(group),
@@ -177,6 +178,14 @@ def _bar(scale: _Scale, group: Sequence[Tenure], y: int, tone: int, url: str) ->
         unsure_x=unsure,
         unsure_width=round(x - unsure, 3),
     )
+
+
+def _text(group: Sequence[Tenure], width: float) -> str:
+    """As much as fits on a phone, where one per cent is three and a half pixels."""
+    number = str(group[0].version_number)
+    if width >= WIDER and len(group) < len(tenures.places_of(group[0].target)):
+        return f"Version {number} · {group[0].place}"
+    return f"Version {number}" if width >= WIDE else number if width >= 0.5 + 1.9 * len(number) else ""
 
 
 def _title(group: Sequence[Tenure]) -> str:
@@ -192,8 +201,8 @@ def _title(group: Sequence[Tenure]) -> str:
 
 def _summary(lanes: Mapping[str, Sequence[Tenure]]) -> str:
     parts = []
-    for name, tenures in lanes.items():
-        groups = _alike(tenures)
+    for name, found in lanes.items():
+        groups = _alike(found)
         held = [str(group[0].version_number) for group in groups]
         now = sorted({group[0].version_number for group in groups if group[0].ended_at is None}, reverse=True)
         some = held[-8:]
@@ -223,7 +232,7 @@ def _ticks(scale: _Scale) -> list[Tick]:
         words = "%d %b" if step >= timedelta(days=1) else "%d %b %H:%M" if length > timedelta(hours=12) else "%H:%M"
         moments = []
         while at < scale.until:
-            moments.append((at, f"{at:{words}}".lstrip("0") if step >= timedelta(hours=12) else f"{at:{words}}"))
+            moments.append((at, f"{at:{words}}".removeprefix("0" if words.startswith("%d") else "")))
             at += step
     else:
         months = next((each for each in _MONTHS if length / timedelta(days=30.5 * each) <= 5), 120)

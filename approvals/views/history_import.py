@@ -57,7 +57,7 @@ def confirm(request: SignedInRequest) -> HttpResponse:
         tell(request, error)
         return redirect(f"{reverse('approvals:history_import')}?file={confirmed}")
     cache.delete(_key(request.user))
-    rest = f" {done.refused:,} were refused." if done.refused else ""
+    rest = f" {done.refused:,} {'was' if done.refused == 1 else 'were'} refused." if done.refused else ""
     messages.success(request, f"{done.accepted:,} row{'' if done.accepted == 1 else 's'} imported.{rest}")
     return redirect(f"{reverse('approvals:history')}?action={Action.HISTORY_IMPORTED}")
 

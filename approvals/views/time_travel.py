@@ -57,7 +57,7 @@ def at(request: SignedInRequest) -> HttpResponse:
         return render(request, "approvals/history_at.html", {"form": form}, status=422)
     found = form.cleaned_data
     question = Question(found["at"] or now, found["model"], found["target"])
-    filled = MomentForm(initial=found | {"at": question.moment})
+    filled = MomentForm(initial=found | {"at": found["at"] or now.replace(microsecond=0)})
     beginning = time_travel.beginning()
     is_future = question.moment > now
     page = time_travel.page_of(question, request.GET.get("page"))

@@ -25,12 +25,20 @@ PAGES = {
         "/people/invite/",
         "/people/1/",
         "/people/2/pseudonymise/",
+        "/history/import/",
         "/preferences/",
         "/accounts/password/change/",
         "/accounts/2fa/",
     ],
     "remy": ["/findings/", "/findings/?show=open", "/accounts/reauthenticate/"],
-    "vera": ["/history/", "/history/1/", "/history/?action=version.promoted", "/history/ledger/", "/system/"],
+    "vera": [
+        "/history/",
+        "/history/1/",
+        "/history/?action=version.promoted",
+        "/history/ledger/",
+        "/history/at/",
+        "/system/",
+    ],
     "rita": ["/", "/?tab=mine", "/?tab=decided", "/models/", "/search/?q=axe", "/no-such-page/"],
 }
 SHAPES = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
@@ -65,6 +73,7 @@ def requests_(stack: Stack) -> dict[str, list[str]]:
     return {
         "rita": shown + about,
         "remy": shown,
+        "vera": ["/history/at/?model=axe_applied&span=day"],
         "ada": ["/policies/1/", "/policies/3/", "/targets/1/", f"/requests/{blocked}/"],
     }
 

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group
 from django.contrib.messages import get_messages
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
-from approvals import administration, workflow
+from approvals import administration, history_import, workflow
 from approvals.models import AuditEvent, CheckResult, Finding, Policy, PromotionRequest, Status, Target
 from approvals.views import display
 from registry_ui.accounts.models import User
@@ -80,6 +81,9 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:notifications": ("/preferences/notifications/", EVERYBODY),
     "approvals:history": ("/history/", frozenset(ALL_ROLES)),
     "approvals:event": ("/history/1/", frozenset(ALL_ROLES)),
+    "approvals:history_at": ("/history/at/", frozenset(ALL_ROLES)),
+    "approvals:history_at_json": ("/history/at.json", frozenset(ALL_ROLES)),
+    "approvals:history_import": ("/history/import/", ADMINISTRATORS),
     "approvals:history_export": ("/history/export.csv", frozenset({"auditor", "administrator"})),
     "approvals:history_export_lines": ("/history/export.jsonl", frozenset({"auditor", "administrator"})),
     "approvals:ledger": ("/history/ledger/", frozenset(ALL_ROLES)),
@@ -113,6 +117,7 @@ ANSWERS_OTHERWISE = {
 REFUSED_PAGES = {
     "history": administration.REASONS[administration.HISTORY],
     "export": administration.REASONS[administration.EXPORT],
+    "import": administration.REASONS[administration.IMPORT],
     "policies": administration.REASONS[administration.POLICIES],
     "freezes": administration.REASONS[administration.POLICIES],
     "targets": administration.REASONS[administration.POLICIES],
@@ -135,7 +140,8 @@ def filled(address: str, asked: PromotionRequest) -> str:
 
 
 def reason_for(address: str) -> str:
-    return REFUSED_PAGES["export" if "export" in address else address.split("/")[1]]
+    kind = next((kind for kind in ("export", "import") if kind in address), address.split("/")[1])
+    return REFUSED_PAGES[kind]
 
 
 SHOWN = "shown"
@@ -217,6 +223,16 @@ def is_blocked(asked: PromotionRequest) -> None:
     CheckResult.objects.filter(request=asked).update(outcome="fail", reason="The files could not be read.")
 
 
+EARLIER = b"model,version,target,from,until\nchurn_predictor,1,Staging,2025-01-01,2025-02-01\n"
+
+
+def has_sent_a_file(asked: PromotionRequest) -> None:
+    """The administrator has looked at its rows."""
+    client_of(User.objects.get(email="ada@example.com")).post(
+        "/history/import/", {"file": SimpleUploadedFile("old.csv", EARLIER)}
+    )
+
+
 POLICY_FORM = {
     "target": "{target}",
     "model_pattern": "fraud_*",
@@ -295,6 +311,13 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         frozenset({"reviewer"}),
         "Only reviewers close findings.",
         has_a_finding,
+    ),
+    "approvals:history_import_confirm": (
+        "/history/import/confirm/",
+        {"confirmed": history_import.digest(EARLIER)},
+        ADMINISTRATORS,
+        administration.REASONS[administration.IMPORT],
+        has_sent_a_file,
     ),
     "approvals:policy_new": ("/policies/new/", POLICY_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
     "approvals:policy": ("/policies/{policy}/", POLICY_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),

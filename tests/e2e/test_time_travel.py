@@ -1,0 +1,92 @@
+"""Time travel in a browser: the slider with and without script, steps from change to change, the picture on the
+model's page; and an import from upload to mark."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.probes import PASSWORD
+from tests.e2e.stack import Stack
+
+pytestmark = pytest.mark.e2e
+MODEL = "traveller"
+
+
+@pytest.fixture(scope="module")
+def model(stack: Stack) -> str:
+    """Version 1 promoted to Production, then version 2."""
+    for number in (1, 2):
+        stack.make_version(MODEL, auc_roc=0.9 + number / 100)
+        stack.wait_for("the mirror", lambda number=number: str(number) in stack.probe("mirrored", MODEL), every=0.5)
+        request = stack.probe("approved_request", MODEL, number)
+        stack.wait_for(
+            "the delivery", lambda request=request: stack.probe("state", request)["status"] == "applied", every=0.5
+        )
+    return MODEL
+
+
+def test_the_slider_and_the_steps_lead_through_the_changes(
+    stack: Stack, model: str, sign_in: Callable[..., Page]
+) -> None:
+    page = sign_in("vera")
+    page.goto(f"{stack.url}/models/{model}/")
+    expect(page.get_by_role("heading", name="Who held what")).to_be_visible()
+    page.get_by_role("link", name="Time travel").click()
+    held = page.get_by_role("region", name="Held now")
+    expect(held).to_contain_text("Version 2")
+    expect(held).to_contain_text("Promoted through the gate.")
+    page.get_by_role("link", name="Change before").click()
+    expect(page.locator(".moments")).to_contain_text("Version 2")
+    page.get_by_role("link", name="Change before").click()
+    expect(page.locator(".moments")).to_contain_text("Version 1")
+    expect(page.get_by_role("link", name="Change before")).to_have_count(0)
+
+    slider = page.get_by_role("slider", name="Moment on the time line")
+    before = page.url
+    slider.focus()
+    page.keyboard.press("End")
+    page.wait_for_url(lambda url: url != before)
+    expect(page.locator("[data-time-slider]")).to_be_focused()
+    page.keyboard.press("Home")
+    expect(page.get_by_text("Nothing of what you filter by was held then.")).to_be_visible()
+    expect(slider).to_have_attribute("aria-valuetext", re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d UTC$"))
+
+
+def test_the_slider_works_without_script(stack: Stack, model: str, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{stack.url}/accounts/login/")
+    page.get_by_label("Email").fill("vera@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.goto(f"{stack.url}/history/at/?model={model}")
+    page.get_by_role("slider").focus()
+    page.keyboard.press("Home")
+    page.get_by_role("button", name="Go there").click()
+    expect(page).to_have_url(re.compile(rf"/history/at/\?model={model}&span=all&at=2"))
+    expect(page.get_by_text("Nothing of what you filter by was held then.")).to_be_visible()
+    context.close()
+
+
+def test_earlier_history_is_looked_at_confirmed_and_marked(
+    stack: Stack, model: str, sign_in: Callable[..., Page], tmp_path: Path
+) -> None:
+    file = tmp_path / "earlier.csv"
+    file.write_text(
+        "model;version;target;from;until;approved_by\n"
+        f"{model};1;Production;2025-01-01;2025-02-01;Sam Old\n"
+        f"{model};1;Production;2025-01-15;2025-03-01;Sam Old\n"
+    )
+    page = sign_in("ada", width=390)
+    page.goto(f"{stack.url}/history/")
+    page.get_by_role("link", name="Import", exact=True).click()
+    page.get_by_label("CSV file").set_input_files(file)
+    page.get_by_role("button", name="Look at the rows").click()
+    expect(page.get_by_text("Production is held by this very version then, says line 2")).to_be_visible()
+    page.get_by_role("button", name="Import 1 row").click()
+    expect(page.get_by_text("1 row imported. 1 was refused.")).to_be_visible()
+    page.goto(f"{stack.url}/history/at/?at=2025-01-10&model={model}")
+    expect(page.locator(".moments")).to_contain_text("Imported from earlier records, which say: approved by Sam Old.")
