@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Min, QuerySet
+from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
 
 from approvals.audit.periods import Period
 from approvals.models import (
@@ -286,7 +286,11 @@ def plain(period: Period, *, target: Target | None = None) -> Iterator[dict[str,
     """One row for each approval given in the period, the oldest first; keys are CSV_COLUMNS."""
     given = Review.objects.filter(verdict=Verdict.APPROVE, created_at__gte=period.since, created_at__lt=period.until)
     given = given.filter(request__target=target) if target else given
-    rows = given.order_by("created_at", "pk").values_list(
+    reading = Reading.objects.filter(
+        request_id=OuterRef("request_id"), person_id=OuterRef("reviewer_id"), fingerprint=OuterRef("fingerprint")
+    )
+    timed = given.annotate(opened_at=Subquery(reading.values("opened_at")[:1]))
+    rows = timed.order_by("created_at", "pk").values_list(
         "request_id",
         "request__kind",
         "request__target__name",
@@ -296,19 +300,13 @@ def plain(period: Period, *, target: Target | None = None) -> Iterator[dict[str,
         "request__decided_at",
         "reviewer__name",
         "created_at",
+        "opened_at",
         "voided_at",
-        "reviewer_id",
-        "fingerprint",
     )
     for row in rows.iterator(chunk_size=2000):
-        *told, voided_at, person_id, fingerprint = row
-        opened_at = (
-            Reading.objects.filter(request_id=told[0], person_id=person_id, fingerprint=fingerprint)
-            .values_list("opened_at", flat=True)
-            .first()
-        )
-        seconds = None if opened_at is None else max(0, int((told[8] - opened_at).total_seconds()))
-        values = [*told, opened_at, seconds, "yes" if voided_at else ""]
+        *told, at, opened_at, voided_at = row
+        seconds = None if opened_at is None else max(0, int((at - opened_at).total_seconds()))
+        values = [*told, at, opened_at, seconds, "yes" if voided_at else ""]
         yield {
             column: value.isoformat() if isinstance(value, datetime) else value
             for column, value in zip(CSV_COLUMNS, values, strict=True)
