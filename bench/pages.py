@@ -89,6 +89,7 @@ def _paths(client: Any) -> dict[str, str]:
         "policies": "/policies/",
         "people": "/people/",
         "search": f"/search/?q={version.model.name[:5]}",
+        "audit, who can approve what": "/history/audit/access/",
         "system": "/system/",
         "readyz": "/readyz",
     }
@@ -147,7 +148,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
         version = newest[index % len(newest)]
         is_open = requests == 0 or index >= requests - 200
         status = Status.PENDING if is_open else statuses[index % len(statuses)]
-        frozen = evidence.freeze(version=version, champion=None, target=target, rule=rule)
+        frozen = evidence.freeze(version=version, champion=None, target=target, rule=rule, justification="Better.")
         at = now - timedelta(minutes=requests - index)
         made.append(
             PromotionRequest(
@@ -159,7 +160,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
                 rule=rule.as_json(),
                 evidence=frozen,
                 fingerprint=evidence.fingerprint(frozen),
-                waits_for=policy.waits_for(policy.slot_states(rule, approvers=[], eligible=[], requester_id=None))
+                waits_for=policy.waits_for(policy.slot_states(rule, approvers=[], eligible=[]))
                 if is_open
                 else "",
                 correlation_id=uuid.uuid4(),
@@ -170,6 +171,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
             )
         )
     made = PromotionRequest.objects.bulk_create(made, batch_size=1000)
+    _fill_reviews(made, people, target)
     actions = [
         Action.REQUEST_CREATED,
         Action.REVIEW_APPROVED,
@@ -206,8 +208,66 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
                 AuditEvent.objects.bulk_create(batch)
                 batch = []
         ChainHead.objects.filter(pk=1).update(sequence=total, hash=previous)
+    _fill_tenures(target)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
+
+
+def _fill_reviews(made: list[Any], people: list[Any], target: Any) -> None:
+    """An approval with its time on page for each request that was applied."""
+    from approvals.models import Reading, Review, Status
+
+    applied = [each for each in made if each.status == Status.APPLIED]
+    pairs = [(each, people[1 + index % 2], each.created_at) for index, each in enumerate(applied)]
+    Review.objects.bulk_create(
+        (
+            Review(
+                request=request,
+                reviewer=person,
+                requester_id=request.requester_id,
+                verdict="approve",
+                fingerprint=request.fingerprint,
+                created_at=at + timedelta(minutes=random.randint(1, 900)),
+            )
+            for request, person, at in pairs
+        ),
+        batch_size=2000,
+    )
+    Reading.objects.bulk_create(
+        (
+            Reading(request=request, person=person, fingerprint=request.fingerprint, opened_at=at)
+            for request, person, at in pairs
+        ),
+        batch_size=2000,
+    )
+
+
+def _fill_tenures(target: Any) -> None:
+    """Each promotion of a model ends the one before it."""
+    from approvals.models import Action, AuditEvent, Tenure
+
+    promoted = AuditEvent.objects.filter(action=Action.VERSION_PROMOTED).order_by("sequence")
+    following: dict[str, Any] = {}
+    rows = []
+    for event in promoted.reverse().iterator():
+        after = following.get(event.model_name)
+        rows.append(
+            Tenure(
+                model_name=event.model_name,
+                version_number=event.version_number,
+                target=target,
+                place="Production",
+                origin="delivery",
+                started_at=event.at,
+                start_sequence=event.sequence,
+                request_id=event.request_id,
+                ended_at=after.at if after else None,
+                end_sequence=after.sequence if after else None,
+                end="replaced" if after else "",
+            )
+        )
+        following[event.model_name] = event
+    Tenure.objects.bulk_create(rows, batch_size=2000)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,8 @@ from approvals.models import (
 HASTY_SECONDS = 30
 """An approval within so many seconds of opening the request is called out."""
 
-PAIR_SHARE, PAIR_LEAST = 0.5, 5
-"""A pair is called out when one person gave at least this share of the approvals of another's requests, and that is at
-least so many."""
+PAIR_SHARE, PAIR_LEAST = 0.75, 5
+"""A pair is called out when one person approved at least this share of another's requests, and at least so many."""
 
 MOST_ROWS = 50
 
@@ -53,7 +52,7 @@ class Pair:
     approver: str
     approvals: int
     share: float
-    """Of the approvals that the requester's requests were given in the period."""
+    """Of the requester's requests that were given an approval in the period."""
 
     @property
     def is_called_out(self) -> bool:
@@ -210,16 +209,13 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 
 
 def _pairs(given: QuerySet[Review]) -> list[Pair]:
-    rows = list(
-        given.filter(voided_at=None)
-        .order_by()
-        .values_list("requester_id", "requester__name", "reviewer_id", "reviewer__name")
-        .annotate(n=Count("pk"))
-    )
-    totals = Counter[int]()
-    for requester_id, _, _, _, many in rows:
-        totals[requester_id] += many
-    found = [Pair(asked, approved, many, many / totals[pk]) for pk, asked, _, approved, many in rows]
+    standing = given.filter(voided_at=None).order_by()
+    rows = standing.values_list("requester_id", "requester__name", "reviewer__name", "reviewer_id")
+    totals = dict(standing.values_list("requester_id").annotate(n=Count("request", distinct=True)))
+    found = [
+        Pair(asked, approved, many, many / totals[pk])
+        for pk, asked, approved, _, many in rows.annotate(n=Count("request", distinct=True))
+    ]
     return sorted(found, key=lambda pair: (not pair.is_called_out, -pair.approvals, pair.requester, pair.approver))
 
 

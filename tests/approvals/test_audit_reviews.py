@@ -77,7 +77,7 @@ def test_the_figures_are_those_of_a_count_by_hand(rita: User, remy: User, rosa: 
     assert reviews.of(around_now().period, hasty_seconds=8).hasty_count == 1
 
 
-def test_a_share_below_the_half_is_not_called_out(rita: User, remy: User, production: Target) -> None:
+def test_a_share_below_three_quarters_is_not_called_out(rita: User, remy: User, production: Target) -> None:
     make_policy("*", production, (1, None))
     at = timezone.now() - timedelta(hours=3)
     others = [make_person(f"Reviewer{number} X", "reviewer") for number in range(2)]
