@@ -187,7 +187,7 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
         case Action.REVIEW_APPROVED:
             count = len(data.get("findings", ()))
             findings = f" with {count} finding{'' if count == 1 else 's'}" if count else ""
-            return f"approved {subject} for {target}{findings}"
+            return f"approved {subject} for {target}{findings}{_after_reading(data)}"
         case Action.REVIEW_REJECTED:
             return f"rejected {subject} for {target}"
         case Action.REVIEW_CHANGES_REQUESTED:
@@ -305,6 +305,18 @@ def _checked(data: Mapping[str, Any]) -> str:
     words = f"ran {len(checks)} {'check' if len(checks) == 1 else 'checks'}"
     words += f", {failed} failed" if failed else ""
     return f"{words}; reviewers are asked" if data.get("asked") else f"{words}; the request is blocked"
+
+
+def _after_reading(data: Mapping[str, Any]) -> str:
+    """` after having it open for 4 minutes`; "" where that is not known."""
+    seconds = data.get("seconds_on_page")
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f" after having it open for {seconds} second{'' if seconds == 1 else 's'}"
+    minutes = round(seconds / 60)
+    many, unit = (minutes, "minute") if minutes < 120 else (round(minutes / 60), "hour")
+    return f" after having it open for {many} {unit}{'' if many == 1 else 's'}"
 
 
 def _pattern(policy: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from approvals.views import (
+    audit,
     callbacks,
     certificate,
     comparing,
@@ -53,6 +54,14 @@ urlpatterns = [
     path("history/checkpoints.txt", ledger.checkpoints, name="checkpoints"),
     path("history/verifier.py", ledger.verifier, name="verifier"),
     path("history/<int:sequence>/", history.event, name="event"),
+    path("history/audit/", audit.audit, name="audit"),
+    path("history/audit/access/", audit.access, name="audit_access"),
+    path("history/audit/reviews/", audit.review_analytics, name="audit_reviews"),
+    path("history/audit/export/population.csv", audit.population_csv, name="audit_population_csv"),
+    path("history/audit/export/population.jsonl", audit.population_jsonl, name="audit_population_jsonl"),
+    path("history/audit/export/archive.zip", audit.archive, name="audit_archive"),
+    path("history/audit/export/access.csv", audit.access_csv, name="audit_access_csv"),
+    path("history/audit/export/reviews.csv", audit.reviews_csv, name="audit_reviews_csv"),
     path("policies/", policies.policies, name="policies"),
     path("policies/policies.yaml", policies.export, name="policies_export"),
     path("policies/new/", policies.edit_policy, name="policy_new"),

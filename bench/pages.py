@@ -96,6 +96,7 @@ def _paths(client: Any) -> dict[str, str]:
         "policies": "/policies/",
         "people": "/people/",
         "search": f"/search/?q={version.model.name[:5]}",
+        "audit, who can approve what": "/history/audit/access/",
         "system": "/system/",
         "readyz": "/readyz",
     }
@@ -175,7 +176,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
             )
         )
     made = PromotionRequest.objects.bulk_create(made, batch_size=1000)
-    _fill_tenures(models, made, people[1:], each=each - 1, target=target)
+    _fill_reviews(made, people, target)
     actions = [
         Action.REQUEST_CREATED,
         Action.REVIEW_APPROVED,
@@ -212,55 +213,66 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
                 AuditEvent.objects.bulk_create(batch)
                 batch = []
         ChainHead.objects.filter(pk=1).update(sequence=total, hash=previous)
+    _fill_tenures(target)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
 
 
-def _fill_tenures(models: Any, requests: Any, reviewers: Any, *, each: int, target: Any) -> None:
-    """Twenty tenures a model: ten versions after one another, in the stage and with the alias; two approvals behind
-    each. Of an empty installation, the two of its one version."""
-    from approvals.models import Review, Tenure
+def _fill_reviews(made: list[Any], people: list[Any], target: Any) -> None:
+    """An approval with its time on page for each request that was applied."""
+    from approvals.models import Reading, Review, Status
 
+    applied = [each for each in made if each.status == Status.APPLIED]
+    pairs = [(each, people[1 + index % 2], each.created_at) for index, each in enumerate(applied)]
     Review.objects.bulk_create(
         (
             Review(
                 request=request,
-                reviewer=reviewer,
+                reviewer=person,
                 requester_id=request.requester_id,
                 verdict="approve",
                 fingerprint=request.fingerprint,
-                meaning="approved",
-                created_at=request.created_at,
+                created_at=at + timedelta(minutes=random.randint(1, 900)),
             )
-            for request in requests
-            for reviewer in reviewers
+            for request, person, at in pairs
         ),
         batch_size=2000,
     )
-    by_model: dict[str, list[Any]] = {}
-    for request in requests:
-        by_model.setdefault(request.version.model.name, []).append(request)
-    now, many = timezone.now(), 10 if each > 1 else 1
-    Tenure.objects.bulk_create(
+    Reading.objects.bulk_create(
         (
-            Tenure(
-                model_name=model.name,
-                version_number=each - many + 1 + turn,
-                target=target,
-                place=place,
-                origin="delivery" if turn else "found",
-                request=request,
-                started_at=now - timedelta(days=30 * (many - turn), minutes=index),
-                ended_at=now - timedelta(days=30 * (many - turn - 1), minutes=index) if turn < many - 1 else None,
-                end="replaced" if turn < many - 1 else "",
-                start_sequence=1,
-            )
-            for index, model in enumerate(models)
-            for turn, request in zip(range(many), [*by_model.get(model.name, []), *[None] * many], strict=False)
-            for place in ("Production", "@champion")
+            Reading(request=request, person=person, fingerprint=request.fingerprint, opened_at=at)
+            for request, person, at in pairs
         ),
         batch_size=2000,
     )
+
+
+def _fill_tenures(target: Any) -> None:
+    """Each promotion of a model ends the one before it."""
+    from approvals.models import Action, AuditEvent, Tenure
+
+    promoted = AuditEvent.objects.filter(action=Action.VERSION_PROMOTED).order_by("sequence")
+    following: dict[str, Any] = {}
+    rows = []
+    for event in promoted.reverse().iterator():
+        after = following.get(event.model_name)
+        rows.append(
+            Tenure(
+                model_name=event.model_name,
+                version_number=event.version_number,
+                target=target,
+                place="Production",
+                origin="delivery",
+                started_at=event.at,
+                start_sequence=event.sequence,
+                request_id=event.request_id,
+                ended_at=after.at if after else None,
+                end_sequence=after.sequence if after else None,
+                end="replaced" if after else "",
+            )
+        )
+        following[event.model_name] = event
+    Tenure.objects.bulk_create(rows, batch_size=2000)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class Row:
     groups: Sequence[str]
     powers: Sequence[str]
     fills: Sequence[bool]
-    """For each column, whether the person can fill the slot, of requests that are neither theirs nor of their making."""
+    """For each column, whether the person can fill the slot (not of their own requests and versions)."""
 
     @property
     def name(self) -> str:

@@ -22,6 +22,17 @@ class Period:
         since = _quarter(now)
         return cls(since, _quarter(since + timedelta(days=95)))
 
+    @classmethod
+    def last_days(cls, days: int, now: datetime) -> Self:
+        """So many whole days (UTC), with the present one."""
+        until = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        return cls(until - timedelta(days=days), until)
+
+    @property
+    def last_day(self) -> datetime:
+        """A moment of the last day inside."""
+        return self.until - timedelta(microseconds=1)
+
     @property
     def words(self) -> str:
         """`2026-07-01 to 2026-09-30`: whole days by their names, else with the time of day."""

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from django.db.models import CharField, Exists, F, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Cast, Concat
+from django.db.models.functions import Cast, Coalesce, Concat
 
 from approvals.audit.periods import Period
 from approvals.history import guarded
@@ -202,7 +202,10 @@ def lone_ends(scope: Scope) -> QuerySet[Tenure]:
         target_id=OuterRef("target_id"),
         place=OuterRef("place"),
         started_at=OuterRef("ended_at"),
-    ).filter(Q(start_sequence=OuterRef("end_sequence")) | Q(start_sequence=None, origin=Tenure.Origin.IMPORTED))
+    )
+    # What was imported has no event at either end: then the same moment is what joins them.
+    mine, theirs = Coalesce("start_sequence", 0), Coalesce(OuterRef("end_sequence"), 0)
+    following = following.alias(mine=mine).filter(mine=theirs)
     found = Tenure.objects.filter(ended_at__gte=scope.period.since, ended_at__lt=scope.period.until)
     return scope.of_tenures(found).filter(~Exists(following.exclude(pk=OuterRef("pk"))))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Min, QuerySet
+from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
 
 from approvals.audit.periods import Period
 from approvals.models import (
@@ -24,9 +24,8 @@ from approvals.models import (
 HASTY_SECONDS = 30
 """An approval within so many seconds of opening the request is called out."""
 
-PAIR_SHARE, PAIR_LEAST = 0.5, 5
-"""A pair is called out when one person gave at least this share of the approvals of another's requests, and that is at
-least so many."""
+PAIR_SHARE, PAIR_LEAST = 0.75, 5
+"""A pair is called out when one person approved at least this share of another's requests, and at least so many."""
 
 MOST_ROWS = 50
 
@@ -53,7 +52,7 @@ class Pair:
     approver: str
     approvals: int
     share: float
-    """Of the approvals that the requester's requests were given in the period."""
+    """Of the requester's requests that were given an approval in the period."""
 
     @property
     def is_called_out(self) -> bool:
@@ -210,16 +209,13 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 
 
 def _pairs(given: QuerySet[Review]) -> list[Pair]:
-    rows = list(
-        given.filter(voided_at=None)
-        .order_by()
-        .values_list("requester_id", "requester__name", "reviewer_id", "reviewer__name")
-        .annotate(n=Count("pk"))
-    )
-    totals = Counter[int]()
-    for requester_id, _, _, _, many in rows:
-        totals[requester_id] += many
-    found = [Pair(asked, approved, many, many / totals[pk]) for pk, asked, _, approved, many in rows]
+    standing = given.filter(voided_at=None).order_by()
+    rows = standing.values_list("requester_id", "requester__name", "reviewer__name", "reviewer_id")
+    totals = dict(standing.values_list("requester_id").annotate(n=Count("request", distinct=True)))
+    found = [
+        Pair(asked, approved, many, many / totals[pk])
+        for pk, asked, approved, _, many in rows.annotate(n=Count("request", distinct=True))
+    ]
     return sorted(found, key=lambda pair: (not pair.is_called_out, -pair.approvals, pair.requester, pair.approver))
 
 
@@ -286,7 +282,11 @@ def plain(period: Period, *, target: Target | None = None) -> Iterator[dict[str,
     """One row for each approval given in the period, the oldest first; keys are CSV_COLUMNS."""
     given = Review.objects.filter(verdict=Verdict.APPROVE, created_at__gte=period.since, created_at__lt=period.until)
     given = given.filter(request__target=target) if target else given
-    rows = given.order_by("created_at", "pk").values_list(
+    reading = Reading.objects.filter(
+        request_id=OuterRef("request_id"), person_id=OuterRef("reviewer_id"), fingerprint=OuterRef("fingerprint")
+    )
+    timed = given.annotate(opened_at=Subquery(reading.values("opened_at")[:1]))
+    rows = timed.order_by("created_at", "pk").values_list(
         "request_id",
         "request__kind",
         "request__target__name",
@@ -296,19 +296,13 @@ def plain(period: Period, *, target: Target | None = None) -> Iterator[dict[str,
         "request__decided_at",
         "reviewer__name",
         "created_at",
+        "opened_at",
         "voided_at",
-        "reviewer_id",
-        "fingerprint",
     )
     for row in rows.iterator(chunk_size=2000):
-        *told, voided_at, person_id, fingerprint = row
-        opened_at = (
-            Reading.objects.filter(request_id=told[0], person_id=person_id, fingerprint=fingerprint)
-            .values_list("opened_at", flat=True)
-            .first()
-        )
-        seconds = None if opened_at is None else max(0, int((told[8] - opened_at).total_seconds()))
-        values = [*told, opened_at, seconds, "yes" if voided_at else ""]
+        *told, at, opened_at, voided_at = row
+        seconds = None if opened_at is None else max(0, int((at - opened_at).total_seconds()))
+        values = [*told, at, opened_at, seconds, "yes" if voided_at else ""]
         yield {
             column: value.isoformat() if isinstance(value, datetime) else value
             for column, value in zip(CSV_COLUMNS, values, strict=True)

@@ -1,5 +1,6 @@
 """Who may see what and do what: every address × every role, with the reason where it is refused."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.contrib.messages import get_messages
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
@@ -24,6 +26,7 @@ OUTSIDE = ("anonymous", "deactivated")
 INSIDE = ("nobody", *ALL_ROLES)
 EVERYBODY = frozenset(INSIDE)
 ADMINISTRATORS = frozenset({"administrator"})
+EXPORTERS = frozenset({"auditor", "administrator"})
 
 
 @pytest.fixture
@@ -89,6 +92,14 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:ledger": ("/history/ledger/", frozenset(ALL_ROLES)),
     "approvals:checkpoints": ("/history/checkpoints.txt", frozenset(ALL_ROLES)),
     "approvals:verifier": ("/history/verifier.py", frozenset(ALL_ROLES)),
+    "approvals:audit": ("/history/audit/", frozenset(ALL_ROLES)),
+    "approvals:audit_access": ("/history/audit/access/", frozenset(ALL_ROLES)),
+    "approvals:audit_reviews": ("/history/audit/reviews/", frozenset(ALL_ROLES)),
+    "approvals:audit_population_csv": ("/history/audit/export/population.csv", EXPORTERS),
+    "approvals:audit_population_jsonl": ("/history/audit/export/population.jsonl", EXPORTERS),
+    "approvals:audit_archive": ("/history/audit/export/archive.zip", EXPORTERS),
+    "approvals:audit_access_csv": ("/history/audit/export/access.csv", EXPORTERS),
+    "approvals:audit_reviews_csv": ("/history/audit/export/reviews.csv", EXPORTERS),
     "approvals:policy_new": ("/policies/new/", ADMINISTRATORS),
     "approvals:policy": ("/policies/{policy}/", ADMINISTRATORS),
     "approvals:policy_retire": ("/policies/{policy}/retire/", ADMINISTRATORS),
@@ -459,6 +470,99 @@ def test_a_verb_without_a_page_of_its_own_is_not_a_page(
 ) -> None:
     address, _ = prepared(name, asked)
     assert client_of(people["administrator"]).get(address).status_code == 405
+
+
+# --- Auditors change nothing
+
+THEIR_OWN = {
+    "django_session",  # signing in and out, proofs of identity
+    "account_emailaddress",
+    "account_emailconfirmation",
+    "mfa_authenticator",
+    "countersign_cache",  # counters against guessing
+    "approvals_notificationchoice",
+    "accounts_user",  # theme and shortcuts, the password, the last sign-in; looked at apart
+}
+"""Tables in which an auditor may change rows, all of them about the auditor alone."""
+
+OWN_FIELDS = {"password", "last_login", "uses_shortcuts"}
+
+
+def everything() -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table but THEIR_OWN, as the database has it."""
+    with connection.cursor() as cursor:
+        found = {}
+        for table in sorted(set(connection.introspection.table_names(cursor)) - THEIR_OWN):
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")  # noqa: S608
+            found[table] = sorted(cursor.fetchall(), key=repr)
+        return found
+
+
+def people_but_for_their_own(auditor: User) -> list[dict[str, Any]]:
+    rows = list(User.objects.order_by("pk").values())
+    return [
+        {key: value for key, value in row.items() if row["id"] != auditor.pk or key not in OWN_FIELDS} for row in rows
+    ]
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_an_auditor_who_sends_what_a_verb_takes_changes_no_row(
+    people: dict[str, User | None], asked: PromotionRequest, vera: User, name: str
+) -> None:
+    address, sent = prepared(name, asked)
+    client = client_of(vera)
+    before, people_before = everything(), people_but_for_their_own(vera)
+    client.post(address, sent)
+    assert people_but_for_their_own(vera) == people_before
+    assert changed_tables(before) == set()
+
+
+ANYTHING = {
+    "verdict": "approve",
+    "reason": "Because.",
+    "comment": "Because.",
+    "name": "Somebody",
+    "email": "somebody@example.com",
+    "to": "up",
+    "is_active": "false",
+    "target": "1",
+    "model_pattern": "*",
+}
+
+
+def test_an_auditor_who_posts_to_every_address_changes_no_row(
+    people: dict[str, User | None], asked: PromotionRequest, vera: User
+) -> None:
+    """Those of signing in and of preferences too; they change what is the auditor's own."""
+    has_two_policies(asked)
+    has_a_finding(asked)
+    numbers = {"number": 1, "sequence": 1, "check": asked.checks.live().get().pk, "pk": asked.pk}
+    client = client_of(vera)
+    before, people_before = everything(), people_but_for_their_own(vera)
+    answers = {}
+    for pattern, _ in ALL:
+        address = "/" + pattern.replace("^", "").replace("<model:name>", asked.version.model.name)
+        for key, value in numbers.items():
+            address = address.replace(f"<int:{key}>", str(value))
+        address = re.sub(r"\(\?P<\w+>[^)]*\)|<[^>]+>|\$", "x", address)
+        answers[address] = client.post(address, ANYTHING).status_code
+        client.force_login(vera)  # some addresses sign out
+    assert people_but_for_their_own(vera) == people_before
+    assert changed_tables(before) == set()
+    assert len(answers) > 90
+    assert not any(status >= 500 for status in answers.values())
+
+
+def changed_tables(before: dict[str, list[tuple[Any, ...]]]) -> set[str]:
+    after = everything()
+    return {table for table, rows in before.items() if after[table] != rows}
+
+
+def test_a_change_of_any_table_would_be_seen(asked: PromotionRequest, vera: User, ada: User) -> None:
+    before = everything()
+    assert len(before) > 30
+    client_of(ada).post("/people/groups/", {"name": "risk"})
+    assert changed_tables(before) == {"auth_group", "approvals_auditevent", "approvals_chainhead"}
 
 
 # --- All of them
