@@ -1,4 +1,5 @@
-"""The demo's people: an ML engineer, two reviewers, a responder, an auditor, an administrator; one password that is no secret."""
+"""The demo's people: an ML engineer, two reviewers, a responder, an auditor and an administrator; one password
+that is no secret."""
 
 from dataclasses import dataclass
 

@@ -232,8 +232,8 @@ def on_probation(asked: PromotionRequest) -> None:
 
 def has_an_earlier_holder(asked: PromotionRequest) -> None:
     """Version 2 holds Staging, which version 1 held with an approval before."""
-    Target.objects.filter(pk=asked.target_id).update(archives_existing=True)
     applied(asked, make_person("Olga Lind", "reviewer"))
+    Target.objects.filter(pk=asked.target_id).update(archives_existing=True)
     now = timezone.now()
     Tenure.objects.create(
         model_name="churn_predictor",
@@ -246,7 +246,7 @@ def has_an_earlier_holder(asked: PromotionRequest) -> None:
         end="replaced",
         request=asked,
     )
-    hold(ModelVersion.objects.get(number=2), asked.target)
+    hold(ModelVersion.objects.select_related("model").get(number=2), asked.target)
 
 
 def is_break_glass(asked: PromotionRequest) -> None:
@@ -539,6 +539,7 @@ PUBLIC = {
     "accounts/oidc/^(?P<provider_id>[^/]+)/login/",
     "accounts/oidc/^(?P<provider_id>[^/]+)/login/callback/",
     "callbacks/checks/<str:token>/",
+    "callbacks/health/<str:token>/",
     "healthz",
     "readyz",
 }
