@@ -57,6 +57,7 @@ def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
         {
             "earlier": each,
             "alone": policy.may_roll_back_alone(actor, rule, was_approved=each.was_approved),
+            "approvers": workflow.approver_labels(each.tenure.request) if each.tenure.request else [],
             "metrics": _differences(each.version, now) if each is default else [],
         }
         for each in found
