@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from approvals import standing
-from approvals.models import Action, PromotionRequest, Verdict
+from approvals import standing, workflow
+from approvals.models import Action, Probation, PromotionRequest, Verdict
 
 TOLD = (
     Action.REQUEST_CREATED,
@@ -12,15 +12,21 @@ TOLD = (
     Action.CHECK_OVERRIDDEN,
     Action.REVIEW_APPROVED,
     Action.REQUEST_APPROVED,
+    Action.GLASS_BROKEN,
     Action.VERSION_PROMOTED,
+    Action.REVIEWED_AFTERWARDS,
+    Action.AFTERWARDS_OVERDUE,
+    Action.PROBATION_STARTED,
+    Action.PROBATION_ENDED,
 )
+CERTIFIED = (Action.REQUEST_APPROVED, Action.GLASS_BROKEN)
 
 
 def of(found: PromotionRequest) -> dict[str, Any] | None:
-    """What `approvals/_certificate.html` shows; None until all approvals are given: there is nothing to certify
-    before."""
+    """What `approvals/_certificate.html` shows; None until all approvals are given, or the glass was broken: there is
+    nothing to certify before."""
     events = list(found.events.filter(action__in=TOLD).order_by("sequence"))
-    approved = [event for event in events if event.action == Action.REQUEST_APPROVED]
+    approved = [event for event in events if event.action in CERTIFIED]
     if not approved or found.decided_at is None or found.status == "rejected":
         return None
     now = standing.of(found)
@@ -31,6 +37,8 @@ def of(found: PromotionRequest) -> dict[str, Any] | None:
             review for review in now.reviews if review.voided_at is None and review.verdict == Verdict.APPROVE
         ],
         "checks": now.checks,
+        "allowed_by": workflow.allowed_alone(found) if found.is_rollback and not now.approvals_given else [],
+        "probation": Probation.objects.filter(request=found).first(),
         "files": json.loads(found.evidence)["version"].get("files") or {},
         "events": events,
         "promoted": next((event for event in reversed(events) if event.action == Action.VERSION_PROMOTED), None),

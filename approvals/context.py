@@ -1,10 +1,12 @@
-"""The number beside *Inbox*: counted lazily, so that pages without the top bar do not pay for it."""
+"""The number beside *Inbox*, and the break-glass promotions that wait for a review: counted lazily, so that pages
+without the top bar do not pay for it."""
 
 from typing import Any
 
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from approvals import aftermath
 from approvals import inbox as inbox_queries
 
 
@@ -12,4 +14,7 @@ def inbox(request: HttpRequest) -> dict[str, Any]:
     person = getattr(request, "user", None)  # absent where a request is refused before anybody is looked up
     if person is None or not person.is_authenticated:
         return {}
-    return {"inbox_count": SimpleLazyObject(lambda: inbox_queries.waiting_count(person))}
+    return {
+        "inbox_count": SimpleLazyObject(lambda: inbox_queries.waiting_count(person)),
+        "unreviewed": SimpleLazyObject(aftermath.unreviewed),
+    }

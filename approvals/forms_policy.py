@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
 from approvals import checks
+from approvals.forms_policy_after import AfterForm
 from approvals.models import Policy, Target
 from approvals.policy import ALWAYS_SEEN, PARTS, CheckRule, Effect, ReminderRule, Rule, SignatureRule, SlotRule, rules
 from registry_ui.accounts import roles as role_names
@@ -17,7 +18,7 @@ from registry_ui.accounts import roles as role_names
 # --- Terms ------------------------------------------------------------------------------------------------------------
 
 
-class PolicyForm(forms.Form):
+class PolicyForm(AfterForm):
     target = forms.ModelChoiceField(Target.objects.none(), empty_label="Choose a target")
     model_pattern = forms.CharField(
         max_length=256,
@@ -147,6 +148,7 @@ class PolicyForm(forms.Form):
             "within_minutes": rule.signature.within_minutes,
             "asks_meaning": rule.signature.asks_meaning,
             **asdict(rule.reminders),
+            **PolicyForm.initial_after(rule),
             "seen": policy.version,
         }
 
@@ -170,6 +172,7 @@ class PolicyForm(forms.Form):
                 typed["escalate_to"].name if typed["escalate_to"] else None,
             ),
             **{name: typed[name] for name in _PLAIN},
+            **self.after(base),
         )
 
     def now_over(self, version: int) -> None:

@@ -7,17 +7,18 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Exists, OuterRef, Q
 
 from approvals import comparison, policy, standing
-from approvals.models import CheckResult, PromotionRequest, Review, Status, Verdict
+from approvals.models import CheckResult, Probation, PromotionRequest, RequestKind, Review, Status, Verdict
 from approvals.models.requests import CLOSED, OPEN, UNDECIDED, RequestQuerySet
 from registry_ui.accounts.models import User
 
-TABS = ("waiting", "others", "mine", "decided")
+TABS = ("waiting", "others", "mine", "decided", "glass")
 NEAR_EXPIRY = timedelta(days=2)
+OWES_REVIEW = Q(kind=RequestKind.BREAK_GLASS, afterwards_at=None)
 
 
 def waiting_for(user: User) -> RequestQuerySet:
-    """Pending requests that lack an approval which this person can give, and their own that came back to them or that
-    their checks block."""
+    """Pending requests that lack an approval which this person can give, promotions that they can review afterwards or
+    confirm, and their own that came back to them or that their checks block."""
     blocked = Q(status=Status.CHECKING) & Exists(CheckResult.objects.blocking().filter(request=OuterRef("pk")))
     own = Q(requester=user) & (Q(status__in=(Status.CHANGES_REQUESTED, Status.FAILED)) | blocked)
     if not user.has_perm(standing.REVIEW):
@@ -27,12 +28,16 @@ def waiting_for(user: User) -> RequestQuerySet:
     for group in user.groups.values_list("name", flat=True):
         mine_to_fill |= Q(waits_for__contains=f"|{group}|")
     for_review = Q(status=Status.PENDING) & ~Q(requester=user) & ~Exists(decided) & mine_to_fill
-    return PromotionRequest.objects.filter(for_review | own)
+    on_probation = Exists(Probation.objects.running().filter(request=OuterRef("pk")))
+    after = (OWES_REVIEW | (Q(status=Status.APPLIED) & on_probation)) & ~Q(requester=user)
+    return PromotionRequest.objects.filter(for_review | own | after)
 
 
 def waiting_for_others(user: User) -> RequestQuerySet:
-    """Open requests that this person can do nothing about now."""
-    return PromotionRequest.objects.open().exclude(pk__in=waiting_for(user).values("pk"))
+    """Open requests, and break-glass promotions without their review, that this person can do nothing about now."""
+    return PromotionRequest.objects.filter(Q(status__in=OPEN) | OWES_REVIEW).exclude(
+        pk__in=waiting_for(user).values("pk")
+    )
 
 
 def tab(name: str, user: User) -> RequestQuerySet:
@@ -44,6 +49,8 @@ def tab(name: str, user: User) -> RequestQuerySet:
             return waiting_for_others(user).order_by("created_at", "pk")
         case "mine":
             return PromotionRequest.objects.filter(requester=user).order_by("-created_at", "-pk")
+        case "glass":
+            return PromotionRequest.objects.owing_review().order_by("afterwards_due_at", "pk")
         case "decided":
             return PromotionRequest.objects.filter(status__in=CLOSED).order_by("-closed_at", "-pk")
     raise ValueError(f"There is no tab {name!r}.")
@@ -63,10 +70,12 @@ def waiting_count(user: User) -> int:
 
 
 def counts(user: User) -> dict[str, int]:
-    """How many rows the tabs that are about open work have."""
-    found = PromotionRequest.objects.filter(status__in=OPEN).aggregate(open=Count("pk"))
-    waiting = waiting_count(user)
-    return {"waiting": waiting, "others": found["open"] - waiting}
+    """How many rows the tabs that are about unfinished work have."""
+    return {
+        "waiting": waiting_count(user),
+        "others": waiting_for_others(user).count(),
+        "glass": PromotionRequest.objects.owing_review().count(),
+    }
 
 
 # --- Rows -------------------------------------------------------------------------------------------------------------
@@ -87,6 +96,7 @@ class Row:
     """Failed checks that keep it from being asked."""
 
     headline: comparison.MetricRow | None
+    probation_until: datetime | None = None
 
     @property
     def missing(self) -> str:
@@ -98,7 +108,7 @@ class Row:
 
 
 def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime) -> list[Row]:
-    """Three queries, however many requests. Approvals are counted; whether they fit their slots is on the page."""
+    """Four queries, however many requests. Approvals are counted; whether they fit their slots is on the page."""
     live = Review.objects.live().filter(request__in=requests)
     given = dict(live.filter(verdict=Verdict.APPROVE).values_list("request_id").annotate(Count("pk")))
     own = {
@@ -107,6 +117,7 @@ def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime) -> 
     }
     blocking = CheckResult.objects.blocking().filter(request__in=requests, request__status=Status.CHECKING)
     blocked = dict(blocking.values_list("request_id").annotate(Count("pk")))
+    provisional = dict(Probation.objects.running().filter(request__in=requests).values_list("request_id", "ends_at"))
     return [
         Row(
             request,
@@ -116,6 +127,7 @@ def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime) -> 
             is_near_expiry=_is_near_expiry(request, now),
             blocked_by=blocked.get(request.pk, 0),
             headline=_headline(request),
+            probation_until=provisional.get(request.pk),
         )
         for request in requests
     ]

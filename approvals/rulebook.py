@@ -8,7 +8,7 @@ from typing import TypeAlias
 from django.db.models import F
 
 from approvals import policy as rules
-from approvals import standing
+from approvals import standing, versions
 from approvals.models import Policy, PolicyVersion, PromotionRequest, Target
 
 OpenRequests: TypeAlias = dict[int, list[tuple[int, int | None]]]
@@ -53,6 +53,10 @@ class Meaning:
             names = [person.label.partition(" <")[0] for person in state.candidates]
             lines.append(Eligible(state.slot.group or "Any reviewer", names[:MANY], max(0, len(names) - MANY)))
         return lines
+
+    @property
+    def afterwards(self) -> str:
+        return versions.afterwards(self.rule)
 
     @property
     def has_groups(self) -> bool:

@@ -137,7 +137,9 @@ def icon(action: Action) -> str:
 
 
 def said(event: AuditEvent) -> str:
-    """What somebody said with it, or the reason; "" where nothing."""
+    """What somebody said with it, or the reason; "" where nothing, or where the next event says it."""
+    if event.data.get("kind") == "break_glass":
+        return ""
     return str(event.data.get(SPOKEN.get(Action(event.action), ""), ""))
 
 

@@ -18,6 +18,7 @@ from approvals.views import (
     policies,
     requests,
     time_travel,
+    urgent,
 )
 
 app_name = "approvals"
@@ -25,6 +26,8 @@ app_name = "approvals"
 urlpatterns = [
     path("", inbox.inbox, name="inbox"),
     path("models/<model:name>/versions/<int:number>/promote/", requests.new, name="request_new"),
+    path("models/<model:name>/versions/<int:number>/break-glass/<int:pk>/", urgent.break_glass, name="break_glass"),
+    path("models/<model:name>/roll-back/<int:pk>/", urgent.roll_back, name="roll_back"),
     path("requests/<int:pk>/", requests.detail, name="request"),
     path("requests/<int:pk>/compare/", comparing.compare, name="request_compare"),
     path("exhibits/<int:pk>/<str:filename>", comparing.exhibit, name="exhibit"),
@@ -36,6 +39,8 @@ urlpatterns = [
     path("requests/<int:pk>/withdraw/", requests.withdraw, name="request_withdraw"),
     path("requests/<int:pk>/resubmit/", requests.resubmit, name="request_resubmit"),
     path("requests/<int:pk>/retry/", requests.retry, name="request_retry"),
+    path("requests/<int:pk>/afterwards/", urgent.afterwards, name="request_afterwards"),
+    path("requests/<int:pk>/confirm/", urgent.confirm, name="request_confirm"),
     path("findings/", findings.findings, name="findings"),
     path("findings/<int:pk>/close/", findings.close, name="finding_close"),
     path("callbacks/checks/<str:token>/", callbacks.check, name="check_callback"),

@@ -11,6 +11,7 @@ from approvals.models import Policy
 from approvals.policy import PARTS, CheckRule, Rule, SlotRule
 
 EFFECTS = {"block": "blocks", "warn": "warns", "inform": "informs"}
+ON_BYPASS = {"report": "reported", "put_back": "put back", "review": "put to review afterwards"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,38 @@ def describe(terms: Mapping[str, Any]) -> dict[str, str]:
             if reminders.escalate_after_hours is not None
             else "none"
         ),
+        "A change outside the gate": ON_BYPASS.get(rule.on_bypass, rule.on_bypass),
+        "A roll back needs": rollback(rule),
+        "Break-glass": (
+            f"allowed, reviewed within {_count(rule.break_glass.review_within_hours, 'hour')}"
+            if rule.break_glass.is_allowed
+            else f"not allowed (within {_count(rule.break_glass.review_within_hours, 'hour')})"
+        ),
+        "A promotion is provisional for": (
+            _count(rule.probation.hours, "hour") if rule.probation.hours is not None else "no time: it is final"
+        ),
     }
+
+
+def rollback(rule: Rule) -> str:
+    """`1 approval from any reviewer, or the permission to roll back`."""
+    slot = SlotRule(rule.rollback.approvals, rule.rollback.group)
+    return slot.sentence + (", or the permission to roll back" if rule.rollback.permission_suffices else "")
+
+
+def afterwards(rule: Rule) -> str:
+    """One paragraph for the page of policies: what happens after an approval, or without it."""
+    hours = rule.break_glass.review_within_hours
+    said = [
+        f"A change outside the gate is {ON_BYPASS.get(rule.on_bypass, rule.on_bypass)}.",
+        f"A roll back needs {rollback(rule)}.",
+        f"Break-glass is allowed and reviewed within {_count(hours, 'hour')}."
+        if rule.break_glass.is_allowed
+        else "Break-glass is not allowed.",
+    ]
+    if rule.probation.hours is not None:
+        said.append(f"A promotion is provisional for {_count(rule.probation.hours, 'hour')}.")
+    return " ".join(said)
 
 
 def _slot(slot: SlotRule) -> str:

@@ -107,7 +107,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
     from django.db import connection, transaction
 
     from approvals import defaults, evidence, identities, ledger, policy, standing
-    from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest, Status, Target, Tenure
+    from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest, Status, Target
     from registry_ui.accounts.models import User
     from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
     from tests.factories import make_person

@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Any
 
 import yaml
-
-from approvals.policy import Effect
 
 
 class BadFile(Exception):
@@ -56,7 +55,7 @@ def or_nothing(read: Reader) -> Reader:
     return maybe
 
 
-def one_of(choices: Mapping[str, Any] | type[Effect], what: str) -> Reader:
+def one_of(choices: Mapping[str, Any] | type[StrEnum], what: str) -> Reader:
     names = [str(each) for each in choices]
 
     def read(node: yaml.Node) -> str:

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 
 from approvals import checks
 from approvals.models import FreezeWindow, Target
-from approvals.policy import PARTS, Effect, Rule, SlotRule, freezes, problems_of
+from approvals.policy import PARTS, Effect, OnBypass, Rule, SlotRule, freezes, problems_of
 from approvals.policy_files import nodes
 
 LARGEST = 1_000_000
@@ -79,6 +79,12 @@ _POLICY = nodes.group(
                 "escalate_to": nodes.or_nothing(_known_group),
             }
         ),
+        "on_bypass": nodes.one_of(OnBypass, "answer to a change outside the gate"),
+        "rollback": nodes.group(
+            {"approvals": nodes.whole, "group": nodes.or_nothing(_known_group), "permission_suffices": nodes.flag}
+        ),
+        "break_glass": nodes.group({"is_allowed": nodes.flag, "review_within_hours": nodes.whole}),
+        "probation": nodes.group({"hours": nodes.or_nothing(nodes.whole)}),
     },
     "model_pattern",
     "slots",
@@ -175,7 +181,7 @@ def _policies(node: yaml.Node) -> dict[Target, list[Rule]]:
 def _rule(node: yaml.Node) -> Rule:
     told = _POLICY(node)
     usual = Rule("", (SlotRule(1),)).terms()
-    for name in ("signature", "reminders"):
+    for name in ("signature", "reminders", "rollback", "break_glass", "probation"):
         told[name] = usual[name] | told.get(name, {})
     rule = Rule.from_json(told)
     if found := problems_of(rule):

@@ -16,6 +16,8 @@ from approvals.views.shared import SignedInRequest
 
 PAGE_SIZE = 25
 TABS = {"waiting": "Waits for me", "others": "Waits for others", "mine": "Mine", "decided": "Decided"}
+GLASS = {"glass": "Break-glass"}
+"""A tab that is there while it has rows, or while somebody looks at it."""
 
 
 @require_safe
@@ -26,7 +28,7 @@ def inbox(request: SignedInRequest) -> HttpResponse:
     seen = query.pop("seen", [""])[-1]
     request.GET = query  # type: ignore[assignment]  # links of the list must not carry it on
     name = query.get("tab", "waiting")
-    if name not in TABS:
+    if name not in TABS | GLASS:
         name = "waiting"
     found = queries.for_list(queries.tab(name, request.user))
     page = Paginator(found, PAGE_SIZE).get_page(query.get("page"))
@@ -35,7 +37,7 @@ def inbox(request: SignedInRequest) -> HttpResponse:
         "inbox_count": counts["waiting"],  # for the top bar, which need not count again
         "findings_count": Finding.objects.open().filter(owner=request.user).count(),
         "tab": name,
-        "tabs": TABS,
+        "tabs": TABS | GLASS if name in GLASS or counts["glass"] else TABS,
         "page": page,
         "rows": queries.rows(list(page.object_list), request.user, now=timezone.now()),
         "counts": counts,

@@ -46,7 +46,7 @@ def add_group(request: SignedInRequest) -> HttpResponse:
 
 def _list(request: SignedInRequest, group_form: GroupForm) -> HttpResponse:
     filters = PeopleFilterForm(request.GET)
-    found = User.objects.prefetch_related("groups").order_by("-is_active", "name", "email")
+    found = User.objects.people().prefetch_related("groups").order_by("-is_active", "name", "email")
     if filters.is_valid():
         wanted = filters.cleaned_data
         if wanted["q"]:
@@ -112,7 +112,7 @@ def _invited(request: SignedInRequest, person: User) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(administration.PEOPLE)
 def person(request: SignedInRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(User.objects.prefetch_related("groups"), pk=pk)
+    found = get_object_or_404(User.objects.people().prefetch_related("groups"), pk=pk)
     form = PersonForm(request.POST or None, initial=PersonForm.initial_of(found))
     if request.method == "POST" and form.is_valid():
         try:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from approvals import standing
@@ -36,6 +36,10 @@ def steps(now: Standing) -> list[Step]:
     request, status = now.request, Status(now.request.status)
     approvals = f"Approvals {now.approvals_given} of {now.rule.approvals}"
     asked = Step("Requested", "done")
+    if request.is_break_glass:
+        approvals, asked = "No approval", Step("Glass broken", "stopped")
+    elif request.is_rollback and request.decided_at and not now.approvals_given:
+        approvals = "No approval needed"
     if status in ENDED:
         return [asked, Step(status.label, "stopped")]
     if status == Status.CHECKING:
@@ -45,7 +49,7 @@ def steps(now: Standing) -> list[Step]:
         return [asked, Step("Changes requested", "now"), Step("Approvals", "ahead"), *_ahead(request)]
     if status == Status.PENDING:
         return [asked, Step(approvals, "now"), *_ahead(request)]
-    approved = Step(approvals, "done")
+    approved = Step(approvals, "stopped" if request.is_break_glass else "done")
     if status == Status.APPROVED:
         return [asked, approved, Step("Delivery", "now"), Step(f"In {request.target.name}", "ahead")]
     if status == Status.APPLIED:
@@ -88,6 +92,8 @@ def delivery(request: PromotionRequest) -> Delivery:
     since = max(entry.available_at, entry.lease_expires_at or entry.available_at)
     if entry.held_until and entry.held_until > now:
         return Delivery("held", entry, since=since)
+    if entry.is_urgent:
+        older = older.filter(Q(held_until=None) | Q(held_until__lte=now))  # it overtakes the others
     if behind := older.order_by("pk").first():
         return Delivery("behind", entry, behind=behind)
     if now - since > SLOW_AFTER:

@@ -9,13 +9,27 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import asking, comparison, forms_findings, freezes, policy, standing, timeline, workflow
+from approvals import (
+    administration,
+    aftermath,
+    asking,
+    comparison,
+    forms_findings,
+    freezes,
+    health_reports,
+    policy,
+    standing,
+    timeline,
+    workflow,
+)
 from approvals.forms import CommentForm, NewRequestForm, ResubmitForm, ReviewForm, WithdrawForm
+from approvals.forms_urgent import AfterwardsForm, ConfirmForm
 from approvals.models import FreezeWindow, Policy, PromotionRequest, Status, Target
 from approvals.views import dossier, progress
 from approvals.views.shared import SignedInRequest, tell
 from registry_ui import notes
 from registry_ui.accounts import reauthentication
+from registry_ui.accounts.models import User
 from registry_ui.mirror.models import ModelVersion
 
 METRICS_IN_SHORT = 4
@@ -100,14 +114,14 @@ def _preview(
 
 @require_safe
 def detail(request: SignedInRequest, pk: int) -> HttpResponse:
-    return _page(request, _get(pk))
+    return page(request, get_request(pk))
 
 
 @require_safe
 def live(request: SignedInRequest, pk: int) -> HttpResponse:
     """The parts of the page that follow the delivery by themselves: 204 while nothing has changed since `seen`, 286 at
     the end, which tells HTMX to stop asking."""
-    found = _get(pk)
+    found = get_request(pk)
     delivery, now = progress.delivery(found), standing.of(found, request.user)
     moves = _moves(now)
     if moves and request.GET.get("seen") == progress.mark(found, delivery, progress.checking(now)):
@@ -116,7 +130,7 @@ def live(request: SignedInRequest, pk: int) -> HttpResponse:
     return render(request, "approvals/_request_live.html", context, status=200 if moves else 286)
 
 
-def _page(
+def page(
     request: SignedInRequest,
     found: PromotionRequest,
     *,
@@ -133,10 +147,20 @@ def _page(
         found.champion.model = found.version.model
     context = _live_context(found, now, progress.delivery(found)) | {
         **_empty_forms(found),
+        **_afterwards(found, request.user),
         "conflict": conflict,
         "dossier": dossier.of(found, show=request.GET.get("show", ""), number=request.GET.get("page")),
     }
     return render(request, "approvals/request.html", context | dict(bound or {}), status=status)
+
+
+def _afterwards(found: PromotionRequest, user: User) -> dict[str, Any]:
+    context = aftermath.of_request(found, user)
+    probation = context["probation"]
+    may_see = administration.may(user, administration.POLICIES) or found.requester_id == user.pk
+    if probation and probation.is_running and may_see:
+        context["health_address"] = health_reports.address_of(probation.row)
+    return context
 
 
 def _empty_forms(found: PromotionRequest) -> dict[str, Any]:
@@ -146,6 +170,8 @@ def _empty_forms(found: PromotionRequest) -> dict[str, Any]:
         "comment_form": CommentForm(),
         "withdraw_form": WithdrawForm(),
         "resubmit_form": ResubmitForm(),
+        "afterwards_form": AfterwardsForm(),
+        "confirm_form": ConfirmForm(),
     }
 
 
@@ -173,7 +199,11 @@ def _live_context(found: PromotionRequest, now: standing.Standing, delivery: pro
         "delivery": delivery,
         "finding_owners": forms_findings.possible_owners() if now.actions["approve"] else [],
         "policy_now": Policy.objects.filter(pk=now.rule.policy_id or 0).values_list("version", flat=True).first(),
-        **(_freeze_notice(found.version.model.name, found.target) if found.status == Status.PENDING else {}),
+        **(
+            _freeze_notice(found.version.model.name, found.target)
+            if found.status == Status.PENDING and not found.is_urgent
+            else {}
+        ),
         "mark": progress.mark(found, delivery, looked),
         "moves_by_itself": _moves(now),
         "holder": progress.holder(found) if is_applied else None,
@@ -200,11 +230,11 @@ def _note(found: PromotionRequest) -> notes.CheckedNote | None:
 
 @require_POST
 def review(request: SignedInRequest, pk: int) -> HttpResponse:
-    found = _get(pk)
+    found = get_request(pk)
     form, findings = ReviewForm(request.POST), forms_findings.of(found, request.POST)
     bound = {"review_form": form} | ({"findings_form": findings} if findings.is_bound else {})
     if not form.is_valid() or (findings.is_bound and not findings.is_valid()):
-        return _page(request, found, bound=bound, status=422)
+        return page(request, found, bound=bound, status=422)
     proof = reauthentication.last_proof(request)
     try:
         workflow.review(
@@ -218,13 +248,13 @@ def review(request: SignedInRequest, pk: int) -> HttpResponse:
         if reauthentication.can_prove(request.user):
             return reauthentication.ask(request)
         form.add_error(None, f"{error.message} {NO_PROOF}")
-        return _page(request, found, bound=bound, status=403)
+        return page(request, found, bound=bound, status=403)
     except workflow.Invalid as error:
         form.add_error("meaning" if isinstance(error, workflow.NoMeaning) else "comment", error.message)
-        return _page(request, found, bound=bound, status=422)
+        return page(request, found, bound=bound, status=422)
     except workflow.WorkflowError as error:
-        return _overtaken(request, _get(pk), error, typed=form.cleaned_data["comment"], findings=findings)
-    now = _get(pk)
+        return _overtaken(request, get_request(pk), error, typed=form.cleaned_data["comment"], findings=findings)
+    now = get_request(pk)
     words = _OUTCOME.get(Status(now.status), "Your decision is recorded.")  # withdrawn in this very moment, say
     messages.success(request, words.format(version=now.version.number, target=now.target))
     return redirect(now)
@@ -242,7 +272,7 @@ def _overtaken(
     the decision form where there still is one (over the evidence as it is now), else as a comment not yet sent."""
     fresh = {"comment": typed, "fingerprint": found.fingerprint}
     status = 409 if request.user.has_perm(standing.REVIEW) else 403
-    return _page(
+    return page(
         request,
         found,
         status=status,
@@ -265,29 +295,29 @@ _OUTCOME = {
 
 @require_POST
 def comment(request: SignedInRequest, pk: int) -> HttpResponse:
-    found = _get(pk)
+    found = get_request(pk)
     form = CommentForm(request.POST)
     if form.is_valid():
         try:
             workflow.comment(found, by=request.user, body=form.cleaned_data["body"])
         except workflow.WorkflowError as error:
-            return _page(request, found, bound={"comment_form": form}, conflict=error.message, status=403)
+            return page(request, found, bound={"comment_form": form}, conflict=error.message, status=403)
         return redirect(f"{found.get_absolute_url()}#discussion")
-    return _page(request, found, bound={"comment_form": form}, status=422)
+    return page(request, found, bound={"comment_form": form}, status=422)
 
 
 @require_POST
 def override(request: SignedInRequest, pk: int, check: int) -> HttpResponse:
     """Goes on in spite of a failed check."""
-    found = _get(pk)
+    found = get_request(pk)
     result = get_object_or_404(found.checks, pk=check)
     try:
         workflow.override(found, result, by=request.user, reason=request.POST.get("reason", "")[:4000])
     except workflow.Invalid as error:
         wrong = {"pk": check, "message": error.message}
-        return _page(request, found, bound={"override_errors": wrong}, conflict=error.message, status=422)
+        return page(request, found, bound={"override_errors": wrong}, conflict=error.message, status=422)
     except workflow.WorkflowError as error:
-        return _page(request, _get(pk), conflict=error.message, status=403)
+        return page(request, get_request(pk), conflict=error.message, status=403)
     messages.success(request, f"The check “{result.title}” is overridden.")
     return redirect(found)
 
@@ -320,19 +350,19 @@ def retry(request: SignedInRequest, pk: int) -> HttpResponse:
 
 def _do(request: SignedInRequest, pk: int, form: forms.Form, verb: Callable[..., None], *, done: str) -> HttpResponse:
     """One verb with the form's fields, then the page anew; refused: the page as it is now, with what was typed."""
-    found = _get(pk)
+    found = get_request(pk)
     name = {WithdrawForm: "withdraw_form", ResubmitForm: "resubmit_form"}.get(type(form), "form")
     if not form.is_valid():
-        return _page(request, found, bound={name: form}, status=422)
+        return page(request, found, bound={name: form}, status=422)
     try:
         verb(found, **form.cleaned_data)
     except workflow.WorkflowError as error:
-        return _page(request, _get(pk), bound={name: form}, conflict=error.message, status=409)
+        return page(request, get_request(pk), bound={name: form}, conflict=error.message, status=409)
     messages.success(request, done)
     return redirect(found)
 
 
-def _get(pk: int) -> PromotionRequest:
+def get_request(pk: int) -> PromotionRequest:
     found = PromotionRequest.objects.with_subject().filter(pk=pk).first()
     if found is None:
         raise Http404(f"There is no request #{pk}.")

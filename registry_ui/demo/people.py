@@ -1,4 +1,5 @@
-"""The demo's people: an ML engineer, two reviewers, an auditor, an administrator; one password that is no secret."""
+"""The demo's people: an ML engineer, two reviewers, a responder, an auditor and an administrator; one password
+that is no secret."""
 
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ class Cast:
     rita: User
     remy: User
     rosa: User
+    otto: User
     vera: User
     ada: User
 
@@ -31,6 +33,7 @@ def assemble(password: str) -> Cast:
         rita=_person("Rita Sanz", "rita@example.com", password, [roles.REQUESTER], by=ada),
         remy=_person("Remy Ortiz", "remy@example.com", password, [roles.REVIEWER], by=ada),
         rosa=_person("Rosa Lind", "rosa@example.com", password, [roles.REVIEWER, RISK], by=ada),
+        otto=_person("Otto Reyes", "otto@example.com", password, [roles.RESPONDER], by=ada),
         vera=_person("Vera Holm", "vera@example.com", password, [roles.AUDITOR], by=ada),
         ada=ada,
     )

@@ -99,7 +99,9 @@ def _requests(q: str) -> list[PromotionRequest]:
 
 
 def _people(q: str) -> list[User]:
-    return list(User.objects.filter(Q(name__icontains=q) | Q(email__icontains=q)).order_by("name", "email")[:EACH])
+    return list(
+        User.objects.people().filter(Q(name__icontains=q) | Q(email__icontains=q)).order_by("name", "email")[:EACH]
+    )
 
 
 def _named_version(q: str) -> list[ModelVersion]:

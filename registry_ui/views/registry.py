@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from approvals import comparison
+from approvals import aftermath, comparison, policy, standing
 from approvals.models import PromotionRequest, Target
 from approvals.views.shared import SignedInRequest
 from registry_ui import charts
@@ -69,6 +69,9 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
         "model": found,
         "targets": targets,
         "champions": _champion_cards(targets, holdings, approvers, columns),
+        "broken": aftermath.broken_for(model=found),
+        "ways_back": aftermath.with_a_way_back(found.name, targets),
+        "may_roll_back": policy.may_roll_back(standing.actor_of(request.user)),
         "numbers": sorted({*numbers, *held}, reverse=True),
         "compare_other": newest,
         "compare_base": max(held - {newest}, default=numbers[1] if len(numbers) > 1 else newest),
@@ -100,12 +103,16 @@ def _champion_cards(
     targets: Sequence[Target], holdings: Sequence[champions.Holding], approvers: dict[int, Any], columns: Sequence[str]
 ) -> list[dict[str, Any]]:
     """One card per target, the vacant ones too."""
+    on_request = [holding.request_id for holding in holdings if holding.request_id]
+    less, running = aftermath.kinds(on_request), aftermath.probations(on_request)
     held = {holding.target.pk: holding for holding in holdings}
     cards = []
     for target in targets:
         holding = held.get(target.pk)
         card: dict[str, Any] = {"target": target, "holding": holding, "approvers": [], "metrics": []}
         if holding is not None:
+            card["less"] = less.get(holding.request_id or 0)
+            card["probation"] = running.get(holding.request_id or 0)
             card["approvers"] = approvers.get(holding.request_id or 0, [])
             metrics = holding.version.metrics
             card["metrics"] = [(name, metrics[name]) for name in columns if name in metrics]

@@ -8,11 +8,12 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from approvals import asking, comparison, policy, provenance, standing
+from approvals import aftermath, asking, comparison, policy, provenance, standing
 from approvals.evidence import OWN_TAG
 from approvals.models import Target
 from approvals.views.shared import SignedInRequest
 from registry_ui import lineage, notes
+from registry_ui.accounts.models import User
 from registry_ui.mirror.models import ModelVersion
 from registry_ui.selectors import catalogue, champions
 from registry_ui.views.shared import history_url, own_history, page_of
@@ -58,7 +59,8 @@ def version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
             show=request.GET.get("show", ""),
             number=request.GET.get("page"),
         ),
-        "panel": [_possibility(found, target) for target in targets],
+        "broken": aftermath.broken_for(version_id=found.pk),
+        "panel": [_possibility(found, target, request.user) for target in targets],
         "permission": policy.may_request(standing.actor_of(request.user)),
         "requests": asked,
         "events": own_history(request.user, found.model.name, found.number),
@@ -67,12 +69,17 @@ def version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     return render(request, "registry_ui/version.html", context)
 
 
-def _possibility(version: ModelVersion, target: Target) -> dict[str, Any]:
-    """What the promotion panel says of one target: an open request, why it is impossible, or that it can be asked."""
+def _possibility(version: ModelVersion, target: Target, user: User) -> dict[str, Any]:
+    """What the promotion panel says of one target: an open request, why it is impossible, or that it can be asked; and
+    whether this person may break the glass for it."""
+    impossible = asking.cannot_be_asked(version, target)
+    breaks = user.has_perm("approvals.break_glass") and not impossible
+    rule = standing.rule_for(version.model.name, target) if breaks else None
     return {
         "target": target,
         "open_request": asking.open_request(version, target),
-        "impossible": asking.cannot_be_asked(version, target),
+        "impossible": impossible,
+        "glass": policy.may_break_glass(standing.actor_of(user), rule.break_glass) if rule else None,
     }
 
 

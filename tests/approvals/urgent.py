@@ -11,6 +11,7 @@ from approvals.policy.freezes import Once
 from registry_ui.accounts.models import User
 from registry_ui.mirror import sync
 from registry_ui.mirror.models import ModelVersion, RegisteredModel
+from registry_ui.mirror.registry import Registry
 from tests.factories import approve, make_request
 from tests.fakes import FakeRegistry
 
@@ -36,7 +37,7 @@ def version(number: int) -> ModelVersion:
     return ModelVersion.objects.select_related("model").get(model__name=MODEL, number=number)
 
 
-def ask(registry: FakeRegistry, number: int, target: Target, *, by: User) -> PromotionRequest:
+def ask(registry: Registry, number: int, target: Target, *, by: User) -> PromotionRequest:
     request = make_request(version(number), target, by=by, is_checked=False)
     assert assessment.assess(request.pk, registry) == "concluded"
     request.refresh_from_db()
@@ -44,7 +45,7 @@ def ask(registry: FakeRegistry, number: int, target: Target, *, by: User) -> Pro
 
 
 def promote(
-    registry: FakeRegistry, number: int, target: Target, *, by: User, approvers: tuple[User, ...]
+    registry: Registry, number: int, target: Target, *, by: User, approvers: tuple[User, ...]
 ) -> PromotionRequest:
     """Asked, checked, approved and delivered."""
     request = approve(ask(registry, number, target, by=by), *approvers)
@@ -52,7 +53,7 @@ def promote(
     return request
 
 
-def deliver(request: PromotionRequest, registry: FakeRegistry) -> str:
+def deliver(request: PromotionRequest, registry: Registry) -> str:
     """Now, whatever the pause or lease says; leaves `request` as the database has it."""
     entry = request.outbox_entries.latest("pk")
     OutboxEntry.objects.filter(pk=entry.pk).update(available_at=timezone.now(), lease_expires_at=None)
@@ -72,5 +73,5 @@ def proof(*, minutes: float = 0) -> policy.Proof:
     return policy.Proof("password", timezone.now() - timedelta(minutes=minutes))
 
 
-def in_production(registry: FakeRegistry) -> list[int]:
+def in_production(registry: Registry) -> list[int]:
     return sorted(each.number for each in registry.versions_in_stage(MODEL, "Production"))

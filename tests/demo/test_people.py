@@ -17,6 +17,7 @@ def test_everybody_is_made_once_with_their_roles() -> None:
     assert AuditEvent.objects.count() == events
     assert {user.email: sorted(group.name for group in user.groups.all()) for user in User.objects.all()} == {
         "ada@example.com": ["administrator"],
+        "otto@example.com": ["responder"],
         "remy@example.com": ["reviewer"],
         "rita@example.com": ["requester"],
         "rosa@example.com": ["reviewer", "risk"],
@@ -28,7 +29,7 @@ def test_everybody_is_made_once_with_their_roles() -> None:
 @pytest.mark.django_db
 def test_the_password_is_one_that_the_site_would_take() -> None:
     cast = people.assemble(PASSWORD)
-    for person in (cast.rita, cast.remy, cast.rosa, cast.vera, cast.ada):
+    for person in (cast.rita, cast.remy, cast.rosa, cast.otto, cast.vera, cast.ada):
         assert validate_password(PASSWORD, person) is None
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,19 +15,33 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from approvals import administration, history_import, workflow
-from approvals.models import AuditEvent, CheckResult, Finding, Policy, PromotionRequest, Status, Target
+from approvals.models import (
+    AuditEvent,
+    CheckResult,
+    Finding,
+    Policy,
+    Probation,
+    PromotionRequest,
+    Status,
+    Target,
+    Tenure,
+)
 from approvals.views import display
 from registry_ui.accounts.models import User
+from registry_ui.mirror.models import ModelVersion
 from tests.factories import make_exhibit, make_freeze, make_person, make_policy, make_request, make_version
+from tests.pages.helpers import applied, hold
 
 pytestmark = pytest.mark.django_db
 
-ALL_ROLES = ("requester", "reviewer", "auditor", "administrator")
+ALL_ROLES = ("requester", "reviewer", "responder", "auditor", "administrator")
 OUTSIDE = ("anonymous", "deactivated")
 INSIDE = ("nobody", *ALL_ROLES)
 EVERYBODY = frozenset(INSIDE)
 ADMINISTRATORS = frozenset({"administrator"})
 EXPORTERS = frozenset({"auditor", "administrator"})
+MAY_GO_BACK = frozenset({"requester", "reviewer", "responder"})
+RESPONDERS = frozenset({"responder"})
 
 
 @pytest.fixture
@@ -37,6 +52,7 @@ def people(rita: User, remy: User, vera: User, ada: User) -> dict[str, User | No
         "nobody": make_person("Nina New"),
         "requester": rita,
         "reviewer": remy,
+        "responder": make_person("Otto Reyes", "responder"),
         "auditor": vera,
         "administrator": ada,
     }
@@ -69,6 +85,8 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "system": ("/system/", EVERYBODY),
     "preferences": ("/preferences/", EVERYBODY),
     "approvals:request_new": ("/models/churn_predictor/versions/2/promote/", EVERYBODY),
+    "approvals:roll_back": ("/models/churn_predictor/roll-back/{target}/", MAY_GO_BACK),
+    "approvals:break_glass": ("/models/churn_predictor/versions/2/break-glass/{target}/", RESPONDERS),
     "approvals:request": ("/requests/{request}/", EVERYBODY),
     "approvals:request_compare": ("/requests/{request}/compare/", EVERYBODY),
     "approvals:exhibit": ("/exhibits/{exhibit}", EVERYBODY),
@@ -122,6 +140,7 @@ ANSWERS_OTHERWISE = {
     "approvals:ledger_state",
     "approvals:ledger_verify",
     "approvals:ledger_checkpoint",
+    "approvals:health_callback",
 }
 """Told in tests of their own."""
 
@@ -133,6 +152,8 @@ REFUSED_PAGES = {
     "freezes": administration.REASONS[administration.POLICIES],
     "targets": administration.REASONS[administration.POLICIES],
     "people": administration.REASONS[administration.PEOPLE],
+    "roll-back": "Requesters can ask for a roll back; reviewers and responders can do it.",
+    "break-glass": "Breaking the glass needs a permission of its own; people with the responder role have it.",
 }
 
 
@@ -153,6 +174,10 @@ def filled(address: str, asked: PromotionRequest) -> str:
 def reason_for(address: str) -> str:
     kind = next((kind for kind in ("export", "import") if kind in address), address.split("/")[1])
     return REFUSED_PAGES[kind]
+    parts = address.split("/")
+    return next(
+        REFUSED_PAGES[part.partition(".")[0]] for part in reversed(parts) if part.partition(".")[0] in REFUSED_PAGES
+    )
 
 
 SHOWN = "shown"
@@ -207,22 +232,52 @@ def is_pending(asked: PromotionRequest) -> None:
 
 
 def has_changes_requested(asked: PromotionRequest) -> None:
-    other = make_person("Otto Lind", "reviewer")
+    other = make_person("Olga Lind", "reviewer")
     workflow.review(asked, by=other, verdict="request_changes", comment="Please look at the cutoff.")
 
 
 def has_a_finding(asked: PromotionRequest) -> None:
-    other = make_person("Otto Lind", "reviewer")
+    other = make_person("Olga Lind", "reviewer")
     finding = workflow.FindingInput("Write the runbook.", asked.requester, timezone.now().date())
     workflow.review(asked, by=other, verdict="approve", findings=[finding])
 
 
 def has_failed(asked: PromotionRequest) -> None:
-    other = make_person("Otto Lind", "reviewer")
+    other = make_person("Olga Lind", "reviewer")
     workflow.review(asked, by=other, verdict="approve")
     PromotionRequest.objects.filter(pk=asked.pk).move(Status.FAILED)
     entry = asked.outbox_entries.get()
     type(entry).objects.filter(pk=entry.pk).update(closed_at=entry.created_at, outcome="failed")
+
+
+def on_probation(asked: PromotionRequest) -> None:
+    applied(asked, make_person("Olga Lind", "reviewer"))
+    now = timezone.now()
+    Probation.objects.create(request=asked, started_at=now, ends_at=now + timedelta(hours=1), token="t" * 43)
+
+
+def has_an_earlier_holder(asked: PromotionRequest) -> None:
+    """Version 2 holds Staging, which version 1 held with an approval before."""
+    applied(asked, make_person("Olga Lind", "reviewer"))
+    Target.objects.filter(pk=asked.target_id).update(archives_existing=True)
+    now = timezone.now()
+    Tenure.objects.create(
+        model_name="churn_predictor",
+        version_number=1,
+        target=asked.target,
+        place="Staging",
+        origin="delivery",
+        started_at=now,
+        ended_at=now,
+        end="replaced",
+        request=asked,
+    )
+    hold(ModelVersion.objects.select_related("model").get(number=2), asked.target)
+
+
+def is_break_glass(asked: PromotionRequest) -> None:
+    applied(asked, make_person("Olga Lind", "reviewer"))
+    PromotionRequest.objects.filter(pk=asked.pk).update(kind="break_glass", afterwards_due_at=timezone.now())
 
 
 def has_two_policies(asked: PromotionRequest) -> None:
@@ -291,7 +346,7 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
     "approvals:request_comment": (
         "/requests/{request}/comment/",
         {"body": "Which cutoff was it?"},
-        frozenset({"requester", "reviewer"}),
+        frozenset({"requester", "reviewer", "responder"}),
         "Only requesters and reviewers take part in the discussion.",
         is_pending,
     ),
@@ -315,6 +370,27 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         frozenset({"reviewer", "administrator"}),
         "Reviewers and administrators can retry a failed delivery.",
         has_failed,
+    ),
+    "approvals:roll_back": (
+        "/models/churn_predictor/roll-back/{target}/",
+        {"to": "1", "leaving": "2", "reason": "Version 2 is broken."},
+        MAY_GO_BACK,
+        "Requesters can ask for a roll back; reviewers and responders can do it.",
+        has_an_earlier_holder,
+    ),
+    "approvals:request_afterwards": (
+        "/requests/{request}/afterwards/",
+        {"verdict": "justified", "comment": "It was on fire."},
+        frozenset({"reviewer"}),
+        "Only reviewers review a break-glass promotion.",
+        is_break_glass,
+    ),
+    "approvals:request_confirm": (
+        "/requests/{request}/confirm/",
+        {"comment": "A day without complaints."},
+        frozenset({"reviewer"}),
+        "Only reviewers confirm a promotion that is on probation.",
+        on_probation,
     ),
     "approvals:finding_close": (
         "/findings/{finding}/close/",
@@ -448,6 +524,10 @@ def test_a_verb_does_its_work_for_those_who_may_and_gives_others_the_reason(
     else:
         if name == "approvals:finding_close" and role == "requester":
             reason = "You own this finding, so somebody else says that it is put right."
+        if name == "approvals:request_afterwards" and role == "requester":
+            reason = "You broke the glass, so somebody else has to review it."
+        if name == "approvals:request_confirm" and role == "requester":
+            reason = "You asked for this promotion, so somebody else has to confirm it."
         if name == "approvals:request_review" and role == "requester":
             reason = "You asked for this promotion, so somebody else has to decide."
         assert reason in told(answer)
@@ -603,6 +683,7 @@ PUBLIC = {
     "accounts/oidc/^(?P<provider_id>[^/]+)/login/",
     "accounts/oidc/^(?P<provider_id>[^/]+)/login/callback/",
     "callbacks/checks/<str:token>/",
+    "callbacks/health/<str:token>/",
     "healthz",
     "readyz",
 }

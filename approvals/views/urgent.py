@@ -1,0 +1,181 @@
+"""Rolling back, breaking the glass, and what people say of a promotion afterwards."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from approvals import asking, comparison, freezes, policy, returning, standing, workflow
+from approvals.forms_urgent import AfterwardsForm, BreakGlassForm, ConfirmForm, RollBackForm
+from approvals.models import PromotionRequest, Target
+from approvals.views.requests import NO_PROOF, get_request, page
+from approvals.views.shared import SignedInRequest, tell
+from registry_ui.accounts import reauthentication
+from registry_ui.mirror.models import ModelVersion, RegisteredModel
+
+METRICS_SHOWN = 8
+
+# --- Rolling back -----------------------------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
+    model, target = get_object_or_404(RegisteredModel, name=name), get_object_or_404(Target, pk=pk)
+    actor = standing.actor_of(request.user)
+    permission = policy.may_roll_back(actor)
+    if not permission:
+        raise PermissionDenied(permission.reason)
+    holders = standing.holders(model, target)
+    now = holders[0] if holders else None
+    found = returning.earlier(model, target)
+    default = returning.first(found)
+    rule = standing.rule_for(model.name, target)
+    initial = {"to": default.number if default else None, "leaving": now.number if now else None}
+    form = RollBackForm(
+        request.POST or None, numbers=[each.number for each in found if not each.problem], initial=initial
+    )
+    status = 200
+    if request.method == "POST":
+        if form.is_valid():
+            try:
+                made = workflow.roll_back(model, target, by=request.user, **form.cleaned_data)
+            except workflow.Conflict as error:
+                tell(request, error)
+                return redirect(error.request or model)
+            except workflow.WorkflowError as error:
+                form.add_error(None, error.message)
+            else:
+                messages.success(request, _ROLLED[made.status == "approved"].format(made.version.number, target))
+                return redirect(made)
+        status = 422
+    choices = [
+        {
+            "earlier": each,
+            "alone": policy.may_roll_back_alone(actor, rule, was_approved=each.was_approved),
+            "approvers": workflow.approver_labels(each.tenure.request) if each.tenure.request else [],
+            "metrics": _differences(each.version, now) if each is default else [],
+        }
+        for each in found
+    ]
+    context = {
+        "model": model,
+        "target": target,
+        "now": now,
+        "archives": [held.number for held in holders if target.archives_existing and held.stage == target.stage],
+        "choices": choices,
+        "default": default,
+        "refused": returning.cannot_go_back(target),
+        "rule": policy.rollback_rule(rule, files_limit_mb=None),
+        "freeze_on": freezes.holding(model.name, target.pk),
+        "form": form,
+    }
+    return render(request, "approvals/roll_back.html", context, status=status)
+
+
+_ROLLED = {
+    True: "Version {0} goes back to {1}. MLflow is being updated.",
+    False: "You asked for version {0} to go back to {1}. Reviewers are asked when its files have been read.",
+}
+
+
+def _differences(version: ModelVersion | None, now: ModelVersion | None) -> list[comparison.MetricRow]:
+    if version is None or now is None:
+        return []
+    rows = comparison.metric_rows(version.metrics, now.metrics)
+    return [row for row in comparison.by_weight(rows) if row.difference is not None][:METRICS_SHOWN]
+
+
+# --- Breaking the glass -----------------------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> HttpResponse:
+    version = get_object_or_404(ModelVersion.objects.select_related("model"), model__name=name, number=number)
+    target = get_object_or_404(Target, pk=pk)
+    rule = standing.rule_for(name, target)
+    permission = policy.may_break_glass(standing.actor_of(request.user), rule.break_glass)
+    if not permission:
+        raise PermissionDenied(permission.reason)
+    form, status = BreakGlassForm(request.POST or None, expected=name, initial={"target": target.name}), 200
+    if request.method == "POST":
+        status = 422
+        if form.is_valid():
+            proof = reauthentication.last_proof(request)
+            try:
+                made = workflow.break_glass(
+                    version,
+                    target,
+                    by=request.user,
+                    reason=form.cleaned_data["reason"],
+                    proof=policy.Proof(*proof) if proof else None,
+                )
+            except workflow.NeedsReauthentication as error:
+                if reauthentication.can_prove(request.user):
+                    return reauthentication.ask(request)
+                form.add_error(None, f"{error.message} {NO_PROOF}")
+                status = 403
+            except workflow.Conflict as error:
+                tell(request, error)
+                return redirect(error.request or version)
+            except workflow.WorkflowError as error:
+                form.add_error(None, error.message)
+            else:
+                messages.warning(
+                    request,
+                    f"The glass is broken: version {number} goes to {target} without approvals. Reviewers are told.",
+                )
+                return redirect(made)
+    holders = standing.holders(version.model, target)
+    context = {
+        "version": version,
+        "target": target,
+        "champion": holders[0] if holders else None,
+        "rule": rule,
+        "impossible": asking.cannot_be_asked(version, target),
+        "open_request": asking.open_request(version, target),
+        "freeze_on": freezes.holding(name, target.pk),
+        "form": form,
+    }
+    return render(request, "approvals/break_glass.html", context, status=status)
+
+
+# --- Afterwards -------------------------------------------------------------------------------------------------------
+
+
+@require_POST
+def afterwards(request: SignedInRequest, pk: int) -> HttpResponse:
+    def verb(found: PromotionRequest, verdict: str, comment: str) -> None:
+        workflow.review_afterwards(found, by=request.user, verdict=verdict, comment=comment)
+
+    form = AfterwardsForm(request.POST)
+    return _do(request, pk, "afterwards_form", form, verb, "Your review is recorded.")
+
+
+@require_POST
+def confirm(request: SignedInRequest, pk: int) -> HttpResponse:
+    def verb(found: PromotionRequest, comment: str) -> None:
+        workflow.confirm_probation(found, by=request.user, comment=comment)
+
+    form = ConfirmForm(request.POST)
+    return _do(request, pk, "confirm_form", form, verb, "The promotion is confirmed: it stays.")
+
+
+def _do(
+    request: SignedInRequest, pk: int, name: str, form: forms.Form, verb: Callable[..., None], done: str
+) -> HttpResponse:
+    found = get_request(pk)
+    bound: dict[str, Any] = {name: form}
+    if not form.is_valid():
+        return page(request, found, bound=bound, status=422)
+    try:
+        verb(found, **form.cleaned_data)
+    except workflow.WorkflowError as error:
+        status = 403 if isinstance(error, workflow.NotAllowed) else 409
+        return page(request, get_request(pk), bound=bound, conflict=error.message, status=status)
+    messages.success(request, done)
+    return redirect(found)

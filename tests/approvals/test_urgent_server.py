@@ -1,0 +1,101 @@
+"""Roll back, break-glass and probation on a real MLflow server."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from approvals import delivery, ledger, provenance, tenures, workflow
+from approvals.models import OutboxEntry, Probation, PromotionRequest, Target
+from approvals.policy import ProbationRule
+from registry_ui import notes
+from registry_ui.accounts.models import User
+from registry_ui.mirror import sweep
+from registry_ui.mirror.mlflow_registry import MlflowRegistry
+from registry_ui.mirror.registry import Registry
+from tests.approvals import urgent
+from tests.approvals.urgent import MODEL, REASON, freeze, model, promote, proof, version
+from tests.factories import approve, make_person, make_policy
+from tests.mirror.backstage import Backstage
+from tests.mlflow_server import MlflowServer
+
+pytestmark = [pytest.mark.server, pytest.mark.django_db]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    with MlflowServer(tmp_path_factory.mktemp("mlflow")) as running:
+        yield running
+
+
+@pytest.fixture
+def registry(server: MlflowServer, settings: Settings) -> Registry:
+    settings.MLFLOW_TRACKING_URI = server.url
+    engineer = Backstage(server.url)
+    for number in range(1, 5):
+        run_id = engineer.log_run({"auc_roc": 0.9 + number / 100}, {"max_depth": str(number)})
+        engineer.create_version(MODEL, run_id=run_id, description=f"Trained for the {number}th time.")
+    found = MlflowRegistry(server.url, timeout_seconds=20)
+    sweep.sweep(found)
+    return found
+
+
+def held(registry: Registry) -> tuple[list[int], int | None]:
+    """What MLflow says: the versions in Production, and whom the alias names."""
+    numbers = sorted(each.number for each in registry.versions_in_stage(MODEL, "Production"))
+    return numbers, registry.model(MODEL).aliases.get("champion")
+
+
+def test_there_and_back_again(registry: Registry, rita: User, remy: User, rosa: User, production: Target) -> None:
+    otto = make_person("Otto Reyes", "responder")
+    for number in (1, 2):
+        promote(registry, number, production, by=rita, approvers=(remy, rosa))
+    assert held(registry) == ([2], 2)
+
+    # A roll back overtakes what a freeze holds.
+    waiting = approve(urgent.ask(registry, 3, production, by=rita), remy, rosa)
+    window = freeze()
+    delivery.drain(registry)
+    back = workflow.roll_back(model(), production, by=otto, reason=REASON, leaving=2)
+    delivery.drain(registry)
+    back.refresh_from_db()
+    waiting.refresh_from_db()
+    assert (back.status, waiting.status) == ("applied", "approved")
+    assert held(registry) == ([1], 1)
+    assert registry.version(MODEL, 2).stage == "Archived"
+    lines = provenance.notes(registry.version(MODEL, 1).description)
+    assert lines[-1].startswith("Rolled back into Production by Otto Reyes")
+
+    # So does break-glass.
+    broken = workflow.break_glass(version(4), production, by=otto, reason=REASON, proof=proof())
+    delivery.drain(registry)
+    broken.refresh_from_db()
+    assert (broken.status, held(registry)) == ("applied", ([4], 4))
+    found = registry.version(MODEL, 4)
+    assert provenance.without_notes(found.description) == "Trained for the 4th time."
+    assert provenance.notes(found.description)[0].startswith("Promoted to Production without approval (break-glass)")
+    assert [each.doubt for each in notes.check(version(4))] == [""]
+
+    # Probation, and a bad report.
+    window.delete()
+    OutboxEntry.objects.open().update(available_at=timezone.now(), held_until=None)
+    delivery.drain(registry)
+    waiting.refresh_from_db()
+    assert waiting.status == "pending", "Reviewers compared with version 2."
+    make_policy("*", production, (1, None), probation=ProbationRule(1))
+    workflow.withdraw(waiting, by=rita)
+    provisional = promote(registry, 2, production, by=rita, approvers=(remy,))
+    assert held(registry) == ([2], 2)
+    row = Probation.objects.get(request=provisional)
+    workflow.report_health(row, is_healthy=False, reason="Slow.", reported_by="Grafana", message_id="1")
+    delivery.drain(registry)
+    assert held(registry) == ([1], 1), "Version 4 held it last, but nobody approved that."
+    assert tenures.holders(MODEL, production, "Production") == [1]
+    row.refresh_from_db()
+    assert row.rollback is not None
+    assert PromotionRequest.objects.get(pk=row.rollback.pk).status == "applied"
+    assert row.closed_at is not None
+    assert row.closed_at - row.started_at < timedelta(minutes=5)
+    assert ledger.verify().is_intact
