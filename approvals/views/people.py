@@ -16,7 +16,7 @@ from approvals.models import AuditEvent, PromotionRequest
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest, tell
 from approvals.workflow import WorkflowError
-from registry_ui.accounts import invitation, roles
+from registry_ui.accounts import invitation, roles, system
 from registry_ui.accounts.models import User
 
 PAGE_SIZE = 50
@@ -46,7 +46,7 @@ def add_group(request: SignedInRequest) -> HttpResponse:
 
 def _list(request: SignedInRequest, group_form: GroupForm) -> HttpResponse:
     filters = PeopleFilterForm(request.GET)
-    found = User.objects.prefetch_related("groups").order_by("-is_active", "name", "email")
+    found = system.people().prefetch_related("groups").order_by("-is_active", "name", "email")
     if filters.is_valid():
         wanted = filters.cleaned_data
         if wanted["q"]:
@@ -112,7 +112,7 @@ def _invited(request: SignedInRequest, person: User) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(administration.PEOPLE)
 def person(request: SignedInRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(User.objects.prefetch_related("groups"), pk=pk)
+    found = get_object_or_404(system.people().prefetch_related("groups"), pk=pk)
     form = PersonForm(request.POST or None, initial=PersonForm.initial_of(found))
     if request.method == "POST" and form.is_valid():
         try:
@@ -137,7 +137,7 @@ def person(request: SignedInRequest, pk: int) -> HttpResponse:
 @needs(administration.PEOPLE)
 def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
     """Deactivates who is active and the other way round; GET asks first and says what it means."""
-    found = get_object_or_404(User, pk=pk)
+    found = get_object_or_404(system.people(), pk=pk)
     wanted = request.POST.get("is_active") == "true" if request.method == "POST" else not found.is_active
     if request.method == "POST":
         try:

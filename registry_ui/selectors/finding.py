@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from approvals.models import PromotionRequest
+from registry_ui.accounts import system
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import ModelVersion, RegisteredModel
 from registry_ui.selectors.champions import HEAVY
@@ -99,7 +100,7 @@ def _requests(q: str) -> list[PromotionRequest]:
 
 
 def _people(q: str) -> list[User]:
-    return list(User.objects.filter(Q(name__icontains=q) | Q(email__icontains=q)).order_by("name", "email")[:EACH])
+    return list(system.people().filter(Q(name__icontains=q) | Q(email__icontains=q)).order_by("name", "email")[:EACH])
 
 
 def _named_version(q: str) -> list[ModelVersion]:

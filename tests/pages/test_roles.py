@@ -14,7 +14,15 @@ from approvals import administration, workflow
 from approvals.models import AuditEvent, CheckResult, Finding, Policy, PromotionRequest, Status, Target
 from approvals.views import display
 from registry_ui.accounts.models import User
-from tests.factories import make_exhibit, make_freeze, make_person, make_policy, make_request, make_version
+from tests.factories import (
+    make_exhibit,
+    make_freeze,
+    make_incident,
+    make_person,
+    make_policy,
+    make_request,
+    make_version,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +85,8 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:freeze": ("/freezes/{freeze}/", ADMINISTRATORS),
     "approvals:freeze_retire": ("/freezes/{freeze}/retire/", ADMINISTRATORS),
     "approvals:findings": ("/findings/", EVERYBODY),
+    "approvals:incidents": ("/incidents/", EVERYBODY),
+    "approvals:incident": ("/incidents/{incident}/", EVERYBODY),
     "approvals:notifications": ("/preferences/notifications/", EVERYBODY),
     "approvals:history": ("/history/", frozenset(ALL_ROLES)),
     "approvals:event": ("/history/1/", frozenset(ALL_ROLES)),
@@ -99,6 +109,7 @@ ANSWERS_OTHERWISE = {
     "approvals:request_live",
     "approvals:request_certificate",
     "approvals:check_callback",
+    "approvals:mlflow_callback",
 }
 """Told in tests of their own."""
 
@@ -123,6 +134,7 @@ def filled(address: str, asked: PromotionRequest) -> str:
         person=person.pk,
         freeze=make_freeze().pk,
         exhibit=f"{exhibit.pk}/{display.filename_of(exhibit)}",
+        incident=make_incident().pk,
     )
 
 
@@ -288,6 +300,13 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         "Only reviewers close findings.",
         has_a_finding,
     ),
+    "approvals:incident_resolve": (
+        "/incidents/{incident}/resolve/",
+        {"reason": "Agreed on the phone."},
+        frozenset({"reviewer", "administrator"}),
+        "Only reviewers and administrators resolve incidents.",
+        is_pending,
+    ),
     "approvals:policy_new": ("/policies/new/", POLICY_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
     "approvals:policy": ("/policies/{policy}/", POLICY_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
     "approvals:freeze_new": ("/freezes/new/", FREEZE_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
@@ -365,6 +384,7 @@ def prepared(name: str, asked: PromotionRequest) -> tuple[str, dict[str, str]]:
         "other_target": Target.objects.get(name="Production").pk,
         "policy": Policy.objects.get(target__name="Staging", model_pattern="*").pk,
         "freeze": make_freeze().pk,
+        "incident": make_incident().pk,
         "finding": Finding.objects.values_list("pk", flat=True).first(),
         "movable": Policy.objects.filter(target__name="Staging", retired_at=None).order_by("-position")[0].pk,
         "person": User.objects.get(email="rita@example.com").pk,
