@@ -11,7 +11,7 @@ from approvals.models import Incident, PromotionRequest, RequestKind, Status, Ta
 from approvals.watch import restoring
 from registry_ui.accounts import system
 from registry_ui.accounts.models import User
-from tests.approvals.watch.helpers import MODEL, answered_by, deliver, only, running, seen
+from tests.approvals.watch.helpers import MODEL, answered_by, deliver, only, running, seen, version
 from tests.factories import make_person, make_request, make_version
 from tests.fakes import FakeRegistry
 
@@ -111,8 +111,6 @@ def test_a_request_that_asks_for_it_already_is_the_review(
     registry: FakeRegistry, production: Target, rita: User, remy: User
 ) -> None:
     answered_by("review", production)
-    from tests.approvals.watch.helpers import version
-
     request = make_request(version(8), production, by=rita)
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
     assert seen(registry) == 1
