@@ -1,6 +1,7 @@
 """Changes outside the gate: what is open, what came of each, and resolving one with a reason."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -91,11 +92,13 @@ def _one(pk: int) -> Incident:
 
 
 def _page(request: SignedInRequest, found: Incident, form: ResolveIncidentForm, *, status: int = 200) -> HttpResponse:
+    names = [found.model_name, found.details.get("found_under", found.model_name)]
     told = AuditEvent.objects.filter(
-        sequence__gte=found.opened_sequence, model_name=found.model_name, action__in=TELLING
+        sequence__gte=found.opened_sequence, model_name__in=names, action__in=TELLING
     ).order_by("sequence")[:500]
     own = [event for event in told if event.data.get("incident") == found.pk][-MOST_EVENTS:]
     may_resolve = watch.may_resolve(request.user)
+    updated_at = found.details.get("mlflow_updated_at")
     context = {
         "incident": found,
         "title": wording.title(found),
@@ -104,6 +107,7 @@ def _page(request: SignedInRequest, found: Incident, form: ResolveIncidentForm, 
         "done": wording.done(found),
         "resolution": wording.resolution(found),
         "review": watch.request_of(found),
+        "updated_at": datetime.fromisoformat(updated_at) if updated_at else None,
         "events": timeline.entries(own),
         "form": form,
         "may_resolve": may_resolve,

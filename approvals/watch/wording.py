@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from approvals.models import Incident, Status
+from approvals.models import Incident
 
 
 def numbers(of: list[int]) -> str:
@@ -57,16 +57,24 @@ def done(incident: Incident) -> list[str]:
     if incident.is_owed:
         said.append("It is being put back." if "began_at" in details else "It is about to be put back.")
     if incident.last_error:
-        tries = f" ({incident.attempts} tries so far)" if incident.is_owed and incident.attempts > 1 else ""
-        said.append(f"{incident.last_error}{tries}")
-    request = incident.request
-    if request is not None and request.is_open:
-        said.append(f"Request #{request.pk} asks for the review: {Status(request.status).label.lower()}.")
+        said.append(incident.last_error)
+    if incident.is_owed and incident.last_error:
+        tries = "try" if incident.attempts == 1 else "tries"
+        said.append(f"After {incident.attempts} {tries}, the next is not before {_moment(incident.available_at)}.")
     if details.get("half_done"):
         said.append(f"The delivery of request #{details['half_done']} was left half done; this may be its trace.")
     if details.get("overwritten_by"):
         said.append(f"The delivery of request #{details['overwritten_by']} found it and went on from there.")
     return said
+
+
+_STAYS = {
+    Incident.Kind.MOVED: "What holds the place stays, without an approval.",
+    Incident.Kind.EXCHANGED: "What holds the place stays, without an approval.",
+    Incident.Kind.DELETED: "What was deleted is gone.",
+    Incident.Kind.RENAMED: "What was approved holds on under the new name.",
+    Incident.Kind.FILES: "The files stay as they are, without an approval.",
+}
 
 
 def resolution(incident: Incident) -> str:
@@ -75,7 +83,7 @@ def resolution(incident: Incident) -> str:
         return ""
     match Incident.Resolution(incident.resolution):
         case Incident.Resolution.EXPLAINED:
-            return "It was resolved with a reason; what holds the place stays, without an approval."
+            return f"It was resolved with a reason. {_STAYS[Incident.Kind(incident.kind)]}"
         case Incident.Resolution.PUT_BACK:
             return f"Countersign put back {numbers(incident.approved)}."
         case Incident.Resolution.REVIEWED:
