@@ -258,6 +258,8 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
             return f"added the group {data.get('group', '')}"
         case Action.HISTORY_EXPORTED:
             return "exported the history"
+        case Action.VERSION_RESTORED if event.version_number is None:
+            return f"emptied {data.get('place', target)} of {subject} again: nothing was approved there"
         case _:
             return _beside_the_gate(Action(event.action), data, subject, target)
 

@@ -9,12 +9,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.utils import timezone
 
 from approvals import administration, workflow
-from approvals.models import FreezeWindow, Policy, PolicyVersion, PromotionRequest, Target
+from approvals.models import FreezeWindow, Incident, Policy, PolicyVersion, PromotionRequest, Target
 from approvals.policy import Rule, SlotRule
 from approvals.policy.freezes import Once
+from approvals.watch import incidents
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import Exhibit, Inspection, ModelVersion, RegisteredModel
 
@@ -155,3 +157,21 @@ def make_freeze(name: str = "") -> FreezeWindow:
     begins = timezone.now() + timedelta(days=100)
     window.when = Once(begins, begins + timedelta(hours=1))
     return administration.save_freeze(window, by=None)
+
+
+def make_incident(model: str = "churn_predictor", target: Target | None = None, **fields: Any) -> Incident:
+    """A change of the target's stage from version 1 to version 2, a minute ago."""
+    target = target or Target.objects.get(name="Production")
+    now = timezone.now()
+    defaults: dict[str, Any] = {
+        "kind": Incident.Kind.MOVED,
+        "place": target.stage,
+        "before": [1],
+        "after": [2],
+        "approved": [1],
+        "seen_at": now - timedelta(minutes=1),
+        "not_before": now - timedelta(minutes=2),
+        "version": 2,
+    }
+    with transaction.atomic():
+        return incidents.open_one(incidents.Found(model=model, target=target, **(defaults | fields)))[0]

@@ -83,7 +83,9 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     def with_subject(self) -> "NotificationQuerySet":
         """With everything that a mail names, in one query."""
-        return self.select_related("recipient", "request__version__model", "request__target", "request__requester")
+        return self.select_related(
+            "recipient", "event", "request__version__model", "request__target", "request__requester"
+        )
 
     # --- Sending: for `approvals.notifications` alone
 

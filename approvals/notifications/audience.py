@@ -12,6 +12,7 @@ from approvals.models import (
     AuditEvent,
     Finding,
     How,
+    Incident,
     Kind,
     Notification,
     PromotionRequest,
@@ -22,6 +23,7 @@ from approvals.models import (
 from approvals.models.requests import UNDECIDED
 from approvals.notifications import preferences, wording
 from approvals.notifications.wording import Words
+from approvals.watch import wording as incident_words
 from registry_ui.accounts.models import User
 
 CAN_BE_MOOT = (Kind.WAITS, Kind.REMINDER, Kind.ESCALATED, Kind.BLOCKED)
@@ -33,7 +35,7 @@ class Told:
     """One thing to tell: to these people, and to the chats when `chat` is not empty."""
 
     kind: Kind
-    request: PromotionRequest
+    request: PromotionRequest | None
     people: frozenset[int]
     words: Words
     key: str
@@ -78,11 +80,14 @@ def is_moot(kind: Kind, request: PromotionRequest, person_id: int | None, waitin
 def of(event: AuditEvent, earlier: Sequence[Told] = ()) -> list[Told]:
     """Everything that is to be told because of this event. `earlier` is what is told in the same go and not stored
     yet. Nobody is told of their own act."""
+    if event.action in _ABOUT_INCIDENTS:
+        return _about_incident(event)
     if event.request is None:
         return _about_person(event) if event.action in _ABOUT_PEOPLE else []
     return _Telling(event, event.request, earlier).all()
 
 
+_ABOUT_INCIDENTS = (Action.INCIDENT_OPENED, Action.INCIDENT_RESOLVED)
 _ABOUT_PEOPLE = (Action.PERSON_CHANGED, Action.PERSON_IDENTIFIED, Action.PERSON_DEACTIVATED)
 
 
@@ -373,3 +378,27 @@ def _about_person(event: AuditEvent) -> list[Told]:
         people = waited_for(request, now) - {event.actor_id}
         told.append(Told(Kind.WAITS, request, people, words, f"uncounted/{review.pk}", event))
     return told
+
+
+def _about_incident(event: AuditEvent) -> list[Told]:
+    """To administrators, and to those who may review: they can resolve it, and they know the model."""
+    incident = Incident.objects.select_related("target", "request").filter(pk=event.data.get("incident") or 0).first()
+    if incident is None:
+        return []
+    told = incident_words.title(incident)
+    if event.action == Action.INCIDENT_OPENED:
+        title = f"Changed outside the gate: {told}"
+        text = f"{incident_words.between(incident)} {incident_words.response(incident)}"
+        not_done = " ".join(
+            str(incident.details[key]) for key in ("not_put_back", "not_reviewed") if key in incident.details
+        )
+        words = wording.Words(wording.one_line(title), f"{text} {not_done}".strip())
+    else:
+        title = f"Incident #{incident.pk} is resolved: {told}"
+        words = wording.Words(
+            wording.one_line(title), incident_words.resolution(incident), wording.shortened(incident.reason)
+        )
+    people = {person.id for person in standing.reviewers()}
+    people |= set(User.objects.holding("approvals.manage_policies").values_list("pk", flat=True))
+    key = f"event/{event.sequence}"
+    return [Told(Kind.INCIDENT, None, frozenset(people - {event.actor_id}), words, key, event, words.title)]

@@ -9,9 +9,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from approvals.comparison import MetricRow, overview
-from approvals.models import CheckResult, Verification
+from approvals.models import CheckResult, Incident, Verification
 from approvals.policy import Reviewer
 from approvals.standing import Standing
+from approvals.watch import wording
 from registry_ui.templatetags.registry import percent, signed
 from registry_ui.templatetags.ui import chip, icon
 
@@ -21,6 +22,12 @@ MOST_NAMES = 6
 LONGEST_SHOWN = 20_000
 BAR_WIDTH, BAR_HEIGHT = 96, 10
 """Pixels of the difference bar; its middle is the champion."""
+
+
+@register.filter
+def incident_title(incident: Incident) -> str:
+    """`{{ incident|incident_title }}`: what was changed, in a few words."""
+    return wording.title(incident)
 
 
 @register.simple_tag

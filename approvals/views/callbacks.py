@@ -1,4 +1,5 @@
-"""Where external checks post their answer, and health reports go: no login and no form token, but a signature."""
+"""Where external checks post their answers, health reports go, and MLflow posts its events: no login and no form
+token, but a signature."""
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, JsonResponse
@@ -6,9 +7,10 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from approvals import external_checks, health_reports
+from approvals import external_checks, health_reports, watch
 from approvals.checks.external import MOST_BYTES
 from approvals.external_checks import Verdict
+from approvals.watch import hearing
 
 STATUS = {
     Verdict.UNKNOWN: 404,
@@ -16,6 +18,13 @@ STATUS = {
     Verdict.UNREADABLE: 400,
     Verdict.REFUSED: 409,
     Verdict.TAKEN: 200,
+}
+
+HEARD = {
+    hearing.Verdict.NOT_SET_UP: 501,
+    hearing.Verdict.UNSIGNED: 401,
+    hearing.Verdict.UNREADABLE: 400,
+    hearing.Verdict.TAKEN: 200,
 }
 
 
@@ -47,3 +56,13 @@ def health(request: HttpRequest, token: str) -> JsonResponse:
         return JsonResponse({"detail": "A report has at most 16 KB."}, status=413)
     heard = health_reports.hear(token, request.body, request.headers, now=timezone.now())
     return JsonResponse({"detail": heard.words}, status=HEALTH_STATUS[heard.verdict])
+
+
+@csrf_exempt
+@login_not_required
+@require_POST
+def mlflow(request: HttpRequest) -> JsonResponse:
+    if len(request.body) > hearing.MOST_BYTES:
+        return JsonResponse({"detail": "An event has at most 256 KB."}, status=413)
+    heard = watch.hear(request.body, request.headers, now=timezone.now())
+    return JsonResponse({"detail": heard.words}, status=HEARD[heard.verdict])

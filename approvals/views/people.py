@@ -137,7 +137,7 @@ def person(request: SignedInRequest, pk: int) -> HttpResponse:
 @needs(administration.PEOPLE)
 def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
     """Deactivates who is active and the other way round; GET asks first and says what it means."""
-    found = get_object_or_404(User, pk=pk)
+    found = get_object_or_404(User.objects.people(), pk=pk)
     if found.pseudonymised_at and request.method != "POST":
         return redirect("approvals:person", pk=pk)
     wanted = request.POST.get("is_active") == "true" if request.method == "POST" else not found.is_active

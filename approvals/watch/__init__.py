@@ -6,16 +6,30 @@
 `baseline` takes what is there on the first look for held before the gate. `looking` finds what differs and no delivery
 explains, `judging` writes it down: tenures, an incident, one event. `following` ends incidents that are over, and sees
 what became of a review that was asked for afterwards. `restoring` puts back what the policy wants put back: beside
-delivery the only thing that writes to MLflow. `holders` reads the files of what is in place once more. Called by
-`approvals.tasks` and tests, with a registry.
+delivery the only thing that writes to MLflow. `holders` reads the files of what is in place once more. `hearing` takes
+MLflow's webhooks, `wording` says it in sentences. Called by `approvals.tasks` and tests with a registry, and by the
+pages without one.
 """
 
 from approvals.watch.baseline import take
 from approvals.watch.following import follow
+from approvals.watch.hearing import hear
 from approvals.watch.holders import check_files
-from approvals.watch.incidents import may_resolve, resolve
+from approvals.watch.incidents import may_resolve, request_of, resolve
 from approvals.watch.looking import look
 from approvals.watch.restoring import restore, restore_due
 from approvals.watch.running import run
 
-__all__ = ["check_files", "follow", "look", "may_resolve", "resolve", "restore", "restore_due", "run", "take"]
+__all__ = [
+    "check_files",
+    "follow",
+    "hear",
+    "look",
+    "may_resolve",
+    "request_of",
+    "resolve",
+    "restore",
+    "restore_due",
+    "run",
+    "take",
+]

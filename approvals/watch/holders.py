@@ -94,8 +94,11 @@ def _settle(tenure: Tenure, digest: str) -> None:
         for incident in known.select_related("target", "request"):
             incidents.close(incident, Incident.Resolution.UNDONE, reason="The files are what they were again.")
         return
-    if known.filter(details__digest=digest).exists():
-        return
+    told = Incident.objects.filter(
+        Q(resolved_at=None) | Q(resolution=Incident.Resolution.EXPLAINED), kind=Incident.Kind.FILES, model_name=name
+    )
+    if told.filter(details__version=number, details__digest=digest).exists():
+        return  # these very bytes stand in an incident already; resolved, somebody has said why they may stay
     incidents.open_one(
         Found(
             kind=Incident.Kind.FILES,

@@ -62,7 +62,7 @@ def open_one(found: Found) -> tuple[Incident, AuditEvent]:
             details["not_put_back"] = hindrance
     # An earlier change of the same place is not what is to be put back any more; this one takes its place.
     earlier = Incident.objects.open().filter(model_name=found.model, target=found.target, place=found.place)
-    if found.kind != Incident.Kind.FILES:
+    if found.kind not in (Incident.Kind.FILES, Incident.Kind.RENAMED):
         earlier.filter(is_owed=True).update(is_owed=False, last_error="It changed again before it was put back.")
     incident = Incident.objects.create(
         kind=found.kind,

@@ -13,7 +13,7 @@ from approvals import tenures
 from approvals.models import AuditEvent, Incident, Target, Tenure, WatchState
 from approvals.watch import deliveries, incidents, reviews
 from approvals.watch.incidents import Found
-from approvals.watch.places import Holder, Key, expected, is_other, is_same, observed
+from approvals.watch.places import Holder, Key, expected, is_other, is_same, names_of, observed
 from registry_ui.mirror.models import ModelVersion, RegisteredModel
 
 
@@ -180,7 +180,7 @@ class _Change:
 
     def _open(self) -> "QuerySet[Incident]":
         found = Incident.objects.open().filter(model_name=self.key.model, target=self.target, place=self.key.place)
-        return found.exclude(kind=Incident.Kind.FILES)
+        return found.exclude(kind__in=[Incident.Kind.FILES, Incident.Kind.RENAMED])
 
     # --- Tenures
 
@@ -232,7 +232,7 @@ def _last_approved(key: Key, number: int) -> Tenure | None:
 def last_approved(model: str, target_id: int, place: str, number: int) -> Tenure | None:
     """The newest tenure of this version in the place that somebody answers for."""
     found: Iterable[Tenure] = (
-        Tenure.objects.filter(model_name=model, target_id=target_id, place=place, version_number=number)
+        Tenure.objects.filter(model_name__in=names_of(model), target_id=target_id, place=place, version_number=number)
         .select_related("request")
         .order_by("-started_at", "-pk")
     )
@@ -245,8 +245,8 @@ def approved_of(key: Key, held: Mapping[int, Tenure]) -> list[int]:
     if held and all(tenures.is_approved(tenure) for tenure in held.values()):
         return sorted(held)
     before = (
-        Incident.objects.filter(model_name=key.model, target_id=key.target_id, place=key.place)
-        .exclude(kind=Incident.Kind.FILES)
+        Incident.objects.filter(model_name__in=names_of(key.model), target_id=key.target_id, place=key.place)
+        .exclude(kind__in=[Incident.Kind.FILES, Incident.Kind.RENAMED])
         .order_by("-opened_sequence")
         .first()
     )

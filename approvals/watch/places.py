@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 from django.db.models import OuterRef, Subquery
 
 from approvals import tenures
-from approvals.models import Target, Tenure
+from approvals.models import Incident, Target, Tenure
 from registry_ui.mirror.models import Alias, ModelVersion
 
 
@@ -86,6 +86,19 @@ def expected_shape(models: Collection[str] | None = None) -> Mapping[Key, Mappin
     for name, target_id, place, number, created_at in Tenure.objects.open().values_list(*columns):
         found[Key(name, target_id, place)][number] = created_at
     return found
+
+
+def names_of(model: str) -> list[str]:
+    """The model's name and those that it had before, as far as renames were seen."""
+    found = [model]
+    while True:
+        earlier = (
+            Incident.objects.filter(kind=Incident.Kind.RENAMED, details__new_name=found[-1]).order_by("-pk").first()
+        )
+        old = str(earlier.details.get("old_name", "")) if earlier else ""
+        if not old or old in found:
+            return found
+        found.append(old)
 
 
 def is_same(holders: Mapping[int, Holder], held: Mapping[int, datetime | None]) -> bool:

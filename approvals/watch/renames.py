@@ -118,4 +118,7 @@ def settle(old: str, new: str, *, places: Mapping[str, Target], known: Known) ->
                 after=max(incident.not_before, tenure.started_at) if incident.not_before else None,
             )  # fmt: skip
             tenures.carry_on(tenure, name=new, at=at, sequence=event.sequence)
+    for open_one in Incident.objects.open().filter(model_name=old):
+        open_one.model_name, open_one.details = new, {**open_one.details, "found_under": old}
+        open_one.save(update_fields=["model_name", "details"])
     return 1

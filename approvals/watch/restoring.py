@@ -237,9 +237,13 @@ class _Job:
             tenures.finish(gone, at=event.at, how=Tenure.End.RESTORED, sequence=event.sequence)
             if number is not None and basis is not None:
                 origin = Tenure.Origin.RESTORED
-                tenures.carry_on(basis, at=event.at, sequence=event.sequence, origin=origin)
+                tenures.carry_on(basis, name=self.name, at=event.at, sequence=event.sequence, origin=origin)
         open_ones = Incident.objects.open().filter(model_name=self.name, target=self.target, place=self.place)
-        for incident in open_ones.exclude(kind=Incident.Kind.FILES).select_related("target", "request").order_by("pk"):
+        for incident in (
+            open_ones.exclude(kind__in=[Incident.Kind.FILES, Incident.Kind.RENAMED])
+            .select_related("target", "request")
+            .order_by("pk")
+        ):
             incidents.close(incident, Incident.Resolution.PUT_BACK)
 
     def release(self, message: str) -> str:

@@ -10,7 +10,6 @@ from approvals import ledger, outbox, standing
 from approvals.models import Action, Assessment, PromotionRequest, RequestKind, Status, Target
 from approvals.models.requests import UNDECIDED
 from approvals.workflow.shared import frozen_fields, move, nobody_has_approved
-from registry_ui.accounts.system import system_account
 from registry_ui.mirror.models import ModelVersion
 
 
@@ -25,7 +24,7 @@ def ask_afterwards(
         version=version,
         target=target,
         kind=RequestKind.RETROACTIVE,
-        requester=system_account(),
+        requester=User.objects.countersign(),
         justification=found,
         rule=rule.as_json(),
         waits_for=nobody_has_approved(rule),

@@ -79,6 +79,10 @@ def start(installation: Installation, supervisor: Supervisor, console: Console) 
             supervisor.run(installation.manage("Collectstatic", "collectstatic", "--no-input"))
     with console.step(f"MLflow at {installation.mlflow_url}"):
         supervisor.wait_until_ready(mlflow)
+    seeded = installation.folder / "seeded"
+    seed = ("demo", "--password", PASSWORD)
+    if not seeded.exists():  # before the worker's first look: what is in place then was held before the gate
+        supervisor.run(installation.manage("Models", *seed, "--before-the-gate", is_shown=True))
     with console.step(f"Web server at {installation.url}"):
         web = installation.web()
         supervisor.start(web)
@@ -87,9 +91,8 @@ def start(installation: Installation, supervisor: Supervisor, console: Console) 
         supervisor.wait_until_ready(web)
     with console.step("Worker and beat: the mirror is filled"):
         wait_until_well(installation, supervisor)
-    seeded = installation.folder / "seeded"
     if not seeded.exists():
-        supervisor.run(installation.manage("Seeding", "demo", "--password", PASSWORD, is_shown=True))
+        supervisor.run(installation.manage("Seeding", *seed, is_shown=True))
         seeded.touch()
 
 

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from approvals import aftermath, comparison, policy, standing
-from approvals.models import PromotionRequest, Target
+from approvals.models import Incident, PromotionRequest, Target
 from approvals.views.shared import SignedInRequest
 from registry_ui import charts
 from registry_ui.mirror.models import RegisteredModel
@@ -24,6 +24,7 @@ CHARTED = 60
 
 KEY_METRICS = 3
 REQUESTS_SHOWN = 10
+INCIDENTS_SHOWN = 5
 
 
 @require_safe
@@ -84,6 +85,7 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
         "page": page,
         "rows": catalogue.version_rows(list(page.object_list), columns),
         "governed": {target.alias for target in targets if target.alias},
+        "incidents": Incident.objects.open().filter(model_name=found.name).order_by("-seen_at")[:INCIDENTS_SHOWN],
         "open_requests": asked.order_by("-pk")[:REQUESTS_SHOWN],
         "events": own_history(request.user, found.name),
         "history_url": history_url(found.name),

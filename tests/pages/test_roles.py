@@ -29,7 +29,15 @@ from approvals.models import (
 from approvals.views import display
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import ModelVersion
-from tests.factories import make_exhibit, make_freeze, make_person, make_policy, make_request, make_version
+from tests.factories import (
+    make_exhibit,
+    make_freeze,
+    make_incident,
+    make_person,
+    make_policy,
+    make_request,
+    make_version,
+)
 from tests.pages.helpers import applied, hold
 
 pytestmark = pytest.mark.django_db
@@ -99,6 +107,8 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:freeze": ("/freezes/{freeze}/", ADMINISTRATORS),
     "approvals:freeze_retire": ("/freezes/{freeze}/retire/", ADMINISTRATORS),
     "approvals:findings": ("/findings/", EVERYBODY),
+    "approvals:incidents": ("/incidents/", EVERYBODY),
+    "approvals:incident": ("/incidents/{incident}/", EVERYBODY),
     "approvals:notifications": ("/preferences/notifications/", EVERYBODY),
     "approvals:history": ("/history/", frozenset(ALL_ROLES)),
     "approvals:event": ("/history/1/", frozenset(ALL_ROLES)),
@@ -141,6 +151,7 @@ ANSWERS_OTHERWISE = {
     "approvals:ledger_verify",
     "approvals:ledger_checkpoint",
     "approvals:health_callback",
+    "approvals:mlflow_callback",
 }
 """Told in tests of their own."""
 
@@ -168,6 +179,7 @@ def filled(address: str, asked: PromotionRequest) -> str:
         person=person.pk,
         freeze=make_freeze().pk,
         exhibit=f"{exhibit.pk}/{display.filename_of(exhibit)}",
+        incident=make_incident().pk,
     )
 
 
@@ -406,6 +418,13 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         administration.REASONS[administration.IMPORT],
         has_sent_a_file,
     ),
+    "approvals:incident_resolve": (
+        "/incidents/{incident}/resolve/",
+        {"reason": "Agreed on the phone."},
+        frozenset({"reviewer", "administrator"}),
+        "Only reviewers and administrators resolve incidents.",
+        is_pending,
+    ),
     "approvals:policy_new": ("/policies/new/", POLICY_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
     "approvals:policy": ("/policies/{policy}/", POLICY_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
     "approvals:freeze_new": ("/freezes/new/", FREEZE_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
@@ -490,6 +509,7 @@ def prepared(name: str, asked: PromotionRequest) -> tuple[str, dict[str, str]]:
         "other_target": Target.objects.get(name="Production").pk,
         "policy": Policy.objects.get(target__name="Staging", model_pattern="*").pk,
         "freeze": make_freeze().pk,
+        "incident": make_incident().pk,
         "finding": Finding.objects.values_list("pk", flat=True).first(),
         "movable": Policy.objects.filter(target__name="Staging", retired_at=None).order_by("-position")[0].pk,
         "person": User.objects.get(email="rita@example.com").pk,

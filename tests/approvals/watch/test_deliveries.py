@@ -3,21 +3,19 @@ with pulls and sweeps in between; deliveries that are killed or fail half way; a
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
-from approvals import delivery, tenures, watch, workflow
+from approvals import tenures, watch, workflow
 from approvals.delivery import settlement
-from approvals.models import Incident, PromotionRequest, Status, Target, Tenure, WatchState
+from approvals.models import Incident, PromotionRequest, Status, Target, Tenure
 from registry_ui.accounts.models import User
 from registry_ui.mirror import sync
-from registry_ui.mirror.registry import Refused, Registry
-from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, running, seen
-from tests.factories import make_person
+from registry_ui.mirror.registry import Refused
+from tests.approvals.watch.helpers import MODEL, approved, deliver, race, running, seen
 from tests.fakes import FakeRegistry
 
 DELIVERY = Tenure.Origin.DELIVERY
@@ -188,76 +186,7 @@ def test_an_approval_that_waits_for_mlflow_hides_nothing(
 def test_deliveries_pulls_sweeps_and_looks_at_once_open_no_incident() -> None:
     registry = FakeRegistry(limit=5000)
     models = [f"model_{number}" for number in range(4)]
-    for model in models:
-        for _ in range(6):
-            registry.create_version(model, run_id=registry.log_run({"auc_roc": 0.9}))
-        registry.set_stage(model, 1, "Production", archive_existing=False)
-        registry.set_alias(model, "champion", 1)
-    sync.sweep(registry)
-    assert watch.look(registry).found == 0
-    rita, remy = make_person("Rita Sanz", "requester"), make_person("Remy Ortiz", "reviewer")
-    production = Target.objects.get(name="Production")
-    answered_by("report", production)
-    over, problems = threading.Event(), []
-
-    def again(call: Callable[[], object]) -> Callable[[], None]:
-        def run() -> None:
-            try:
-                while not over.is_set():
-                    call()
-                    time.sleep(0.002)
-            except BaseException as error:
-                problems.append(error)
-                raise
-            finally:
-                connection.close()
-
-        return run
-
-    def promote() -> None:
-        from registry_ui.mirror.models import ModelVersion
-
-        try:
-            for number in range(2, 6):
-                for model in models:
-                    version = ModelVersion.objects.select_related("model").get(model__name=model, number=number)
-                    request = workflow.request_promotion(version, production, by=rita, justification="Better.")
-                    delivered(request, registry, remy)
-        except BaseException as error:
-            problems.append(error)
-            raise
-        finally:
-            over.set()
-            connection.close()
-
-    def delivered(request: PromotionRequest, registry: Registry, by: User) -> None:
-        from approvals import assessment
-
-        for _ in range(200):
-            assessment.assess(request.pk, registry)
-            request.refresh_from_db()
-            if request.status == Status.PENDING:
-                with contextlib.suppress(workflow.WorkflowError):
-                    workflow.review(request, by=by, verdict="approve")
-            delivery.drain(registry)
-            request.refresh_from_db()
-            if request.status == Status.APPLIED:
-                return
-            time.sleep(0.005)
-        raise AssertionError(f"{request.status}: {request.status_reason}")
-
-    calls = [lambda: sync.pull(registry), lambda: sync.sweep(registry), lambda: watch.run(registry)]
-    threads = [threading.Thread(target=promote), *(threading.Thread(target=again(call)) for call in calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(180)
-    assert problems == []
-    assert seen(registry) == 0
-    told = [(each.model_name, each.place, each.before, each.after, each.details) for each in Incident.objects.all()]
-    assert told == []
-    assert {model: set(running("Production", model)) for model in models} == {model: {5} for model in models}
-    assert WatchState.objects.get().looked_at is not None
+    race(registry, registry, models, versions=5)
 
 
 @pytest.mark.usefixtures("committed")

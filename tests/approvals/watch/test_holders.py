@@ -55,6 +55,18 @@ def test_a_promoted_version_is_held_to_the_files_that_were_approved(
     assert Incident.objects.get(kind="files").resolution == "superseded"
 
 
+def test_bytes_that_somebody_explained_are_not_told_again(registry: FakeRegistry, ada: User) -> None:
+    watch.check_files(registry)
+    registry.change_file(MODEL, 6, "model.skops", b"other weights")
+    check(registry)
+    watch.resolve(only(), by=ada, reason="Re-saved by the platform team.")
+    check(registry)
+    assert Incident.objects.count() == 1
+    registry.change_file(MODEL, 6, "model.skops", b"yet others")
+    check(registry)
+    assert Incident.objects.count() == 2
+
+
 def test_a_policy_that_asks_for_no_hashes_is_respected(registry: FakeRegistry, production: Target) -> None:
     answered_by("report", production, files_limit_mb=0)
     watch.check_files(registry)

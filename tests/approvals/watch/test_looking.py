@@ -13,7 +13,7 @@ from approvals.models import Action, AuditEvent, Incident, Target, Tenure, Watch
 from registry_ui.accounts.models import User
 from registry_ui.mirror import sync
 from registry_ui.mirror.models import MirrorState, ModelVersion, RegisteredModel
-from tests.approvals.watch.helpers import MODEL, approved, deliver, ended, only, running, seen, version
+from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, ended, only, running, seen, version
 from tests.factories import make_version
 from tests.fakes import FakeRegistry
 
@@ -180,6 +180,27 @@ def test_a_renamed_model_is_one_incident_and_its_tenures_go_on(registry: FakeReg
     assert running("@champion", "churn_two") == {6: FOUND}
     assert running("Staging", "churn_two") == {7: FOUND}
     assert set(dict(ended("Production")).values()) == {"renamed"}
+    assert seen(registry) == 0
+
+
+def test_an_open_incident_goes_on_under_the_new_name_and_so_does_what_was_approved(
+    registry: FakeRegistry, production: Target
+) -> None:
+    registry.set_stage(MODEL, 8, "Production", archive_existing=True)
+    assert seen(registry) == 1
+    registry.rename_model(MODEL, "churn_two")
+    assert seen(registry) == 1
+    moved = Incident.objects.get(kind="moved")
+    assert (moved.model_name, moved.details["found_under"]) == ("churn_two", MODEL)
+    assert running("Production", "churn_two") == {8: OUTSIDE}
+    answered_by("put_back", production)
+    registry.set_stage("churn_two", 5, "Production", archive_existing=True)
+    assert seen(registry) == 1
+    assert Incident.objects.latest("pk").approved == [6]
+    assert watch.restore_due(registry) == 1
+    assert registry.version("churn_two", 6).stage == "Production"
+    assert running("Production", "churn_two") == {6: Tenure.Origin.RESTORED}
+    assert set(Incident.objects.filter(kind="moved").values_list("resolution", flat=True)) == {"put_back"}
     assert seen(registry) == 0
 
 

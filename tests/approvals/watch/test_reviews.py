@@ -9,9 +9,8 @@ from django.utils import timezone
 from approvals import assessment, ledger, watch, workflow
 from approvals.models import Incident, PromotionRequest, RequestKind, Status, Target, Tenure
 from approvals.watch import restoring
-from registry_ui.accounts import system
-from registry_ui.accounts.models import User
-from tests.approvals.watch.helpers import MODEL, answered_by, deliver, only, running, seen
+from registry_ui.accounts.models import COUNTERSIGN, User
+from tests.approvals.watch.helpers import MODEL, answered_by, deliver, only, running, seen, version
 from tests.factories import make_person, make_request, make_version
 from tests.fakes import FakeRegistry
 
@@ -40,15 +39,15 @@ def test_the_request_says_what_was_found_and_compares_with_the_last_approved_hol
     assert alias.details["request"] == asked.pk
     assert f"Incident #{stage.pk}" in asked.justification
     assert "version 6 held it; now, version 8" in asked.justification
-    assert asked.requester.email == system.EMAIL
+    assert asked.requester.email == COUNTERSIGN
 
 
 def test_the_account_of_countersign_cannot_sign_in_and_is_made_once(asked: PromotionRequest) -> None:
-    account = system.system_account()
+    account = User.objects.countersign()
     assert account == asked.requester
     assert (account.is_active, account.is_service_account, account.has_usable_password()) == (False, True, False)
-    assert User.objects.filter(email=system.EMAIL).count() == 1
-    assert account not in system.people()
+    assert User.objects.filter(email=COUNTERSIGN).count() == 1
+    assert account not in User.objects.people()
 
 
 def test_an_approval_adopts_what_is_there(registry: FakeRegistry, asked: PromotionRequest, remy: User) -> None:
@@ -111,8 +110,6 @@ def test_a_request_that_asks_for_it_already_is_the_review(
     registry: FakeRegistry, production: Target, rita: User, remy: User
 ) -> None:
     answered_by("review", production)
-    from tests.approvals.watch.helpers import version
-
     request = make_request(version(8), production, by=rita)
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
     assert seen(registry) == 1

@@ -1,0 +1,98 @@
+"""Incidents in sentences, for the pages and for notifications. Pure but for the relations that are loaded."""
+
+from datetime import UTC, datetime
+
+from approvals.models import Incident
+
+
+def numbers(of: list[int]) -> str:
+    """`version 6`, `versions 6 and 8`, `nothing`."""
+    if not of:
+        return "nothing"
+    words = [str(number) for number in of]
+    return f"version {words[0]}" if len(words) == 1 else f"versions {', '.join(words[:-1])} and {words[-1]}"
+
+
+def title(incident: Incident) -> str:
+    """What was changed, in a few words and without a full stop."""
+    name, place = incident.model_name, incident.place
+    match Incident.Kind(incident.kind):
+        case Incident.Kind.MOVED:
+            return f"{place} of {name} went from {numbers(incident.before)} to {numbers(incident.after)}"
+        case Incident.Kind.DELETED:
+            gone = [number for number in incident.before if number not in incident.after]
+            return f"{numbers(gone).capitalize()} of {name}, in {place}, was deleted in MLflow"
+        case Incident.Kind.EXCHANGED:
+            return f"{place} of {name} is another {numbers(incident.before)} than the one that was approved"
+        case Incident.Kind.RENAMED:
+            return f"{incident.details.get('old_name', name)} was renamed to {incident.details.get('new_name', name)}"
+        case Incident.Kind.FILES:
+            version = incident.details.get("version")
+            return f"The files of {name} version {version}, in {place}, are not those that were approved"
+
+
+def between(incident: Incident) -> str:
+    """When it happened, as far as that can be said, as a sentence."""
+    seen = f"MLflow said so at {_moment(incident.seen_at)}"
+    if incident.not_before is None:
+        return f"{seen}; when it happened is not known."
+    return f"It happened after {_moment(incident.not_before)}, when MLflow still said otherwise. {seen}."
+
+
+def response(incident: Incident) -> str:
+    """What the policy asks for, as a sentence."""
+    match Incident.Response(incident.response):
+        case Incident.Response.REPORT:
+            return "The policy asks for a report: nothing is changed in MLflow, and somebody resolves it with a reason."
+        case Incident.Response.PUT_BACK:
+            return "The policy asks for it to be put back to what was approved last."
+        case Incident.Response.REVIEW:
+            return "The policy asks for a review afterwards: approved, it stays; rejected, it is put back."
+
+
+def done(incident: Incident) -> list[str]:
+    """What was done about it and what was not, each as a sentence."""
+    details = incident.details
+    said = [str(details[key]) for key in ("not_put_back", "not_reviewed", "after_review") if details.get(key)]
+    if incident.is_owed:
+        said.append("It is being put back." if "began_at" in details else "It is about to be put back.")
+    if incident.last_error:
+        said.append(incident.last_error)
+    if incident.is_owed and incident.last_error:
+        tries = "try" if incident.attempts == 1 else "tries"
+        said.append(f"After {incident.attempts} {tries}, the next is not before {_moment(incident.available_at)}.")
+    if details.get("half_done"):
+        said.append(f"The delivery of request #{details['half_done']} was left half done; this may be its trace.")
+    if details.get("overwritten_by"):
+        said.append(f"The delivery of request #{details['overwritten_by']} found it and went on from there.")
+    return said
+
+
+_STAYS = {
+    Incident.Kind.MOVED: "What holds the place stays, without an approval.",
+    Incident.Kind.EXCHANGED: "What holds the place stays, without an approval.",
+    Incident.Kind.DELETED: "What was deleted is gone.",
+    Incident.Kind.RENAMED: "What was approved holds on under the new name.",
+    Incident.Kind.FILES: "The files stay as they are, without an approval.",
+}
+
+
+def resolution(incident: Incident) -> str:
+    """How it ended, as a sentence; "" while it is open."""
+    if not incident.resolution:
+        return ""
+    match Incident.Resolution(incident.resolution):
+        case Incident.Resolution.EXPLAINED:
+            return f"It was resolved with a reason. {_STAYS[Incident.Kind(incident.kind)]}"
+        case Incident.Resolution.PUT_BACK:
+            return f"Countersign put back {numbers(incident.approved)}."
+        case Incident.Resolution.REVIEWED:
+            return "It was approved afterwards."
+        case Incident.Resolution.UNDONE:
+            return "It was changed back in MLflow."
+        case Incident.Resolution.SUPERSEDED:
+            return "A promotion took its place."
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
