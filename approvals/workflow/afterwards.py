@@ -10,6 +10,7 @@ from approvals import ledger, outbox, standing
 from approvals.models import Action, Assessment, PromotionRequest, RequestKind, Status, Target
 from approvals.models.requests import UNDECIDED
 from approvals.workflow.shared import frozen_fields, move, nobody_has_approved
+from registry_ui.accounts.models import User
 from registry_ui.mirror.models import ModelVersion
 
 
