@@ -86,6 +86,7 @@ def _paths(client: Any) -> dict[str, str]:
         "history of a model": f"/history/?model={version.model.name}",
         "history of a person": f"/history/?person={request.requester_id}",
         "event": event.get_absolute_url(),
+        "ledger": "/history/ledger/",
         "policies": "/policies/",
         "people": "/people/",
         "search": f"/search/?q={version.model.name[:5]}",
@@ -147,7 +148,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
         version = newest[index % len(newest)]
         is_open = requests == 0 or index >= requests - 200
         status = Status.PENDING if is_open else statuses[index % len(statuses)]
-        frozen = evidence.freeze(version=version, champion=None, target=target, rule=rule)
+        frozen = evidence.freeze(version=version, champion=None, target=target, rule=rule, justification="Better.")
         at = now - timedelta(minutes=requests - index)
         made.append(
             PromotionRequest(
