@@ -93,6 +93,7 @@ def _paths(client: Any) -> dict[str, str]:
         "time travel, last page": f"/history/at/?at={begun}&page=999999",
         "time travel of a model": f"/history/at/?model={version.model.name}&span=all",
         "time travel, part of a name": f"/history/at/?model=_0&at={begun}",
+        "ledger": "/history/ledger/",
         "policies": "/policies/",
         "people": "/people/",
         "search": f"/search/?q={version.model.name[:5]}",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`value` and `limit` in milliseconds; `bar` is the greatest ratio of the two that is good enough, or, with
-    `extra_ms`, the value may be that much above the limit; it must not be above `ceiling_ms`."""
+    """`value` and `limit` in milliseconds, or in `unit`; `bar` is the greatest ratio of the two that is good enough,
+    or, with `extra_ms`, the value may be that much above the limit; it must not be above `ceiling_ms`."""
 
     name: str
     value: float
@@ -18,6 +18,7 @@ class Row:
     extra_ms: float | None = None
     ceiling_ms: float | None = None
     note: str = ""
+    unit: str = "ms"
 
     @property
     def ratio(self) -> float:
@@ -35,9 +36,8 @@ class Row:
         bar = f"≤ limit + {self.extra_ms:.0f} ms" if self.extra_ms is not None else f"≤ {self.bar:.2f} ×"
         bar += f", {self.ceiling_ms:.0f} ms" if self.ceiling_ms else ""
         verdict = "met" if self.is_met else "NOT MET"
-        line = (
-            f"{self.name:<58} {self.value:>11.1f} ms  {self.limit:>11.1f} ms  {self.ratio:>6.2f} ×  {bar:<17} {verdict}"
-        )
+        measured = f"{self.value:>11.1f} {self.unit}  {self.limit:>11.1f} {self.unit}"
+        line = f"{self.name:<58} {measured}  {self.ratio:>6.2f} ×  {bar:<17} {verdict}"
         return f"{line}\n    {self.note}" if self.note else line
 
 

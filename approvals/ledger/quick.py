@@ -8,6 +8,7 @@ at such a block again, row by row.
 """
 
 import hashlib
+import os
 import queue
 from collections import deque
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from django.utils.connection import ConnectionProxy
 BLOCK = 1000
 """Events an answer: about half a megabyte, as long as nobody writes long comments."""
 
-READERS = 2
+READERS = max(1, min(os.cpu_count() or 1, 4))
 
 # What stands before the correlation id, the id, what stands after it, the previous hash, the hash: each of all rows of
 # the block, a line for each. The id lies in SQLite without hyphens, and putting them in there costs more than all else.

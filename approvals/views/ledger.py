@@ -43,9 +43,13 @@ def ledger(request: SignedInRequest) -> HttpResponse:
 @require_safe
 @needs(administration.HISTORY)
 def state(request: SignedInRequest) -> HttpResponse:
-    """The part of the page that follows the worker; 286 at the end, which tells HTMX to stop asking."""
+    """The part of the page that follows the worker; at the end 286, which tells HTMX to stop asking, and to load the
+    page anew: the banner and the table below have changed as well."""
     context = _state()
-    return render(request, "approvals/_ledger_state.html", context, status=200 if context["run"] else 286)
+    answer = render(request, "approvals/_ledger_state.html", context, status=200 if context["run"] else 286)
+    if not context["run"]:
+        answer["HX-Refresh"] = "true"
+    return answer
 
 
 def _state() -> dict[str, Any]:
