@@ -283,6 +283,19 @@ def test_an_approval_that_came_later_is_told_as_such(
     assert "approved only later by Remy Ortiz" in page("?at=2026-03-01T13:00")
 
 
+def test_only_what_is_mirrored_has_a_link(client: Client, vera: User, production: Target) -> None:
+    """An imported model may never have been seen in MLflow."""
+    make_version("churn", 1)
+    for name in ("churn", "gone"):
+        hold(name, 1, production, NOON, hours(9), origin="imported")
+    client.force_login(vera)
+    html = client.get("/history/at/?at=2026-03-01T13:00").content.decode()
+    for path in ("/models/churn/", "/models/churn/versions/1/"):
+        assert f'href="{path}"' in html
+    assert "/models/gone/" not in html
+    assert ">gone</h3>" in html
+
+
 def test_one_steps_from_change_to_change(page: Callable[..., str], client: Client, production: Target) -> None:
     change = hours(2) + timedelta(microseconds=123456)
     hold("churn", 1, production, NOON, change)
