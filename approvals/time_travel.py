@@ -100,6 +100,11 @@ class ModelThen:
     name: str
     targets: Sequence[tuple[Target, Sequence[Holder]]]
 
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether the model has a page; one whose history was imported may never have been seen in MLflow."""
+        return any(holder.is_mirrored for _, holders in self.targets for holder in holders)
+
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
