@@ -480,6 +480,7 @@ PUBLIC = {
     "accounts/oidc/^(?P<provider_id>[^/]+)/login/",
     "accounts/oidc/^(?P<provider_id>[^/]+)/login/callback/",
     "callbacks/checks/<str:token>/",
+    "callbacks/mlflow/",
     "healthz",
     "readyz",
 }
