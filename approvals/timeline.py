@@ -270,9 +270,9 @@ def _beside_the_gate(  # noqa: PLR0912  one case per action
     """The same for what happened without a delivery, after one, or to the record itself."""
     match action:
         case Action.VERSION_RESTORED:
-            return f"put {subject} back into {target}"
+            return f"put {subject} back into {data.get('place', target)}"
         case Action.TENURE_FOUND:
-            return f"found {subject} in {target}: it was there before the gate, approver unknown"
+            return f"found {subject} in {data.get('place', target)}: held before the gate, approver unknown"
         case Action.INCIDENT_OPENED:
             return f"found a change outside the gate: {data.get('place', '')} of {subject}"
         case Action.INCIDENT_RESOLVED:

@@ -22,7 +22,8 @@ def follow() -> int:
 
 @transaction.atomic
 def _settle(pk: int) -> bool:
-    tenures.hold_settlements()
+    name = Incident.objects.filter(pk=pk).values_list("model_name", flat=True).get()
+    incidents.hold(name)
     incident = Incident.objects.open().select_related("target", "request__version").filter(pk=pk).first()
     if incident is None:
         return False

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from approvals import ledger, policy, standing, workflow
+from approvals import ledger, policy, standing, tenures, workflow
 from approvals.models import Action, AuditEvent, Incident, PromotionRequest, Target
 from registry_ui.accounts.models import User
 
@@ -48,6 +48,14 @@ class Found:
     """The version that the event is about."""
 
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def hold(*models: str) -> None:
+    """Holds settlements off until the end of the transaction, with the reviews of these models' open incidents locked
+    before: whoever decides on a request locks it first and the head of the chain afterwards, and so does this."""
+    reviews = PromotionRequest.objects.filter(incident__resolved_at=None, incident__model_name__in=models)
+    list(reviews.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
+    tenures.hold_settlements()
 
 
 def open_one(found: Found) -> tuple[Incident, AuditEvent]:
@@ -167,7 +175,8 @@ def resolve(incident: Incident, *, by: User, reason: str) -> None:
         raise workflow.NotAllowed(answer.reason)
     if not reason.strip():
         raise workflow.Invalid("Say what happened and why it may stay as it is: the auditors will read it.")
-    locked = Incident.objects.select_for_update(of=("self",)).select_related("target", "request").get(pk=incident.pk)
+    hold(incident.model_name)
+    locked = Incident.objects.select_related("target", "request").get(pk=incident.pk)
     if locked.resolved_at is not None:
         raise workflow.Conflict("The incident is resolved already.")
     if locked.is_owed and "began_at" in locked.details:

@@ -42,7 +42,7 @@ def is_at_work(model: str) -> bool:
 @transaction.atomic
 def judge(key: Key, target: Target, known: Known) -> int:
     """Looks at one place once more and writes down what was changed; returns how many incidents were opened."""
-    tenures.hold_settlements()
+    incidents.hold(key.model)
     places = {key.place: target}
     holders = observed(places, [key.model]).get(key, {})  # the mirror first, then whether a delivery is at it
     if is_at_work(key.model):

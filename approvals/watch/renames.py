@@ -76,7 +76,7 @@ def _confirmed(old: str, new: str, registry: Registry | None) -> tuple[str, str]
 @transaction.atomic
 def settle(old: str, new: str, *, places: Mapping[str, Target], known: Known) -> int:
     """One incident that names both; the tenures go on under the new name."""
-    tenures.hold_settlements()
+    incidents.hold(old, new)
     holders = observed(places, [new])
     if deliveries.half_done([old, new]):
         return 0

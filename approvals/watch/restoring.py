@@ -211,12 +211,12 @@ class _Job:
     @transaction.atomic
     def settle(self, snapshots: list[VersionSnapshot], asked_at: datetime) -> None:
         """Tenures, mirror rows, events and incident in one transaction. Raises ClaimLost."""
-        tenures.hold_settlements()
-        if not self._held().exists():
-            raise ClaimLost
         sync.store_versions(snapshots, asked_at=asked_at)
         if self.alias:
             sync.store_alias(self.name, self.alias, self.approved[0] if self.approved else None)
+        incidents.hold(self.name)  # after the mirror's rows, as delivery locks them
+        if not self._held().exists():
+            raise ClaimLost
         running = Tenure.objects.open().filter(model_name=self.name, target=self.target, place=self.place)
         left = sorted(running.exclude(version_number__in=self.approved).values_list("version_number", flat=True))
         data = {"place": self.place, "incident": self.incident.pk, "replaced": left}

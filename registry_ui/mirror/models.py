@@ -65,6 +65,7 @@ class ModelVersion(models.Model):
         constraints = [models.UniqueConstraint(fields=["model", "number"], name="one_row_per_version")]
         indexes = [
             models.Index(fields=["model", "stage"], name="version_by_stage"),
+            models.Index(fields=["stage"], name="version_in_stage"),
             models.Index(fields=["-last_updated_at"], name="version_by_update"),
             models.Index(fields=["run_id"], name="version_by_run"),
             models.Index(fields=["-last_updated_at"], condition=models.Q(facts_at=None), name="version_without_facts"),

@@ -218,6 +218,14 @@ def deliver_and_die(request_id: int, after: str, times: int) -> None:
     delivery.deliver(OutboxEntry.objects.open().get(request_id=request_id).pk, dying)
 
 
+def incident_of(model: str) -> int:
+    """The newest incident of the model; 0 while there is none."""
+    from approvals.models import Incident
+
+    found = Incident.objects.filter(model_name=model).order_by("-pk").values_list("pk", flat=True).first()
+    return int(found or 0)
+
+
 def state(request_id: int) -> dict[str, Any]:
     from approvals.models import AuditEvent, PromotionRequest
 

@@ -32,6 +32,8 @@ PAGES = {
     ],
     "remy": ["/findings/", "/findings/?show=open", "/accounts/reauthenticate/"],
     "vera": [
+        "/incidents/",
+        "/incidents/?show=all",
         "/history/",
         "/history/1/",
         "/history/?action=version.promoted",
@@ -56,6 +58,8 @@ def requests_(stack: Stack) -> dict[str, list[str]]:
     stack.wait_for("the delivery", lambda: stack.probe("state", applied)["status"] == "applied", every=0.5)
     stack.wait_for("the mirror", lambda: "2" in stack.probe("mirrored", "axe_pending"), every=0.5)
     pending = stack.probe("open_request", "axe_pending", 2)
+    stack.wait_for("the watch", lambda: stack.probe("incident_of", "axe_pending"), every=0.5)
+    incident = stack.probe("incident_of", "axe_pending")  # it was put into Production above, by nobody's leave
     stack.probe("blocking_policy", "axe_blocked")
     stack.make_version("axe_blocked")
     stack.wait_for("the mirror", lambda: "1" in stack.probe("mirrored", "axe_blocked"), every=0.5)
@@ -72,8 +76,8 @@ def requests_(stack: Stack) -> dict[str, list[str]]:
     ]
     return {
         "rita": shown + about,
-        "remy": shown,
-        "vera": ["/history/at/?model=axe_applied&span=day"],
+        "remy": [*shown, f"/incidents/{incident}/"],
+        "vera": [f"/incidents/{incident}/", "/history/at/?model=axe_applied&span=day"],
         "ada": ["/policies/1/", "/policies/3/", "/targets/1/", f"/requests/{blocked}/"],
     }
 

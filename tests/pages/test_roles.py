@@ -704,6 +704,7 @@ PUBLIC = {
     "accounts/oidc/^(?P<provider_id>[^/]+)/login/callback/",
     "callbacks/checks/<str:token>/",
     "callbacks/health/<str:token>/",
+    "callbacks/mlflow/",
     "healthz",
     "readyz",
 }
