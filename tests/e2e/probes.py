@@ -18,6 +18,7 @@ PEOPLE = (
     ("Rosa Lind", "reviewer"),
     ("Vera Holm", "auditor"),
     ("Ada Brandt", "administrator"),
+    ("Otto Reyes", "responder"),
 )
 
 
@@ -216,6 +217,16 @@ def deliver_and_die(request_id: int, after: str, times: int) -> None:
         outbox.wake_next = lambda entry: die()  # the first thing after the commit
     dying: Any = Dying()
     delivery.deliver(OutboxEntry.objects.open().get(request_id=request_id).pk, dying)
+
+
+def provisional_request(model: str, number: int) -> int:
+    """Approved under a policy that puts it on probation."""
+    from approvals.models import Target
+    from approvals.policy import ProbationRule
+    from tests.factories import make_policy
+
+    make_policy(model, Target.objects.get(name="Production"), (2, None), probation=ProbationRule(24))
+    return approved_request(model, number)
 
 
 def state(request_id: int) -> dict[str, Any]:
