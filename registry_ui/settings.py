@@ -224,10 +224,14 @@ EMAIL_TIMEOUT = 10
 CHAT_URLS = env.words("COUNTERSIGN_CHAT_URLS")
 CHAT_KINDS = env.some_of(
     "COUNTERSIGN_CHAT_KINDS",
-    default=("waits", "escalated", "decided", "voided", "delivered", "failed", "incident"),
+    default=(
+        *("waits", "escalated", "decided", "voided", "delivered", "failed", "incident"),
+        *("break_glass", "rolled_back", "probation"),
+    ),
     choices=(
         *("waits", "reminder", "escalated", "commented", "decided", "voided"),
         *("blocked", "delivered", "failed", "expired", "withdrawn", "incident", "finding"),
+        *("break_glass", "rolled_back", "probation"),
     ),
 )
 

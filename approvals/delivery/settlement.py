@@ -83,6 +83,7 @@ def settle(
     name, number, target = request.version.model.name, request.version.number, request.target
     claim.close(OutboxEntry.Outcome.APPLIED)
     _move(request, Status.APPLIED, "")
+    on_probation = workflow.running_beside(request)
     sync.store_versions(snapshots, asked_at=asked_at)
     if target.alias:
         sync.store_alias(name, target.alias, number)
@@ -102,7 +103,7 @@ def settle(
     for replaced_number, how in replaced:
         told = {"by": number, "how": how}
         _record(Action.VERSION_REPLACED, request, told, allowed_by=approvers, version_number=replaced_number)
-    workflow.settle_probations(request)
+    workflow.settle_probations(request, on_probation)
 
 
 @transaction.atomic

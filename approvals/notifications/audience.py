@@ -22,6 +22,7 @@ from approvals.models import (
 )
 from approvals.models.requests import UNDECIDED
 from approvals.notifications import preferences, wording
+from approvals.notifications.urgent import Urgent, approvers_of
 from approvals.notifications.wording import Words
 from approvals.watch import wording as incident_words
 from registry_ui.accounts.models import User
@@ -92,7 +93,7 @@ _ABOUT_PEOPLE = (Action.PERSON_CHANGED, Action.PERSON_IDENTIFIED, Action.PERSON_
 
 
 @dataclass(frozen=True, slots=True)
-class _Telling:
+class _Telling(Urgent):
     """One event of one request."""
 
     event: AuditEvent
@@ -144,75 +145,19 @@ class _Telling:
     def delivered(self) -> list[Told]:
         version = self.request.version
         target = self.request.target.name
-        people = self.requester | _approvers(self.request)
+        people = self.requester | approvers_of(self.request)
         if self.request.is_rollback:
             title = f"{version.model.name}: {target} was rolled back to version {version.number}"
-            return [self.told(Kind.ROLLED_BACK, people | self._replaced(), title)]
+            return [self.told(Kind.ROLLED_BACK, people | self.replaced(), title)]
         if self.request.is_break_glass:
             title = f"{version.model.name} {version.number} reached {target} without approvals"
-            return [self.told(Kind.BREAK_GLASS, people | self._watching(), title)]
+            return [self.told(Kind.BREAK_GLASS, people | self.watching(), title)]
         return [self.told(Kind.DELIVERED, people, f"{version.model.name} {version.number} reached {target}")]
 
-    def glass_broken(self) -> list[Told]:
-        due = self.request.afterwards_due_at
-        until = f" until {due:%-d %B %Y, %H:%M} UTC" if due else ""
-        text = f"Nobody approved it. It is to be reviewed afterwards{until}, by somebody else than who broke the glass."
-        title = f"Break-glass: {self.subject} goes ahead without approvals"
-        return [self.told(Kind.BREAK_GLASS, self.requester | self._watching(), title, text)]
-
-    def overdue(self) -> list[Told]:
-        title = f"Overdue: the break-glass promotion {self.subject} has not been reviewed"
-        return [self.told(Kind.BREAK_GLASS, self.requester | self._watching(), title)]
-
-    def reviewed_afterwards(self) -> list[Told]:
-        verdict = "justified" if self.event.data.get("verdict") == "justified" else "not justified"
-        title = f"The break-glass promotion {self.subject} was found {verdict}"
-        people = self.requester | (self._watching() if verdict == "not justified" else set())
-        return [self.told(Kind.BREAK_GLASS, people, title)]
-
-    def probation_started(self) -> list[Told]:
-        hours = self.event.data.get("hours")
-        title = f"{self.subject} is on probation for {hours} {'hour' if hours == 1 else 'hours'}"
-        text = "Unless a reviewer who did not ask for it confirms it by then, it is rolled back by itself."
-        return [self.told(Kind.PROBATION, self.requester | _approvers(self.request), title, text)]
-
-    def probation_ended(self) -> list[Told]:
-        people = self.requester | _approvers(self.request)
-        match self.event.data.get("outcome"):
-            case "confirmed":
-                title = f"{self.subject} was confirmed after its probation"
-            case "rolled_back":
-                title = f"{self.subject} did not pass its probation and is rolled back"
-            case "stayed":
-                title = f"{self.subject} did not pass its probation and there is nothing to roll back to"
-                people |= self._watching()
-            case _:
-                return []
-        return [self.told(Kind.PROBATION, people, title)]
-
-    def _watching(self) -> set[int]:
-        """Everyone who could have approved it, and the administrators."""
-        now = standing.of(self.request)
-        could = {person.id for person in now.eligible if any(person.fits(slot) for slot in now.rule.slots)}
-        administrators = User.objects.holding("approvals.manage_policies").values_list("pk", flat=True)
-        return (could - now.excluded) | set(administrators)
-
-    def _replaced(self) -> set[int]:
-        """Who asked for and approved what is rolled back from."""
-        champion = self.request.champion
-        before = (
-            PromotionRequest.objects.filter(
-                version=champion, target_id=self.request.target_id, status=Status.APPLIED
-            ).order_by("-closed_at")
-            if champion
-            else PromotionRequest.objects.none()
-        ).first()
-        return {before.requester_id} | _approvers(before) if before else set()
-
     def failed(self) -> list[Told]:
-        people = self.requester | _approvers(self.request)
+        people = self.requester | approvers_of(self.request)
         if self.request.is_urgent:
-            people |= self._watching()
+            people |= self.watching()
         return [self.told(Kind.FAILED, people, f"Delivery of {self.subject} failed")]
 
     def held(self) -> list[Told]:
@@ -343,10 +288,6 @@ def _reviewers(request: PromotionRequest, *, named: AuditEvent | None = None) ->
         return {person.pk for person in people}
     ids, labels = named.people("voided"), named.data.get("voided", ())  # labels: from before there were tokens
     return {person.pk for person in people if person.pk in ids or person.label in labels}
-
-
-def _approvers(request: PromotionRequest) -> set[int]:
-    return set(request.reviews.live().filter(verdict=Verdict.APPROVE).values_list("reviewer_id", flat=True))
 
 
 def _needed(now: standing.Standing) -> str:

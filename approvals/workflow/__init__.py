@@ -15,7 +15,13 @@ from approvals.workflow.checking import FILES, Answered, answer_check, conclude,
 from approvals.workflow.counting import approver_labels
 from approvals.workflow.escalating import escalate
 from approvals.workflow.findings import FindingInput, close_finding, may_close
-from approvals.workflow.probation import Reported, confirm_probation, end_due_probations, report_health
+from approvals.workflow.probation import (
+    Reported,
+    confirm_probation,
+    end_due_probations,
+    report_health,
+    running_beside,
+)
 from approvals.workflow.probation import settle as settle_probations
 from approvals.workflow.reading import opened
 from approvals.workflow.reopening import reopen
@@ -61,6 +67,7 @@ __all__ = [
     "review",
     "review_afterwards",
     "roll_back",
+    "running_beside",
     "settle_probations",
     "store_attempt",
     "withdraw",

@@ -3,6 +3,7 @@ bad, the target goes back to the last approved holder by itself."""
 
 import contextlib
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import Enum, auto
 
@@ -24,14 +25,20 @@ MOST_REPORTS = 1000
 # --- Beginning and end of a promotion ---------------------------------------------------------------------------------
 
 
-def settle(request: PromotionRequest) -> None:
-    """The request's version has reached its target: whatever else was on probation there is over, and it goes on
-    probation itself where its rule says so. In the transaction of delivery's settlement."""
+def running_beside(request: PromotionRequest) -> list[Probation]:
+    """What is on probation in the request's target, locked for the transaction. Every transaction locks such rows
+    before it writes to the ledger, so that none waits for another in a circle."""
     running = Probation.objects.running().filter(
         request__version__model_id=request.version.model_id, request__target_id=request.target_id
     )
+    return list(running.exclude(request=request).select_for_update(of=("self",)).order_by("pk"))
+
+
+def settle(request: PromotionRequest, beside: Sequence[Probation]) -> None:
+    """The request's version has reached its target: what is on probation there `beside` it is over, and it goes on
+    probation itself where its rule says so. In the transaction of delivery's settlement."""
     is_rollback = request.kind == RequestKind.ROLLBACK
-    for other in running.exclude(request=request).order_by("pk"):
+    for other in beside:
         _close(
             other,
             O.ROLLED_BACK if is_rollback else O.SUPERSEDED,
@@ -54,7 +61,7 @@ def confirm_probation(request: PromotionRequest, *, by: User, comment: str) -> N
     """A reviewer who did not ask for it confirms the promotion: it stays. Raises NotAllowed, Invalid (nothing was said)
     or Conflict (it ended in this very moment)."""
     request = standing.lock(request)
-    running = Probation.objects.running().filter(request=request).first()
+    running = Probation.objects.running().select_for_update(of=("self",)).filter(request=request).first()
     require(
         policy.may_confirm(standing.actor_of(by), standing.after_facts(request, by, on_probation=running is not None))
     )
@@ -95,6 +102,7 @@ def report_health(
 @transaction.atomic
 def _record_report(probation: Probation, is_healthy: bool, reason: str, reported_by: str, message_id: str) -> Reported:
     request = standing.lock(probation.request)
+    Probation.objects.select_for_update(of=("self",)).get(pk=probation.pk)
     reports = request.events.filter(action=Action.HEALTH_REPORTED)
     if reports.filter(payload__contains=canonical({"message_id": message_id})[1:-1]).exists():
         return Reported.SAME
@@ -130,7 +138,7 @@ def fall_back(probation: Probation) -> bool:
     """Ends a probation that is due: the target goes back to the last approved holder. False when somebody ended it
     before. Everything or nothing: killed in the middle, it is due again."""
     request = standing.lock(probation.request)
-    probation = Probation.objects.get(pk=probation.pk)
+    probation = Probation.objects.select_for_update(of=("self",)).get(pk=probation.pk)
     if probation.closed_at or probation.ends_at > timezone.now():
         return False
     reason = probation.reason or "Nobody confirmed it in time."

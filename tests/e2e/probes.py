@@ -18,6 +18,7 @@ PEOPLE = (
     ("Rosa Lind", "reviewer"),
     ("Vera Holm", "auditor"),
     ("Ada Brandt", "administrator"),
+    ("Otto Reyes", "responder"),
 )
 
 
@@ -224,6 +225,16 @@ def incident_of(model: str) -> int:
 
     found = Incident.objects.filter(model_name=model).order_by("-pk").values_list("pk", flat=True).first()
     return int(found or 0)
+
+
+def provisional_request(model: str, number: int) -> int:
+    """Approved under a policy that puts it on probation."""
+    from approvals.models import Target
+    from approvals.policy import ProbationRule
+    from tests.factories import make_policy
+
+    make_policy(model, Target.objects.get(name="Production"), (2, None), probation=ProbationRule(24))
+    return approved_request(model, number)
 
 
 def state(request_id: int) -> dict[str, Any]:

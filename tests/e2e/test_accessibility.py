@@ -65,6 +65,10 @@ def requests_(stack: Stack) -> dict[str, list[str]]:
     stack.wait_for("the mirror", lambda: "1" in stack.probe("mirrored", "axe_blocked"), every=0.5)
     blocked = stack.probe("blocked_request", "axe_blocked", 1)
     promised = stack.probe("finding_and_freeze", "axe_blocked", 1)
+    stack.make_version("axe_provisional")
+    stack.wait_for("the mirror", lambda: "1" in stack.probe("mirrored", "axe_provisional"), every=0.5)
+    provisional = stack.probe("provisional_request", "axe_provisional", 1)
+    stack.wait_for("the delivery", lambda: stack.probe("state", provisional)["status"] == "applied", every=0.5)
     shown = [f"/requests/{each}/" for each in (pending, applied, blocked, promised)]
     shown += [f"/requests/{pending}/compare/", f"/requests/{applied}/certificate/"]
     about = [
@@ -76,7 +80,8 @@ def requests_(stack: Stack) -> dict[str, list[str]]:
     ]
     return {
         "rita": shown + about,
-        "remy": [*shown, f"/incidents/{incident}/"],
+        "remy": [*shown, f"/incidents/{incident}/", f"/requests/{provisional}/", "/models/axe_provisional/"],
+        "otto": ["/models/axe_applied/roll-back/2/", "/models/axe_applied/versions/1/break-glass/2/"],
         "vera": [f"/incidents/{incident}/", "/history/at/?model=axe_applied&span=day"],
         "ada": ["/policies/1/", "/policies/3/", "/targets/1/", f"/requests/{blocked}/"],
     }
@@ -107,7 +112,7 @@ def test_pages_before_sign_in(stack: Stack, browser: Browser, theme: str, width:
 
 
 @pytest.mark.parametrize(("theme", "width"), SHAPES)
-@pytest.mark.parametrize("name", ["ada", "vera", "rita", "remy"])
+@pytest.mark.parametrize("name", ["ada", "vera", "rita", "remy", "otto"])
 def test_pages_after_sign_in(
     stack: Stack, requests_: dict[str, list[str]], sign_in: Callable[..., Page], name: str, theme: str, width: int
 ) -> None:
