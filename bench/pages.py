@@ -160,9 +160,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
                 rule=rule.as_json(),
                 evidence=frozen,
                 fingerprint=evidence.fingerprint(frozen),
-                waits_for=policy.waits_for(policy.slot_states(rule, approvers=[], eligible=[]))
-                if is_open
-                else "",
+                waits_for=policy.waits_for(policy.slot_states(rule, approvers=[], eligible=[])) if is_open else "",
                 correlation_id=uuid.uuid4(),
                 created_at=at,
                 expires_at=now + timedelta(days=14),
