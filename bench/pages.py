@@ -17,13 +17,19 @@ from bench.report import Row, medians
 
 ROUNDS = 15
 CEILING_MS = 60
+AUDIT_MS = 2_000
+WHOLE_PERIOD = ("audit of everything", "how people review, everything")
 
 
 def rows(folder: Path, *, versions: int, requests: int, events: int) -> Iterator[Row]:
     empty = _measure(folder / "empty.sqlite3", versions=0, requests=0, events=0)
     full = _measure(folder / "full.sqlite3", versions=versions, requests=requests, events=events)
     for page, value in full.items():
-        yield Row(f"page {page}", value, empty[page], bar=2.0, ceiling_ms=CEILING_MS)
+        if page in WHOLE_PERIOD:
+            # They look at every request or change of a period, here all there are; held to a time, not to an empty one.
+            yield Row(f"page {page}", value, AUDIT_MS, bar=1.0)
+        else:
+            yield Row(f"page {page}", value, empty[page], bar=2.0, ceiling_ms=CEILING_MS)
 
 
 def _measure(database: Path, **sizes: int) -> dict[str, float]:
@@ -97,6 +103,8 @@ def _paths(client: Any) -> dict[str, str]:
         "policies": "/policies/",
         "people": "/people/",
         "search": f"/search/?q={version.model.name[:5]}",
+        "audit of everything": "/history/audit/?since=2020-01-01",
+        "how people review, everything": "/history/audit/reviews/?since=2020-01-01",
         "audit, who can approve what": "/history/audit/access/",
         "system": "/system/",
         "readyz": "/readyz",

@@ -174,11 +174,12 @@ def state(scope: Scope, *, shown: Sequence[AuditEvent] = ()) -> Statement:
     for resolution, many in incidents.values_list("resolution").annotate(n=Count("pk")).order_by("resolution"):
         by_state[str(Incident.Resolution(resolution).label) if resolution else "Open"] += many
     strangers, missing = _against_the_mirror(scope)
+    told = _in_the_ledger(scope)
     return Statement(
         scope=scope,
         counts=_counts(scope),
-        ledger=_in_the_ledger(scope),
-        unmatched_deliveries=_unmatched(scope),
+        ledger=told,
+        unmatched_deliveries=max(0, told[Action.VERSION_PROMOTED] - _distinct_deliveries(scope)),
         incidents=list(
             incidents.select_related("target", "resolved_by", "request").order_by("seen_at", "pk")[:MOST_INCIDENTS]
         ),
@@ -219,9 +220,10 @@ def _in_the_ledger(scope: Scope) -> dict[str, int]:
     return {str(action): 0 for action in _TELLING} | dict(grouped)
 
 
-def _unmatched(scope: Scope) -> int:
-    began = Tenure.objects.filter(start_sequence=OuterRef("sequence"))
-    return _events(scope, Action.VERSION_PROMOTED).filter(~Exists(began)).count()
+def _distinct_deliveries(scope: Scope) -> int:
+    """Events of a delivery with which a tenure began."""
+    begun = population.starts(scope).filter(origin=Tenure.Origin.DELIVERY)
+    return begun.exclude(start_sequence=None).values("start_sequence").distinct().count()
 
 
 def _against_the_mirror(scope: Scope) -> tuple[int, int]:

@@ -198,7 +198,7 @@ def test_the_archive_is_made_bit_by_bit(changed: None, rita: User, remy: User, p
     fields |= {"ended_at": timezone.now(), "end": "replaced", "place": "Production"}
     Tenure.objects.bulk_create(Tenure(**fields) for _ in range(60))
     scope = Scope(around_now().period, "heavy")
-    sample = sampling.draw(scope, size=60)
+    sample = sampling.draw(scope, size=200)
     tracemalloc.start()
     largest = size = 0
     for part in archive.stream(scope, sample, at=timezone.now(), by="Vera"):
@@ -206,7 +206,7 @@ def test_the_archive_is_made_bit_by_bit(changed: None, rita: User, remy: User, p
         largest = max(largest, len(part))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert size > 12_000_000
+    assert size > 20_000_000
     assert largest < 1_000_000
     assert peak < 6_000_000
 

@@ -40,7 +40,12 @@ def test_the_ledger_tells_of_it_without_the_password(db: None, monkeypatch: pyte
     event = AuditEvent.objects.get()
     assert event.action == Action.PERSON_INVITED
     assert (event.actor, event.actor_label) == (None, "Countersign command line")
-    assert event.data == {"person": "Ada Brandt <ada@example.com>", "groups": ["administrator", "reviewer"]}
+    number = User.objects.get(email="ada@example.com").pk
+    assert event.data == {
+        "person": "Ada Brandt <ada@example.com>",
+        "person_id": number,
+        "groups": ["administrator", "reviewer"],
+    }
     assert PASSWORD not in str(ledger.as_record(event))
     assert ledger.verify().is_intact
 
