@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from approvals import administration, workflow
 from approvals.audit import population
-from approvals.models import Action, AuditEvent, Policy, PromotionRequest, Reading, Target
+from approvals.audit.periods import Period
+from approvals.models import Action, AuditEvent, Policy, PromotionRequest, Reading, Target, Tenure
 from registry_ui.accounts.models import User
 from tests.approvals.auditing import around_now, bypass, promote
 from tests.factories import make_policy, make_request, make_rule, make_version
@@ -69,10 +70,19 @@ def test_what_does_not_add_up_is_said_loudly(auditor: Client, changed: Promotion
     assert "1 change has neither a delivery nor an incident in the ledger." in said
 
 
-def test_the_last_quarter_is_shown_by_itself(auditor: Client) -> None:
+def test_the_last_quarter_is_shown_by_itself(auditor: Client, changed: PromotionRequest) -> None:
+    Tenure.objects.filter(version_number=2).update(started_at=timezone.now() - timedelta(days=200))
     said = page(auditor, "/history/audit/")
     assert "Nothing changed in this period." in said
-    assert "Last quarter" in said
+    assert Period.last_quarter(timezone.now()).words in said
+
+
+def test_where_the_record_is_younger_than_a_quarter_this_one_is_shown(
+    auditor: Client, changed: PromotionRequest
+) -> None:
+    said = page(auditor, "/history/audit/")
+    assert Period.this_quarter(timezone.now()).words in said
+    assert "Version 3 took @champion, replacing version 2" in said
 
 
 @pytest.mark.parametrize("address", PAGES)
