@@ -67,11 +67,9 @@ def first(found: Sequence[Earlier]) -> Earlier | None:
 
 
 def _left(found: Sequence[Tenure]) -> set[int]:
-    """Numbers of the versions whose last tenure a roll back to another version ended."""
-    ends = {tenure.end_sequence: tenure.version_number for tenure in found if tenure.end_sequence}
-    events = AuditEvent.objects.filter(sequence__in=list(ends), request__kind=RequestKind.ROLLBACK)
-    return {
-        ends[sequence]
-        for sequence, number in events.values_list("sequence", "version_number")
-        if number != ends[sequence]
-    }
+    """Numbers of the versions that were the champion when a roll back to another one ended their last tenure; what was
+    archived beside them is no worse for it."""
+    numbers = {tenure.version_number for tenure in found if tenure.end_sequence}
+    ends = {tenure.end_sequence for tenure in found if tenure.end_sequence}
+    events = AuditEvent.objects.filter(sequence__in=ends, request__kind=RequestKind.ROLLBACK)
+    return {replaced for event in events if (replaced := event.data.get("replaced")) in numbers}
