@@ -69,7 +69,6 @@ def first(found: Sequence[Earlier]) -> Earlier | None:
 def _left(found: Sequence[Tenure]) -> set[int]:
     """Numbers of the versions that were the champion when a roll back to another one ended their last tenure; what was
     archived beside them is no worse for it."""
-    numbers = {tenure.version_number for tenure in found if tenure.end_sequence}
-    ends = {tenure.end_sequence for tenure in found if tenure.end_sequence}
-    events = AuditEvent.objects.filter(sequence__in=ends, request__kind=RequestKind.ROLLBACK)
-    return {replaced for event in events if (replaced := event.data.get("replaced")) in numbers}
+    ends = {tenure.version_number: tenure.end_sequence for tenure in found if tenure.end_sequence}
+    events = AuditEvent.objects.filter(sequence__in=set(ends.values()), request__kind=RequestKind.ROLLBACK)
+    return {number for event in events if ends.get(number := event.data.get("replaced")) == event.sequence}

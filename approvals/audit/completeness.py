@@ -128,6 +128,12 @@ class Statement:
                 f"MLflow was not seen in {many} {'span' if many == 1 else 'spans'}, {time} in all. "
                 "What was changed and changed back within one is not known; what stayed was seen when it ended."
             )
+        verified = self.proof.verification
+        if verified is not None and verified.ended_at is not None and verified.problem:
+            found.append(
+                f"The verification of the ledger that ended {verified.ended_at:%Y-%m-%d %H:%M} UTC found a fault: "
+                f"{verified.problem}"
+            )
         if period.until > timezone.now():
             found.append("The period has not ended.")
         return found

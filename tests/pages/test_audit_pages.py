@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import zipfile
 from datetime import timedelta
 from typing import Any
@@ -14,9 +15,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from approvals import administration, workflow
-from approvals.audit import population
+from approvals.audit import completeness, population
 from approvals.audit.periods import Period
-from approvals.models import Action, AuditEvent, Policy, PromotionRequest, Reading, Target, Tenure
+from approvals.models import Action, AuditEvent, Policy, PromotionRequest, Reading, Target, Tenure, Verification
 from registry_ui.accounts.models import User
 from tests.approvals.auditing import around_now, bypass, promote
 from tests.factories import make_policy, make_request, make_rule, make_version
@@ -61,6 +62,28 @@ def test_the_population_page_says_whether_it_adds_up(auditor: Client, changed: P
     assert "Version 3 took @champion, replacing version 2" in said
     assert f"Request #{changed.pk}" in said
     assert "The watch has never looked at" in said
+
+
+def test_how_the_last_verification_of_the_ledger_ended_is_part_of_the_statement(
+    auditor: Client, changed: PromotionRequest, vera: User
+) -> None:
+    address = f"/history/audit/?{DAYS}"
+    assert "The whole ledger has not been verified yet." in page(auditor, address)
+    assert completeness.state(around_now()).as_plain()["chain"]["last_verification"] is None
+    events = AuditEvent.objects.count()
+    done = Verification.objects.create(ended_at=timezone.now(), events=events, head="a" * 64)
+    administration.ask_to_verify(by=vera)  # one that has not ended says nothing yet
+    assert re.search(rf"The whole ledger was last verified .*: all {events} events fit\.", page(auditor, address))
+    told = completeness.state(around_now()).as_plain()["chain"]["last_verification"]
+    assert (told["is_intact"], told["events"], told["head"]) == (True, events, "a" * 64)
+    problem = "Event 3 was altered: its hash does not fit its content."
+    Verification.objects.filter(pk=done.pk).update(problem=problem, first_bad=3, head="")
+    said = page(auditor, address)
+    assert f"The last verification of the ledger found a fault. {problem}" in said
+    assert "events fit" not in said.partition("shown here")[0]
+    assert any(problem in limit for limit in completeness.state(around_now()).limits)
+    packed = zipfile.ZipFile(io.BytesIO(body(auditor, f"/history/audit/export/archive.zip?{DAYS}")))
+    assert f"UTC: it found a fault. {problem}" in packed.read("README.txt").decode()
 
 
 def test_what_does_not_add_up_is_said_loudly(auditor: Client, changed: PromotionRequest, production: Target) -> None:
