@@ -71,4 +71,5 @@ def _left(found: Sequence[Tenure]) -> set[int]:
     archived beside them is no worse for it."""
     ends = {tenure.version_number: tenure.end_sequence for tenure in found if tenure.end_sequence}
     events = AuditEvent.objects.filter(sequence__in=set(ends.values()), request__kind=RequestKind.ROLLBACK)
-    return {number for event in events if ends.get(number := event.data.get("replaced")) == event.sequence}
+    left = {event.sequence: event.data.get("replaced") for event in events}
+    return {number for number, sequence in ends.items() if left.get(sequence) == number}
