@@ -398,8 +398,11 @@ MAY_GO = {
     "EmailAddress",
     "Exhibit",
     "NotificationChoice",
+    "RefreshHint",
     "Session",
     "SocialAccount",
+    "WatchedPlace",
+    "cache",
 }
 """What only repeats MLflow, is a wish, or is a way in."""
 
