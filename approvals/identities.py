@@ -8,7 +8,8 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import chain, islice, pairwise
 from typing import Any
 
 from django.db.models import OuterRef, Q, Subquery
@@ -126,15 +127,44 @@ def names_in(event: AuditEvent) -> dict[str, str]:
 MOST_PROBLEMS = 50
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    sentence: str
+    person_id: int
+    commitment: str = ""
+    """Of the identity that it is about, where it is about one: events have it in their tokens."""
+
+
 def problems(*, with_events: bool = True) -> list[str]:
     """Sentences on what does not fit between people, identities and ledger; the first 50. Reads the identities, and
     the events one by one unless the caller does so with `fault`."""
-    found: list[str] = []
-    for sentence in _all_problems(with_events=with_events):
-        found.append(sentence)
-        if len(found) == MOST_PROBLEMS:
-            break
-    return found
+    found = (problem.sentence for problem in between())
+    return list(islice(chain(found, _in_events()) if with_events else found, MOST_PROBLEMS))
+
+
+def between() -> Iterator[Problem]:
+    """What does not fit between people, their identities and the events that tell of their names. Memory holds the
+    identities."""
+    pseudonymised = {int(_payload(text).get("number", 0)) for text in _payloads(Action.PERSON_PSEUDONYMISED)}
+    labels: dict[int, list[Identity]] = {}
+    for each in Identity.objects.order_by("person_id", "pk").iterator(chunk_size=5000):
+        who = f"person {each.person_id}"
+        if each.erased_at is None and each.naming == Naming.LABEL:
+            labels.setdefault(each.person_id, []).append(each)
+        if each.erased_at and each.person_id not in pseudonymised:
+            words = f"A name of {who} was erased, but no event says that they were pseudonymised."
+            yield Problem(words, each.person_id, each.commitment)
+        elif not each.erased_at and each.commitment != commitment_of(each.salt, each.person_id, each.label):
+            words = f"What {who} is called was altered: “{each.label}” does not fit its commitment."
+            yield Problem(words, each.person_id, each.commitment)
+    erased = Q(pk__in=pseudonymised) | ~Q(pseudonymised_at=None)
+    for person in User.objects.filter(erased).order_by("pk").iterator(chunk_size=2000):
+        if person.pk not in pseudonymised:
+            yield Problem(f"Person {person.pk} is marked as pseudonymised, but no event says so.", person.pk)
+        elif person.pseudonymised_at is None or person.name != f"Person {person.pk}":
+            yield Problem(f"Person {person.pk} was pseudonymised, but is called “{person.name}”.", person.pk)
+    yield from _renamed_unseen({key: held for key, held in labels.items() if key not in pseudonymised})
+    yield from _before_tokens(set(labels))
 
 
 def known_tokens() -> frozenset[str]:
@@ -156,38 +186,38 @@ def fault(sequence: int, actor_id: int | None, stored: Iterable[str], known: fro
     return ""
 
 
-def _all_problems(*, with_events: bool) -> Iterator[str]:
-    payloads = AuditEvent.objects.filter(action=Action.PERSON_PSEUDONYMISED).values_list("payload", flat=True)
-    pseudonymised = {int(json.loads(payload).get("number", 0)) for payload in payloads}
-    labels: dict[int, list[Identity]] = {}
-    for each in Identity.objects.order_by("person_id", "pk").iterator(chunk_size=5000):
-        if each.erased_at is None and each.naming == Naming.LABEL:
-            labels.setdefault(each.person_id, []).append(each)
-        if each.erased_at and each.person_id not in pseudonymised:
-            yield f"A name of person {each.person_id} was erased, but no event says that they were pseudonymised."
-        elif not each.erased_at and each.commitment != commitment_of(each.salt, each.person_id, each.label):
-            yield f"What person {each.person_id} is called was altered: “{each.label}” does not fit its commitment."
-    for person in User.objects.exclude(pseudonymised_at=None).iterator(chunk_size=2000):
-        if person.name != f"Person {person.pk}" or person.pk not in pseudonymised:
-            yield f"Person {person.pk} is marked as pseudonymised, but is called “{person.name}” or has no such event."
-    yield from _renamed_unseen({key: held for key, held in labels.items() if key not in pseudonymised})
-    yield from _before_tokens(set(labels))
-    if with_events:
-        yield from _in_events()
+def _payloads(action: Action) -> Iterator[str]:
+    events = AuditEvent.objects.filter(action=action).order_by("sequence")
+    yield from events.values_list("payload", flat=True).iterator(chunk_size=2000)
 
 
-def _renamed_unseen(labels: Mapping[int, list[Identity]]) -> Iterator[str]:
+def _payload(text: str) -> dict[str, Any]:
+    return dict(json.loads(text))
+
+
+def _renamed_unseen(labels: Mapping[int, list[Identity]]) -> Iterator[Problem]:
     """Names that became others without an event. `labels` has the labels of each person, oldest first."""
-    payloads = AuditEvent.objects.filter(action=Action.PERSON_RENAMED).values_list("payload", flat=True)
-    renamed = {match[0] for text in payloads.iterator(chunk_size=2000) for match in TOKEN.finditer(text)}
+    told = [match for text in _payloads(Action.PERSON_RENAMED) for match in TOKEN.finditer(_payload(text)["after"])]
+    renamed, newest = {match[0] for match in told}, {int(match[1]): match[0] for match in told}
+    last = {
+        person_id: next((each for each in held if each.token == newest.get(person_id)), held[-1])
+        for person_id, held in labels.items()
+    }
+    owners = {each.label: person_id for person_id, each in last.items()}
     people = User.objects.in_bulk(labels)
     for person_id, held in labels.items():
         for before, each in pairwise(held):
             if each.token not in renamed:
-                yield f"Person {person_id} was “{before.label}” and became “{each.label}”, but no event says so."
-        present = people[person_id].label
-        if present not in {each.label for each in held}:
-            yield f"Person {person_id} is called “{present}” now, but the ledger knows them as “{held[-1].label}”."
+                words = f"Person {person_id} was “{before.label}” and became “{each.label}”, but no event says so."
+                yield Problem(words, person_id, each.commitment)
+        present, known = people[person_id].label, last[person_id]
+        if present != known.label:
+            words = f"Person {person_id} is called “{present}” now, but the ledger knows them as “{known.label}”"
+            if owners.get(present, person_id) != person_id:
+                words += (
+                    f", and as “{present}” person {owners[present]}: they were swapped, or one took the other's name"
+                )
+            yield Problem(f"{words}.", person_id, known.commitment)
 
 
 def _in_events() -> Iterator[str]:
@@ -200,11 +230,12 @@ def _in_events() -> Iterator[str]:
             yield wrong
 
 
-def _before_tokens(but: set[int]) -> Iterator[str]:
+def _before_tokens(but: set[int]) -> Iterator[Problem]:
     """People whose events are all older than the tokens: the newest of them has to say what they are called now."""
     newest = AuditEvent.objects.filter(actor=OuterRef("pk")).order_by("-sequence").values("stored_actor")[:1]
     people = User.objects.filter(pseudonymised_at=None).annotate(known_as_last=Subquery(newest))
     for person in people.exclude(known_as_last=None).iterator(chunk_size=2000):
         label = person.known_as_last
-        if person.pk not in but and label != person.label:
-            yield f"Person {person.pk} is called “{person.label}” now, but the ledger knows them as “{label}”."
+        if person.pk not in but and label != person.label and not TOKEN.search(label):
+            words = f"Person {person.pk} is called “{person.label}” now, but the ledger knows them as “{label}”."
+            yield Problem(words, person.pk)

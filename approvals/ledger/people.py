@@ -1,37 +1,77 @@
-"""The people whom the ledger names against the people there are: two who were swapped, one who took another's name."""
+"""The people whom the ledger names against the people there are: tokens that lead to nobody or to somebody else, names
+that became others without an event, two people or two identities that were swapped."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from operator import itemgetter
 
-from django.db.models import Max
+from django.db.models import Min, Q
 
+from approvals import identities
+from approvals.identities import Problem
 from approvals.ledger.verdicts import Fault
-from approvals.models import AuditEvent
-from registry_ui.accounts.models import User
+from approvals.models import AuditEvent, ChainHead
+
+MARK = "⟨person "
+PORTION = 5000
+MOST_PROBLEMS = 8
 
 
 def faults() -> Iterator[tuple[Fault, Callable[[], Fault | None] | None]]:
-    """People change their names; but nobody's name is the one that the ledger last knew somebody else by."""
-    found = _first()
-    if found:
-        yield found, _first
+    """Who is pseudonymised has no names any more, and that is no fault; their tokens still have to be theirs."""
+    if found := _of_people():
+        yield found, _of_people
+    until = ChainHead.objects.get(pk=1).sequence  # before the identities are read: no event up to here has newer ones
+    known = identities.known_tokens()
+    for found in (_of_actors(until, known), _of_texts(until, known)):
+        if found and found.sequence:
+            yield found, partial(_of_event, found.sequence)
 
 
-def _first() -> Fault | None:
-    acted = AuditEvent.objects.filter(actor__isnull=False).order_by().values("actor").annotate(last=Max("sequence"))
-    newest = dict(acted.values_list("actor", "last"))
-    known = {event.actor_id: event for event in _events(sorted(newest.values()))}
-    owners = {event.actor_label: event for event in known.values()}
-    for person in User.objects.filter(pk__in=known).order_by("pk").iterator():
-        own, other = known[person.pk], owners.get(person.label)
-        if other is not None and other.actor_id != person.pk:
-            return Fault(
-                f"Two people were swapped, or one took another's name: {person.label} is whom event {own.sequence} "
-                f"calls {own.actor_label}; whom event {other.sequence} calls {person.label} is somebody else.",
-                min(own.sequence, other.sequence),
-            )
+def _of_people() -> Fault | None:
+    """Of the first few problems, the one of the earliest event: where two were swapped, it takes both to know."""
+    firsts = [(_first_event(problem), problem.sentence) for problem in islice(identities.between(), MOST_PROBLEMS)]
+    named = [(first, words) for first, words in firsts if first is not None]
+    if named:
+        first, words = min(named, key=itemgetter(0))
+        return Fault(f"{words} Event {first} is the first that names them so.", first)
+    return Fault(firsts[0][1]) if firsts else None
+
+
+def _first_event(problem: Problem) -> int | None:
+    """The first event with a token of this identity, or else with one of this person."""
+    for mark in (problem.commitment, f"{MARK}{problem.person_id}:"):
+        named = Q(stored_actor__contains=mark) | Q(stored_allowed_by__contains=mark) | Q(payload__contains=mark)
+        first = AuditEvent.objects.filter(named).aggregate(first=Min("sequence"))["first"] if mark else None
+        if first is not None:
+            return int(first)
+    acted = AuditEvent.objects.filter(actor=problem.person_id).aggregate(first=Min("sequence"))["first"]
+    return None if acted is None else int(acted)
+
+
+def _of_actors(until: int, known: frozenset[str]) -> Fault | None:
+    """Who acted: as few rows as there are actors and names, however many events."""
+    pairs = AuditEvent.objects.filter(sequence__lte=until, stored_actor__contains=MARK).order_by()
+    firsts = pairs.values_list("actor_id", "stored_actor").annotate(first=Min("sequence")).iterator(chunk_size=PORTION)
+    bad = [
+        Fault(words, first) for actor, told, first in firsts if (words := identities.fault(first, actor, [told], known))
+    ]
+    return min(bad, key=lambda fault: fault.sequence or 0, default=None)
+
+
+def _of_texts(until: int, known: frozenset[str]) -> Fault | None:
+    """Whom events name otherwise."""
+    named = AuditEvent.objects.filter(Q(payload__contains=MARK) | ~Q(stored_allowed_by=""), sequence__lte=until)
+    columns = named.order_by("sequence").values_list("sequence", "stored_allowed_by", "payload")
+    for sequence, *told in columns.iterator(chunk_size=PORTION):
+        if words := identities.fault(sequence, None, ["", *told], known):
+            return Fault(words, sequence)
     return None
 
 
-def _events(numbers: list[int]) -> Iterator[AuditEvent]:
-    for at in range(0, len(numbers), 500):
-        yield from AuditEvent.objects.filter(sequence__in=numbers[at : at + 500])
+def _of_event(sequence: int) -> Fault | None:
+    columns = ("actor_id", "stored_actor", "stored_allowed_by", "payload")
+    actor, *told = AuditEvent.objects.values_list(*columns).get(sequence=sequence)
+    words = identities.fault(sequence, actor, told, identities.known_tokens())
+    return Fault(words, sequence) if words else None

@@ -1,6 +1,7 @@
 """Whatever somebody with the database's password does is found, and the message names the first bad row: by the
 verification, and from an export by the stand-alone verifier."""
 
+import csv
 import re
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from approvals import ledger
+from approvals import administration, ledger, workflow
 from approvals.ledger import standalone
 from approvals.ledger.notes import own_key
-from approvals.models import Action, AuditEvent, Checkpoint, PromotionRequest, Review, Target, Tenure
+from approvals.models import Action, AuditEvent, Checkpoint, Identity, PromotionRequest, Review, Target, Tenure
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import ModelVersion
 from tests.approvals import ledger_history, tampering
@@ -224,7 +227,11 @@ def alter_evidence() -> None:
 
 BESIDE: dict[str, tuple[Callable[[], Any], str]] = {
     "reviewers swapped": (swap_reviewers, r"Review \d+ of request #\d+ names another reviewer than event \d+\."),
-    "names swapped": (swap_names, "Two people were swapped, or one took another's name: R"),
+    "names swapped": (
+        swap_names,
+        r"Person \d+ is called “(\w+) .*” now, but the ledger knows them as “(?!\1).*”, and as “\1 .*” person \d+: "
+        r"they were swapped, or one took the other's name\. Event \d+ is the first that names them so\.",
+    ),
     "a verdict turned": (
         lambda: Review.objects.filter(pk=Review.objects.order_by("pk")[0].pk).update(verdict="reject", comment="No."),
         r"Review \d+ of request #\d+ has another verdict than event \d+\.",
@@ -282,6 +289,191 @@ def test_tables_that_contradict_the_ledger_are_found(history: History, how: str)
     verdict = prove()
     assert not verdict.is_intact
     assert re.search(problem, verdict.problem), verdict.problem
+
+
+# --- The people behind the tokens
+
+
+def named(label: str) -> User:
+    return User.objects.get(name=label)
+
+
+def swap_identities(*columns: str) -> None:
+    first, second = Identity.objects.filter(label__startswith="R").order_by("pk")[:2]
+    Identity.objects.filter(pk=second.pk).update(commitment="0" * 64)  # no two have the same at any time
+    values = {column: getattr(second, column) for column in columns}
+    Identity.objects.filter(pk=first.pk).update(**({"commitment": "1" * 64} | values))
+    others = {column: getattr(first, column) for column in columns}
+    Identity.objects.filter(pk=second.pk).update(**({"commitment": second.commitment} | others))
+    if "commitment" not in columns:
+        Identity.objects.filter(pk=first.pk).update(commitment=first.commitment)
+
+
+def take_a_former_name_back() -> None:
+    remy = named("Remy Ortiz")
+    remy.name = "Remy Lind"
+    remy.save()  # an event tells of it
+    User.objects.filter(pk=remy.pk).update(name="Remy Ortiz")  # and none of this
+
+
+def swap_actors() -> None:
+    """In two events at once, with every hash from there on computed anew."""
+    first, second = AuditEvent.objects.filter(action=Action.REVIEW_APPROVED).order_by("sequence")[:2]
+    tampering.rewrite(first.sequence, actor_id=second.actor_id)
+    tampering.rewrite(second.sequence, actor_id=first.actor_id)
+
+
+def swap_actors_and_reviewers() -> None:
+    swap_actors()
+    swap_reviewers()
+
+
+def put_in_another_token() -> None:
+    made, approved = number_of(Action.REQUEST_CREATED), number_of(Action.REVIEW_APPROVED)
+    stranger = Identity.objects.get(label__startswith="Remy")
+    tampering.rewrite(made, actor_label=stranger.token)
+    assert made < approved
+
+
+def erase_a_name(label: str) -> None:
+    Identity.objects.filter(label__startswith=label).update(label="", salt="", erased_at=timezone.now())
+
+
+BEHIND_TOKENS: dict[str, tuple[Callable[[], Any], str, str]] = {
+    # What is done, the sentence, and whose first event it names.
+    "a name rewritten": (
+        lambda: Identity.objects.filter(label__startswith="Remy").update(label="Mallory <m@x.example>"),
+        r"What person \d+ is called was altered: “Mallory <m@x.example>” does not fit its commitment\.",
+        "Remy",
+    ),
+    "a salt rewritten": (
+        lambda: Identity.objects.filter(label__startswith="Remy").update(salt="0" * 32),
+        r"What person \d+ is called was altered",
+        "Remy",
+    ),
+    "an identity given to somebody else": (
+        lambda: Identity.objects.filter(label__startswith="Remy").update(person_id=named("Rosa Lind").pk),
+        r"What person \d+ is called was altered: “Remy Ortiz",
+        "Remy",
+    ),
+    "two identities swapped": (
+        lambda: swap_identities("label", "salt", "commitment"),
+        r"What person \d+ is called was altered",
+        "R",
+    ),
+    "their people swapped": (lambda: swap_identities("person_id"), r"What person \d+ is called was altered", "R"),
+    "an identity deleted": (
+        lambda: Identity.objects.filter(label__startswith="Remy").delete(),
+        r"names person \d+ by a token that no identity of theirs has\.",
+        "Remy",
+    ),
+    "a name erased": (
+        lambda: erase_a_name("Remy"),
+        r"A name of person \d+ was erased, but no event says that they were pseudonymised\.",
+        "Remy",
+    ),
+    "somebody called otherwise": (
+        lambda: User.objects.filter(name="Rosa Lind").update(email="eve@example.com"),
+        r"Person \d+ is called “Rosa Lind <eve@example.com>” now, but the ledger knows them as “Rosa Lind <rosa@",
+        "Rosa",
+    ),
+    "somebody called as before again": (
+        take_a_former_name_back,
+        r"Person \d+ is called “Remy Ortiz .*” now, but the ledger knows them as “Remy Lind .*”\.",
+        "Remy Lind",
+    ),
+    "marked as pseudonymised": (
+        lambda: User.objects.filter(name="Remy Ortiz").update(pseudonymised_at=timezone.now()),
+        r"Person \d+ is marked as pseudonymised, but no event says so\.",
+        "Remy",
+    ),
+    "actors swapped": (swap_actors_and_reviewers, r"is of person \d+, but its token is of person \d+\.", ""),
+    "another's token": (put_in_another_token, r"Event 1 is of person \d+, but its token is of person \d+\.", "Rita"),
+}
+
+
+@pytest.mark.parametrize("how", BEHIND_TOKENS)
+def test_people_who_are_not_those_whom_the_ledger_names_are_found(history: History, how: str) -> None:
+    assert prove().problem == ""
+    tamper, problem, whose = BEHIND_TOKENS[how]
+    commitments = list(Identity.objects.filter(label__startswith=whose).values_list("commitment", flat=True))
+    tamper()
+    if whose == "Remy Lind":
+        commitments = list(Identity.objects.filter(label__startswith=whose).values_list("commitment", flat=True))
+    assert ledger.verify().is_intact  # the chain fits
+    verdict = prove(with_anchors=False)
+    assert re.search(problem, verdict.problem), verdict.problem
+    texts = {
+        event.sequence: f"{event.stored_actor} {event.stored_allowed_by} {event.payload}"
+        for event in AuditEvent.objects.order_by("sequence")
+    }
+    if how == "actors swapped":
+        first = number_of(Action.REVIEW_APPROVED)
+    elif how == "another's token":
+        first = 1
+    else:
+        first = next(number for number, text in texts.items() if any(each in text for each in commitments))
+    assert verdict.first_bad == first
+    assert f"vent {first} " in verdict.problem
+
+
+def test_actors_who_were_swapped_contradict_the_reviews_too(history: History) -> None:
+    swap_actors()
+    verdict = prove(with_anchors=False)
+    assert re.search(r"Review \d+ of request #\d+ names another reviewer than event \d+\.", verdict.problem)
+    assert verdict.first_bad == number_of(Action.REVIEW_APPROVED)
+
+
+def test_who_was_pseudonymised_or_renamed_is_no_fault_but_bringing_the_name_back_is(
+    history: History, ada: User
+) -> None:
+    remy, rosa = named("Remy Ortiz"), named("Rosa Lind")
+    for name in ("Rosa Lindt", "Rosa Lind"):
+        rosa.name = name
+        rosa.save()
+    administration.pseudonymise(remy, reason="Left.", by=ada)
+    assert prove().problem == ""
+    User.objects.filter(pk=remy.pk).update(name="Remy Ortiz", pseudonymised_at=None)
+    assert f"Person {remy.pk} was pseudonymised, but is called “Remy Ortiz”. Event " in prove().problem
+
+
+def test_the_people_cost_the_same_however_many_events_they_wrote(history: History) -> None:
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert prove().problem == ""
+        return sum("approvals_identity" in each["sql"] for each in queries)
+
+    before = cost()
+    for number in range(30):
+        workflow.comment(history.requests[0], by=named("Rita Sanz"), body=f"{number}: ask Remy at remy@example.com.")
+    assert cost() == before
+
+
+def test_exports_with_tokens_are_verified_alone_with_and_without_the_names(history: History, tmp_path: Path) -> None:
+    workflow.comment(history.requests[0], by=named("Rita Sanz"), body="=Ask rosa@example.com, 'or' \"Remy\"\n")
+    as_csv, as_json = (ledger_history.export(tmp_path, ending=ending) for ending in ("csv", "jsonl"))
+    assert "Remy Ortiz <remy@example.com>" in as_csv.read_text(encoding="utf-8")
+    assert "remy@example.com" not in as_json.read_text(encoding="utf-8")
+    with as_csv.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0][-3:] == ["hash", "actor_name", "names"]
+    assert all("⟨person " in row[4] for row in rows[1:] if row[3])
+    without, other = tmp_path / "without.csv", tmp_path / "other.csv"
+    with without.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(row[:-2] for row in rows)
+    with other.open("w", encoding="utf-8", newline="") as file:  # the names are beside the hash, and the README says so
+        csv.writer(file).writerows([rows[0], *([*row[:-2], "Mallory", "{}"] for row in rows[1:])])
+    for path in (as_csv, as_json, without, other):
+        code, said = run_verifier(path, "--head", ledger.head(), "--complete")
+        assert (code, f"{len(rows) - 1} events, from 1 to" in said) == (0, True), said
+    rita, remy = (Identity.objects.get(label__startswith=who).token for who in ("Rita", "Remy"))
+    for path in (as_csv, as_json):
+        path.write_text(path.read_text(encoding="utf-8").replace(rita, remy, 1), encoding="utf-8")
+        code, said = run_verifier(path)
+        assert (code, "Event 1 was altered" in said) == (1, True), said
+
+
+# --- What nobody made
 
 
 def test_promoted_without_an_event_is_found(history: History) -> None:
