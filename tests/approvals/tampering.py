@@ -1,6 +1,6 @@
 """What somebody with the database's own password could do to the ledger."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,13 +23,17 @@ def without_triggers() -> Iterator[None]:
 
 def alter(sequence: int, *, with_fitting_hash: bool = False, **fields: Any) -> None:
     """`fields` by the names of the columns."""
-    stored = {"actor_label": "stored_actor", "allowed_by": "stored_allowed_by"}
-    changed = {stored.get(name, name): value for name, value in fields.items()}
     with without_triggers():
-        AuditEvent.objects.filter(sequence=sequence).update(**changed)
+        AuditEvent.objects.filter(sequence=sequence).update(**_stored(fields))
         if with_fitting_hash:
             event = AuditEvent.objects.get(sequence=sequence)
             AuditEvent.objects.filter(sequence=sequence).update(hash=ledger.digest(event))
+
+
+def _stored(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """By the names of the model's fields."""
+    names = {"actor_label": "stored_actor", "allowed_by": "stored_allowed_by"}
+    return {names.get(name, name): value for name, value in fields.items()}
 
 
 def delete(sequence: int) -> None:
@@ -40,7 +44,7 @@ def delete(sequence: int) -> None:
 def rewrite(since: int, **fields: Any) -> None:
     """Changes one event and computes every hash from it on anew, the head too: the chain fits again."""
     with without_triggers():
-        AuditEvent.objects.filter(sequence=since).update(**fields)
+        AuditEvent.objects.filter(sequence=since).update(**_stored(fields))
         _seal(since)
 
 
@@ -52,7 +56,7 @@ def insert(after: int, **fields: Any) -> None:
             AuditEvent.objects.filter(sequence=sequence).update(sequence=sequence + 1)
         copied = AuditEvent.objects.get(sequence=after)
         copied.sequence, copied.hash = after + 1, "f" * 64
-        for name, value in fields.items():
+        for name, value in _stored(fields).items():
             setattr(copied, name, value)
         copied.save(force_insert=True)
         _seal(after + 1)

@@ -212,6 +212,6 @@ def test_an_altered_event_is_found_among_those_shown(busy: None) -> None:
     rows = population.changes(change for _, change in population.keys(around_now()))
     events = [row.event for row in rows if row.event]
     assert completeness.state(around_now(), shown=events).proof.fault == ""
-    events[0].actor_label = "Somebody else"
+    events[0].stored_actor = "Somebody else"
     assert "was altered" in completeness.state(around_now(), shown=events).proof.fault
     assert completeness.state(around_now()).proof.sequence == AuditEvent.objects.count()
