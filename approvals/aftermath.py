@@ -64,10 +64,14 @@ def probations(request_ids: Collection[int]) -> dict[int, Probation]:
 
 
 def with_a_way_back(model_name: str, targets: Iterable[Target]) -> set[int]:
-    """Ids of the targets that another version held before: there may be a way back. One query."""
+    """Ids of the targets that another version held before, or holds below the champion: there may be a way back. One
+    query."""
     possible = [target.pk for target in targets if not returning.cannot_go_back(target)]
-    ended = Tenure.objects.filter(model_name=model_name, target__in=possible, ended_at__isnull=False)
-    return set(ended.values_list("target_id", flat=True).distinct())
+    held = Tenure.objects.filter(model_name=model_name, target__in=possible)
+    found = held.values("target_id").annotate(
+        ended=Count("pk", filter=Q(ended_at__isnull=False)), versions=Count("version_number", distinct=True)
+    )
+    return {row["target_id"] for row in found if row["ended"] or row["versions"] > 1}
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ class PeriodForm(forms.Form):
         found = self.cleaned_data if self.is_valid() else {}
         since, until = found.get("since"), found.get("until")
         if not since and not until:
-            return Period.last_quarter(timezone.now())
+            first = Tenure.objects.order_by("started_at").values_list("started_at", flat=True).first()
+            return Period.by_default(timezone.now(), first=first)
         return Period(since or datetime(1970, 1, 1, tzinfo=UTC), until or timezone.now())
 
 

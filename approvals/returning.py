@@ -34,20 +34,15 @@ class Earlier:
 
 def cannot_go_back(target: Target) -> str:
     """A sentence when there is no way back for this target at all, or ""."""
-    if target.retired_at:
-        return f"{target.name} is retired."
-    if target.stage and not target.archives_existing:
-        return (
-            f"{target.name} keeps its earlier versions in the stage {target.stage}, so there is nothing to go back to: "
-            "MLflow serves the highest of them. Promote a version that is higher."
-        )
-    return ""
+    return f"{target.name} is retired." if target.retired_at else ""
 
 
 def earlier(model: RegisteredModel, target: Target) -> list[Earlier]:
     """At most MOST_CHOICES: those that are no worse than their last end first, the newest first; then those that were
     rolled back from."""
     held = [version.number for version in standing.holders(model, target)]
+    if target.stage and not target.archives_existing:
+        held = held[:1]  # those below the champion share its stage, and are what one goes back to
     found = tenures.approved_before(model.name, target, but=held)
     left = _left(found)
     ordered = sorted(found, key=lambda tenure: tenure.version_number in left)[:MOST_CHOICES]  # keeps their order
@@ -72,11 +67,9 @@ def first(found: Sequence[Earlier]) -> Earlier | None:
 
 
 def _left(found: Sequence[Tenure]) -> set[int]:
-    """Numbers of the versions whose last tenure a roll back to another version ended."""
-    ends = {tenure.end_sequence: tenure.version_number for tenure in found if tenure.end_sequence}
-    events = AuditEvent.objects.filter(sequence__in=list(ends), request__kind=RequestKind.ROLLBACK)
-    return {
-        ends[sequence]
-        for sequence, number in events.values_list("sequence", "version_number")
-        if number != ends[sequence]
-    }
+    """Numbers of the versions that were the champion when a roll back to another one ended their last tenure; what was
+    archived beside them is no worse for it."""
+    ends = {tenure.version_number: tenure.end_sequence for tenure in found if tenure.end_sequence}
+    events = AuditEvent.objects.filter(sequence__in=set(ends.values()), request__kind=RequestKind.ROLLBACK)
+    left = {event.sequence: event.data.get("replaced") for event in events}
+    return {number for number, sequence in ends.items() if left.get(sequence) == number}

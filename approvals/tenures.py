@@ -33,6 +33,12 @@ def is_sole(target: Target, place: str) -> bool:
     return place.startswith("@") or target.archives_existing
 
 
+def takes_alone(request: PromotionRequest, place: str) -> bool:
+    """The same of what one request delivers: a roll back leaves nothing beside it, since MLflow would go on serving the
+    higher version that is left."""
+    return is_sole(request.target, place) or request.is_rollback
+
+
 def hold_settlements() -> None:
     """Until the end of the transaction no other one can end or begin a tenure: each of them writes an event, and so
     waits for the head of the chain."""
@@ -46,7 +52,7 @@ def promoted(request: PromotionRequest, event: AuditEvent, *, origin: Tenure.Ori
     end: dict[str, Any] = {"at": event.at, "how": Tenure.End.REPLACED, "sequence": event.sequence}
     for place in places_of(target):
         held = Tenure.objects.open().filter(model_name=name, target=target, place=place)
-        if is_sole(target, place):
+        if takes_alone(request, place):
             finish(held.exclude(version_number=version.number), **end)
         if not adopt(held.filter(version_number=version.number), request):
             begin(
@@ -207,11 +213,12 @@ def holders(model_name: str, target: Target, place: str) -> list[int]:
 
 
 def approved_before(model_name: str, target: Target, *, but: Iterable[int] = ()) -> Sequence[Tenure]:
-    """Ended tenures of the target that a rollback may go back to, the last one first: promoted through the gate, or
-    there before it. A break-glass promotion counts once it was found justified. Versions in `but` are left out; each
-    version stands once."""
+    """Tenures of the target that a rollback may go back to, the last one first: promoted through the gate, or there
+    before it. Where several versions share a stage, first those that hold it still, the highest before the others. A
+    break-glass promotion counts once it was found justified. Versions in `but` are left out; each version stands
+    once."""
     found = (
-        Tenure.objects.filter(model_name=model_name, target=target, ended_at__isnull=False)
+        Tenure.objects.filter(model_name=model_name, target=target)
         .filter(
             Q(origin__in=(Tenure.Origin.DELIVERY, Tenure.Origin.RESTORED, Tenure.Origin.FOUND))
             | Q(origin=Tenure.Origin.OUTSIDE, request__isnull=False)  # approved afterwards, or changed back in MLflow
@@ -219,7 +226,7 @@ def approved_before(model_name: str, target: Target, *, but: Iterable[int] = ())
         .exclude(version_number__in=list(but))
         .exclude(Q(request__kind=RequestKind.BREAK_GLASS) & ~Q(request__afterwards_verdict=AfterVerdict.JUSTIFIED))
         .select_related("request")
-        .order_by("-ended_at", "-started_at", "-pk")[:MOST_EARLIER]
+        .order_by(F("ended_at").desc(nulls_first=True), "-version_number", "-pk")[:MOST_EARLIER]
     )
     by_number: dict[int, Tenure] = {}
     for tenure in found:

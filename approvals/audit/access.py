@@ -1,16 +1,18 @@
 """Who can approve what: the people against the slots of every policy, now or at a moment, and the changes of roles."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import StrIndex
 
 from approvals import policy as rules
 from approvals import timeline
 from approvals.audit import replay
-from approvals.models import Action, AuditEvent
+from approvals.models import Action, AuditEvent, Identity
 from registry_ui.accounts import roles
 
 REVIEW, OVERRIDE, ROLL_BACK = "approvals.review_promotion", "approvals.override_check", "approvals.roll_back"
@@ -141,10 +143,19 @@ class RoleChange:
 
 
 def role_events(*, until: datetime | None = None, person: str = "") -> QuerySet[AuditEvent]:
-    """Events of roles, groups, policies and targets, the newest first; `person` is part of a label."""
+    """Events of roles, groups, policies and targets, the newest first; `person` is part of a label
+    that somebody had, then or since; events from before names were tokens have it in their text."""
     found = AuditEvent.objects.filter(action__in=replay.TOLD).order_by("-sequence")
     found = found.filter(at__lte=until) if until else found
-    return found.filter(action__startswith="person.", payload__icontains=person) if person else found
+    if not person:
+        return found
+    called = Q(label__icontains=person)
+    if number := re.search(r"\bperson (\d{1,9})\b", person, re.IGNORECASE):
+        called |= Q(person_id=int(number[1])) & ~Q(erased_at=None)  # how the pseudonymised are shown
+    place = StrIndex(OuterRef("payload"), F("commitment"))
+    named = Identity.objects.filter(called).alias(place=place).filter(place__gt=0)
+    older = ~Q(payload__contains="⟨person ") & Q(payload__icontains=person)
+    return found.filter(Exists(named) | older, action__startswith="person.")
 
 
 def role_changes(events: Iterable[AuditEvent]) -> list[RoleChange]:

@@ -106,17 +106,17 @@ class Statement:
     def limits(self) -> list[str]:
         """Sentences on what the statement cannot cover; [] when it covers the whole period."""
         period, found = self.scope.period, []
-        never = [f"{place} of {target}" for target, place, since in self.coverage.places if since is None]
+        never = [_place(place) for _, place, since in self.coverage.places if since is None]
         late = [
-            f"{place} of {target} since {since:%Y-%m-%d %H:%M} UTC"
-            for target, place, since in self.coverage.places
+            f"{_place(place)} from {since:%Y-%m-%d %H:%M} UTC on"
+            for _, place, since in self.coverage.places
             if since is not None and since > period.since
         ]
         if never:
             unseen = _listed(never)
             found.append(f"The watch has never looked at {unseen}: changes outside the gate are not seen there.")
         if late:
-            found.append(f"Within the period the watch looks at {_listed(late)}; what came before is not seen.")
+            found.append(f"Not the whole period was watched: {_listed(late)}. What changed before is not seen.")
         looked_at = self.coverage.looked_at
         if looked_at is not None and looked_at < min(period.until, timezone.now() - timedelta(minutes=15)):
             found.append(f"The watch last looked at {looked_at:%Y-%m-%d %H:%M} UTC.")
@@ -125,6 +125,12 @@ class Statement:
             found.append(
                 f"MLflow was not seen in {many} {'span' if many == 1 else 'spans'}, {time} in all. "
                 "What was changed and changed back within one is not known; what stayed was seen when it ended."
+            )
+        verified = self.proof.verification
+        if verified is not None and verified.ended_at is not None and verified.problem:
+            found.append(
+                f"The verification of the ledger that ended {verified.ended_at:%Y-%m-%d %H:%M} UTC found a fault: "
+                f"{verified.problem}"
             )
         if period.until > timezone.now():
             found.append("The period has not ended.")
@@ -280,6 +286,10 @@ def _coverage(scope: Scope) -> Coverage:
         gap_count=many,
         gap_time=time,
     )
+
+
+def _place(place: str) -> str:
+    return f"the alias {place}" if place.startswith("@") else f"the stage {place}"
 
 
 def _listed(words: Sequence[str]) -> str:

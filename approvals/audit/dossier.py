@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 import registry_ui
-from approvals import certificates, ledger, tenures
+from approvals import certificates, identities, ledger, tenures
 from approvals.audit.population import Change
 from approvals.models import AuditEvent, Incident, PolicyVersion, PromotionRequest, Review, Tenure
 from registry_ui.mirror.models import Exhibit
@@ -217,6 +217,10 @@ def _events(change: Change, request: PromotionRequest | None) -> Iterator[tuple[
         for sequence in sorted(found)
     ]
     yield "events.jsonl", "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+    names: dict[str, str] = {}
+    for event in found.values():
+        names |= identities.names_in(event)
+    yield "names.json", as_json(dict(sorted(names.items())))
 
 
 def _certificate(found: Mapping[str, Any]) -> bytes:

@@ -23,6 +23,13 @@ class Period:
         return cls(since, _quarter(since + timedelta(days=95)))
 
     @classmethod
+    def by_default(cls, now: datetime, *, first: datetime | None) -> Self:
+        """The last quarter; where nothing is known of it (`first` is the earliest moment of which something is), this
+        one."""
+        last = cls.last_quarter(now)
+        return last if first is not None and first < last.until else cls.this_quarter(now)
+
+    @classmethod
     def last_days(cls, days: int, now: datetime) -> Self:
         """So many whole days (UTC), with the present one."""
         until = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)

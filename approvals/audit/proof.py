@@ -1,7 +1,5 @@
-"""What the chain of hashes says about the evidence: its head at the end of a period, and whether the events shown fit.
-
-`last_verification` is the one place to say when the whole chain was last verified.
-"""
+"""What the chain of hashes says about the evidence: its head at the end of a period, whether the events shown fit, and
+how the last verification of the whole ledger ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +8,7 @@ from typing import Any
 
 from approvals import history
 from approvals.defaults import GENESIS
-from approvals.models import AuditEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    at: datetime
-    is_intact: bool
-    words: str
+from approvals.models import AuditEvent, Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +21,14 @@ class Proof:
     """A sentence on the first of the events shown that is not as it was written, or ""."""
 
     verification: Verification | None
-    """The last one of the whole chain, where one is kept."""
+    """The last one of the whole ledger that has ended, by the worker or asked for; None before the first."""
 
     def as_plain(self) -> dict[str, Any]:
         last = self.verification
         return {
             "head_at_the_end": {"sequence": self.sequence, "hash": self.hash},
             "fault": self.fault,
-            "last_verification": {"at": last.at.isoformat(), "is_intact": last.is_intact} if last else None,
+            "last_verification": _as_plain(last) if last else None,
         }
 
 
@@ -54,6 +45,15 @@ def of(until: datetime, shown: Sequence[AuditEvent] = ()) -> Proof:
 
 
 def last_verification() -> Verification | None:
-    """When the whole chain was last verified. Verifications are not kept yet: `manage.py verify_ledger` is run by
-    hand."""
-    return None
+    return Verification.objects.done().first()
+
+
+def _as_plain(last: Verification) -> dict[str, Any]:
+    return {
+        "at": last.ended_at.isoformat() if last.ended_at else None,
+        "is_intact": last.is_intact,
+        "events": last.events,
+        "head": last.head,
+        "problem": last.problem,
+        "first_bad": last.first_bad,
+    }

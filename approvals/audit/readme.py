@@ -33,7 +33,16 @@ def text(scope: Scope, sample: Sample, statement: Statement, *, site: str, at: d
         size=len(sample.ids),
         head=statement.proof.sequence,
         head_hash=statement.proof.hash,
+        verified=_verified(statement),
     )
+
+
+def _verified(statement: Statement) -> str:
+    last = statement.proof.verification
+    if last is None or last.ended_at is None:
+        return "Countersign had not verified the whole ledger when this was made."
+    found = f"it found that all {last.events} events fit" if last.is_intact else f"it found a fault. {last.problem}"
+    return f"Countersign last verified the whole ledger at {last.ended_at:%Y-%m-%d %H:%M:%S} UTC: {found.rstrip('.')}."
 
 
 _TEMPLATE = """\
@@ -73,7 +82,9 @@ changes/…           one folder for each of them:
   evidence.json       what was decided on, byte for byte as it was frozen: its SHA-256 is "evidence.sha256" in
                       request.json, and each review names the SHA-256 of the evidence that it signed
   policy.json         the rule as it stood for the request, and the version of the policy that it comes from
-  events.jsonl        the events of the ledger about it, one JSON object a line, with their hashes
+  events.jsonl        the events of the ledger about it, one JSON object a line, with their hashes; people stand in it
+                      as tokens, which the hashes cover
+  names.json          whom each of these tokens named when the archive was made; no hash covers the names
   certificate.html    the approval certificate, where all approvals were given
   exhibits/           figures and tables of the run that are part of the evidence
   incident.json       the change outside the gate, where it was one
@@ -114,4 +125,5 @@ An archive holds the events of its sample alone, so they do not follow from one 
 at the end of the period, with event {head} and the hash
 {head_hash}
 The whole chain is proved by the export of the history, which has every event.
+{verified}
 """

@@ -208,9 +208,11 @@ def _active(state: State, event: AuditEvent, ids: Mapping[str, int]) -> None:
 
 def _renamed(state: State, event: AuditEvent, ids: Mapping[str, int]) -> None:
     data = event.data
-    number = data.get("person_id") or _by_label(state, str(data.get("before", ""))) or ids.get(str(data.get("after")))
-    if number is not None and int(number) in state.people:
-        state.people[int(number)] = replace(state.people[int(number)], label=str(data.get("after", "")))
+    number = next(iter(event.people("after")), None)
+    if number is None:  # from before names were tokens
+        number = _by_label(state, str(data.get("before", ""))) or ids.get(str(data.get("after")))
+    if number in state.people:
+        state.people[number] = replace(state.people[number], label=str(data.get("after", "")))
 
 
 def _target_created(state: State, event: AuditEvent, ids: Mapping[str, int]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from approvals import evidence, provenance, standing
+from approvals import evidence, provenance, standing, tenures
 from approvals.delivery import annotation, holding
 from approvals.delivery.settlement import Claim, ClaimLost, settle, settle_reopened, settle_unapplied
 from approvals.models import OutboxEntry, PromotionRequest, Verdict
@@ -86,6 +86,11 @@ class Attempt:
             replaced=self.replaced(plan),
         )
         return str(OutboxEntry.Outcome.APPLIED)
+
+    @cached_property
+    def archives(self) -> bool:
+        """Whether what else is in the stage is archived: as the target says, and always when going back."""
+        return bool(self.target.stage) and tenures.takes_alone(self.request, self.target.stage)
 
     @cached_property
     def is_unreviewed(self) -> bool:
@@ -180,8 +185,8 @@ class Attempt:
     def move(self, view: View) -> None:
         """Stage and alias, each only if it is not so already."""
         target, others = self.target, [held for held in view.in_stage if held != self.number]
-        if target.stage and (self.number not in view.in_stage or (target.archives_existing and others)):
-            self.registry.set_stage(self.name, self.number, target.stage, archive_existing=target.archives_existing)
+        if target.stage and (self.number not in view.in_stage or (self.archives and others)):
+            self.registry.set_stage(self.name, self.number, target.stage, archive_existing=self.archives)
             self.has_begun = True
             self.done.append(f"the stage was set to {target.stage}")
         if target.alias and view.alias_holder != self.number:
@@ -201,7 +206,7 @@ class Attempt:
                 f"MLflow took the change but does not show it: version {self.number}, {self.target.meaning}."
             )
         found = [version]
-        for number in plan.in_stage if self.target.archives_existing else []:
+        for number in plan.in_stage if self.archives else []:
             if number != self.number:
                 with contextlib.suppress(NotFound):  # deleted since; the sweep marks it
                     found.append(self.registry.version(self.name, number))
@@ -214,7 +219,7 @@ class Attempt:
         how: dict[int, str] = {}
         if plan.alias_holder is not None:
             how[plan.alias_holder] = f"lost the alias @{self.target.alias}"
-        if self.target.archives_existing:
+        if self.archives:
             how |= dict.fromkeys(plan.in_stage, "archived")
         how.pop(self.number, None)
         return sorted(how.items())

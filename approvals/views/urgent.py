@@ -66,7 +66,7 @@ def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
         "model": model,
         "target": target,
         "now": now,
-        "archives": [held.number for held in holders if target.archives_existing and held.stage == target.stage],
+        "archives": [held.number for held in holders if target.stage and held.stage == target.stage],
         "choices": choices,
         "default": default,
         "refused": returning.cannot_go_back(target),

@@ -146,7 +146,11 @@ def welcome(installation: Installation) -> str:
        with version 6 and approve it.
     2. Sign in as Rosa in a private window and approve it, too. Watch the page:
        the worker moves version 7 to Production and names both of you in MLflow.
-    3. Sign in as Vera and read the history.
+    3. Sign in as Otto: roll churn_predictor back to the version that held
+       Production before.
+    4. Somebody went round the gate: demand_forecast version 2 was rejected and is
+       in Production all the same. Remy follows the red notice and resolves it.
+    5. Sign in as Vera: History has the ledger, time travel and the audit.
 
   Ctrl-C stops everything. The logs are in {shown(installation.logs)};
   worker.log has the mails, which are printed there and not sent.

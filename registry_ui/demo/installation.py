@@ -1,5 +1,6 @@
 """Where the demo lives: its folder, ports and environment, and what each of its processes runs. No Django here."""
 
+import base64
 import contextlib
 import hashlib
 import http.client
@@ -91,12 +92,19 @@ class Installation:
         self.folder.chmod(0o700)
 
     def secret_key(self) -> str:
-        path = self.folder / "secret-key"
+        return self._made_once("secret-key", lambda: secrets.token_urlsafe(50)).read_text()
+
+    def checkpoint_key(self) -> Path:
+        """File with the Ed25519 key that signs checkpoints of the ledger: any 32 bytes are one."""
+        return self._made_once("checkpoint-key", lambda: base64.b64encode(secrets.token_bytes(32)).decode())
+
+    def _made_once(self, name: str, make: Callable[[], str]) -> Path:
+        path = self.folder / name
         with contextlib.suppress(FileExistsError):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(50))
-        return path.read_text()
+                file.write(make())
+        return path
 
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
@@ -108,6 +116,7 @@ class Installation:
             "no_proxy": "127.0.0.1,localhost",
             "COUNTERSIGN_STATE_DIR": str(self.folder),
             "COUNTERSIGN_SECRET_KEY": self.secret_key(),
+            "COUNTERSIGN_CHECKPOINT_KEY_FILE": str(self.checkpoint_key()),
             "COUNTERSIGN_SITE_URL": self.url,
             "COUNTERSIGN_PULL_SECONDS": "2",
             "COUNTERSIGN_SWEEP_SECONDS": "60",

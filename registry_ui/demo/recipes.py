@@ -119,8 +119,8 @@ RECIPES = (
     _churn(1, "2026-04-30", (20, 3, 60), "First forest, to have something to beat."),
     _churn(2, "2026-05-31", (40, 4, 40), "May added; deeper trees."),
     _churn(3, "2026-06-30", (60, 5, 25), "June added; smaller leaves."),
-    _churn(4, "2026-07-31", (80, 6, 20), "First month after the price rise."),
-    _churn(5, "2026-08-31", (80, 5, 30), "August added; shallower, so surer of less.", stage="Production"),
+    _churn(4, "2026-07-31", (80, 6, 20), "First month after the price rise.", stage="Production"),
+    _churn(5, "2026-08-31", (80, 5, 30), "August added; shallower, so surer of less."),
     _churn(6, "2026-09-30", (120, 8, 10), "Three months of data after the price rise; a larger forest to use it."),
     _churn(
         7,

@@ -100,3 +100,8 @@ def move_as_before_the_gate(client: MlflowClient) -> None:
         number = str(recipe.number)
         if recipe.stage and client.get_model_version(recipe.model, number).current_stage == "None":
             client.transition_model_version_stage(recipe.model, number, recipe.stage, archive_existing_versions=True)
+
+
+def go_round_the_gate(client: MlflowClient) -> None:
+    """An engineer puts the version that was just rejected into Production all the same, with MLflow alone."""
+    client.transition_model_version_stage("demand_forecast", "2", "Production", archive_existing_versions=True)

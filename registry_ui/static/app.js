@@ -62,6 +62,12 @@
     if (!all("textarea").some((field) => field.value)) location.reload();
   });
 
+  /* Tabs that do not fit scroll sideways; the one that is shown is in sight. */
+  all(".tabs").forEach((tabs) => {
+    const here = tabs.querySelector("[aria-current]");
+    if (here) tabs.scrollLeft = here.offsetLeft + here.offsetWidth - tabs.offsetLeft - tabs.clientWidth;
+  });
+
   /* Shortcuts: none decides anything, and <body data-shortcuts="off"> stops all but Escape (WCAG 2.1.4). */
   const go = (name) => document.querySelector(`[data-go="${name}"]`)?.click();
   const places = { i: "inbox", m: "models", h: "history", p: "policies" };

@@ -1,6 +1,6 @@
 """What somebody with the database's own password could do to the ledger."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,19 +21,20 @@ def without_triggers() -> Iterator[None]:
     triggers.install(editor)
 
 
+STORED = {"actor_label": "stored_actor", "allowed_by": "stored_allowed_by"}
+
+
+def _stored(columns: dict[str, Any]) -> dict[str, Any]:
+    """By the names of the fields: `fields` of the functions below have the names of the columns."""
+    return {STORED.get(name, name): value for name, value in columns.items()}
+
+
 def alter(sequence: int, *, with_fitting_hash: bool = False, **fields: Any) -> None:
-    """`fields` by the names of the columns."""
     with without_triggers():
         AuditEvent.objects.filter(sequence=sequence).update(**_stored(fields))
         if with_fitting_hash:
             event = AuditEvent.objects.get(sequence=sequence)
             AuditEvent.objects.filter(sequence=sequence).update(hash=ledger.digest(event))
-
-
-def _stored(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """By the names of the model's fields."""
-    names = {"actor_label": "stored_actor", "allowed_by": "stored_allowed_by"}
-    return {names.get(name, name): value for name, value in fields.items()}
 
 
 def delete(sequence: int) -> None:

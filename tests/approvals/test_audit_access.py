@@ -20,6 +20,7 @@ from approvals.workflow import WorkflowError
 from registry_ui.accounts import roles
 from registry_ui.accounts.models import User
 from registry_ui.demo import people as demo
+from tests.approvals import tampering
 from tests.factories import make_person, make_rule
 
 pytestmark = pytest.mark.django_db
@@ -301,6 +302,29 @@ def test_the_changes_name_from_and_to_and_by_whom(ada: User, remy: User) -> None
     assert (last.before, last.after) == (["auditor", "reviewer"], [])
     assert first.event.actor == ada
     assert access.role_changes(access.role_events(until=timezone.now() - timedelta(days=1))) == []
+
+
+def test_people_are_found_by_what_they_were_called_once_and_in_events_from_before_there_were_tokens(
+    ada: User, remy: User, rosa: User
+) -> None:
+    administration.set_groups(remy, groups=groups(roles.AUDITOR), by=ada)
+    administration.set_groups(rosa, groups=groups(roles.AUDITOR), by=ada)
+    older = AuditEvent.objects.order_by("-sequence")[0].sequence
+    told = f'{{"after":["auditor"],"before":["reviewer"],"person":"{rosa.label}"}}'
+    tampering.rewrite(older, payload=told)
+    remy.name = "Remy Lind"
+    remy.save()
+    assert [each.action for each in access.role_events(person="ortiz")] == [
+        Action.PERSON_RENAMED,
+        Action.PERSON_CHANGED,
+    ]
+    assert [each.action for each in access.role_events(person="remy lind")] == [Action.PERSON_RENAMED]
+    assert [each.sequence for each in access.role_events(person="rosa@")] == [older]
+    administration.pseudonymise(remy, reason="Left.", by=ada)
+    assert not access.role_events(person="ortiz").exists()
+    found = access.role_changes(access.role_events(person=f"Person {remy.pk}"))
+    assert found[-1].person == f"Person {remy.pk} (pseudonymised)"
+    assert not access.role_events(person=f"Person {rosa.pk}").exists()
 
 
 def test_the_first_administrator_of_the_command_is_recorded() -> None:

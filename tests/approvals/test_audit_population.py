@@ -159,7 +159,7 @@ def test_a_page_costs_the_same_for_few_and_many(
 
 def test_a_place_that_was_never_looked_at_is_named(busy: None, production: Target) -> None:
     told = completeness.state(Scope(around_now().period, target=production))
-    assert any("never looked at Production of Production and @champion of Production" in each for each in told.limits)
+    assert any("never looked at the stage Production and the alias @champion" in each for each in told.limits)
 
 
 def test_a_watch_that_began_within_the_period_says_since_when(production: Target) -> None:
@@ -168,7 +168,7 @@ def test_a_watch_that_began_within_the_period_says_since_when(production: Target
         WatchedPlace.objects.create(target=production, place=place, first_seen_at=now - timedelta(hours=3))
     WatchState.objects.update_or_create(pk=1, defaults={"looked_at": now})
     late = completeness.state(Scope(Period(now - timedelta(hours=5), now), target=production))
-    assert any("the watch looks at" in each for each in late.limits)
+    assert any("Not the whole period was watched" in each for each in late.limits)
     whole = completeness.state(Scope(Period(now - timedelta(hours=2), now), target=production))
     assert whole.limits == []
 

@@ -129,9 +129,14 @@ def test_what_stands_in_the_readme_repeats_the_sample_and_checks_the_hashes(
         assert packed.read(name)
         monkeypatch.chdir(packed_folder(tmp_path, name))
         exec(check, {})  # noqa: S102
-    (ledger_file := packed_folder(tmp_path, ledgers[0]) / "events.jsonl").write_text(
-        packed.read(ledgers[0]).decode().replace("Rita", "Rosa", 1)
-    )
+    delivered = next(name for name in ledgers if b"review.approved" in packed.read(name))
+    names = json.loads(packed.read(delivered.replace("events.jsonl", "names.json")))
+    events = packed.read(delivered).decode()
+    assert all(token in events for token in names)
+    assert "Rita" not in events
+    rita, remy = (next(token for token, name in names.items() if who in name) for who in ("Rita", "Remy"))
+    ledger_file = packed_folder(tmp_path, delivered) / "events.jsonl"
+    ledger_file.write_text(events.replace(rita, remy, 1))
     monkeypatch.chdir(ledger_file.parent)
     with pytest.raises(AssertionError):
         exec(check, {})  # noqa: S102

@@ -225,13 +225,38 @@ def test_a_target_that_is_an_alias_alone_goes_back(registry: FakeRegistry, rita:
     assert registry.model(MODEL).aliases == {"canary": 1}
 
 
-def test_a_target_that_keeps_its_earlier_holders_says_that_there_is_no_way_back(
-    registry: FakeRegistry, second: PromotionRequest, otto: User, production: Target
+def test_a_stage_that_versions_share_goes_back_to_the_one_below_and_keeps_nothing_beside_it(
+    registry: FakeRegistry, rita: User, remy: User, otto: User, staging: Target
 ) -> None:
-    Target.objects.filter(pk=production.pk).update(archives_existing=False)
-    production.refresh_from_db()
-    with pytest.raises(workflow.Invalid, match="keeps its earlier versions"):
-        workflow.roll_back(model(), production, by=otto, reason=REASON)
+    for number in (1, 2, 3):
+        promote(registry, number, staging, by=rita, approvers=(remy,))
+    assert {each.number for each in registry.versions_in_stage(MODEL, "Staging")} == {1, 2, 3}
+    back = workflow.roll_back(model(), staging, by=otto, reason=REASON)
+    assert back.version.number == 2
+    assert deliver(back, registry) == "applied"
+    assert [each.number for each in registry.versions_in_stage(MODEL, "Staging")] == [2]
+    assert registry.version(MODEL, 3).stage == registry.version(MODEL, 1).stage == "Archived"
+    assert tenures.holders(MODEL, staging, "Staging") == [2]
+    assert [version.number for version in standing.holders(model(), staging)] == [2]
+    again = workflow.roll_back(model(), staging, by=otto, reason=REASON)
+    assert again.version.number == 1
+    assert deliver(again, registry) == "applied"
+    assert tenures.holders(MODEL, staging, "Staging") == [1]
+    assert ledger.verify().problem == ""
+
+
+def test_going_back_in_a_shared_stage_is_finished_after_a_killed_worker(
+    registry: FakeRegistry, rita: User, remy: User, otto: User, staging: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        promote(registry, number, staging, by=rita, approvers=(remy,))
+    back = workflow.roll_back(model(), staging, by=otto, reason=REASON)
+    with monkeypatch.context() as patched:
+        patched.setattr(delivery.attempt.Attempt, "read_back", lambda *_: (_ for _ in ()).throw(Unreachable("Gone.")))
+        assert deliver(back, registry) == "waiting"
+    assert deliver(back, registry) == "applied"
+    assert tenures.holders(MODEL, staging, "Staging") == [1]
+    assert AuditEvent.objects.filter(request=back, action=Action.VERSION_REPLACED).get().version_number == 2
 
 
 # --- Freezes ----------------------------------------------------------------------------------------------------------

@@ -1,9 +1,11 @@
 """`make demo` itself, as a person runs it: from an empty folder to the printed block, interrupted, resumed, killed."""
 
+import contextlib
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -56,6 +58,11 @@ class Demo:
         self.lines.append(said)
         return self.process.returncode
 
+    def rows(self, question: str) -> list[tuple[object, ...]]:
+        """What its database answers."""
+        with contextlib.closing(sqlite3.connect(self.folder / "countersign.sqlite3", timeout=20)) as connection:
+            return connection.execute(question).fetchall()
+
     def left_behind(self) -> list[str]:
         """Command lines of what still runs with this folder in its environment."""
         found = []
@@ -94,14 +101,19 @@ def test_the_next_start_goes_on_and_tells_the_whole_story(demo: Demo) -> None:
     client = MlflowClient(demo.mlflow_url)
     versions = {int(each.version): each for each in client.search_model_versions("name = 'churn_predictor'")}
     assert {number: each.current_stage for number, each in versions.items()} == {
-        **dict.fromkeys((1, 2, 3, 4), "None"),
-        5: "Archived",
+        **dict.fromkeys((1, 2, 3), "None"),
+        **dict.fromkeys((4, 5), "Archived"),
         6: "Production",
         7: "Staging",
     }
     approved = versions[6].description
     assert "Remy Ortiz <remy@example.com>, Rosa Lind <rosa@example.com>" in approved
+    assert "Approved for Production by Rosa Lind" in versions[5].description  # to roll back to
+    assert "Approved" not in versions[4].description
     assert client.get_model_version_by_alias("churn_predictor", "champion").version == "6"
+    assert client.get_model_version("demand_forecast", "2").current_stage == "Production"
+    assert demo.rows("select model_name, resolved_at from approvals_incident") == [("demand_forecast", None)]
+    assert demo.rows("select number from approvals_checkpoint") == [(1,)]
     run = client.get_run(versions[7].run_id)
     assert set(run.data.metrics) == {"auc_roc", "auc_roc_by_trees", "precision_at_k", "ndcg"}
     assert {"n_estimators", "max_depth", "min_samples_leaf"} < set(run.data.params)

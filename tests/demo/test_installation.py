@@ -1,3 +1,4 @@
+import base64
 import socket
 from pathlib import Path
 
@@ -32,6 +33,16 @@ def test_the_secret_key_is_made_once_and_readable_by_its_owner_alone(place: Inst
     assert place.secret_key() == key
     assert (place.folder / "secret-key").stat().st_mode & 0o777 == 0o600
     assert place.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_checkpoints_are_signed_with_a_key_of_its_own_that_is_made_once(place: Installation) -> None:
+    path = place.checkpoint_key()
+    assert place.environment()["COUNTERSIGN_CHECKPOINT_KEY_FILE"] == str(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    key = path.read_text()
+    assert len(base64.b64decode(key, validate=True)) == 32
+    assert place.checkpoint_key().read_text() == key
+    assert key not in place.environment().values()
 
 
 @pytest.mark.parametrize("name", ["PORT", "MLFLOW_PORT"])

@@ -237,6 +237,15 @@ def provisional_request(model: str, number: int) -> int:
     return approved_request(model, number)
 
 
+def vigilant_policy(model: str) -> int:
+    """Two approvals, and what is changed outside the gate is put back."""
+    from approvals.models import Target
+    from approvals.policy import OnBypass
+    from tests.factories import make_policy
+
+    return int(make_policy(model, Target.objects.get(name="Production"), (2, None), on_bypass=OnBypass.PUT_BACK).pk)
+
+
 def state(request_id: int) -> dict[str, Any]:
     from approvals.models import AuditEvent, PromotionRequest
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import zipfile
 from datetime import timedelta
 from typing import Any
@@ -14,8 +15,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from approvals import administration, workflow
-from approvals.audit import population
-from approvals.models import Action, AuditEvent, Policy, PromotionRequest, Reading, Target
+from approvals.audit import completeness, population
+from approvals.audit.periods import Period
+from approvals.models import Action, AuditEvent, Policy, PromotionRequest, Reading, Target, Tenure, Verification
 from registry_ui.accounts.models import User
 from tests.approvals.auditing import around_now, bypass, promote
 from tests.factories import make_policy, make_request, make_rule, make_version
@@ -62,6 +64,28 @@ def test_the_population_page_says_whether_it_adds_up(auditor: Client, changed: P
     assert "The watch has never looked at" in said
 
 
+def test_how_the_last_verification_of_the_ledger_ended_is_part_of_the_statement(
+    auditor: Client, changed: PromotionRequest, vera: User
+) -> None:
+    address = f"/history/audit/?{DAYS}"
+    assert "The whole ledger has not been verified yet." in page(auditor, address)
+    assert completeness.state(around_now()).as_plain()["chain"]["last_verification"] is None
+    events = AuditEvent.objects.count()
+    done = Verification.objects.create(ended_at=timezone.now(), events=events, head="a" * 64)
+    administration.ask_to_verify(by=vera)  # one that has not ended says nothing yet
+    assert re.search(rf"The whole ledger was last verified .*: all {events} events fit\.", page(auditor, address))
+    told = completeness.state(around_now()).as_plain()["chain"]["last_verification"]
+    assert (told["is_intact"], told["events"], told["head"]) == (True, events, "a" * 64)
+    problem = "Event 3 was altered: its hash does not fit its content."
+    Verification.objects.filter(pk=done.pk).update(problem=problem, first_bad=3, head="")
+    said = page(auditor, address)
+    assert f"The last verification of the ledger found a fault. {problem}" in said
+    assert "events fit" not in said.partition("shown here")[0]
+    assert any(problem in limit for limit in completeness.state(around_now()).limits)
+    packed = zipfile.ZipFile(io.BytesIO(body(auditor, f"/history/audit/export/archive.zip?{DAYS}")))
+    assert f"UTC: it found a fault. {problem}" in packed.read("README.txt").decode()
+
+
 def test_what_does_not_add_up_is_said_loudly(auditor: Client, changed: PromotionRequest, production: Target) -> None:
     bypass(make_version("churn"), production, "@champion", has_incident=False)
     said = page(auditor, f"/history/audit/?{DAYS}")
@@ -69,10 +93,19 @@ def test_what_does_not_add_up_is_said_loudly(auditor: Client, changed: Promotion
     assert "1 change has neither a delivery nor an incident in the ledger." in said
 
 
-def test_the_last_quarter_is_shown_by_itself(auditor: Client) -> None:
+def test_the_last_quarter_is_shown_by_itself(auditor: Client, changed: PromotionRequest) -> None:
+    Tenure.objects.filter(version_number=2).update(started_at=timezone.now() - timedelta(days=200))
     said = page(auditor, "/history/audit/")
     assert "Nothing changed in this period." in said
-    assert "Last quarter" in said
+    assert Period.last_quarter(timezone.now()).words in said
+
+
+def test_where_the_record_is_younger_than_a_quarter_this_one_is_shown(
+    auditor: Client, changed: PromotionRequest
+) -> None:
+    said = page(auditor, "/history/audit/")
+    assert Period.this_quarter(timezone.now()).words in said
+    assert "Version 3 took @champion, replacing version 2" in said
 
 
 @pytest.mark.parametrize("address", PAGES)

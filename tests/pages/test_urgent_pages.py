@@ -129,7 +129,7 @@ def test_without_an_earlier_holder_the_page_says_so(
 ) -> None:
     promote(registry, 1, production, by=rita, approvers=(remy, rosa))
     assert "There is no earlier version to go back to." in read(otto, back_address(production))
-    assert "There is no way back for this target." in read(otto, back_address(staging))
+    assert "There is no earlier version to go back to." in read(otto, back_address(staging))
 
 
 def test_the_page_asks_as_often_however_many_tenures_there_are(

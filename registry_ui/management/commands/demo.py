@@ -38,7 +38,11 @@ class Command(BaseCommand):
     def _play(self, cast: people.Cast, console: Console) -> None:
         try:
             with console.step("Requests and reviews") as step:
-                Story(cast, tell=step.show).play()
+                from mlflow import MlflowClient  # noqa: PLC0415  loaded already, to train
+
+                from registry_ui.demo import training  # noqa: PLC0415
+
+                Story(cast, tell=step.show, go_round=lambda: training.go_round_the_gate(MlflowClient())).play()
         except StoryError as problem:
             raise CommandError(str(problem)) from problem
 
