@@ -271,6 +271,8 @@ def _beside_the_gate(  # noqa: PLR0912  one case per action
     match action:
         case Action.VERSION_RESTORED:
             return f"put {subject} back into {data.get('place', target)}"
+        case Action.TENURE_FOUND if data.get("is_gone"):
+            return f"found {subject} gone from {data.get('place', target)}, to which it was promoted"
         case Action.TENURE_FOUND:
             return f"found {subject} in {data.get('place', target)}: held before the gate, approver unknown"
         case Action.INCIDENT_OPENED:

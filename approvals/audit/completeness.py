@@ -63,6 +63,9 @@ class Statement:
     incidents_by_state: dict[str, int]
     """"open", and each resolution in words."""
 
+    lost_incidents: int
+    """Incidents that the ledger tells of and the list has not, or the other way round."""
+
     strangers: int
     """Holders of governed places that the mirror shows now and no open tenure knows."""
 
@@ -93,11 +96,6 @@ class Statement:
     @property
     def unexplained(self) -> int:
         return self.counts[Cause.UNEXPLAINED]
-
-    @property
-    def lost_incidents(self) -> int:
-        """Incidents that the ledger tells of and the list has not, or the other way round."""
-        return abs(self.ledger[Action.INCIDENT_OPENED] - self.incident_count)
 
     @property
     def adds_up(self) -> bool:
@@ -191,11 +189,22 @@ def state(scope: Scope, *, shown: Sequence[AuditEvent] = ()) -> Statement:
         ),
         incident_count=sum(by_state.values()),
         incidents_by_state=dict(by_state),
+        lost_incidents=_lost(scope),
         strangers=strangers,
         missing=missing,
         coverage=_coverage(scope),
         proof=proof.of(scope.period.until, shown),
     )
+
+
+def _lost(scope: Scope) -> int:
+    """One by one and not by their numbers: an incident is seen a moment before its event is written, and follows a
+    model that is renamed, so either may lie outside of what is looked at."""
+    listed = Incident.objects.filter(opened_sequence=OuterRef("sequence"))
+    told = AuditEvent.objects.filter(action=Action.INCIDENT_OPENED, sequence=OuterRef("opened_sequence"))
+    only_told = _events(scope, Action.INCIDENT_OPENED).filter(~Exists(listed))
+    only_listed = scope.of_incidents(Incident.objects.all()).filter(~Exists(told))
+    return only_told.count() + only_listed.count()
 
 
 def _counts(scope: Scope) -> dict[Cause, int]:

@@ -13,10 +13,11 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
-from django.db.models import CharField, Exists, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import CharField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Cast, Coalesce, Concat
 
 from approvals.audit.periods import Period
+from approvals.evidence import canonical
 from approvals.history import guarded
 from approvals.models import Action, AuditEvent, Incident, RequestKind, Target, Tenure
 
@@ -320,11 +321,18 @@ _ORIGINS: dict[str, tuple[str, ...]] = {
     Tenure.Origin.DELIVERY: (Action.VERSION_PROMOTED,),
     Tenure.End.REPLACED: (Action.VERSION_PROMOTED,),
     Tenure.Origin.RESTORED: (Action.VERSION_RESTORED,),
-    Tenure.Origin.OUTSIDE: (Action.INCIDENT_OPENED, Action.INCIDENT_RESOLVED),
+    Tenure.Origin.OUTSIDE: (Action.INCIDENT_OPENED, Action.INCIDENT_RESOLVED, Action.TENURE_FOUND),
     Tenure.End.DELETED: (Action.INCIDENT_OPENED, Action.INCIDENT_RESOLVED),
     Tenure.End.RENAMED: (Action.INCIDENT_OPENED, Action.INCIDENT_RESOLVED),
     Tenure.Origin.FOUND: (Action.TENURE_FOUND,),
 }
+GOES_ON: Mapping[str, str] = {
+    # What an event says with which a tenure goes on under the origin that it had: the model was renamed, or what was
+    # changed outside the gate was changed back.
+    Action.INCIDENT_OPENED: canonical({"kind": Incident.Kind.RENAMED})[1:-1],
+    Action.INCIDENT_RESOLVED: canonical({"resolution": Incident.Resolution.UNDONE})[1:-1],
+}
+_CHANGED_OUTSIDE = (Tenure.Origin.OUTSIDE, Tenure.End.DELETED, Tenure.End.RENAMED)
 _EXACT = (Action.VERSION_PROMOTED, Action.VERSION_RESTORED)
 """Events that name the very model (and, of what began, the very version) that they tell of."""
 
@@ -337,7 +345,7 @@ def cause_of(how: str, action: str | None, kind: str | None) -> Cause:
         return Cause.IMPORTED
     if how == Tenure.End.RETIRED:
         return Cause.RETIRED
-    if action not in _ORIGINS[how]:
+    if action not in _ORIGINS[how] and action not in GOES_ON:
         return Cause.UNEXPLAINED
     match action:
         case Action.VERSION_PROMOTED:
@@ -351,6 +359,8 @@ def cause_of(how: str, action: str | None, kind: str | None) -> Cause:
 
 def tells_of(event: AuditEvent, tenure: Tenure, begins: bool) -> bool:
     """Whether an event is of this tenure at all; `event_facts` asks the same in SQL."""
+    if event.action in GOES_ON and (tenure.origin if begins else tenure.end) not in _CHANGED_OUTSIDE:
+        return begins and GOES_ON[event.action] in event.payload
     if event.action not in _EXACT:
         return True
     is_version = not begins or event.version_number == tenure.version_number
@@ -362,7 +372,13 @@ def event_facts(found: QuerySet[Tenure], *, begins: bool) -> QuerySet[Tenure]:
     sequence = "start_sequence" if begins else "end_sequence"
     exact = Q(model_name=OuterRef("model_name"))
     exact &= Q(version_number=OuterRef("version_number")) if begins else Q()
-    event = AuditEvent.objects.filter(~Q(action__in=_EXACT) | exact, sequence=OuterRef(sequence))
+    goes_on = Q(how__in=_CHANGED_OUTSIDE) | ~Q(action__in=list(GOES_ON))
+    for action, text in GOES_ON.items() if begins else ():
+        goes_on |= Q(action=action, payload__contains=text)
+    how = ExpressionWrapper(OuterRef("origin" if begins else "end"), CharField())
+    event = AuditEvent.objects.alias(how=how).filter(
+        ~Q(action__in=_EXACT) | exact, goes_on, sequence=OuterRef(sequence)
+    )
     return found.annotate(action=Subquery(event.values("action")[:1]), kind=Subquery(event.values("request__kind")[:1]))
 
 

@@ -1,21 +1,26 @@
 """Tenures against the events that tell of their beginning and end, and promotions against their tenures."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Min, Q
 
 from approvals.ledger.verdicts import Fault
-from approvals.models import Action, AuditEvent, Tenure
+from approvals.models import Action, AuditEvent, Incident, Tenure
 
 A = Action
 _BEGINS: dict[str, Sequence[str]] = {
     Tenure.Origin.DELIVERY: (A.VERSION_PROMOTED,),
     Tenure.Origin.RESTORED: (A.VERSION_RESTORED, A.VERSION_PROMOTED),
     Tenure.Origin.FOUND: (A.TENURE_FOUND,),
-    Tenure.Origin.OUTSIDE: (A.INCIDENT_OPENED,),
+    Tenure.Origin.OUTSIDE: (A.INCIDENT_OPENED, A.INCIDENT_RESOLVED),
     Tenure.Origin.IMPORTED: (A.HISTORY_IMPORTED,),
+}
+_GOES_ON: Mapping[str, tuple[str, str]] = {
+    # events with which a tenure goes on under the origin that it had: what each says, and of what
+    A.INCIDENT_OPENED: ("kind", Incident.Kind.RENAMED),
+    A.INCIDENT_RESOLVED: ("resolution", Incident.Resolution.UNDONE),
 }
 _NAMES_VERSION = (A.VERSION_PROMOTED, A.VERSION_RESTORED, A.TENURE_FOUND)
 _SINCE = ("approvals", "0009_tenures_and_incidents")
@@ -65,9 +70,10 @@ def _fault_of_start(tenure: Tenure, events: dict[int, AuditEvent]) -> Fault | No
     if event is None:
         return Fault(f"{_name(tenure)} begins with event {tenure.start_sequence}, which is not there.")
     says = f"event {event.sequence}, which it begins with"
-    if event.action not in _BEGINS.get(tenure.origin, (event.action,)):
+    if event.action not in _BEGINS.get(tenure.origin, (event.action,)) and not _goes_on(tenure, event):
         return Fault(f"{_name(tenure)} does not fit {says}: that is {event.action}.", event.sequence)
-    if event.model_name not in ("", tenure.model_name) or event.target_name not in ("", tenure.target.name):
+    targets = ("", event.target_name if _is_rename(event) else tenure.target.name)  # a rename is told once for all
+    if event.model_name not in ("", tenure.model_name) or event.target_name not in targets:
         return Fault(f"{_name(tenure)} does not fit {says}: that is about another model or target.", event.sequence)
     if event.action in _NAMES_VERSION and event.version_number not in (None, tenure.version_number):
         return Fault(f"{_name(tenure)} does not fit {says}: that is about version {event.version_number}.",
@@ -77,13 +83,24 @@ def _fault_of_start(tenure: Tenure, events: dict[int, AuditEvent]) -> Fault | No
     return None
 
 
+def _is_rename(event: AuditEvent) -> bool:
+    return event.action == A.INCIDENT_OPENED and event.data.get("kind") == Incident.Kind.RENAMED
+
+
+def _goes_on(tenure: Tenure, event: AuditEvent) -> bool:
+    """The model was renamed, or what was changed outside the gate was changed back: what held before holds on."""
+    key, value = _GOES_ON.get(event.action, ("", ""))
+    return bool(key) and event.data.get(key) == value and tenure.origin != Tenure.Origin.IMPORTED
+
+
 def _fault_of_end(tenure: Tenure, events: dict[int, AuditEvent]) -> Fault | None:
     if tenure.end_sequence is None:
         return None
     event = events.get(tenure.end_sequence)
     if event is None:
         return Fault(f"{_name(tenure)} ends with event {tenure.end_sequence}, which is not there.")
-    if event.model_name not in ("", tenure.model_name):
+    is_renamed = tenure.end == Tenure.End.RENAMED and _is_rename(event)
+    if event.model_name not in ("", tenure.model_name) and not is_renamed:
         return Fault(f"{_name(tenure)} ends with event {event.sequence}, which is about another model.", event.sequence)
     if tenure.start_sequence is not None and tenure.end_sequence < tenure.start_sequence:
         return Fault(f"{_name(tenure)} ends with event {event.sequence}, which was before it began.", event.sequence)

@@ -90,35 +90,52 @@ def _find(new: Mapping[str, Target], names: Iterable[str]) -> None:
         if new.get(key.place) is None or new[key.place].pk != key.target_id:
             continue
         holders, running = seen.get(key, {}), held.get(key, {})
-        gone = [tenure.pk for number, tenure in running.items() if number not in holders]
-        latest = max((tenure.started_at for tenure in running.values()), default=timezone.now())
+        came = {number: holder for number, holder in holders.items() if number not in running}
+        gone = [number for number in running if number not in holders]
+        _take_place(new[key.place], key, came, [running[number] for number in gone], is_alone=len(holders) == 1)
+
+
+def _take_place(target: Target, key: Key, came: Mapping[int, Holder], gone: list[Tenure], *, is_alone: bool) -> None:
+    """What is there was found; what was promoted there and is not, ended before that, and an event tells of it."""
+    if not came and not gone:
+        return
+    told = {number: _tell(target, key, number) for number in came} or {
+        gone[-1].version_number: _tell(target, key, gone[-1].version_number, is_gone=True)
+    }
+    latest = max((tenure.started_at for tenure in gone), default=None)
+    seen = {number: min(holder.read_at, told[number].at) for number, holder in came.items()}
+    if latest is not None:
+        seen = {number: max(at, latest) for number, at in seen.items()}
+        event = told[min(seen, key=lambda number: seen[number])] if seen else next(iter(told.values()))
         tenures.finish(
-            Tenure.objects.filter(pk__in=gone), at=max(latest, timezone.now()), how=Tenure.End.OUTSIDE, after=latest
+            Tenure.objects.filter(pk__in=[tenure.pk for tenure in gone]),
+            at=min(seen.values(), default=max(latest, event.at)),
+            how=Tenure.End.OUTSIDE,
+            sequence=event.sequence,
+            after=latest,
         )
-        for number, holder in holders.items():
-            if number not in running:
-                _found(new[key.place], key, holder, is_alone=len(holders) == 1)
+    for number, at in seen.items():
+        tenures.begin(
+            model_name=key.model,
+            number=number,
+            target=target,
+            place=key.place,
+            at=at,
+            origin=Tenure.Origin.FOUND,
+            sequence=told[number].sequence,
+            version=ModelVersion.objects.filter(model__name=key.model, number=number).first(),
+            sole=is_alone and tenures.is_sole(target, key.place),
+        )
 
 
-def _found(target: Target, key: Key, holder: Holder, *, is_alone: bool) -> None:
-    event = ledger.record(
+def _tell(target: Target, key: Key, number: int, *, is_gone: bool = False) -> AuditEvent:
+    return ledger.record(
         Action.TENURE_FOUND,
         actor=None,
         model_name=key.model,
-        version_number=holder.number,
+        version_number=number,
         target_name=target.name,
-        data={"place": key.place},
-    )
-    tenures.begin(
-        model_name=key.model,
-        number=holder.number,
-        target=target,
-        place=key.place,
-        at=min(holder.read_at, event.at),
-        origin=Tenure.Origin.FOUND,
-        sequence=event.sequence,
-        version=ModelVersion.objects.filter(model__name=key.model, number=holder.number).first(),
-        sole=is_alone and tenures.is_sole(target, key.place),
+        data={"place": key.place} | ({"is_gone": True} if is_gone else {}),
     )
 
 

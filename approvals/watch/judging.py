@@ -230,9 +230,11 @@ def _last_approved(key: Key, number: int) -> Tenure | None:
 
 
 def last_approved(model: str, target_id: int, place: str, number: int) -> Tenure | None:
-    """The newest tenure of this version in the place that somebody answers for."""
+    """The newest tenure of this version in the place that somebody answers for. Earlier records say what was, and give
+    nobody the right to hold it now."""
     found: Iterable[Tenure] = (
         Tenure.objects.filter(model_name__in=names_of(model), target_id=target_id, place=place, version_number=number)
+        .exclude(origin=Tenure.Origin.IMPORTED)
         .select_related("request")
         .order_by("-started_at", "-pk")
     )
