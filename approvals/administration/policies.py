@@ -109,7 +109,8 @@ def reorder_policies(target: Target, wanted: Sequence[Policy], *, by: User | Non
     before, after = ([each.model_pattern for each in some] for some in (row, wanted))
     if before == after:
         return
-    put_in_order(wanted)
+    now = {each.pk: each for each in row}  # the caller's may have been read before others took their place
+    put_in_order(now[each.pk] for each in wanted)
     record(Action.POLICY_REORDERED, by, target_name=target.name, data={"before": before, "after": after})
 
 

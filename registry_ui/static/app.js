@@ -62,10 +62,10 @@
     if (!all("textarea").some((field) => field.value)) location.reload();
   });
 
-  /* Tabs that do not fit scroll sideways; the one that is shown is in sight. */
-  all(".tabs").forEach((tabs) => {
-    const here = tabs.querySelector("[aria-current]");
-    if (here) tabs.scrollLeft = here.offsetLeft + here.offsetWidth - tabs.offsetLeft - tabs.clientWidth;
+  /* Tabs may scroll; the current one is in sight. */
+  all(".tabs [aria-current]").forEach((here) => {
+    const row = here.parentNode;
+    row.scrollLeft = here.offsetLeft + here.offsetWidth - row.offsetLeft - row.clientWidth;
   });
 
   /* Shortcuts: none decides anything, and <body data-shortcuts="off"> stops all but Escape (WCAG 2.1.4). */
