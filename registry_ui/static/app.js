@@ -62,7 +62,7 @@
     if (!all("textarea").some((field) => field.value)) location.reload();
   });
 
-  /* Tabs may scroll; the current one is in sight. */
+  /* Tabs scroll; the current one is in sight. */
   all(".tabs [aria-current]").forEach((here) => {
     const row = here.parentNode;
     row.scrollLeft = here.offsetLeft + here.offsetWidth - row.offsetLeft - row.clientWidth;
