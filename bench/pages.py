@@ -193,6 +193,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
         Action.REQUEST_APPROVED,
         Action.VERSION_PROMOTED,
     ]
+    tokens = {person.pk: identities.tokenised(person.label, known=[person]) for person in people}
     previous, batch, total = defaults.GENESIS, [], max(events, 5)
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -207,7 +208,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
                 at=now - timedelta(seconds=total - sequence),
                 action=actions[sequence % 5],
                 actor=actor,
-                stored_actor=identities.tokenised(actor.label, known=[actor]),
+                stored_actor=tokens[actor.pk],
                 model_name=request.version.model.name,
                 version_number=request.version.number,
                 target_name="Production",
