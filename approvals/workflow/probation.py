@@ -8,11 +8,13 @@ from datetime import timedelta
 from enum import Enum, auto
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from approvals import asking, ledger, policy, returning, standing
 from approvals.evidence import canonical
-from approvals.models import Action, Probation, PromotionRequest, RequestKind
+from approvals.models import Action, Incident, Probation, PromotionRequest, RequestKind
+from approvals.models.requests import OPEN
 from approvals.workflow import rolling_back
 from approvals.workflow.shared import Conflict, Invalid, require
 from registry_ui.accounts.models import User
@@ -136,7 +138,8 @@ def end_due_probations() -> int:
 @transaction.atomic
 def fall_back(probation: Probation) -> bool:
     """Ends a probation that is due: the target goes back to the last approved holder. False when somebody ended it
-    before. Everything or nothing: killed in the middle, it is due again."""
+    before, or while it is open whether the version comes back. Everything or nothing: killed in the middle, it is due
+    again."""
     request = standing.lock(probation.request)
     probation = Probation.objects.select_for_update(of=("self",)).get(pk=probation.pk)
     if probation.closed_at or probation.ends_at > timezone.now():
@@ -145,6 +148,8 @@ def fall_back(probation: Probation) -> bool:
     target, model = request.target, request.version.model
     champion = standing.champion_of(model, target)
     if champion is None or champion.pk != request.version_id:
+        if _may_come_back(request):
+            return False  # due again with the next call: what is put back must not stay unconfirmed
         holds = f"Version {champion.number} holds" if champion else "Nothing holds"
         return _close(probation, O.SUPERSEDED, reason=f"{reason} {holds} {target.name} by now.")
     chosen = returning.first([each for each in returning.earlier(model, target) if each.was_approved])
@@ -163,6 +168,14 @@ def fall_back(probation: Probation) -> bool:
         allowed_by=[rolling_back.because_of(probation)],
     )
     return _close(probation, O.ROLLED_BACK, reason=reason, rollback=rollback)
+
+
+def _may_come_back(request: PromotionRequest) -> bool:
+    """Whether the request's version was taken out of its target outside the gate and is to be put back, or will be if
+    reviewers refuse what holds the target now."""
+    found = Incident.objects.open().filter(model_name=request.version.model.name, target_id=request.target_id)
+    may_be = found.filter(Q(is_owed=True) | Q(request__status__in=OPEN, response=Incident.Response.REVIEW))
+    return any(request.version.number in incident.approved for incident in may_be)
 
 
 def _close(
