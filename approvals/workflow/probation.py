@@ -8,15 +8,15 @@ from datetime import timedelta
 from enum import Enum, auto
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, F, OuterRef, Q, Subquery
 from django.utils import timezone
 
-from approvals import asking, ledger, policy, returning, standing
+from approvals import asking, ledger, outbox, policy, returning, standing
 from approvals.evidence import canonical
-from approvals.models import Action, Incident, Probation, PromotionRequest, RequestKind
+from approvals.models import Action, AuditEvent, Incident, Probation, PromotionRequest, RequestKind, Status
 from approvals.models.requests import OPEN
 from approvals.workflow import rolling_back
-from approvals.workflow.shared import Conflict, Invalid, require
+from approvals.workflow.shared import Conflict, Invalid, move, require
 from registry_ui.accounts.models import User
 
 O = Probation.Outcome  # noqa: E741
@@ -132,7 +132,41 @@ def end_due_probations() -> int:
     for probation in due.select_related("request"):
         with contextlib.suppress(Conflict):  # tried again with the next call
             ended += fall_back(probation)
+    for probation in _stranded():
+        with contextlib.suppress(Conflict):
+            _fall_back_again(probation)
     return ended
+
+
+def _stranded() -> list[Probation]:
+    """Whose roll back failed because somebody had put another version there, and whose version came back since."""
+    failed_at = AuditEvent.objects.filter(request=OuterRef("rollback"), action=Action.DELIVERY_FAILED)
+    came_back = Incident.objects.filter(
+        model_name=OuterRef("request__version__model__name"),
+        target=OuterRef("request__target"),
+        resolution__in=(Incident.Resolution.PUT_BACK, Incident.Resolution.UNDONE),
+        resolved_at__gt=OuterRef("failed_at"),
+    )
+    found = Probation.objects.filter(outcome=O.ROLLED_BACK, rollback__status=Status.FAILED)
+    found = found.annotate(failed_at=Subquery(failed_at.order_by("-sequence").values("at")[:1]))
+    return list(found.filter(Exists(came_back)).select_related("request__version__model", "request__target"))
+
+
+@transaction.atomic
+def _fall_back_again(probation: Probation) -> None:
+    """Once for each time that the version came back: what fails for another reason waits for a person."""
+    if probation.rollback is None:
+        return
+    champion = standing.champion_of(probation.request.version.model, probation.request.target)
+    rollback = standing.lock(probation.rollback)
+    if champion is None or champion.pk != probation.request.version_id or rollback.status != Status.FAILED:
+        return
+    if not rollback.requester.is_countersign:
+        return
+    move(rollback, Status.APPROVED, status_reason="", decided_at=F("decided_at"))
+    outbox.enqueue(rollback)
+    allowed = rolling_back.allowed_alone(rollback)
+    ledger.record(Action.DELIVERY_RETRIED, actor=None, request=rollback, allowed_by=allowed)
 
 
 @transaction.atomic

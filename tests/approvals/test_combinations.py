@@ -140,3 +140,25 @@ def test_a_probation_ends_where_what_holds_the_target_now_stays(world: World, pr
     assert Probation.objects.get(request__version__number=3).outcome == Probation.Outcome.SUPERSEDED
     assert world.says()[MODEL, "Production", "Production"] == [4]
     world.check()
+
+
+def test_a_roll_back_that_met_a_change_outside_the_gate_is_tried_again_when_that_is_undone(
+    world: World, production: Target
+) -> None:
+    """The change had not been seen when the time was over; the roll back failed on it."""
+    world.promote(MODEL, 2, production)
+    make_policy("*", production, (1, None), on_bypass="put_back", probation=ProbationRule(24))
+    world.promote(MODEL, 3, production)
+    world.registry.set_stage(MODEL, 4, "Production", archive_existing=True)
+    world.end_probations()
+    world.work()
+    rollback = PromotionRequest.objects.get(kind="rollback")
+    assert rollback.status == "failed"
+    world.work()
+    assert rollback.events.filter(action="delivery.retried").count() == 0
+    world.observe(3)
+    rollback.refresh_from_db()
+    assert rollback.status == "applied"
+    assert rollback.events.filter(action="delivery.retried").count() == 1
+    assert world.says()[MODEL, "Production", "Production"] == [2]
+    world.check()
