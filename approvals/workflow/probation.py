@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import Enum, auto
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from approvals import asking, ledger, outbox, policy, returning, standing
@@ -33,7 +33,14 @@ def running_beside(request: PromotionRequest) -> list[Probation]:
     running = Probation.objects.running().filter(
         request__version__model_id=request.version.model_id, request__target_id=request.target_id
     )
-    return list(running.exclude(request=request).select_for_update(of=("self",)).order_by("pk"))
+    running = running.exclude(request=request)
+    # Their requests first, as those who confirm, report or fall back do: the event of an end touches the row.
+    _hold(PromotionRequest.objects.filter(pk__in=running.values("request")))
+    return list(running.select_for_update(of=("self",)).order_by("pk"))
+
+
+def _hold(requests: "QuerySet[PromotionRequest]") -> None:
+    list(requests.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
 
 
 def settle(request: PromotionRequest, beside: Sequence[Probation]) -> None:
@@ -174,7 +181,9 @@ def fall_back(probation: Probation) -> bool:
     """Ends a probation that is due: the target goes back to the last approved holder. False when somebody ended it
     before, or while it is open whether the version comes back. Everything or nothing: killed in the middle, it is due
     again."""
-    request = standing.lock(probation.request)
+    asked = probation.request  # what a roll back may have to make way for is locked first, as a settlement does
+    _hold(PromotionRequest.objects.open().filter(version__model=asked.version.model_id, target=asked.target_id))
+    request = standing.lock(asked)
     probation = Probation.objects.select_for_update(of=("self",)).get(pk=probation.pk)
     if probation.closed_at or probation.ends_at > timezone.now():
         return False
