@@ -8,13 +8,15 @@ from datetime import timedelta
 from enum import Enum, auto
 
 from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from approvals import asking, ledger, policy, returning, standing
+from approvals import asking, ledger, outbox, policy, returning, standing
 from approvals.evidence import canonical
-from approvals.models import Action, Probation, PromotionRequest, RequestKind
+from approvals.models import Action, AuditEvent, Incident, Probation, PromotionRequest, RequestKind, Status
+from approvals.models.requests import OPEN
 from approvals.workflow import rolling_back
-from approvals.workflow.shared import Conflict, Invalid, require
+from approvals.workflow.shared import Conflict, Invalid, move, require
 from registry_ui.accounts.models import User
 
 O = Probation.Outcome  # noqa: E741
@@ -31,7 +33,14 @@ def running_beside(request: PromotionRequest) -> list[Probation]:
     running = Probation.objects.running().filter(
         request__version__model_id=request.version.model_id, request__target_id=request.target_id
     )
-    return list(running.exclude(request=request).select_for_update(of=("self",)).order_by("pk"))
+    running = running.exclude(request=request)
+    # Their requests first, as those who confirm, report or fall back do: the event of an end touches the row.
+    _hold(PromotionRequest.objects.filter(pk__in=running.values("request")))
+    return list(running.select_for_update(of=("self",)).order_by("pk"))
+
+
+def _hold(requests: "QuerySet[PromotionRequest]") -> None:
+    list(requests.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
 
 
 def settle(request: PromotionRequest, beside: Sequence[Probation]) -> None:
@@ -130,14 +139,51 @@ def end_due_probations() -> int:
     for probation in due.select_related("request"):
         with contextlib.suppress(Conflict):  # tried again with the next call
             ended += fall_back(probation)
+    for probation in _stranded():
+        with contextlib.suppress(Conflict):
+            _fall_back_again(probation)
     return ended
+
+
+def _stranded() -> list[Probation]:
+    """Whose roll back failed because somebody had put another version there, and whose version came back since."""
+    failed_at = AuditEvent.objects.filter(request=OuterRef("rollback"), action=Action.DELIVERY_FAILED)
+    came_back = Incident.objects.filter(
+        model_name=OuterRef("request__version__model__name"),
+        target=OuterRef("request__target"),
+        resolution__in=(Incident.Resolution.PUT_BACK, Incident.Resolution.UNDONE),
+        resolved_at__gt=OuterRef("failed_at"),
+    )
+    found = Probation.objects.filter(outcome=O.ROLLED_BACK, rollback__status=Status.FAILED)
+    found = found.annotate(failed_at=Subquery(failed_at.order_by("-sequence").values("at")[:1]))
+    return list(found.filter(Exists(came_back)).select_related("request__version__model", "request__target"))
+
+
+@transaction.atomic
+def _fall_back_again(probation: Probation) -> None:
+    """Once for each time that the version came back: what fails for another reason waits for a person."""
+    if probation.rollback is None:
+        return
+    champion = standing.champion_of(probation.request.version.model, probation.request.target)
+    rollback = standing.lock(probation.rollback)
+    if champion is None or champion.pk != probation.request.version_id or rollback.status != Status.FAILED:
+        return
+    if not rollback.requester.is_countersign:
+        return
+    move(rollback, Status.APPROVED, status_reason="", decided_at=F("decided_at"))
+    outbox.enqueue(rollback)
+    allowed = rolling_back.allowed_alone(rollback)
+    ledger.record(Action.DELIVERY_RETRIED, actor=None, request=rollback, allowed_by=allowed)
 
 
 @transaction.atomic
 def fall_back(probation: Probation) -> bool:
     """Ends a probation that is due: the target goes back to the last approved holder. False when somebody ended it
-    before. Everything or nothing: killed in the middle, it is due again."""
-    request = standing.lock(probation.request)
+    before, or while it is open whether the version comes back. Everything or nothing: killed in the middle, it is due
+    again."""
+    asked = probation.request  # what a roll back may have to make way for is locked first, as a settlement does
+    _hold(PromotionRequest.objects.open().filter(version__model=asked.version.model_id, target=asked.target_id))
+    request = standing.lock(asked)
     probation = Probation.objects.select_for_update(of=("self",)).get(pk=probation.pk)
     if probation.closed_at or probation.ends_at > timezone.now():
         return False
@@ -145,6 +191,8 @@ def fall_back(probation: Probation) -> bool:
     target, model = request.target, request.version.model
     champion = standing.champion_of(model, target)
     if champion is None or champion.pk != request.version_id:
+        if _may_come_back(request):
+            return False  # due again with the next call: what is put back must not stay unconfirmed
         holds = f"Version {champion.number} holds" if champion else "Nothing holds"
         return _close(probation, O.SUPERSEDED, reason=f"{reason} {holds} {target.name} by now.")
     chosen = returning.first([each for each in returning.earlier(model, target) if each.was_approved])
@@ -163,6 +211,14 @@ def fall_back(probation: Probation) -> bool:
         allowed_by=[rolling_back.because_of(probation)],
     )
     return _close(probation, O.ROLLED_BACK, reason=reason, rollback=rollback)
+
+
+def _may_come_back(request: PromotionRequest) -> bool:
+    """Whether the request's version was taken out of its target outside the gate and is to be put back, or will be if
+    reviewers refuse what holds the target now."""
+    found = Incident.objects.open().filter(model_name=request.version.model.name, target_id=request.target_id)
+    may_be = found.filter(Q(is_owed=True) | Q(request__status__in=OPEN, response=Incident.Response.REVIEW))
+    return any(request.version.number in incident.approved for incident in may_be)
 
 
 def _close(

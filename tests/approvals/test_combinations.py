@@ -2,8 +2,10 @@
 
 import pytest
 
-from approvals import watch
-from approvals.models import AuditEvent, Incident, Target, Tenure, WatchedPlace
+from approvals import watch, workflow
+from approvals.models import AuditEvent, Incident, Probation, PromotionRequest, Target, Tenure, WatchedPlace
+from approvals.policy import ProbationRule
+from registry_ui.mirror import sync
 from tests.approvals.world import World
 from tests.factories import make_policy
 
@@ -97,3 +99,66 @@ def test_what_changed_before_the_first_look_adds_up(world: World, production: Ta
     assert Tenure.objects.get(version_number=3, place="Production").ended_at == taken.started_at
     assert AuditEvent.objects.filter(payload__contains='"is_gone":true').count() == 1
     assert watch.look(world.registry).found == 0
+
+
+@pytest.mark.parametrize("response", ["put_back", "review"])
+@pytest.mark.parametrize("is_reported", [True, False])
+def test_what_is_put_back_does_not_escape_its_probation(
+    world: World, production: Target, response: str, is_reported: bool
+) -> None:
+    """Version 3 is on probation when somebody puts version 4 in its place; it is put back after its time was over."""
+    world.promote(MODEL, 2, production)
+    make_policy("*", production, (1, None), on_bypass=response, probation=ProbationRule(24))
+    asked = world.promote(MODEL, 3, production)
+    world.registry.set_stage(MODEL, 4, "Production", archive_existing=True)
+    sync.sweep(world.registry)
+    assert watch.look(world.registry).found == 1
+    if is_reported:
+        workflow.report_health(
+            asked.probation, is_healthy=False, reason="Slow.", reported_by="Grafana", message_id="1"
+        )  # fmt: skip
+    world.end_probations()
+    assert Probation.objects.get().closed_at is None
+    if response == "review":
+        world.observe()
+        world.decide(PromotionRequest.objects.get(kind="retroactive"), "reject")
+    world.observe(3)
+    assert Probation.objects.get().outcome == Probation.Outcome.ROLLED_BACK
+    assert world.says()[MODEL, "Production", "Production"] == [2]
+    world.check()
+
+
+def test_a_probation_ends_where_what_holds_the_target_now_stays(world: World, production: Target) -> None:
+    make_policy("*", production, (1, None), on_bypass="review", probation=ProbationRule(24))
+    world.promote(MODEL, 3, production)
+    world.registry.set_stage(MODEL, 4, "Production", archive_existing=True)
+    world.observe()
+    world.end_probations()
+    assert Probation.objects.get(request__version__number=3).closed_at is None
+    world.decide(PromotionRequest.objects.get(kind="retroactive"))
+    world.observe(3)
+    assert Probation.objects.get(request__version__number=3).outcome == Probation.Outcome.SUPERSEDED
+    assert world.says()[MODEL, "Production", "Production"] == [4]
+    world.check()
+
+
+def test_a_roll_back_that_met_a_change_outside_the_gate_is_tried_again_when_that_is_undone(
+    world: World, production: Target
+) -> None:
+    """The change had not been seen when the time was over; the roll back failed on it."""
+    world.promote(MODEL, 2, production)
+    make_policy("*", production, (1, None), on_bypass="put_back", probation=ProbationRule(24))
+    world.promote(MODEL, 3, production)
+    world.registry.set_stage(MODEL, 4, "Production", archive_existing=True)
+    world.end_probations()
+    world.work()
+    rollback = PromotionRequest.objects.get(kind="rollback")
+    assert rollback.status == "failed"
+    world.work()
+    assert rollback.events.filter(action="delivery.retried").count() == 0
+    world.observe(3)
+    rollback.refresh_from_db()
+    assert rollback.status == "applied"
+    assert rollback.events.filter(action="delivery.retried").count() == 1
+    assert world.says()[MODEL, "Production", "Production"] == [2]
+    world.check()
