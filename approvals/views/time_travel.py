@@ -151,6 +151,8 @@ def _from_slider(request: SignedInRequest) -> HttpResponse:
         moment = datetime.fromtimestamp(int(sent), UTC)
     except (ValueError, OverflowError, OSError):
         return redirect(_address(request, slide=None))
+    if moment >= timezone.now():  # its right end: the second that is not over yet
+        return redirect(_address(request, slide=None, at=None))
     return redirect(_address(request, slide=None, at=written(moment)))
 
 

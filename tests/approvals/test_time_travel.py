@@ -333,6 +333,8 @@ def test_the_slider_leads_to_the_moment_and_keeps_the_filters(client: Client, ve
     assert low < value == int(hours(1).timestamp()) < high
     for nonsense in ("x", "9" * 30, ""):
         assert client.get(f"/history/at/?slide={nonsense}")["Location"] == "/history/at/"
+    soon = int(timezone.now().timestamp()) + 60
+    assert client.get(f"/history/at/?slide={soon}&model=churn")["Location"] == "/history/at/?model=churn"
 
 
 def test_the_future_and_what_was_before_everything_are_named(page: Callable[..., str], production: Target) -> None:
