@@ -30,14 +30,21 @@ def waiting_for(user: User) -> RequestQuerySet:
     for_review = Q(status=Status.PENDING) & ~Q(requester=user) & ~Exists(decided) & mine_to_fill
     on_probation = Exists(Probation.objects.running().filter(request=OuterRef("pk")))
     after = (OWES_REVIEW | (Q(status=Status.APPLIED) & on_probation)) & ~Q(requester=user)
-    return PromotionRequest.objects.filter(for_review | own | after)
+    return unfinished().filter(for_review | own | after)
+
+
+def unfinished() -> RequestQuerySet:
+    """Open requests, and closed ones that somebody still has to look at. A union, because each part has an index of its
+    own, and with OR the database would walk through all requests that were ever made."""
+    known = PromotionRequest.objects.order_by()
+    open_ones, owing = known.open().values("pk"), known.owing_review().values("pk")
+    provisional = Probation.objects.running().order_by().values("request_id")
+    return PromotionRequest.objects.filter(pk__in=open_ones.union(owing, provisional))
 
 
 def waiting_for_others(user: User) -> RequestQuerySet:
     """Open requests, and break-glass promotions without their review, that this person can do nothing about now."""
-    return PromotionRequest.objects.filter(Q(status__in=OPEN) | OWES_REVIEW).exclude(
-        pk__in=waiting_for(user).values("pk")
-    )
+    return unfinished().filter(Q(status__in=OPEN) | OWES_REVIEW).exclude(pk__in=waiting_for(user).values("pk"))
 
 
 def tab(name: str, user: User) -> RequestQuerySet:
