@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import structlog
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
 from allauth.account.utils import filter_users_by_email
@@ -13,10 +14,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from registry_ui.accounts import at_provider, reauthentication
+from registry_ui.accounts import at_provider, claims, reauthentication
 from registry_ui.accounts.models import User, plain
 
-NAME_LENGTH = 120
+logger = structlog.get_logger(__name__)
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -64,13 +65,20 @@ class AccountAdapter(DefaultAccountAdapter):
 class SocialAccountAdapter(DefaultSocialAccountAdapter):
     """People who come through the identity provider get an account without roles; an administrator gives those."""
 
+    def get_provider(self, request: HttpRequest, provider: str, client_id: str | None = None) -> Any:
+        """allauth has no setting for what reads the provider's answers."""
+        found = super().get_provider(request, provider, client_id)
+        found.oauth2_adapter_class = claims.Adapter
+        return found
+
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:  # noqa: ARG002 -- the hook's shape
         return bool(settings.OIDC_SIGNUP_OPEN)
 
     def authenticate_by_email(self, sociallogin: Any) -> tuple[User, str] | None:
         """Only the address that stands beside the person's name counts, not one that they have yet to confirm."""
         for address in sociallogin.email_addresses:
-            person = User.objects.filter(email=address.email.lower()).first() if address.verified else None
+            found = User.objects.people().filter(email=address.email.lower())
+            person = found.first() if address.verified else None
             if person is not None:
                 return person, person.email
         return None
@@ -90,9 +98,12 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
     def on_authentication_error(
         self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None
     ) -> None:
+        logger.warning("sign_in_failed", provider=str(provider), error=str(error), reason=str(exception or ""))
         state = (extra_context or {}).get("state") or {}
         if state.get("process") == at_provider.PROCESS:
-            raise ImmediateHttpResponse(at_provider.failed(request, provider, state, error=error))
+            raise ImmediateHttpResponse(at_provider.failed(request, provider, state, error, exception))
+        if isinstance(exception, claims.Unusable) and extra_context is not None:
+            extra_context["reason"] = str(exception)  # for the page; allauth passes it on
         super().on_authentication_error(
             request, provider, error=error, exception=exception, extra_context=extra_context
         )
@@ -100,5 +111,5 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
     def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> Any:
         user = super().populate_user(request, sociallogin, data)
         full = " ".join(part for part in (data.get("first_name"), data.get("last_name")) if part)
-        user.name = plain(data.get("name") or full)[:NAME_LENGTH].strip() or user.email
+        user.name = plain(data.get("name") or full)[: claims.NAME_LENGTH].strip() or user.email
         return user

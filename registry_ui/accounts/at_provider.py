@@ -3,7 +3,7 @@
 django-allauth has the way there and back but no such proof: it takes people who sign in through a provider alone for
 proven. It checks the state (bound to the session, used once), PKCE and the ID token's issuer, audience and expiry; not
 the token's signature, since it fetches the token itself over TLS. Ours are the nonce, the subject and the time of the
-sign-in there.
+sign-in there, out of the claims that `claims` let through.
 """
 
 import secrets
@@ -23,6 +23,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
+
+from registry_ui.accounts import claims
 
 PROCESS = "prove"
 """The `process` of allauth's state. Whoever comes back with it is never signed in, whatever else is true of them."""
@@ -68,16 +70,17 @@ def begin(request: HttpRequest, next_url: str) -> HttpResponse:
         )
     except requests.RequestException:
         return _again(request, next_url, f"{provider.name} did not answer.")
+    except claims.Unusable as error:
+        return _again(request, next_url, f"{provider.name} {error}")
     return there
 
 
 def finish(request: HttpRequest, sociallogin: Any) -> HttpResponse:
     """What they came back with: noted as proof and what they were about to do done, or else the reason why not."""
     next_url = sociallogin.state.get("next") or reverse(settings.LOGIN_REDIRECT_URL)
-    answer = sociallogin.account.extra_data or {}
-    claims, userinfo = answer.get("id_token") or {}, answer.get("userinfo")
+    told: dict[str, Any] = sociallogin.account.extra_data["id_token"]
     state = sociallogin.state.get("data") or {}
-    reason = _not_this_person(request, sociallogin, claims, userinfo) or _not_this_time(claims, state)
+    reason = _not_this_person(request, sociallogin) or _not_this_time(told, state)
     if reason:
         return _again(request, next_url, f"{sociallogin.provider.name} {reason}")
     user: Any = request.user
@@ -86,7 +89,7 @@ def finish(request: HttpRequest, sociallogin: Any) -> HttpResponse:
         user,
         METHOD,
         reauthenticated=True,
-        at=min(float(claims["auth_time"]), time.time()),
+        at=min(float(told["auth_time"]), time.time()),
         provider=sociallogin.account.provider,
         uid=sociallogin.account.uid,
     )
@@ -97,30 +100,28 @@ def finish(request: HttpRequest, sociallogin: Any) -> HttpResponse:
     return done or redirect(next_url)
 
 
-def failed(request: HttpRequest, provider: Any, state: dict[str, Any], *, error: str | None) -> HttpResponse:
-    """They refused to sign in there, or the provider did not answer as it should."""
+def failed(request: HttpRequest, provider: Any, state: dict[str, Any], error: str | None, why: Any) -> HttpResponse:
+    """They refused to sign in there, or the provider did not answer as it should; `why` is the exception, if any."""
     reason = "did not let you in." if error == AuthError.CANCELLED else "refused, or could not be reached."
+    reason = str(why) if isinstance(why, claims.Unusable) else reason
     return _again(request, state.get("next") or "", f"{provider.name} {reason}")
 
 
-def _not_this_person(request: HttpRequest, sociallogin: Any, claims: dict[str, Any], userinfo: Any) -> str:
+def _not_this_person(request: HttpRequest, sociallogin: Any) -> str:
     """Why this is not the account that belongs to whoever is signed in here; empty if it is."""
-    told = {claims.get("sub")} | ({userinfo.get("sub")} if userinfo else set())
     account = sociallogin.account
-    if told != {account.uid}:
-        return "did not say clearly who you are."
     mine = SocialAccount.objects.filter(user_id=request.user.pk, provider=account.provider, uid=account.uid)
     if not request.user.is_authenticated or not mine.exists():
         return "says that you are somebody else: sign in there with the account that you use here."
     return ""
 
 
-def _not_this_time(claims: dict[str, Any], state: dict[str, Any]) -> str:
+def _not_this_time(told: dict[str, Any], state: dict[str, Any]) -> str:
     """Why it is not known that they signed in there after we sent them; empty if it is."""
-    if not state.get("nonce") or not secrets.compare_digest(str(claims.get("nonce", "")), state["nonce"]):
+    if not state.get("nonce") or not secrets.compare_digest(told.get("nonce", "").encode(), state["nonce"].encode()):
         return "answered something that was not asked."
-    signed_in_at = claims.get("auth_time")
-    if isinstance(signed_in_at, bool) or not isinstance(signed_in_at, int | float):
+    signed_in_at = told.get("auth_time")
+    if signed_in_at is None:
         return "does not say when you signed in, so that is no proof. Ask an administrator, or use another proof."
     if not state["asked_at"] - CLOCK_SKEW_SECONDS <= signed_in_at <= time.time() + CLOCK_SKEW_SECONDS:
         return "did not ask you to sign in anew, so that is no proof."

@@ -10,20 +10,25 @@ from allauth.account.views import BaseReauthenticateView, password_set
 from allauth.socialaccount.adapter import get_adapter
 from allauth.socialaccount.helpers import render_authentication_error
 from allauth.socialaccount.internal import statekit
-from allauth.socialaccount.providers.openid_connect.views import callback, login
+from allauth.socialaccount.models import SocialApp
+from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
+from allauth.socialaccount.providers.openid_connect.views import login
 from django import forms
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from registry_ui.accounts import at_provider
+from registry_ui.accounts import at_provider, claims
 from registry_ui.accounts.models import User
 
 NAMED = 20
 """So many administrators are named; nobody needs to ask more."""
+
+FAILURES = (requests.RequestException, claims.Unusable)
+"""What a provider that is away, or answers nonsense, raises outside the part that django-allauth guards."""
 
 
 @require_safe
@@ -40,7 +45,7 @@ def to_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
     """django-allauth's view, which lets a provider that is away become a server error."""
     try:
         answer: HttpResponse = login(request, provider_id)
-    except requests.RequestException as error:
+    except FAILURES as error:
         provider = get_adapter().get_provider(request, provider_id)
         answer = render_authentication_error(request, provider, exception=error)
     return answer
@@ -51,8 +56,10 @@ def from_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
     """The same on the way back."""
     stashed = statekit.get_states(request).get(request.GET.get("state", ""))
     try:
-        answer: HttpResponse = callback(request, provider_id)
-    except requests.RequestException as error:
+        answer: HttpResponse = OAuth2CallbackView.adapter_view(claims.Adapter(request, provider_id))(request)
+    except SocialApp.DoesNotExist as error:
+        raise Http404 from error
+    except FAILURES as error:
         provider = get_adapter().get_provider(request, provider_id)
         context = {"state": stashed[0]} if stashed else {}
         answer = render_authentication_error(request, provider, exception=error, extra_context=context)

@@ -19,8 +19,8 @@ CLIENT_ID, CLIENT_SECRET = "countersign", "a-secret-of-the-client"
 
 class Provider:
     """`with Provider() as provider:`; `refused` tells why a request was not answered, `asked` what sign-in was asked
-    with. `claims` go into ID tokens over what is right (None: leaves the claim out), `denial` is the error that people
-    come back with instead of a code."""
+    with. `claims` go into ID tokens and `userinfo` into the user info over what is right (None: leaves the claim out),
+    `denial` is the error that people come back with instead of a code, `answers` what a path answers instead."""
 
     def __init__(self) -> None:
         self.reset()
@@ -53,6 +53,8 @@ class Provider:
         self.audience = CLIENT_ID
         self.refused: list[str] = []
         self.claims: dict[str, Any] = {}
+        self.userinfo: dict[str, Any] = {}
+        self.answers: dict[str, bytes] = {}
         self.denial = ""
         self.asked: list[dict[str, str]] = []
 
@@ -67,7 +69,9 @@ class Provider:
 
     def _get(self, request: BaseHTTPRequestHandler) -> None:
         url = urlsplit(request.path)
-        if url.path == "/.well-known/openid-configuration":
+        if url.path in self.answers:
+            self._send(request, self.answers[url.path])
+        elif url.path == "/.well-known/openid-configuration":
             self._answer(request, self._configuration())
         elif url.path == "/keys":
             public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self._key.public_key()))
@@ -76,7 +80,7 @@ class Provider:
             self._authorize(request, {name: values[0] for name, values in parse_qs(url.query).items()})
         elif url.path == "/userinfo":
             if request.headers.get("Authorization", "").removeprefix("Bearer ") in self._tokens:
-                self._answer(request, self.person)
+                self._answer(request, _without_none(self.person | self.userinfo))
             else:
                 self._refuse(request, "unknown access token", 401)
         else:
@@ -116,7 +120,9 @@ class Provider:
         asked = self._codes.pop(given.get("code", ""), None)
         digest = hashlib.sha256(given.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        if request.path != "/token" or asked is None:
+        if request.path in self.answers:
+            self._send(request, self.answers[request.path])
+        elif request.path != "/token" or asked is None:
             self._refuse(request, "unknown code")
         elif (given.get("client_id"), given.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
             self._refuse(request, "wrong client secret", 401)
@@ -129,14 +135,17 @@ class Provider:
             claims = self.person | {"iss": self.issuer, "aud": self.audience, "iat": now, "exp": now + 300}
             claims |= {"nonce": asked["nonce"]} if "nonce" in asked else {}
             claims |= {"auth_time": now} if "max_age" in asked else {}
-            claims = {name: value for name, value in (claims | self.claims).items() if value is not None}
-            id_token = jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": "1"})
+            id_token = jwt.encode(
+                _without_none(claims | self.claims), self._key, algorithm="RS256", headers={"kid": "1"}
+            )
             self._answer(
                 request, {"access_token": token, "token_type": "Bearer", "expires_in": 300, "id_token": id_token}
             )
 
     def _answer(self, request: BaseHTTPRequestHandler, content: dict[str, Any], status: int = 200) -> None:
-        body = json.dumps(content).encode()
+        self._send(request, json.dumps(content).encode(), status)
+
+    def _send(self, request: BaseHTTPRequestHandler, body: bytes, status: int = 200) -> None:
         request.send_response(status)
         request.send_header("Content-Type", "application/json")
         request.send_header("Content-Length", str(len(body)))
@@ -146,3 +155,7 @@ class Provider:
     def _refuse(self, request: BaseHTTPRequestHandler, why: str, status: int = 400) -> None:
         self.refused.append(why)
         self._answer(request, {"error": "invalid_request", "error_description": why}, status)
+
+
+def _without_none(claims: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in claims.items() if value is not None}
