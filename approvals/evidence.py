@@ -85,7 +85,9 @@ def champion_facts(champion: Any, rule: Rule) -> dict[str, Any]:
 def _shared_facts(version: Any, rule: Rule) -> dict[str, Any]:
     inspection = getattr(version, "inspection", None)
     run_tags = version.run.get("tags") or {}
+    sources = _sources(version)
     return {
+        **({"fact_sources": sources} if sources else {}),
         "description": provenance.without_notes(version.description),
         "run_description": _bounded(str(run_tags.get("mlflow.note.content") or "")),
         "tags": {key: value for key, value in version.tags.items() if _is_watched(key, rule.watched_tags)},
@@ -95,6 +97,20 @@ def _shared_facts(version: Any, rule: Rule) -> dict[str, Any]:
         "provenance": lineage.known(version),
         "packaging": inspection.packaging if inspection else None,
     }
+
+
+def _sources(version: Any) -> dict[str, Any]:
+    """Of metrics and params, what run and LoggedModel say where they contradict each other: see mirror.measures."""
+    found: dict[str, Any] = {}
+    for kind, named in version.fact_sources.items():
+        told = {name: {key: _leaf(value) for key, value in each.items() if key != "as_one"}
+                for name, each in named.items() if not name.startswith("system/")}  # fmt: skip
+        found |= {kind: told} if told else {}
+    return found
+
+
+def _leaf(value: Any) -> Any:
+    return repr(value) if isinstance(value, float) else value
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -140,8 +156,8 @@ def part_digests(frozen: str) -> dict[str, str]:
             found.get("justification", ""),
             found["rule"],
         ],
-        "metrics": facts["metrics"],
-        "params": facts["params"],
+        "metrics": _with_sources(facts, "metrics"),
+        "params": _with_sources(facts, "params"),
         "tags": facts["tags"],
         "description": [facts["description"], facts.get("run_description", "")],
         "data": [facts.get("datasets", []), facts.get("provenance", {})],
@@ -151,6 +167,11 @@ def part_digests(frozen: str) -> dict[str, str]:
         "champion": found["champion"],
     }
     return {part: fingerprint(canonical(value)) for part, value in parts.items()}
+
+
+def _with_sources(facts: Mapping[str, Any], kind: str) -> Any:
+    sources = facts.get("fact_sources", {}).get(kind)
+    return [facts[kind], sources] if sources else facts[kind]
 
 
 def changed_parts(before: Mapping[str, str], after: Mapping[str, str]) -> frozenset[str]:

@@ -1,6 +1,8 @@
 """FakeRegistry: an MLflow Model Registry in memory. The contract suite holds it to what a real server does."""
 
+import math
 import re
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -12,6 +14,7 @@ from typing import Any
 from registry_ui.mirror.registry import (
     ArtifactFile,
     LoggedModelFacts,
+    ModelMetric,
     ModelSnapshot,
     NotFound,
     Refused,
@@ -316,6 +319,7 @@ class FakeRegistry:
     ) -> str:
         """Makes a finished run; returns its id."""
         run_id = f"{next(self._ids):032x}"
+        metrics = {key: _stored(value) for key, value in (metrics or {}).items()}
         facts = RunFacts(
             run_id=run_id,
             name="train",
@@ -325,7 +329,7 @@ class FakeRegistry:
             started_at=self.clock(),
             ended_at=self.clock(),
             is_deleted=False,
-            metrics=dict(metrics or {}),
+            metrics=metrics,
             params=dict(params or {}),
             tags={},
         )
@@ -345,10 +349,31 @@ class FakeRegistry:
     def log_model(self, metrics: Mapping[str, float] | None = None, params: Mapping[str, str] | None = None) -> str:
         """Makes a LoggedModel; returns its id."""
         made = f"m-{next(self._ids):032x}"
-        self._logged_models[made] = LoggedModelFacts(
-            made, "model", "READY", dict(metrics or {}), dict(params or {}), {}
-        )
+        self._logged_models[made] = LoggedModelFacts(made, "model", "READY", (), dict(params or {}), {})
+        run_id = self.log_run()
+        for key, value in (metrics or {}).items():
+            self.log_metric(run_id, key, value, logged_model_id=made)
         return made
+
+    def log_metric(
+        self,
+        run_id: str,
+        key: str,
+        value: float,
+        *,
+        logged_model_id: str = "",
+        dataset: tuple[str, str] = ("", ""),
+        step: int = 0,
+    ) -> None:
+        """To the run, and to the LoggedModel too where one is given. `dataset` is its name and digest."""
+        value = _stored(value)
+        self.change_run(run_id, metrics={**self._runs[run_id].metrics, key: value})
+        if logged_model_id:
+            facts = self._logged_models[logged_model_id]
+            answered = 0.0 if math.isnan(value) else None
+            made = ModelMetric(key, value, *dataset, step, self.clock(), run_id, answered)
+            kept = [m for m in facts.metrics if (m.key, m.dataset_name, m.dataset_digest) != (key, *dataset)]
+            self._logged_models[logged_model_id] = replace(facts, metrics=(*kept, made))
 
     def _model(self, name: str) -> ModelSnapshot:
         if name not in self._models or name in self._prompts:
@@ -359,3 +384,8 @@ class FakeRegistry:
         if (model, number) not in self._versions or model in self._prompts:
             raise NotFound(f"Model Version (name={model}, version={number}) not found")
         return self._versions[model, number]
+
+
+def _stored(value: float) -> float:
+    """MLflow's tables have no infinity: it becomes the largest number."""
+    return math.copysign(sys.float_info.max, value) if math.isinf(value) else value

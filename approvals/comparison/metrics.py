@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from approvals.comparison import contradictions
+
 # --- Which way is better ----------------------------------------------------------------------------------------------
 
 
@@ -70,6 +72,9 @@ class MetricRow:
     champion: float | str | None
     """Numbers, the strings NaN, Infinity, -Infinity, or None where the version has no such metric."""
 
+    remarks: Sequence[str] = ()
+    """Sentences: what else MLflow says about this metric."""
+
     @property
     def difference(self) -> float | None:
         if isinstance(self.challenger, str | None) or isinstance(self.champion, str | None):
@@ -114,11 +119,21 @@ class MetricRow:
         return "missing now" if self.challenger is None else "cannot be compared"
 
 
-def metric_rows(challenger: Mapping[str, Any], champion: Mapping[str, Any] | None) -> list[MetricRow]:
-    """All metrics of either, by name; `system/` metrics are left out."""
+def metric_rows(
+    challenger: Mapping[str, Any],
+    champion: Mapping[str, Any] | None,
+    *,
+    sources: Mapping[str, Any] | None = None,
+    champion_sources: Mapping[str, Any] | None = None,
+) -> list[MetricRow]:
+    """All metrics of either, by name; `system/` metrics are left out. The sources are `fact_sources` of each."""
     other = champion or {}
     names = sorted(name for name in {*challenger, *other} if not name.startswith("system/"))
-    return [MetricRow(name, challenger.get(name), other.get(name)) for name in names]
+    mine, theirs = ((each or {}).get("metrics") for each in (sources, champion_sources))
+    return [
+        MetricRow(name, challenger.get(name), other.get(name), contradictions.sentences(name, mine, theirs))
+        for name in names
+    ]
 
 
 # --- What matters most ------------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """Named values of two versions side by side: params, tags, columns of a signature, requirements. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from approvals.comparison import contradictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,6 +12,8 @@ class ValueRow:
     name: str
     challenger: str | None
     champion: str | None
+    remarks: Sequence[str] = ()
+    """Sentences: what else MLflow says about it."""
 
     @property
     def is_changed(self) -> bool:
@@ -26,11 +30,24 @@ class ValueRow:
 _ORDER = ("changed", "removed", "added", "")
 
 
-def value_rows(challenger: Mapping[str, Any], champion: Mapping[str, Any] | None) -> list[ValueRow]:
-    """Params or tags of either: what changed, was removed or added, then what is the same."""
+def value_rows(
+    challenger: Mapping[str, Any],
+    champion: Mapping[str, Any] | None,
+    *,
+    sources: Mapping[str, Any] | None = None,
+    champion_sources: Mapping[str, Any] | None = None,
+) -> list[ValueRow]:
+    """Params or tags of either: what changed, was removed or added, then what is the same. The sources are those of
+    the challenger's and the champion's values by name, as in `fact_sources`."""
     other = champion or {}
     rows = [
-        ValueRow(name, _text(challenger.get(name)), _text(other.get(name))) for name in sorted({*challenger, *other})
+        ValueRow(
+            name,
+            _text(challenger.get(name)),
+            _text(other.get(name)),
+            contradictions.sentences(name, sources, champion_sources),
+        )
+        for name in sorted({*challenger, *other})
     ]
     return sorted(rows, key=lambda row: _ORDER.index(row.change))
 

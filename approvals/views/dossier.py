@@ -47,7 +47,10 @@ def of(request: PromotionRequest, *, show: str = "", number: str | None = None) 
     frozen = json.loads(request.evidence)
     facts, other = frozen["version"], frozen["champion"]
     metrics = comparison.metric_rows(
-        bounded.numbers(facts["metrics"]), bounded.numbers(other["metrics"]) if other else None
+        bounded.numbers(facts["metrics"]),
+        bounded.numbers(other["metrics"]) if other else None,
+        sources=facts.get("fact_sources"),
+        champion_sources=other.get("fact_sources") if other else None,
     )
     return Dossier(
         metrics=bounded.metric_table(metrics, Shown(show, number)),

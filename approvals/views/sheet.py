@@ -160,7 +160,9 @@ def _sheet(mine: Side, other: Side | None, shown: Shown, *, kept: Mapping[str, s
     before: Mapping[str, Any] = other.facts if other else {}
     values = bounded.numbers(mine.facts["metrics"])
     held = bounded.numbers(before["metrics"]) if other else None
-    rows = comparison.metric_rows(values, held)
+    rows = comparison.metric_rows(
+        values, held, sources=mine.facts.get("fact_sources"), champion_sources=before.get("fact_sources")
+    )
     table = bounded.metric_table(rows, shown)
     series = _versions(mine, other)
     manifest = files.rows(mine.facts.get("files"), before.get("files"))
@@ -199,7 +201,8 @@ def _sheet(mine: Side, other: Side | None, shown: Shown, *, kept: Mapping[str, s
 
 def _values(kind: str, mine: Side, other: Side | None, shown: Shown) -> Table:
     theirs = other.facts.get(kind) if other else None
-    rows = comparison.value_rows(mine.facts.get(kind) or {}, theirs)
+    sources, before = (side.facts.get("fact_sources", {}).get(kind) if side else None for side in (mine, other))
+    rows = comparison.value_rows(mine.facts.get(kind) or {}, theirs, sources=sources, champion_sources=before)
     return bounded.value_table(kind, rows, shown, is_compared=theirs is not None)
 
 

@@ -5,7 +5,6 @@ MLflow tells nobody when a metric is logged, so facts are read again while a ver
 unfinished, and now and then afterwards.
 """
 
-import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +13,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from registry_ui.mirror import measures
 from registry_ui.mirror.models import ModelVersion, Stage
 from registry_ui.mirror.registry import LoggedModelFacts, Registry, RunFacts, as_plain
 from registry_ui.mirror.rows import chunks
@@ -63,19 +63,28 @@ def read(
 
 
 def _put(row: ModelVersion, run: RunFacts | None, logged_model: LoggedModelFacts | None, asked_at: datetime) -> None:
-    """The LoggedModel's values win over its run's: a run may have logged several models. What has disappeared from
+    """The LoggedModel's values win over its run's, and what the run says else is noted. What has disappeared from
     MLflow is kept as it was last seen, and marked."""
     lost_run = run is None and row.run.get("run_id", "") == row.run_id != ""
     lost_model = logged_model is None and row.run.get("logged_model", {}).get("id", "") == row.logged_model_id != ""
-    kept = row if lost_run or lost_model else None
-    metrics, params = (dict(kept.metrics), dict(kept.params)) if kept else ({}, {})
-    for source in (run, logged_model):
-        if source is not None:
-            metrics |= {key: _storable(value) for key, value in source.metrics.items()}
-            params |= source.params
+    metrics, of_metrics = measures.joined(run.metrics if run else {}, logged_model.metrics if logged_model else ())
+    in_run, in_model = dict(run.params if run else {}), dict(logged_model.params if logged_model else {})
+    params = in_run | in_model
+    of_params = {key: {"run": in_run[key]} for key in in_run if in_run[key] != params[key]}
+    if lost_run or lost_model:
+        # What is still there is newer, but a run's value must not take the place of a LoggedModel's that is gone.
+        ours = {measures.key_of(name) for name in metrics} if lost_run else set()
+        held = {name: value for name, value in row.metrics.items() if measures.key_of(name) not in ours}
+        known = {measures.key_of(name) for name in held}
+        metrics = held | {name: value for name, value in metrics.items() if measures.key_of(name) not in known}
+        was = row.fact_sources
+        of_metrics = {name: each for name, each in {**was.get("metrics", {}), **of_metrics}.items() if name in metrics}
+        params = row.params | params if lost_run else params | row.params
+        of_params = {**was.get("params", {}), **of_params}
     facts = {
         "metrics": metrics,
         "params": params,
+        "fact_sources": {key: each for key, each in (("metrics", of_metrics), ("params", of_params)) if each},
         "run": _run_facts(row, run, is_lost=lost_run)
         | {"logged_model": _model_facts(row, logged_model, is_lost=lost_model)},
     }
@@ -112,12 +121,3 @@ def _model_facts(row: ModelVersion, logged_model: LoggedModelFacts | None, *, is
         "tags": dict(logged_model.tags),
         "is_missing": False,
     }
-
-
-def _storable(value: float) -> float | str:
-    """JSON has no NaN and no infinities, and PostgreSQL refuses them."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return value

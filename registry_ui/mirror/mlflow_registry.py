@@ -18,7 +18,7 @@ import requests
 from django.conf import settings
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
 
-from registry_ui.mirror import artifacts, snapshots
+from registry_ui.mirror import artifacts, snapshots, zeros
 from registry_ui.mirror.registry import (
     ArtifactFile,
     LoggedModelFacts,
@@ -45,6 +45,8 @@ value."""
 
 FACTS_BATCH = 400
 """Ids in one IN (...): MLflow's filter parser gives up at some thousand tokens."""
+
+HISTORY_PAGE = 10_000
 
 FEW = 3
 """Up to so many runs or LoggedModels are asked for one by one; a search needs the list of experiments first."""
@@ -106,12 +108,13 @@ class MlflowRegistry:
     # --- Reading runs and LoggedModels
 
     def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunFacts]:
+        return {facts.run_id: facts for facts in map(snapshots.run, self._raw_runs(run_ids))}
+
+    def _raw_runs(self, run_ids: Iterable[str]) -> Iterator[dict[str, Any]]:
         wanted = _plain(run_ids)
         if len(wanted) <= FEW:
-            found = self._each("runs/get", wanted, "run", in_query="run_id")
-        else:
-            found = self._matching("runs/search", wanted, "attributes.run_id", "runs", {"run_view_type": "ALL"})
-        return {facts.run_id: facts for facts in map(snapshots.run, found)}
+            return self._each("runs/get", wanted, "run", in_query="run_id")
+        return self._matching("runs/search", wanted, "attributes.run_id", "runs", {"run_view_type": "ALL"})
 
     def logged_models(self, ids: Iterable[str]) -> Mapping[str, LoggedModelFacts]:
         wanted = _plain(ids)
@@ -119,7 +122,14 @@ class MlflowRegistry:
             found = self._each("logged-models", wanted, "model")
         else:
             found = self._matching("logged-models/search", wanted, "model_id", "models", {})
-        return {facts.logged_model_id: facts for facts in map(snapshots.logged_model, found)}
+        read = [snapshots.logged_model(raw) for raw in found]
+        logged = zeros.Logged(self._raw_runs, self._logged_values)
+        return {facts.logged_model_id: facts for facts in zeros.proven(read, logged)}
+
+    def _logged_values(self, run_id: str, key: str) -> Iterator[dict[str, Any]]:
+        query = {"run_id": run_id, "metric_key": key, "max_results": HISTORY_PAGE}
+        for page in self._pages("GET", "metrics/get-history", query, "metrics"):
+            yield from page
 
     def _each(self, path: str, ids: Sequence[str], key: str, *, in_query: str = "") -> Iterator[dict[str, Any]]:
         for one in ids:

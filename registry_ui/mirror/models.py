@@ -50,8 +50,14 @@ class ModelVersion(models.Model):
     run_id = models.CharField(max_length=64, blank=True)
     run_link = models.TextField(blank=True)
     logged_model_id = models.CharField(max_length=64, blank=True)
-    metrics = models.JSONField(default=dict, help_text='Key to number; "NaN", "Infinity" and "-Infinity" are strings.')
+    metrics = models.JSONField(
+        default=dict, help_text='Name to number; "NaN", "Infinity" and "-Infinity" are strings. Names: see measures.'
+    )
     params = models.JSONField(default=dict)
+    fact_sources = models.JSONField(
+        default=dict,
+        help_text='{"metrics": see measures.Sources, "params": {"max_depth": {"run": what the run says else}}}',
+    )
     run = models.JSONField(default=dict, help_text="Facts of the run: see registry.RunFacts.")
     facts_at = models.DateTimeField(null=True, blank=True, help_text="When run and LoggedModel were last read.")
     created_at = models.DateTimeField()

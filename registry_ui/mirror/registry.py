@@ -83,11 +83,33 @@ class RunFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelMetric:
+    """What was logged last under one key for one data set of a LoggedModel. `value` may be NaN or infinite."""
+
+    key: str
+    value: float
+    dataset_name: str = ""
+    dataset_digest: str = ""
+    step: int = 0
+    timestamp: int = 0
+    run_id: str = ""
+    """The run that logged it, which need not be the one that made the model."""
+
+    answered: float | None = None
+    """What the LoggedModel API says, where the run says something else: 0 of NaN, which that API cannot express."""
+
+    is_proven: bool = True
+    """False for a 0 that may have been NaN: the run that logged it cannot be read. `value` is then NaN."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoggedModelFacts:
     logged_model_id: str
     name: str
     status: str
-    metrics: Mapping[str, float]
+    metrics: Sequence[ModelMetric]
+    """One of each key and data set."""
+
     params: Mapping[str, str]
     tags: Mapping[str, str]
 

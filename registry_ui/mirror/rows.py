@@ -43,7 +43,7 @@ _SAME_RUN = " AND ".join(f"{{table}}.{name} = excluded.{name}" for name in ("run
 _FACTS = {
     # Facts stay as long as the row means the same version; a deleted number that was registered anew starts without.
     name: f"CASE WHEN {_SAME_RUN} THEN {{table}}.{name} ELSE excluded.{name} END"
-    for name in ("metrics", "params", "run", "facts_at")
+    for name in ("metrics", "params", "fact_sources", "run", "facts_at")
 }
 
 
@@ -149,7 +149,7 @@ def put_versions(
             )
             for each in chunk
         ]
-        literals = {"metrics": "'{}'", "params": "'{}'", "run": "'{}'", "deleted_at": "NULL"}
+        literals = {"metrics": "'{}'", "params": "'{}'", "fact_sources": "'{}'", "run": "'{}'", "deleted_at": "NULL"}
         with transaction.atomic():
             _upsert(ModelVersion, columns, values, key=("model_id", "number"), literals=literals, instead=_FACTS)
 

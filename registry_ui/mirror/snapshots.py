@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from registry_ui.mirror.registry import LoggedModelFacts, ModelSnapshot, RunFacts, VersionSnapshot
+from registry_ui.mirror.registry import LoggedModelFacts, ModelMetric, ModelSnapshot, RunFacts, VersionSnapshot
 
 Raw = Mapping[str, Any]
 
@@ -78,7 +78,7 @@ def logged_model(raw: Raw) -> LoggedModelFacts:
         logged_model_id=info["model_id"],
         name=info.get("name", ""),
         status=info.get("status", "").removeprefix("LOGGED_MODEL_"),
-        metrics=_last_values(data.get("metrics", ())),
+        metrics=_last_measured(data.get("metrics", ())),
         params=_pairs(data.get("params", ())),
         tags=_pairs(info.get("tags", ())),
     )
@@ -99,11 +99,36 @@ def _pairs(raw: Iterable[Raw]) -> dict[str, str]:
     return {each["key"]: each.get("value", "") for each in raw}
 
 
+def moment_of(raw: Raw) -> tuple[int, int]:
+    """(step, timestamp) of a logged value: the later one is the last, as MLflow itself picks it."""
+    return int(raw.get("step", 0)), int(raw.get("timestamp", 0))
+
+
+def value_of(raw: Raw) -> float:
+    """JSON carries NaN as a string, which float() reads."""
+    return float(raw.get("value", 0))
+
+
 def _last_values(raw: Iterable[Raw]) -> dict[str, float]:
-    """The value of the last step of each key, as MLflow itself picks it; JSON carries NaN as a string, which float()
-    reads."""
-    last = sorted(raw, key=lambda each: (int(each.get("step", 0)), int(each.get("timestamp", 0))))
-    return {each["key"]: float(each.get("value", 0)) for each in last}
+    return {each["key"]: value_of(each) for each in sorted(raw, key=moment_of)}
+
+
+def _last_measured(raw: Iterable[Raw]) -> tuple[ModelMetric, ...]:
+    """A LoggedModel has each key several times: for every data set, step and run."""
+    last: dict[tuple[str, str, str], ModelMetric] = {}
+    for each in sorted(raw, key=moment_of):
+        step, timestamp = moment_of(each)
+        found = ModelMetric(
+            key=each["key"],
+            value=value_of(each),
+            dataset_name=each.get("dataset_name", ""),
+            dataset_digest=each.get("dataset_digest", ""),
+            step=step,
+            timestamp=timestamp,
+            run_id=each.get("run_id", ""),
+        )
+        last[found.key, found.dataset_name, found.dataset_digest] = found
+    return tuple(last.values())
 
 
 def _whole(value: Any) -> int | None:

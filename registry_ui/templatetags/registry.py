@@ -19,6 +19,8 @@ from registry_ui.templatetags.ui import icon
 
 register = template.Library()
 
+LARGEST = 1.79e308
+
 LONG = 160
 """Characters of a value that are shown before it is folded."""
 
@@ -40,6 +42,8 @@ def number(value: Any) -> str:
 
 
 def _written(value: float) -> str:
+    if abs(value) >= LARGEST:  # how MLflow keeps infinity
+        value = math.copysign(math.inf, value)
     if not math.isfinite(value):
         return WORDS.get({"inf": "Infinity", "-inf": "-Infinity"}.get(str(value), "NaN"), "NaN")
     size = abs(value)

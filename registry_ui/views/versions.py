@@ -90,8 +90,13 @@ def _tables(
     version: ModelVersion, champion: ModelVersion | None, *, find: str, show: str, number: str | None
 ) -> dict[str, dict[str, Any]]:
     """Each table with the rows that are shown now: the first few, what fits `find`, or one page of the whole."""
-    metrics = comparison.metric_rows(version.metrics, champion.metrics if champion else None)
-    params = comparison.value_rows(version.params, None)
+    metrics = comparison.metric_rows(
+        version.metrics,
+        champion.metrics if champion else None,
+        sources=version.fact_sources,
+        champion_sources=champion.fact_sources if champion else None,
+    )
+    params = comparison.value_rows(version.params, None, sources=version.fact_sources.get("params"))
     rows: dict[str, Sequence[Any]] = {
         "metrics": sorted(metrics, key=lambda row: comparison.higher_is_better(row.name) is None),
         "params": sorted(params, key=lambda row: row.name),

@@ -103,16 +103,37 @@ class Backstage:
 
     def log_model(self, metrics: Mapping[str, float] | None = None, params: Mapping[str, str] | None = None) -> str:
         """A LoggedModel of a new run, which carries the metrics; returns the LoggedModel's id."""
-        run_id, now = self.log_run(), time.time_ns() // 1_000_000
+        run_id = self.log_run()
         listed = [{"key": key, "value": value} for key, value in (params or {}).items()]
         made = self.call("POST", "logged-models", experiment_id="0", name="model", source_run_id=run_id, params=listed)
         logged_model_id = str(made["model"]["info"]["model_id"])
         for key, value in (metrics or {}).items():
-            self.call("POST", "runs/log-metric", run_id=run_id, model_id=logged_model_id, **_metric(key, value, now))
+            self.log_metric(run_id, key, value, logged_model_id=logged_model_id)
         self.call("PATCH", f"logged-models/{logged_model_id}", model_id=logged_model_id, status="LOGGED_MODEL_READY")
         return logged_model_id
 
+    def log_metric(
+        self,
+        run_id: str,
+        key: str,
+        value: float,
+        *,
+        logged_model_id: str = "",
+        dataset: tuple[str, str] = ("", ""),
+        step: int = 0,
+    ) -> None:
+        values = {"run_id": run_id, **_metric(key, value, time.time_ns() // 1_000_000), "step": step}
+        if logged_model_id:
+            values["model_id"] = logged_model_id
+        if any(dataset):
+            values |= {"dataset_name": dataset[0], "dataset_digest": dataset[1]}
+        self.call("POST", "runs/log-metric", **values)
+        time.sleep(
+            0.002
+        )  # one value of a key in a millisecond: MLflow's key of a LoggedModel's metrics has no data set
+
 
 def _metric(key: str, value: float, now: int) -> dict[str, Any]:
-    """JSON has no word for NaN; protobuf's is a string."""
-    return {"key": key, "value": "NaN" if value != value else value, "timestamp": now, "step": 0}  # noqa: PLR0124
+    """JSON has no words for NaN and infinity; protobuf's are strings."""
+    words = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+    return {"key": key, "value": words.get(str(value), value), "timestamp": now, "step": 0}

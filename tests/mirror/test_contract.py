@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from registry_ui.mirror.registry import DESCRIPTION_LIMIT, NotFound, Refused, Registry
+from registry_ui.mirror.registry import DESCRIPTION_LIMIT, LoggedModelFacts, NotFound, Refused, Registry
 from tests.fakes import FakeRegistry
 from tests.mirror.backstage import Backstage
 
@@ -361,12 +361,55 @@ def test_logged_models_are_read_and_named_by_the_source(world: World, model: str
     ids = [world.engineer.log_model({"auc_roc": 0.9}, {"max_depth": "8"}) for _ in range(how_many)]
     found = world.registry.logged_models([*ids, "m-" + "0" * 32])
     assert set(found) == set(ids)
-    assert {(each.status, each.metrics["auc_roc"], each.params["max_depth"]) for each in found.values()} == {
-        ("READY", 0.9, "8")
+    assert {(each.status, measured(each), each.params["max_depth"]) for each in found.values()} == {
+        ("READY", (("auc_roc", "", "", 0.9),), "8")
     }
     world.engineer.create_version(model, logged_model_id=ids[0])
     assert world.registry.version(model, 1).logged_model_id == ids[0]
     assert world.listed(model) == [1]
+
+
+def measured(facts: LoggedModelFacts) -> tuple[tuple[str, str, str, Any], ...]:
+    """(key, data set, digest, value), with NaN as a word."""
+    listed = (
+        (m.key, m.dataset_name, m.dataset_digest, "NaN" if math.isnan(m.value) else m.value) for m in facts.metrics
+    )
+    return tuple(sorted(listed))
+
+
+@pytest.mark.parametrize("how_many", [1, 5])
+def test_nan_of_a_logged_model_is_no_zero(world: World, how_many: int) -> None:
+    """MLflow's LoggedModel API answers 0.0 for it; the run knows, and so does its history once it has another value."""
+    ids = [world.engineer.log_model() for _ in range(how_many)]
+    run_id = world.engineer.log_run()
+    for logged in ids:
+        world.engineer.log_metric(run_id, "loss", math.nan, logged_model_id=logged)
+        world.engineer.log_metric(run_id, "violations", 0.0, logged_model_id=logged)
+        world.engineer.log_metric(run_id, "mae", math.nan, logged_model_id=logged, dataset=("train", "d1"))
+        world.engineer.log_metric(run_id, "mae", 0.0, logged_model_id=logged, dataset=("test", "d2"))
+    for key in ("loss", "violations", "mae"):  # of another model, or of none
+        world.engineer.log_metric(run_id, key, 0.5)
+    found = world.registry.logged_models(ids)
+    assert [measured(found[each]) for each in ids] == [
+        (
+            ("loss", "", "", "NaN"),
+            ("mae", "test", "d2", 0.0),
+            ("mae", "train", "d1", "NaN"),
+            ("violations", "", "", 0.0),
+        )
+    ] * how_many
+    assert world.registry.runs([run_id])[run_id].metrics == {"loss": 0.5, "violations": 0.5, "mae": 0.5}
+
+
+def test_extreme_metrics_are_the_same_of_run_and_logged_model(world: World) -> None:
+    logged, run_id = world.engineer.log_model(), world.engineer.log_run()
+    values = {"up": math.inf, "down": -math.inf, "nothing": -0.0, "large": 1e308, "small": 5e-324, "third": 1 / 3}
+    for key, value in values.items():
+        world.engineer.log_metric(run_id, key, value, logged_model_id=logged)
+    stored = {**values, "up": 1.7976931348623157e308, "down": -1.7976931348623157e308}
+    assert world.registry.runs([run_id])[run_id].metrics == stored
+    found = world.registry.logged_models([logged])[logged]
+    assert {metric.key: metric.value for metric in found.metrics} == stored
 
 
 # --- The real server alone: transport
@@ -386,16 +429,6 @@ def test_runs_of_a_deleted_experiment_are_found(real: tuple[Registry, Backstage]
     ids = [engineer.log_run({"auc_roc": 0.5}, experiment_id=experiment) for _ in range(5)]
     engineer.delete_experiment(experiment)
     assert set(registry.runs(ids)) == set(ids)
-
-
-@pytest.mark.server
-def test_infinite_metrics_are_stored_as_the_largest_number(real: tuple[Registry, Backstage]) -> None:
-    registry, engineer = real
-    run_id = engineer.log_run()
-    for key, value in (("up", "Infinity"), ("down", "-Infinity")):
-        engineer.call("POST", "runs/log-metric", run_id=run_id, key=key, value=value, timestamp=1)
-    largest = 1.7976931348623157e308
-    assert registry.runs([run_id])[run_id].metrics == {"up": largest, "down": -largest}
 
 
 @pytest.mark.server

@@ -98,12 +98,14 @@ def test_logged_model_values_win_over_those_of_its_run(registry: FakeRegistry) -
     sync.sweep(registry)
     assert version(1).metrics == {"auc_roc": 0.9, "loss": 2.0}
     assert version(1).params == {"max_depth": "8", "n_estimators": "50"}
+    assert version(1).fact_sources == {"metrics": {"auc_roc": {"run": 0.1}}}
     assert version(1).run["logged_model"]["name"] == "model"
 
 
 def test_metrics_that_are_no_numbers_become_words(registry: FakeRegistry) -> None:
-    run_id = registry.log_run({"nan": NAN, "up": INFINITY, "down": -INFINITY, "zero": 0.0})
+    run_id = registry.log_run()
     registry.create_version("churn_predictor", run_id=run_id)
+    registry.change_run(run_id, metrics={"nan": NAN, "up": INFINITY, "down": -INFINITY, "zero": 0.0})
     sync.sweep(registry)
     assert version(1).metrics == {"nan": "NaN", "up": "Infinity", "down": "-Infinity", "zero": 0.0}
 
