@@ -1,5 +1,6 @@
 """FakeRegistry: an MLflow Model Registry in memory. The contract suite holds it to what a real server does."""
 
+import contextlib
 import math
 import re
 import sys
@@ -52,6 +53,8 @@ class FakeRegistry:
         self._failures: defaultdict[str, list[RegistryError]] = defaultdict(list)
         self.files: dict[str, dict[str, bytes]] = {}
         self.histories: dict[str, dict[str, list[tuple[int, float]]]] = {}
+        self._replica: tuple[dict[str, ModelSnapshot], dict[tuple[str, int], VersionSnapshot]] | None = None
+        self._is_all_behind = False
         self._ids = count(1)
         self._lock = threading.RLock()
 
@@ -64,6 +67,15 @@ class FakeRegistry:
     def count(self, *methods: str) -> int:
         """How many requests were sent, of these methods or of all."""
         return sum(not methods or call[0] in methods for call in self.calls)
+
+    @contextlib.contextmanager
+    def behind(self, *, everything: bool = False) -> Iterator[None]:
+        """From here on listings come from a replica that stands still, and with `everything` each answer does."""
+        self._replica, self._is_all_behind = (dict(self._models), dict(self._versions)), everything
+        try:
+            yield
+        finally:
+            self._replica, self._is_all_behind = None, False
 
     def _request(self, method: str, *values: Any) -> None:
         self.calls.append((method, *values))
@@ -85,7 +97,7 @@ class FakeRegistry:
         def newest_first() -> list[VersionSnapshot]:
             found = [
                 each
-                for each in self._versions.values()
+                for each in (self._replica[1] if self._replica else self._versions).values()
                 if each.model not in self._prompts and model in (None, each.model)
             ]
             return sorted(found, key=lambda each: (-each.last_updated_at, each.model, -each.number))
@@ -106,19 +118,25 @@ class FakeRegistry:
             self.between_pages()
 
     def _real_models(self) -> Iterable[ModelSnapshot]:
-        return (each for name, each in self._models.items() if name not in self._prompts)
+        models = self._replica[0] if self._replica else self._models
+        return (each for name, each in models.items() if name not in self._prompts)
 
     def model(self, name: str) -> ModelSnapshot:
         self._request("model", name)
+        if self._replica and self._is_all_behind:
+            return self._replica[0][name]
         return self._model(name)
 
     def version(self, model: str, number: int) -> VersionSnapshot:
         self._request("version", model, number)
+        if self._replica and self._is_all_behind:
+            return self._replica[1][model, number]
         return self._version(model, number)
 
     def versions_in_stage(self, model: str, stage: str) -> Sequence[VersionSnapshot]:
         self._request("versions_in_stage", model, stage)
-        found = (each for each in self._versions.values() if (each.model, each.stage) == (model, stage))
+        versions = self._replica[1] if self._replica else self._versions
+        found = (each for each in versions.values() if (each.model, each.stage) == (model, stage))
         return sorted(found, key=lambda each: (-each.last_updated_at, -each.number))
 
     def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunFacts]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from approvals.models import WatchState
-from approvals.watch import baseline, judging, overlooked, renames
+from approvals.watch import baseline, confirming, judging, overlooked, renames
 from approvals.watch.judging import Known
 from approvals.watch.places import Key, different, watched
 from registry_ui.mirror.models import MirrorState
@@ -25,18 +25,15 @@ def look(registry: Registry | None = None) -> Look:
     """Compares mirror and tenures once; each change that no delivery made becomes an incident. Cheap when nothing
     differs, and safe beside pulls, sweeps and deliveries; one at a time is `running`'s care.
 
-    `registry` is asked for one thing: whether a model whose versions have appeared under another name is gone. Without
-    it, or when MLflow does not answer, such a model is looked at again next time.
+    Of each model that differs, `registry` is asked by name: the mirror may have an older answer, or half of a new one.
+    When MLflow does not answer, the model is looked at again next time. Without it the mirror is believed.
     """
     asked = MirrorState.objects.current()  # before the rows are read: they are as new as this says, or newer
     if not baseline.take():
         return Look()
     state = WatchState.objects.get_or_create(pk=1)[0]
     places, found, passed = watched(), 0, set()
-    by_model: dict[str, list[Key]] = {}
-    for key in different(places):
-        by_model.setdefault(key.model, []).append(key)
-    for name in sorted(by_model):
+    for name in sorted({key.model for key in different(places)}):
         known = Known.of(state, name)
         renamed = renames.pair(name, asked=asked, registry=registry)
         if renamed is renames.WAIT:
@@ -44,8 +41,12 @@ def look(registry: Registry | None = None) -> Look:
             continue
         if isinstance(renamed, tuple):
             outcome = renames.settle(*renamed, places=places, known=known)
+        elif registry is not None and not confirming.confirm(name, places, registry):
+            passed.add(name)
+            continue
         else:
-            stages_first = sorted(by_model[name], key=lambda key: key.is_alias)
+            keys = [Key(name, target.pk, place) for place, target in places.items()]  # as they are by now, not then
+            stages_first = sorted(keys, key=lambda key: key.is_alias)
             outcome = sum(judging.judge(key, places[key.place], known) for key in stages_first)
         if judging.is_at_work(name):
             passed.add(name)

@@ -11,7 +11,7 @@ which a delivery is waits.
 import contextlib
 import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.conf import settings
@@ -107,6 +107,10 @@ def _lease_end() -> datetime:
     return timezone.now() + timedelta(seconds=settings.DELIVERY_LEASE_SECONDS)
 
 
+def _moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
+
+
 def _refresh(registry: Registry, model: str) -> None:
     with contextlib.suppress(RegistryError):
         sync.refresh_model(registry, model)
@@ -141,7 +145,13 @@ class _Job:
         if self.alias:
             holder = self.registry.model(self.name).aliases.get(self.alias)
             return View(() if holder is None else (holder,), {})
-        found = {row.number: row for row in self.registry.versions_in_stage(self.name, self.place)}
+        listed = {row.number for row in self.registry.versions_in_stage(self.name, self.place)}
+        found: dict[int, VersionSnapshot] = {}
+        for number in sorted(listed | {*self.approved, *self.incident.after}):  # a listing may be behind
+            with contextlib.suppress(NotFound):
+                row = self.registry.version(self.name, number)
+                if row.stage == self.place:
+                    found[number] = row
         return View(tuple(sorted(found)), found)
 
     def _is_between(self, view: View) -> bool:
@@ -215,7 +225,8 @@ class _Job:
         if self.alias:
             sync.store_alias(self.name, self.alias, self.approved[0] if self.approved else None)
         incidents.hold(self.name)  # after the mirror's rows, as delivery locks them
-        if not self._held().exists():
+        written = {str(row.number): _moment(row.last_updated_at) for row in snapshots}
+        if not self._held().update(details={**self.incident.details, "written": written}):
             raise ClaimLost
         running = Tenure.objects.open().filter(model_name=self.name, target=self.target, place=self.place)
         left = sorted(running.exclude(version_number__in=self.approved).values_list("version_number", flat=True))

@@ -3,8 +3,9 @@
 Called from tasks, commands and `approvals.delivery`; never from a web request.
 """
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,6 +31,7 @@ __all__ = [
     "hint",
     "pull",
     "refresh_model",
+    "refresh_places",
     "refresh_version",
     "store_alias",
     "store_versions",
@@ -137,6 +139,26 @@ def refresh_model(registry: Registry, name: str) -> ModelSnapshot:
         limit=FACTS_PER_PULL,
     )
     return model
+
+
+def refresh_places(registry: Registry, name: str, numbers: Collection[int]) -> None:
+    """Mirrors one model with its aliases, and these versions of it, each asked for by name: no listing is believed.
+    Raises NotFound, and marks it deleted, when MLflow has no such model."""
+    asked_at = timezone.now()
+    try:
+        model = registry.model(name)
+    except NotFound:
+        rows.mark_deleted(name, asked_at, all_of_it=True)
+        raise
+    found: list[VersionSnapshot] = []
+    for number in sorted(numbers):
+        with contextlib.suppress(NotFound):
+            found.append(registry.version(name, number))
+    rows.put_models([model], asked_at)
+    rows.put_versions(found, asked_at)
+    gone = set(numbers) - {each.number for each in found}
+    rows_gone = ModelVersion.objects.filter(model__name=name, number__in=gone, deleted_at=None, read_at__lt=asked_at)
+    rows_gone.update(deleted_at=asked_at, read_at=asked_at)
 
 
 def refresh_version(registry: Registry, model: str, number: int) -> VersionSnapshot:
