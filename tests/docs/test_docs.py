@@ -137,7 +137,7 @@ def test_every_make_target_that_a_page_names_exists() -> None:
 
 def test_the_newest_version_of_the_changelog_is_this_one() -> None:
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert [heading for heading in headings[:2] if heading != "Unreleased"][0] == VERSION
+    assert next(heading for heading in headings[:2] if heading != "Unreleased") == VERSION
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
