@@ -10,7 +10,8 @@ from approvals.administration.shared import CHECKPOINT, HISTORY, record, require
 from approvals.ledger import chain, notes
 from approvals.models import Action, ChainHead, Checkpoint, Verification
 from approvals.models.checkpoints import SILENT
-from approvals.workflow import Conflict, Invalid
+from approvals.workflow import Conflict, Invalid, verbs
+from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 
 # --- Checkpoints ------------------------------------------------------------------------------------------------------
@@ -28,6 +29,7 @@ def take_checkpoint(*, by: User | None) -> Checkpoint:
         raise Invalid("There is no key to sign with: set COUNTERSIGN_CHECKPOINT_KEY.")
     reached = _follow(_trusted_end())  # the long way without a lock that others would wait for
     with transaction.atomic():
+        require(verbs.lock_people([by])[by.pk] if by else None, CHECKPOINT)
         ChainHead.objects.select_for_update().get(pk=1)
         last, key = Checkpoint.objects.order_by("-number").first(), notes.own_key()
         if last and last.key != key:
@@ -71,6 +73,7 @@ def _follow(since: ledger.Link) -> ledger.Link:
 # --- Verification -----------------------------------------------------------------------------------------------------
 
 
+@verb()
 def ask_to_verify(*, by: User) -> Verification:
     """Asks the worker to verify the ledger. Raises NotAllowed, or Conflict: it is asked or at it already."""
     require(by, HISTORY)

@@ -1,6 +1,5 @@
 """Freeze windows: added, changed and retired; what they held is looked at again at once."""
 
-from django.db import transaction
 from django.utils import timezone
 
 from approvals import outbox
@@ -9,10 +8,11 @@ from approvals.administration.shared import POLICIES, record, require, valid
 from approvals.models import Action, FreezeWindow
 from approvals.policy import freezes
 from approvals.workflow import Invalid
+from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 
 
-@transaction.atomic
+@verb()
 def save_freeze(freeze: FreezeWindow, *, by: User | None) -> FreezeWindow:
     """Adds a freeze window, or saves what was changed; unchanged, nothing is recorded. `by` None is the command line.
 
@@ -41,7 +41,7 @@ def save_freeze(freeze: FreezeWindow, *, by: User | None) -> FreezeWindow:
     return freeze
 
 
-@transaction.atomic
+@verb()
 def retire_freeze(freeze: FreezeWindow, *, by: User | None) -> None:
     """Takes a freeze window out of use; what it held is delivered, unless another one holds it. Raises NotAllowed."""
     require(by, POLICIES)

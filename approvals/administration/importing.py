@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-from django.db import transaction
-
 from approvals import history_import, tenures
 from approvals.administration.shared import IMPORT, record, require
 from approvals.history_import import Checked
 from approvals.models import Action, ChainHead
 from approvals.workflow import Invalid
+from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 
 ROWS_PER_EVENT = 500
@@ -21,7 +20,7 @@ class Imported:
     tenures: int
 
 
-@transaction.atomic
+@verb()
 def import_history(content: bytes, *, file: str, confirmed: str, by: User | None) -> Imported:
     """Stores what `history_import.check` accepts of the file, all in one transaction, with one event for each 500 rows.
 

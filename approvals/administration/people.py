@@ -6,16 +6,18 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.core.validators import validate_email
 from django.db import transaction
+from django.db.models import QuerySet
 
 from approvals import identities, ledger, workflow
 from approvals.administration.shared import COMMAND_LINE, EXPORT, PEOPLE, record, require, valid
-from approvals.models import Action, AuditEvent, PromotionRequest, Status, Verdict
+from approvals.models import Action, AuditEvent, PromotionRequest, Review, Status, Verdict
 from approvals.workflow import Invalid
+from approvals.workflow.verbs import verb
 from registry_ui.accounts import roles
 from registry_ui.accounts.models import User
 
 
-@transaction.atomic
+@verb()
 def invite(*, email: str, name: str, groups: Iterable[Group], by: User) -> User:
     """Adds a person without a password: the invitation's link sets one, or the identity provider signs them in.
 
@@ -38,11 +40,12 @@ def create_person(*, email: str, name: str, password: str, groups: Iterable[Grou
     return person
 
 
-@transaction.atomic
+@verb()
 def set_groups(person: User, *, groups: Iterable[Group], by: User) -> None:
     """Gives and takes roles and groups. Raises NotAllowed, or Invalid when the last administrator would be lost."""
     require(by, PEOPLE)
     refuse_pseudonymised(person)
+    _lock_reviewed_by(person)
     _lock_administrators()
     before = _groups_of(person)
     person.groups.set(groups)
@@ -53,7 +56,7 @@ def set_groups(person: User, *, groups: Iterable[Group], by: User) -> None:
         _reconsider_reviews_of(person, by=by)
 
 
-@transaction.atomic
+@verb()
 def set_person(
     person: User, *, groups: Iterable[Group], mlflow_names: Iterable[str], is_service_account: bool, by: User
 ) -> None:
@@ -61,6 +64,7 @@ def set_person(
     program. Raises NotAllowed, or Invalid (a service account cannot be a reviewer or the last administrator)."""
     require(by, PEOPLE)
     refuse_pseudonymised(person)
+    _lock_reviewed_by(person)
     wanted, names = list(groups), list(mlflow_names)
     if is_service_account and any(group.name in (roles.REVIEWER, roles.ADMINISTRATOR) for group in wanted):
         raise Invalid("A service account can never sign, so it is neither reviewer nor administrator.")
@@ -75,11 +79,12 @@ def set_person(
     set_groups(person, groups=wanted, by=by)
 
 
-@transaction.atomic
+@verb()
 def set_active(person: User, *, is_active: bool, by: User) -> None:
     """Deactivates or reactivates; nobody is ever deleted. Raises NotAllowed, or Invalid for the last administrator."""
     require(by, PEOPLE)
     refuse_pseudonymised(person)
+    _lock_reviewed_by(person)
     _lock_administrators()
     if not User.objects.filter(pk=person.pk, is_active=not is_active).update(is_active=is_active):
         return
@@ -92,7 +97,7 @@ def set_active(person: User, *, is_active: bool, by: User) -> None:
     _reconsider_reviews_of(person, by=by)
 
 
-@transaction.atomic
+@verb()
 def add_group(name: str, *, by: User) -> Group:
     """A group that slots can name, such as risk. Raises NotAllowed or Invalid (the name is taken)."""
     require(by, PEOPLE)
@@ -109,7 +114,7 @@ def add_group(name: str, *, by: User) -> Group:
     return group
 
 
-@transaction.atomic
+@verb()
 def record_evidence(*, by: User, what: str, **data: Any) -> AuditEvent:
     """Notes that evidence for an audit was exported: `what` ("population", "archive", …), and with which filters, seed
     and size. Raises NotAllowed."""
@@ -117,7 +122,7 @@ def record_evidence(*, by: User, what: str, **data: Any) -> AuditEvent:
     return record(Action.EVIDENCE_EXPORTED, by, data={"what": what, **data})
 
 
-@transaction.atomic
+@verb()
 def record_export(*, by: User, filters: Mapping[str, Any]) -> AuditEvent:
     """Notes that the history was exported, and which part. The export ends just before it. Raises NotAllowed."""
     require(by, EXPORT)
@@ -139,11 +144,18 @@ def _add_person(*, email: str, name: str, password: str | None, groups: Iterable
 
 def _reconsider_reviews_of(person: User, *, by: User) -> None:
     """Their approvals may count again, or no longer, in requests that are still open."""
-    given = PromotionRequest.objects.filter(
-        status=Status.PENDING, reviews__reviewer=person, reviews__voided_at=None, reviews__verdict=Verdict.APPROVE
-    )
-    for request in given.order_by("pk"):
+    for request in _reviewed_by(person):
         workflow.reconsider(request, by=by)
+
+
+def _lock_reviewed_by(person: User) -> None:
+    """Before anything is recorded: who decides on a request locks it first and the head of the ledger afterwards."""
+    list(_reviewed_by(person).select_for_update(of=("self",)).values_list("pk"))
+
+
+def _reviewed_by(person: User) -> QuerySet[PromotionRequest]:
+    given = Review.objects.filter(reviewer=person, voided_at=None, verdict=Verdict.APPROVE)
+    return PromotionRequest.objects.filter(status=Status.PENDING, pk__in=given.values("request")).order_by("pk")
 
 
 def refuse_pseudonymised(person: User) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 
 from approvals import checks
@@ -11,10 +10,11 @@ from approvals import policy as rules
 from approvals.administration.shared import COMMAND_LINE, POLICIES, record, require, valid
 from approvals.models import Action, Policy, PolicyVersion, Target
 from approvals.workflow import Conflict, Invalid
+from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 
 
-@transaction.atomic
+@verb(edits="policy")
 def save_policy(policy: Policy, rule: rules.Rule, *, by: User | None, seen: int | None = None) -> Policy:
     """Adds a policy, or saves a new version of it, with what `rule` says; unchanged, nothing is saved. `policy` names
     the target; a new one takes its place by how specific its pattern is. Open requests keep the version they were made
@@ -82,7 +82,7 @@ def put_in_order(policies: Iterable[Policy]) -> None:
             Policy.objects.filter(pk=each.pk).update(position=position)
 
 
-@transaction.atomic
+@verb()
 def move_policy(policy: Policy, *, up: bool, by: User) -> None:
     """Swaps a policy with its neighbour among those of its target; nothing at the end of the row. Open requests keep
     what they were made under. Raises NotAllowed."""
@@ -98,7 +98,7 @@ def move_policy(policy: Policy, *, up: bool, by: User) -> None:
         reorder_policies(policy.target, row, by=by)
 
 
-@transaction.atomic
+@verb()
 def reorder_policies(target: Target, wanted: Sequence[Policy], *, by: User | None) -> None:
     """Puts all policies of a target in this order; unchanged, nothing is recorded. Raises NotAllowed, or Conflict when
     `wanted` are not the target's policies (any more)."""
@@ -114,7 +114,7 @@ def reorder_policies(target: Target, wanted: Sequence[Policy], *, by: User | Non
     record(Action.POLICY_REORDERED, by, target_name=target.name, data={"before": before, "after": after})
 
 
-@transaction.atomic
+@verb()
 def retire_policy(policy: Policy, *, by: User | None) -> None:
     """Takes the policy out of use; requests made under it keep it. Raises NotAllowed."""
     require(by, POLICIES)

@@ -5,7 +5,6 @@ look for."""
 import re
 from collections.abc import Iterator
 
-from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from approvals import identities
@@ -26,6 +25,7 @@ from approvals.models import (
 )
 from approvals.models.identities import Naming, erased
 from approvals.workflow import Invalid
+from approvals.workflow.verbs import verb
 from registry_ui.accounts import erasure
 from registry_ui.accounts.models import User
 
@@ -35,7 +35,7 @@ SHORTEST_NAME = 3
 MOST_NUMBERS = 5
 
 
-@transaction.atomic
+@verb()
 def pseudonymise(person: User, *, reason: str, by: User) -> AuditEvent:
     """Takes away name, address and every way to sign in, for ever; deactivates first whoever is still active.
 
@@ -44,7 +44,6 @@ def pseudonymise(person: User, *, reason: str, by: User) -> AuditEvent:
     """
     require(by, PEOPLE)
     refuse_pseudonymised(person)
-    person = User.objects.select_for_update().get(pk=person.pk)
     if person.pk == by.pk:
         raise Invalid("Nobody pseudonymises themself: ask another administrator.")
     called = _labels_of(person)

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 
 from approvals.administration.policies import retire_policy
 from approvals.administration.shared import POLICIES, record, require, valid
 from approvals.models import Action, Policy, Target
 from approvals.workflow import Invalid
+from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 
 
-@transaction.atomic
+@verb(edits="target")
 def save_target(target: Target, *, by: User) -> Target:
     """Adds or changes a target. Raises NotAllowed, or Invalid (also if its meaning changes under open requests)."""
     require(by, POLICIES)
@@ -42,7 +42,7 @@ def save_target(target: Target, *, by: User) -> Target:
     return target
 
 
-@transaction.atomic
+@verb()
 def retire_target(target: Target, *, by: User) -> None:
     """Takes the target and its policies out of use. Raises NotAllowed, or Invalid while requests for it are open."""
     require(by, POLICIES)

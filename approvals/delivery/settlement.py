@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from approvals import ledger, tenures, workflow
+from approvals import ledger, standing, tenures, workflow
 from approvals.models import Action, AuditEvent, OutboxEntry, PromotionRequest, Status
 from registry_ui.mirror import sync
 from registry_ui.mirror.registry import Unreachable, VersionSnapshot
@@ -81,6 +81,7 @@ def settle(
     """Request, outbox, mirror rows (`snapshots`, asked for at `asked_at`), one event for the promotion and one for each
     version that it replaced: its number and what happened to it. Raises ClaimLost when another worker has settled."""
     name, number, target = request.version.model.name, request.version.number, request.target
+    standing.lock_targets([target.pk])
     claim.close(OutboxEntry.Outcome.APPLIED)
     _move(request, Status.APPLIED, "")
     on_probation = workflow.running_beside(request)
@@ -111,6 +112,7 @@ def settle_unapplied(
     request: PromotionRequest, claim: Claim, *, outcome: OutboxEntry.Outcome, message: str, is_plan_kept: bool
 ) -> None:
     """The same for a delivery that failed. The plan is kept if the move had begun, for the retry. Raises ClaimLost."""
+    standing.lock_targets([request.target_id])
     claim.close(outcome, last_error=message, **({} if is_plan_kept else {"plan": None}))
     _move(request, Status.FAILED, message)
     told = {"reason": message, "attempts": claim.entry.attempts}
@@ -122,6 +124,7 @@ def settle_reopened(request: PromotionRequest, claim: Claim, *, message: str) ->
     """The same for a delivery that found something else than what was approved: the request goes back to review, and
     approvals that do not look at what changed may complete it at once. Raises ClaimLost, or Unreachable when the mirror
     shows no change by now (it is then tried again)."""
+    standing.lock_targets([request.target_id])
     claim.close(OutboxEntry.Outcome.REOPENED, last_error=message, plan=None)
     if not workflow.reopen(request, sources=(Status.APPROVED,), cause=message):
         raise Unreachable("What changed in MLflow has changed back; delivery is tried again.")

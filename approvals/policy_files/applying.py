@@ -11,7 +11,8 @@ from approvals.policy import Rule
 from approvals.policy_files.nodes import BadFile
 from approvals.policy_files.reading import Document
 from approvals.policy_files.writing import export
-from approvals.workflow import WorkflowError
+from approvals.standing import lock_targets
+from approvals.workflow import WorkflowError, verbs
 from registry_ui.accounts.models import User
 
 
@@ -35,6 +36,8 @@ def apply(document: Document, *, prune: bool = False, dry_run: bool = False, by:
     left: list[str] = []
     try:
         with transaction.atomic():
+            verbs.lock_people([by] if by else [])
+            lock_targets(Target.objects.values_list("pk", flat=True))
             before = after = export()  # inside, so that nobody's edit falls between it and what it is compared with
             for target, rules in document.policies.items():
                 left += _apply_policies(target, rules, prune=prune, by=by)

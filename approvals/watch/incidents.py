@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 
 from approvals import ledger, policy, standing, tenures, workflow
 from approvals.models import Action, AuditEvent, Incident, PromotionRequest, Target
+from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 
 RESOLVE = "approvals.resolve_incident"
@@ -167,7 +167,7 @@ def may_resolve(user: User) -> policy.Answer:
     return policy.no("Only reviewers and administrators resolve incidents.")
 
 
-@transaction.atomic
+@verb()
 def resolve(incident: Incident, *, by: User, reason: str) -> None:
     """Closes an incident with a person's reason; what holds the place stays. Raises NotAllowed, Invalid (no reason) or
     Conflict (it is resolved, is being put back, or its review is approved and on the way to MLflow)."""

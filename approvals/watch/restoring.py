@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from approvals import ledger, tenures
+from approvals import ledger, standing, tenures
 from approvals.models import Action, Incident, OutboxEntry, Tenure
 from approvals.watch import incidents
 from approvals.watch.judging import last_approved
@@ -221,6 +221,7 @@ class _Job:
     @transaction.atomic
     def settle(self, snapshots: list[VersionSnapshot], asked_at: datetime) -> None:
         """Tenures, mirror rows, events and incident in one transaction. Raises ClaimLost."""
+        standing.lock_targets([self.target.pk])
         sync.store_versions(snapshots, asked_at=asked_at)
         if self.alias:
             sync.store_alias(self.name, self.alias, self.approved[0] if self.approved else None)

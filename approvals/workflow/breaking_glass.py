@@ -11,11 +11,12 @@ from approvals import asking, checks, ledger, outbox, policy, standing
 from approvals.models import Action, AfterVerdict, CheckResult, PromotionRequest, RequestKind, Status, Target
 from approvals.workflow import making
 from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, require
+from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import ModelVersion
 
 
-@transaction.atomic
+@verb()
 def break_glass(
     version: ModelVersion, target: Target, *, by: User, reason: str, proof: policy.Proof | None
 ) -> PromotionRequest:
@@ -102,11 +103,10 @@ def _check_for_the_record(request: PromotionRequest, rule: policy.Rule) -> list[
 # --- Afterwards -------------------------------------------------------------------------------------------------------
 
 
-@transaction.atomic
+@verb()
 def review_afterwards(request: PromotionRequest, *, by: User, verdict: str, comment: str) -> None:
     """One reviewer's word on a break-glass promotion, `justified` or `not_justified`, once. It moves nothing: what is
     not justified can be rolled back. Raises NotAllowed or Invalid (no comment, or no such verdict)."""
-    request = standing.lock(request)
     require(policy.may_review_afterwards(standing.actor_of(by), standing.after_facts(request, by)))
     comment = comment.strip()
     if verdict not in AfterVerdict.values:

@@ -15,6 +15,7 @@ from approvals import checks, evidence, ledger, policy, standing
 from approvals.models import Action, Assessment, CheckResult, Outcome, PromotionRequest, Status
 from approvals.workflow import counting
 from approvals.workflow.shared import Invalid, frozen_fields, move, require
+from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import Inspection
 
@@ -158,11 +159,10 @@ def _other_files(request: PromotionRequest) -> str:
 # --- Overriding -------------------------------------------------------------------------------------------------------
 
 
-@transaction.atomic
+@verb()
 def override(request: PromotionRequest, result: CheckResult, *, by: User, reason: str) -> None:
     """Lets the request go on in spite of one failed check; it is seen on the page and in the ledger ever after. Raises
     NotAllowed or Invalid (no reason, or the result does not block (any more))."""
-    request = standing.lock(request)
     require(standing.of(request, by).actions["override"])
     if not reason.strip():
         raise Invalid("Say why it is right to go on in spite of the check.")

@@ -1,15 +1,15 @@
 """Conditional approval: what has to be put right afterwards, by whom and until when, listed until it is closed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
-from django.db import transaction
 from django.utils import timezone
 
 from approvals import ledger, policy
 from approvals.models import Action, Finding, Review, Verdict
 from approvals.workflow.shared import Invalid, NotAllowed
+from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 
 
@@ -28,6 +28,8 @@ def raise_findings(review: Review, rule: policy.Rule, wanted: Sequence[FindingIn
         raise Invalid("Findings go with an approval. To reject, or to ask for changes, say so in the comment.")
     if not rule.allows_findings:
         raise Invalid("This policy does not allow approvals with findings. Request changes instead.")
+    owners = User.objects.in_bulk([each.owner.pk for each in wanted])  # as they are now
+    wanted = [replace(each, owner=owners[each.owner.pk]) for each in wanted]
     for each in wanted:
         if not each.text.strip():
             raise Invalid("Say what has to be put right.")
@@ -52,7 +54,7 @@ def may_close(finding: Finding, user: User) -> policy.Answer:
     return policy.YES
 
 
-@transaction.atomic
+@verb()
 def close_finding(finding: Finding, *, by: User, note: str) -> None:
     """Closes it with a note on what was done. Raises NotAllowed or Invalid."""
     finding = (

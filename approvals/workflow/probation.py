@@ -17,6 +17,7 @@ from approvals.models import Action, AuditEvent, Incident, Probation, PromotionR
 from approvals.models.requests import OPEN
 from approvals.workflow import rolling_back
 from approvals.workflow.shared import Conflict, Invalid, move, require
+from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 
 O = Probation.Outcome  # noqa: E741
@@ -65,11 +66,10 @@ def settle(request: PromotionRequest, beside: Sequence[Probation]) -> None:
     ledger.record(Action.PROBATION_STARTED, actor=None, request=request, data=told)
 
 
-@transaction.atomic
+@verb()
 def confirm_probation(request: PromotionRequest, *, by: User, comment: str) -> None:
     """A reviewer who did not ask for it confirms the promotion: it stays. Raises NotAllowed, Invalid (nothing was said)
     or Conflict (it ended in this very moment)."""
-    request = standing.lock(request)
     running = Probation.objects.running().select_for_update(of=("self",)).filter(request=request).first()
     require(
         policy.may_confirm(standing.actor_of(by), standing.after_facts(request, by, on_probation=running is not None))
@@ -182,6 +182,7 @@ def fall_back(probation: Probation) -> bool:
     before, or while it is open whether the version comes back. Everything or nothing: killed in the middle, it is due
     again."""
     asked = probation.request  # what a roll back may have to make way for is locked first, as a settlement does
+    standing.lock_targets([asked.target_id])
     _hold(PromotionRequest.objects.open().filter(version__model=asked.version.model_id, target=asked.target_id))
     request = standing.lock(asked)
     probation = Probation.objects.select_for_update(of=("self",)).get(pk=probation.pk)

@@ -11,11 +11,12 @@ from approvals.models import Action, Assessment, PromotionRequest, RequestKind, 
 from approvals.models.requests import UNDECIDED
 from approvals.workflow import making, rolling_back
 from approvals.workflow.shared import Conflict, Invalid, move, require
+from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import ModelVersion
 
 
-@transaction.atomic
+@verb()
 def request_promotion(version: ModelVersion, target: Target, *, by: User, justification: str) -> PromotionRequest:
     """Asks for `version` to reach `target`: finds the rule, freezes what is known, and hands the request to the worker
     for its checks. People are asked when `conclude` says that nothing stands against it.
@@ -32,14 +33,13 @@ def request_promotion(version: ModelVersion, target: Target, *, by: User, justif
     return making.make(version, target, by=by, justification=justification, rule=rule)
 
 
-@transaction.atomic
+@verb()
 def resubmit(request: PromotionRequest, *, by: User, justification: str = "") -> None:
     """The requester submits again: the rule is taken anew, and checks and evidence follow. Verdicts other than
     approvals are answered by it; approvals stay where nothing that their slot looks at has changed.
 
     For a request with requested changes, a failed one, or one that its checks block. Raises NotAllowed or Invalid.
     """
-    request = standing.lock(request)
     require(standing.of(request, by).actions["resubmit"])
     _check_can_be_asked(request.version, request.target)
     justification = justification.strip() or request.justification
@@ -65,10 +65,9 @@ def resubmit(request: PromotionRequest, *, by: User, justification: str = "") ->
     )
 
 
-@transaction.atomic
+@verb()
 def withdraw(request: PromotionRequest, *, by: User, reason: str = "") -> None:
     """The requester takes the request back. Raises NotAllowed."""
-    request = standing.lock(request)
     require(standing.of(request, by).actions["withdraw"])
     move(request, Status.WITHDRAWN, status_reason=reason.strip())
     ledger.record(Action.REQUEST_WITHDRAWN, actor=by, request=request, data={"reason": reason.strip()})
@@ -87,7 +86,7 @@ def expire_due() -> int:
 
 @transaction.atomic
 def _expire(pk: int) -> bool:
-    request = PromotionRequest.objects.select_for_update(of=("self",)).with_subject().get(pk=pk)
+    request = standing.lock(PromotionRequest(pk=pk))
     if not request.is_overdue(timezone.now()):
         return False
     days = policy.Rule.from_json(request.rule).open_for_days

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -14,6 +13,7 @@ from approvals.workflow import findings as follow_up
 from approvals.workflow.findings import FindingInput
 from approvals.workflow.reopening import reopen
 from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, NoMeaning, move, require
+from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 
 _ACTION_OF = {
@@ -46,7 +46,7 @@ def review(
     return _sign(request, by, Verdict(verdict), comment.strip(), fingerprint, meaning, proof, findings)
 
 
-@transaction.atomic
+@verb()
 def _sign(
     request: PromotionRequest,
     by: User,
@@ -57,7 +57,6 @@ def _sign(
     proof: policy.Proof | None,
     findings: Sequence[FindingInput],
 ) -> Review:
-    request = standing.lock(request)
     now = standing.of(request, by)
     require(now.actions[verdict.value])
     if fingerprint is not None and fingerprint != request.fingerprint:
@@ -122,10 +121,9 @@ def _check_signature(rule: policy.SignatureRule, verdict: Verdict, meaning: str,
         )
 
 
-@transaction.atomic
+@verb()
 def comment(request: PromotionRequest, *, by: User, body: str) -> Comment:
     """Adds to the discussion, open or closed. Raises NotAllowed or Invalid (nothing was said)."""
-    request = standing.lock(request)
     require(standing.of(request, by).actions["comment"])
     if not body.strip():
         raise Invalid("Write something first.")
@@ -134,10 +132,9 @@ def comment(request: PromotionRequest, *, by: User, body: str) -> Comment:
     return said
 
 
-@transaction.atomic
+@verb()
 def retry(request: PromotionRequest, *, by: User) -> OutboxEntry:
     """Hands a failed request to delivery again, under the approvals it has. Raises NotAllowed."""
-    request = standing.lock(request)
     require(standing.of(request, by).actions["retry"])
     move(request, Status.APPROVED, status_reason="", decided_at=F("decided_at"))
     entry = outbox.enqueue(request)
@@ -145,10 +142,10 @@ def retry(request: PromotionRequest, *, by: User) -> OutboxEntry:
     return entry
 
 
-@transaction.atomic
 def reconsider(request: PromotionRequest, *, by: User) -> None:
     """Looks at a pending request again after a reviewer's roles have changed: approvals that count again may complete
-    it, and others may have to fill a slot that is open again. `by` made the change."""
+    it, and others may have to fill a slot that is open again. `by` made the change. In the caller's transaction, which
+    has locked the request before it recorded anything."""
     request = standing.lock(request)
     if request.status == Status.PENDING:
         counting.count_approvals(request, by=by)

@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 
-from django.db import transaction
-
 from approvals import asking, ledger, outbox, policy, returning, standing
 from approvals.models import Action, Probation, PromotionRequest, RequestKind, Status, Target
 from approvals.returning import Earlier
 from approvals.workflow import making
 from approvals.workflow.shared import Conflict, Invalid, require
+from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import RegisteredModel
 
 
-@transaction.atomic
+@verb()
 def roll_back(
     model: RegisteredModel, target: Target, *, by: User, reason: str, to: int | None = None, leaving: int | None = None
 ) -> PromotionRequest:

@@ -1,12 +1,9 @@
 """Two people, two clicks, two workers at once: real threads on a database with real commits."""
 
-import threading
 import uuid
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from approvals import ledger, workflow
@@ -15,32 +12,11 @@ from approvals.policy import ProbationRule
 from approvals.workflow import WorkflowError
 from registry_ui.accounts.models import User
 from tests.approvals import urgent
+from tests.approvals.threads import at_once
 from tests.factories import approve, make_person, make_policy, make_request, make_version
 from tests.fakes import FakeRegistry
 
 pytestmark = pytest.mark.usefixtures("committed")
-
-
-def at_once(*calls: Callable[[], object]) -> list[object]:
-    """Runs the calls in threads that start together; returns results, with WorkflowErrors in place of the refused."""
-    barrier = threading.Barrier(len(calls))
-    results: list[object] = [None] * len(calls)
-
-    def run(index: int, call: Callable[[], object]) -> None:
-        barrier.wait()
-        try:
-            results[index] = call()
-        except WorkflowError as error:
-            results[index] = error
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=each) for each in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return results
 
 
 def people() -> tuple[User, User, User]:

@@ -120,7 +120,7 @@ def test_only_reviewers_decide(rita: User, production: Target, fixture: str, req
 
 def test_a_deactivated_reviewer_cannot_decide(rita: User, remy: User, production: Target) -> None:
     asked = make_request(make_version(), production, by=rita)
-    remy.is_active = False
+    User.objects.filter(pk=remy.pk).update(is_active=False)
     with pytest.raises(NotAllowed):
         approve(asked, remy)
 

@@ -1,0 +1,78 @@
+"""The one frame of everything that people do: a transaction in which whatever the caller read before it is read again,
+under locks that are always taken in the same order. A page, and a click, may be older than what happened meanwhile."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from django.db import transaction
+
+from approvals import standing
+from approvals.models import Policy, PromotionRequest, Target
+from approvals.workflow.shared import NotAllowed
+from registry_ui.accounts.models import User
+from registry_ui.mirror.models import ModelVersion, RegisteredModel
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def verb(edits: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """`@verb()` above a function with a parameter `by`: people, targets, requests, versions and models among its
+    arguments are read again in its transaction. `edits` names the argument that carries what is to be saved; its row is
+    locked and it is handed on as it is.
+
+    Locked are, in this order, people (by number), the targets of all that is handed over, and requests; rows of
+    probations, of the outbox and the head of the ledger come afterwards. So one person does one thing at a time, their
+    roles stay what they are until the end, and policies and holders of the target stay what they were judged by: what
+    saves a policy or settles a delivery takes the lock of the target too. Raises NotAllowed for who was deactivated.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            with transaction.atomic():
+                bound = signature.bind(*args, **kwargs)
+                read_again(bound.arguments, edits)
+                return function(*bound.args, **bound.kwargs)
+
+        run.is_verb = True  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def read_again(given: dict[str, Any], edits: str = "") -> None:
+    """Puts what the database says now in place of what is `given`. In the caller's transaction."""
+    people = lock_people(each for each in given.values() if isinstance(each, User))
+    standing.lock_targets(_target_of(each) for each in given.values())
+    for name, value in given.items():
+        if isinstance(value, User):
+            given[name] = people[value.pk]
+        elif name == edits:
+            continue
+        elif isinstance(value, PromotionRequest):
+            given[name] = standing.lock(value)
+        elif isinstance(value, Target | RegisteredModel):
+            given[name] = type(value).objects.get(pk=value.pk)
+        elif isinstance(value, ModelVersion):
+            given[name] = ModelVersion.objects.select_related("model").get(pk=value.pk)
+    by = given.get("by")
+    if isinstance(by, User) and not by.is_active and not by.is_countersign:
+        raise NotAllowed("Your account was deactivated, so nothing was done.")
+
+
+def lock_people(people: Iterable[User]) -> dict[int, User]:
+    """The people as they are now, by number; nobody changes their roles until the end of the transaction."""
+    numbers = {person.pk for person in people}
+    found = User.objects.select_for_update(no_key=True).filter(pk__in=numbers).order_by("pk") if numbers else ()
+    return {person.pk: person for person in found}
+
+
+def _target_of(value: Any) -> int | None:
+    if isinstance(value, Target):
+        return value.pk
+    return value.target_id if isinstance(value, PromotionRequest | Policy) else None
