@@ -13,8 +13,9 @@ demo: .venv/runtime.stamp
 demo-reset: .venv/runtime.stamp
 	@$(VENV) -m registry_ui.demo --reset
 
-# Both databases see the same suite; the browser sees SQLite only. What starts processes runs by itself, since it
-# measures time; all else shares the cores. The last thing printed is pytest's summary.
+# Both databases see the same suite, with MLflow on the same one; the browser sees SQLite only, and what knows nothing of
+# the database runs once. What starts processes runs by itself, since it measures time; all else shares the cores. The
+# last thing printed is pytest's summary.
 FAST := not server and not slow and not e2e
 
 test: .venv/development.stamp
@@ -22,7 +23,7 @@ test: .venv/development.stamp
 	$(VENV) -m pytest -m "$(FAST)" -n auto
 	$(VENV) -m pytest -m "server or slow or e2e"
 	$(VENV) -m tests.services.postgres $(VENV) -m pytest -m "$(FAST)" -n auto
-	$(VENV) -m tests.services.postgres $(VENV) -m pytest -m "(server or slow) and not e2e"
+	$(VENV) -m tests.services.postgres $(VENV) -m pytest -m "(server or slow) and not (e2e or nodb)"
 
 test-fast: .venv/development.stamp
 	$(VENV) -m pytest -m "$(FAST)" -n auto

@@ -1,9 +1,10 @@
-"""People by role, the two targets, and databases for tests that need real commits."""
+"""People by role, the two targets, databases for tests that need real commits, and a real MLflow."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
@@ -13,6 +14,10 @@ from approvals import defaults, triggers
 from approvals.models import Target
 from registry_ui.accounts.models import User
 from tests.factories import make_person
+from tests.mirror.backstage import Backstage
+from tests.mlflow_server import MlflowServer
+from tests.services.compose import MlflowOfCompose, make_mlflows_database
+from tests.services.postgres import postgres
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +83,31 @@ def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
                 defaults.create(apps, editor)
                 triggers.install(editor)
             connection.close()
+
+
+@pytest.fixture(scope="session")
+def mlflow_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """One for the whole run, on the database that the suite runs on: on PostgreSQL it is the one of docker-compose.yml.
+    It may call webhooks on this machine."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    environment = {
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+        "MLFLOW_WEBHOOK_CACHE_TTL": "1",  # a minute otherwise: so long a new webhook may not be called
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": Fernet.generate_key().decode(),
+    }
+    if connection.vendor == "postgresql":
+        with postgres("countersign") as address:
+            make_mlflows_database(f"{address}/countersign")
+            with MlflowOfCompose(folder, address.partition("@")[2], environment=environment) as server:
+                yield server
+    else:
+        with MlflowServer(folder, environment=environment) as server:
+            yield server
+
+
+@pytest.fixture(scope="module")
+def mlflow_server(mlflow_process: MlflowServer) -> MlflowServer:
+    """The run's MLflow, without the models of the files before."""
+    Backstage(mlflow_process.url).delete_all_models()
+    return mlflow_process

@@ -1,5 +1,4 @@
-"""A real MLflow server in its own process group, on SQLite and a free port, for tests, the browser tests and the
-benchmark."""
+"""A real MLflow server in its own process group, on SQLite and a free port, for tests and the benchmark."""
 
 import os
 import signal
@@ -38,23 +37,9 @@ class MlflowServer:
 
     def start(self, *, timeout: float = 90) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        artifacts = self.folder / "artifacts"
-        artifacts.mkdir(exist_ok=True)
+        self.artifacts.mkdir(exist_ok=True)
         log = self.folder / "mlflow.log"
-        # The job runner is seven more processes and half a minute, and the registry does not use it.
-        environment = (
-            os.environ
-            | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-            | self.environment
-        )
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += [
-            "--workers",
-            str(self.workers),
-            "--backend-store-uri",
-            f"sqlite:///{self.folder / 'mlflow.sqlite3'}",
-        ]
-        command += ["--artifacts-destination", artifacts.as_uri()]
+        command, environment = self._command(), self._environment()
         with log.open("ab") as out:
             self._process = subprocess.Popen(
                 command,
@@ -71,6 +56,21 @@ class MlflowServer:
                 self.stop()
                 raise RuntimeError(f"MLflow did not start:\n{log.read_text()[-3000:]}")
             time.sleep(0.1)
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder in which it keeps what it serves as `mlflow-artifacts:`."""
+        return self.folder / "artifacts"
+
+    def _command(self) -> list[str]:
+        command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={self.port}"]
+        command += [f"--workers={self.workers}", f"--backend-store-uri=sqlite:///{self.folder / 'mlflow.sqlite3'}"]
+        return [*command, f"--artifacts-destination={self.artifacts.as_uri()}"]
+
+    def _environment(self) -> dict[str, str]:
+        # The job runner is seven more processes and half a minute, and the registry does not use it.
+        small = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        return os.environ | small | self.environment
 
     def stop(self) -> None:
         """Ends the whole process group: the uvicorn workers outlive their parent otherwise."""

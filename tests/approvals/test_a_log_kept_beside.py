@@ -2,7 +2,7 @@
 real MLflow server, and after each what MLflow itself says."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -25,12 +25,6 @@ STEPS = 200
 MODELS = ("ask_first", "put_back", "report_only")
 VERSIONS = 5
 Held = Mapping[tuple[str, str, str], list[int]]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with MlflowServer(tmp_path_factory.mktemp("mlflow")) as started:
-        yield started
 
 
 class World:
@@ -155,11 +149,11 @@ class World:
 
 
 def test_every_moment_is_told_as_mlflow_told_it_then(
-    server: MlflowServer, rita: User, remy: User, rosa: User, production: Target
+    mlflow_server: MlflowServer, rita: User, remy: User, rosa: User, production: Target
 ) -> None:
     make_policy("put_back", production, (2, None), on_bypass="put_back")
     make_policy("ask_first", production, (2, None), on_bypass="review")
-    world = World(server, {"rita": rita, "remy": remy, "rosa": rosa}, seed=20261124)
+    world = World(mlflow_server, {"rita": rita, "remy": remy, "rosa": rosa}, seed=20261124)
     world.register()
     log: list[tuple[datetime, Held]] = [(timezone.now(), world.says())]
     for _ in range(STEPS):

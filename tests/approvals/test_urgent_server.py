@@ -1,6 +1,5 @@
 """Roll back, break-glass and probation on a real MLflow server."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -24,20 +23,14 @@ from tests.mlflow_server import MlflowServer
 pytestmark = [pytest.mark.server, pytest.mark.django_db]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with MlflowServer(tmp_path_factory.mktemp("mlflow")) as running:
-        yield running
-
-
 @pytest.fixture
-def registry(server: MlflowServer, settings: Settings) -> Registry:
-    settings.MLFLOW_TRACKING_URI = server.url
-    engineer = Backstage(server.url)
+def registry(mlflow_server: MlflowServer, settings: Settings) -> Registry:
+    settings.MLFLOW_TRACKING_URI = mlflow_server.url
+    engineer = Backstage(mlflow_server.url)
     for number in range(1, 5):
         run_id = engineer.log_run({"auc_roc": 0.9 + number / 100}, {"max_depth": str(number)})
         engineer.create_version(MODEL, run_id=run_id, description=f"Trained for the {number}th time.")
-    found = MlflowRegistry(server.url, timeout_seconds=20)
+    found = MlflowRegistry(mlflow_server.url, timeout_seconds=20)
     sweep.sweep(found)
     return found
 

@@ -21,7 +21,7 @@ from registry_ui.demo.processes import (
     is_port_free,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nodb]
 
 
 def shell(folder: Path, script: str, *, name: str = "Sleeper", **options: object) -> Process:

@@ -4,7 +4,7 @@ import pytest
 from registry_ui.demo import datasets, pictures
 from registry_ui.demo.recipes import RECIPES, Recipe
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nodb]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: f"{recipe.model}-{recipe.number}")

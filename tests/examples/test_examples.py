@@ -32,12 +32,6 @@ EXAMPLES = ROOT / "examples"
 MODEL = "churn_predictor"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with MlflowServer(tmp_path_factory.mktemp("mlflow")) as running:
-        yield running
-
-
 def environment(server: MlflowServer) -> dict[str, str]:
     return os.environ | {"MLFLOW_TRACKING_URI": server.url, "MODEL_NAME": MODEL, "GIT_PYTHON_REFRESH": "quiet"}
 
@@ -87,21 +81,27 @@ CUSTOMERS = {
 
 @pytest.mark.django_db
 def test_the_story_beside_the_gate_runs_unmodified(
-    server: MlflowServer, tmp_path: Path, settings: Settings, rita: User, remy: User, rosa: User, production: Target
+    mlflow_server: MlflowServer,
+    tmp_path: Path,
+    settings: Settings,
+    rita: User,
+    remy: User,
+    rosa: User,
+    production: Target,
 ) -> None:
-    settings.MLFLOW_TRACKING_URI = server.url
-    client = MlflowClient(server.url)
+    settings.MLFLOW_TRACKING_URI = mlflow_server.url
+    client = MlflowClient(mlflow_server.url)
 
     # Version 1 gets to Production as it always did.
-    assert "version 1 is in Staging" in run(server, "train.py", "--cutoff", "2026-08-31", "--max-depth", "3")
-    assert "fit to be served" in run(server, "integration_test.py")
-    run(server, "promote.py", "1", "--by", "Rita Sanz")
+    assert "version 1 is in Staging" in run(mlflow_server, "train.py", "--cutoff", "2026-08-31", "--max-depth", "3")
+    assert "fit to be served" in run(mlflow_server, "integration_test.py")
+    run(mlflow_server, "promote.py", "1", "--by", "Rita Sanz")
     assert "Promoted to Production by Rita Sanz" in client.get_model_version(MODEL, "1").description
 
     # Version 2 goes through the gate.
-    assert "version 2 is in Staging" in run(server, "train.py")
-    run(server, "integration_test.py")
-    registry = MlflowRegistry(server.url, timeout_seconds=20)
+    assert "version 2 is in Staging" in run(mlflow_server, "train.py")
+    run(mlflow_server, "integration_test.py")
+    registry = MlflowRegistry(mlflow_server.url, timeout_seconds=20)
     sweep_all(registry)
     version = ModelVersion.objects.get(model__name=MODEL, number=2)
     assert version.stage == "Staging"
@@ -118,7 +118,7 @@ def test_the_story_beside_the_gate_runs_unmodified(
         frozen["version"]["packaging"]["signature"]["inputs"] == frozen["champion"]["packaging"]["signature"]["inputs"]
     )
 
-    with serving(server, tmp_path / "before") as url:
+    with serving(mlflow_server, tmp_path / "before") as url:
         before = ask(f"{url}/predict", CUSTOMERS)
         for reviewer in (remy, rosa):
             workflow.review(request, by=reviewer, verdict="approve")
@@ -126,7 +126,7 @@ def test_the_story_beside_the_gate_runs_unmodified(
         assert ask(f"{url}/version")["version"] == 1, "It serves what it has loaded until it is restarted."
     assert PromotionRequest.objects.get(pk=request.pk).status == "applied"
 
-    with serving(server, tmp_path / "after") as url:
+    with serving(mlflow_server, tmp_path / "after") as url:
         assert ask(f"{url}/version") == {"model": MODEL, "version": 2, "run_id": version.run_id}
         after = ask(f"{url}/predict", CUSTOMERS)
     assert (before["version"], after["version"]) == (1, 2)
@@ -134,7 +134,7 @@ def test_the_story_beside_the_gate_runs_unmodified(
     assert 0 <= after["churn"][0] < after["churn"][1] <= 1
 
     # What people have in their notebooks.
-    mlflow.set_tracking_uri(server.url)
+    mlflow.set_tracking_uri(mlflow_server.url)
     loaded = mlflow.sklearn.load_model(f"models:/{MODEL}/Production")
     assert loaded.get_params()["max_depth"] == 6
     by_alias = mlflow.sklearn.load_model(f"models:/{MODEL}@champion")

@@ -61,6 +61,12 @@ class Backstage:
     def delete_model(self, name: str) -> None:
         self.call("DELETE", "registered-models/delete", name=name)
 
+    def delete_all_models(self) -> None:
+        """Prompts aside, which no listing has."""
+        while found := self.call("GET", "registered-models/search", max_results=1000).get("registered_models"):
+            for each in found:
+                self.delete_model(each["name"])
+
     def rename_model(self, name: str, new_name: str) -> None:
         self.call("POST", "registered-models/rename", name=name, new_name=new_name)
 
