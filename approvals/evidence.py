@@ -2,6 +2,9 @@
 
 The evidence is one JSON document of version, champion, target, rule and reason. Its leaves are text, integers, booleans
 and None: databases rewrite JSON floats. No time-stamp is in it, so reading the same facts again gives the same bytes.
+
+A document without `_format` is from before metrics were kept for each data set. What was signed then is held against
+the facts read the same way, so that an upgrade changes nothing.
 """
 
 import fnmatch
@@ -14,6 +17,7 @@ from approvals import provenance
 from approvals.policy import PARTS, Rule
 from registry_ui import lineage
 
+FORMAT = 2
 OWN_TAG = "countersign."
 LONGEST_NOTE = 20_000
 """Characters of a run's description that are frozen as they are; of a longer one, the beginning and a digest."""
@@ -40,14 +44,17 @@ def freeze(
     rule: Rule,
     justification: str,
     files: Mapping[str, Any] | None = None,
+    early: bool = False,
 ) -> str:
     """Canonical JSON of everything that is decided on. Of the champion, the same facts but for its files. `files`
-    stand instead of those that were read last: a roll back is held to the bytes that were approved."""
-    facts = version_facts(version, rule)
+    stand instead of those that were read last: a roll back is held to the bytes that were approved. `early` writes a
+    document as it was before there was a format."""
+    facts = version_facts(version, rule, early=early)
     return canonical(
         {
+            **({} if early else {"_format": FORMAT}),
             "version": facts if files is None else {**facts, "files": files},
-            "champion": None if champion is None else champion_facts(champion, rule),
+            "champion": None if champion is None else champion_facts(champion, rule, early=early),
             "target": {
                 "name": target.name,
                 "stage": target.stage,
@@ -60,7 +67,12 @@ def freeze(
     )
 
 
-def version_facts(version: Any, rule: Rule) -> dict[str, Any]:
+def is_early(frozen: str) -> bool:
+    """Whether it is a document from before there was a format. Its keys are sorted, so the format is the first."""
+    return bool(frozen) and not frozen.startswith('{"_format":')
+
+
+def version_facts(version: Any, rule: Rule, *, early: bool = False) -> dict[str, Any]:
     """The facts of a mirrored version that a reviewer relies on. Stage, aliases and our own notes are not among
     them."""
     inspection = getattr(version, "inspection", None)
@@ -74,24 +86,24 @@ def version_facts(version: Any, rule: Rule) -> dict[str, Any]:
         "contributors": contributors(version, rule.contributor_tags),
         "files": inspection.files if inspection else None,
         "exhibits": dict(version.exhibits.values_list("path", "sha256")) if inspection else {},
-        **_shared_facts(version, rule),
+        **_shared_facts(version, rule, early=early),
     }
 
 
-def champion_facts(champion: Any, rule: Rule) -> dict[str, Any]:
-    return {"number": champion.number, "run_id": champion.run_id, **_shared_facts(champion, rule)}
+def champion_facts(champion: Any, rule: Rule, *, early: bool = False) -> dict[str, Any]:
+    return {"number": champion.number, "run_id": champion.run_id, **_shared_facts(champion, rule, early=early)}
 
 
-def _shared_facts(version: Any, rule: Rule) -> dict[str, Any]:
+def _shared_facts(version: Any, rule: Rule, *, early: bool) -> dict[str, Any]:
     inspection = getattr(version, "inspection", None)
     run_tags = version.run.get("tags") or {}
-    sources = _sources(version)
+    metrics = _early_metrics(version) if early else version.metrics
     return {
-        **({"fact_sources": sources} if sources else {}),
+        **({} if early else {"measured_on": _measured_on(version)}),
         "description": provenance.without_notes(version.description),
         "run_description": _bounded(str(run_tags.get("mlflow.note.content") or "")),
         "tags": {key: value for key, value in version.tags.items() if _is_watched(key, rule.watched_tags)},
-        "metrics": {key: value for key, value in numbers(version.metrics).items() if not key.startswith("system/")},
+        "metrics": {key: value for key, value in numbers(metrics).items() if not key.startswith("system/")},
         "params": dict(version.params),
         "datasets": [dict(each) for each in lineage.datasets(version)],
         "provenance": lineage.known(version),
@@ -99,18 +111,20 @@ def _shared_facts(version: Any, rule: Rule) -> dict[str, Any]:
     }
 
 
-def _sources(version: Any) -> dict[str, Any]:
-    """Of metrics and params, what run and LoggedModel say where they contradict each other: see mirror.measures."""
-    found: dict[str, Any] = {}
-    for kind, named in version.fact_sources.items():
-        told = {name: {key: _leaf(value) for key, value in each.items() if key != "as_one"}
-                for name, each in named.items() if not name.startswith("system/")}  # fmt: skip
-        found |= {kind: told} if told else {}
-    return found
+def _early_metrics(version: Any) -> dict[str, Any]:
+    """One value a key, of whatever data set was logged last: how metrics were frozen before there was a format."""
+    sources = version.fact_sources.get("metrics", {})
+    found = {name: value for name, value in version.metrics.items() if "as_one" not in sources.get(name, {})}
+    return found | {each["key"]: each["as_one"] for each in sources.values() if "as_one" in each}
 
 
-def _leaf(value: Any) -> Any:
-    return repr(value) if isinstance(value, float) else value
+def _measured_on(version: Any) -> dict[str, dict[str, str]]:
+    """Of the metrics that belong to a data set: key, name and digest of the data set."""
+    return {
+        name: {part: str(each[part]) for part in ("key", "dataset", "digest")}
+        for name, each in version.fact_sources.get("metrics", {}).items()
+        if "key" in each and not name.startswith("system/")
+    }
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -156,8 +170,8 @@ def part_digests(frozen: str) -> dict[str, str]:
             found.get("justification", ""),
             found["rule"],
         ],
-        "metrics": _with_sources(facts, "metrics"),
-        "params": _with_sources(facts, "params"),
+        "metrics": [facts["metrics"], facts["measured_on"]] if facts.get("measured_on") else facts["metrics"],
+        "params": facts["params"],
         "tags": facts["tags"],
         "description": [facts["description"], facts.get("run_description", "")],
         "data": [facts.get("datasets", []), facts.get("provenance", {})],
@@ -167,11 +181,6 @@ def part_digests(frozen: str) -> dict[str, str]:
         "champion": found["champion"],
     }
     return {part: fingerprint(canonical(value)) for part, value in parts.items()}
-
-
-def _with_sources(facts: Mapping[str, Any], kind: str) -> Any:
-    sources = facts.get("fact_sources", {}).get(kind)
-    return [facts[kind], sources] if sources else facts[kind]
 
 
 def changed_parts(before: Mapping[str, str], after: Mapping[str, str]) -> frozenset[str]:
@@ -207,6 +216,10 @@ def _walk(path: str, old: Any, new: Any) -> list[str]:
         return []
     if path == "champion" and _held(old) != _held(new):
         return [f"champion ({_held(old)} → {_held(new)})"]
+    if path.endswith("version.measured_on") or path == "champion.measured_on":
+        whose = "the champion's " if path.startswith("champion") else ""
+        names = sorted(name for name in {*(old or {}), *(new or {})} if (old or {}).get(name) != (new or {}).get(name))
+        return [f"{whose}data set of {name}" for name in names]
     if isinstance(old, dict) and isinstance(new, dict):
         found: list[str] = []
         for key in sorted({*old, *new}):

@@ -134,8 +134,9 @@ def _higher_target_held(version: ModelVersion, target: Target) -> Target | None:
     return Target.objects.current().filter(stage=version.stage, position__gt=target.position).exclude(stage="").first()
 
 
-def frozen_now(request: PromotionRequest, *, champion: ModelVersion | None) -> str:
-    """The evidence as it would be frozen now, under the request's own rule."""
+def frozen_now(request: PromotionRequest, *, champion: ModelVersion | None, anew: bool = False) -> str:
+    """The evidence as it would be frozen now, under the request's own rule; in the format that the request has, or
+    `anew` in today's."""
     return evidence.freeze(
         version=request.version,
         champion=champion,
@@ -143,6 +144,7 @@ def frozen_now(request: PromotionRequest, *, champion: ModelVersion | None) -> s
         rule=policy.Rule.from_json(request.rule),
         justification=request.justification,
         files=approved_files(request),
+        early=not anew and evidence.is_early(request.evidence),
     )
 
 

@@ -1,10 +1,14 @@
 """Checks on metrics: against a number, and against the champion."""
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from approvals import comparison
 from approvals.checks.kinds import Evidence, Field, Kind, Settings, number
+from approvals.comparison import remarks
 
 
 def _bounds(settings: Settings) -> list[str]:
@@ -16,11 +20,61 @@ def _bounds(settings: Settings) -> list[str]:
     return []
 
 
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """One metric of one version, on one data set."""
+
+    words: str
+    """`accuracy`, or `accuracy on validation`."""
+
+    value: float | None
+    dataset: str = ""
+    digest: str = ""
+    problem: str = ""
+    """Why it is not one value, as a sentence."""
+
+    others: Sequence[str] = ()
+    """The data sets that the metric was measured on instead."""
+
+
+def _measured(settings: Settings, facts: Mapping[str, Any]) -> _Measured:
+    """The metric on the data set that the policy names. Without one: what was logged for no data set, or for the only
+    one. Of several, which is meant cannot be known."""
+    metric, wanted = settings["metric"], settings.get("dataset") or ""
+    of_sets = {name: each for name, each in (facts.get("measured_on") or {}).items() if each["key"] == metric}
+    plain = number(facts["metrics"].get(metric))
+    words = f"{metric} on {wanted}" if wanted else metric
+    fitting = [name for name, each in of_sets.items() if wanted in ("", each["dataset"], each["digest"])]
+    if not wanted and metric in facts["metrics"]:
+        return _Measured(words, plain)
+    sets = [each["dataset"] or each["digest"] for each in of_sets.values()]
+    if len(fitting) > 1:
+        twins = f"{len(fitting)} data sets called {wanted or sets[0]}" if len({*sets}) == 1 or wanted else ""
+        problem = f"{metric} was measured on {twins or remarks.listed(sets)}. "
+        advice = "Give each data set a name of its own." if twins else "Name the data set in the policy."
+        return _Measured(words, None, problem=problem + advice)
+    if not fitting:
+        return _Measured(words, None, others=sets or (["no data set"] if metric in facts["metrics"] else []))
+    (name,) = fitting
+    one = of_sets[name]
+    dataset = one["dataset"] or one["digest"]
+    return _Measured(f"{metric} on {dataset}", number(facts["metrics"].get(name)), dataset, one["digest"])
+
+
+def _missing(found: _Measured) -> str:
+    if found.others:
+        return f"There is no metric {found.words}; it was measured on {remarks.listed(found.others)}"
+    return f"There is no metric {found.words}"
+
+
 def _threshold(settings: Settings, evidence: Evidence, _: date) -> tuple[str, str]:
-    name, least, most = settings["metric"], settings["at_least"], settings["at_most"]
-    value = number(evidence["version"]["metrics"].get(name))
+    least, most = settings["at_least"], settings["at_most"]
+    found = _measured(settings, evidence["version"])
+    name, value = found.words, found.value
+    if found.problem:
+        return "fail", found.problem
     if value is None:
-        return "fail", f"There is no metric {name}."
+        return "fail", f"{_missing(found)}."
     if not math.isfinite(value):
         return "fail", f"{name} is {_shown(value)}, which is not a number to hold against anything."
     if least is not None and value < least:
@@ -31,21 +85,41 @@ def _threshold(settings: Settings, evidence: Evidence, _: date) -> tuple[str, st
 
 
 def _regression(settings: Settings, evidence: Evidence, _: date) -> tuple[str, str]:
-    """Worse by more than the margin fails. Challenger and champion are both finite, or it says why it cannot judge."""
-    name, margin = settings["metric"], settings["margin"]
+    """Worse by more than the margin fails. Challenger and champion are both finite and measured on the same data set,
+    or it says why it cannot judge."""
+    margin = settings["margin"]
     champion = evidence.get("champion")
     if champion is None:
         return "pass", "Nothing holds the target, so there is nothing to compare with."
-    before, after = number(champion["metrics"].get(name)), number(evidence["version"]["metrics"].get(name))
+    mine, theirs = _measured(settings, evidence["version"]), _measured(settings, champion)
+    name, after, before = mine.words, mine.value, theirs.value
+    if mine.problem:
+        return "fail", mine.problem
+    if theirs.problem:
+        return "warn", f"Of the champion, {theirs.problem}"
+    if before is None and not theirs.others:
+        return "pass", f"The champion, version {champion['number']}, has no metric {theirs.words}."
     if before is None:
-        return "pass", f"The champion, version {champion['number']}, has no metric {name}."
+        return (
+            "warn",
+            f"The champion's {settings['metric']} was measured on {remarks.listed(theirs.others)}, "
+            "so it cannot be compared.",
+        )
     if not math.isfinite(before):
-        return "warn", f"The champion's {name} is {_shown(before)}, so it cannot be compared."
+        return "warn", f"The champion's {theirs.words} is {_shown(before)}, so it cannot be compared."
     if after is None:
-        return "fail", f"There is no metric {name}; the champion has {_shown(before)}."
+        return "fail", f"{_missing(mine)}; the champion has {_shown(before)}."
+    if mine.dataset != theirs.dataset:
+        where = [each.dataset or "no data set" for each in (mine, theirs)]
+        return "fail", (
+            f"{settings['metric']} was measured on {where[0]}, and the champion's on {where[1]}. "
+            "Name the data set in the policy."
+        )
     if not math.isfinite(after):
         return "fail", f"{name} is {_shown(after)}; the champion has {_shown(before)}."
-    upward = {"higher": True, "lower": False}.get(settings["direction"], comparison.higher_is_better(name))
+    upward = {"higher": True, "lower": False}.get(
+        settings["direction"], comparison.higher_is_better(settings["metric"])
+    )
     if upward is None:
         return "fail", f"Whether more of {name} is better is not known. State its direction in the policy."
     worse = before - after if upward else after - before
@@ -54,6 +128,8 @@ def _regression(settings: Settings, evidence: Evidence, _: date) -> tuple[str, s
     words = f"{margin:.3g} of it" if settings["margin_is"] == "relative" else f"{margin:g}"
     if worse > allowed and not math.isclose(worse, allowed, rel_tol=1e-9):
         return "fail", f"{versus}: worse by {_shown(worse)}, and {words} is allowed."
+    if mine.digest and theirs.digest and mine.digest != theirs.digest:
+        return "warn", f"{versus}, but {mine.dataset} has other data now: digest {mine.digest}, not {theirs.digest}."
     return "pass", f"{versus}."
 
 
@@ -67,6 +143,20 @@ def _shown(value: float) -> str:
 
 _DIRECTIONS = (("auto", "By its name"), ("higher", "Higher is better"), ("lower", "Lower is better"))
 
+_DATASET = Field(
+    "dataset",
+    "Data set",
+    "text",
+    is_later=True,
+    help="Its name in MLflow, where the metric was logged for a data set. Needed where there are several.",
+)
+
+
+def _named(settings: Settings) -> str:
+    dataset = settings.get("dataset")
+    return f"{settings['metric']} on {dataset}" if dataset else str(settings["metric"])
+
+
 KINDS = (
     Kind(
         key="metric_threshold",
@@ -74,11 +164,12 @@ KINDS = (
         description="A metric is at least, or at most, so much.",
         fields=(
             Field("metric", "Metric", "text", required=True),
+            _DATASET,
             Field("at_least", "At least", "number"),
             Field("at_most", "At most", "number"),
         ),
         judge=_threshold,
-        named=lambda settings: str(settings["metric"]),
+        named=_named,
         also=_bounds,
     ),
     Kind(
@@ -87,6 +178,7 @@ KINDS = (
         description="A metric is not worse than the champion's by more than a margin.",
         fields=(
             Field("metric", "Metric", "text", required=True),
+            _DATASET,
             Field("margin", "Margin", "number", default=0.0, least=0),
             Field(
                 "margin_is",
@@ -98,6 +190,6 @@ KINDS = (
             Field("direction", "Direction", "choice", default="auto", choices=_DIRECTIONS),
         ),
         judge=_regression,
-        named=lambda settings: str(settings["metric"]),
+        named=_named,
     ),
 )

@@ -41,6 +41,8 @@ class Field:
     choices: tuple[tuple[str, str], ...] = ()
     least: float | None = None
     most: float | None = None
+    is_later: bool = False
+    """Newer than policies that are stored: left out of the settings where nothing is said, as it is there."""
 
     def read(self, raw: Any) -> tuple[Any, str]:
         """The value with its type, and what is wrong with it ("" when nothing)."""
@@ -138,6 +140,8 @@ class Kind:
             found[field.name], problem = field.read(settings.get(field.name))
             if problem:
                 problems.append(f"{self.label}: {problem}")
+            if field.is_later and found[field.name] == field.default:
+                del found[field.name]
         return found, problems or [f"{self.label}: {problem}" for problem in self.also(found)]
 
 

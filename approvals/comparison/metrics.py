@@ -4,9 +4,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from approvals.comparison import contradictions
+from approvals.comparison import remarks
+from registry_ui.mirror import measures
+
+Sources: TypeAlias = Mapping[str, Mapping[str, Any]]
 
 # --- Which way is better ----------------------------------------------------------------------------------------------
 
@@ -48,9 +51,9 @@ def _words(metric: str) -> tuple[str, set[str]]:
 
 
 def higher_is_better(metric: str) -> bool | None:
-    """Judged by the words in the metric's name; None where they say nothing. `neg_log_loss` turns the direction round,
-    as scikit-learn means it."""
-    first, words = _words(metric)
+    """Judged by the words in the metric's name, without its data set; None where they say nothing. `neg_log_loss`
+    turns the direction round, as scikit-learn means it."""
+    first, words = _words(measures.key_of(metric))
     if words & _NEITHER:
         return None
     if words & _LOWER:
@@ -123,17 +126,34 @@ def metric_rows(
     challenger: Mapping[str, Any],
     champion: Mapping[str, Any] | None,
     *,
-    sources: Mapping[str, Any] | None = None,
-    champion_sources: Mapping[str, Any] | None = None,
+    sources: Sources | None = None,
+    champion_sources: Sources | None = None,
 ) -> list[MetricRow]:
-    """All metrics of either, by name; `system/` metrics are left out. The sources are `fact_sources` of each."""
-    other = champion or {}
-    names = sorted(name for name in {*challenger, *other} if not name.startswith("system/"))
-    mine, theirs = ((each or {}).get("metrics") for each in (sources, champion_sources))
-    return [
-        MetricRow(name, challenger.get(name), other.get(name), contradictions.sentences(name, mine, theirs))
-        for name in names
-    ]
+    """All metrics of either, by name; `system/` metrics are left out. The sources of each are as in
+    `mirror.measures.Sources`: like is compared with like, a data set with the same data set."""
+    other, mine, theirs = champion or {}, sources or {}, champion_sources or {}
+    held = _renamed(mine, theirs)
+    names = sorted(name for name in {*challenger, *(held.get(name, name) for name in other)})
+    shown = {own: name for name, own in held.items()}
+    found = []
+    for name in names:
+        if not name.startswith("system/"):
+            its = shown.get(name, name)
+            told = remarks.of_metric(mine.get(name, {}), theirs.get(its, {}))
+            found.append(MetricRow(name, challenger.get(name), other.get(its), told))
+    return found
+
+
+def _renamed(mine: Sources, theirs: Sources) -> dict[str, str]:
+    """Where the two name the same data set differently, because one of them has two of that name: the champion's name
+    of the metric, and the challenger's."""
+    own = {_data_of(source): name for name, source in mine.items() if "key" in source}
+    found = {name: own.get(_data_of(source), name) for name, source in theirs.items() if "key" in source}
+    return {name: to for name, to in found.items() if to != name and name not in mine and to not in theirs}
+
+
+def _data_of(source: Mapping[str, Any]) -> tuple[str, str, str]:
+    return source["key"], source["dataset"], source["digest"]
 
 
 # --- What matters most ------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from approvals.comparison import contradictions
+from approvals.comparison import remarks
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ def value_rows(
     champion_sources: Mapping[str, Any] | None = None,
 ) -> list[ValueRow]:
     """Params or tags of either: what changed, was removed or added, then what is the same. The sources are those of
-    the challenger's and the champion's values by name, as in `fact_sources`."""
+    the challenger's and the champion's values by name."""
     other = champion or {}
     rows = [
         ValueRow(
             name,
             _text(challenger.get(name)),
             _text(other.get(name)),
-            contradictions.sentences(name, sources, champion_sources),
+            remarks.of_value((sources or {}).get(name, {}), (champion_sources or {}).get(name, {})),
         )
         for name in sorted({*challenger, *other})
     ]

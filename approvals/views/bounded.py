@@ -7,7 +7,8 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 
 from approvals import comparison
-from approvals.comparison import MetricRow
+from approvals.comparison import MetricRow, remarks
+from registry_ui.mirror.models import ModelVersion
 
 METRICS_SHOWN = 25
 CHANGED_SHOWN = 25
@@ -69,6 +70,13 @@ def value_table(kind: str, rows: Sequence[Any], shown: Shown, *, is_compared: bo
     first = min(changed, CHANGED_SHOWN) if is_compared else min(len(rows), ALONE_SHOWN)
     rest = rows[changed:] if is_compared else rows[first:]
     return Table(kind, rows[:first], rest[:UNCHANGED_SHOWN], len(rows), changed, None, is_compared)
+
+
+def sources(facts: Mapping[str, Any] | None, version: ModelVersion | None) -> dict[str, Mapping[str, Any]]:
+    """Of the metrics of an evidence: their data sets as frozen, and what the mirror knows of them besides."""
+    if not facts or version is None:
+        return {}
+    return remarks.sources(facts["metrics"], facts.get("measured_on"), version.fact_sources.get("metrics", {}))
 
 
 def numbers(metrics: Mapping[str, str]) -> dict[str, float | str]:

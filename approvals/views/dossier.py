@@ -49,8 +49,8 @@ def of(request: PromotionRequest, *, show: str = "", number: str | None = None) 
     metrics = comparison.metric_rows(
         bounded.numbers(facts["metrics"]),
         bounded.numbers(other["metrics"]) if other else None,
-        sources=facts.get("fact_sources"),
-        champion_sources=other.get("fact_sources") if other else None,
+        sources=bounded.sources(facts, request.version),
+        champion_sources=bounded.sources(other, request.champion),
     )
     return Dossier(
         metrics=bounded.metric_table(metrics, Shown(show, number)),

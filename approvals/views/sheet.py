@@ -161,7 +161,10 @@ def _sheet(mine: Side, other: Side | None, shown: Shown, *, kept: Mapping[str, s
     values = bounded.numbers(mine.facts["metrics"])
     held = bounded.numbers(before["metrics"]) if other else None
     rows = comparison.metric_rows(
-        values, held, sources=mine.facts.get("fact_sources"), champion_sources=before.get("fact_sources")
+        values,
+        held,
+        sources=bounded.sources(mine.facts, mine.version),
+        champion_sources=bounded.sources(other.facts, other.version) if other else None,
     )
     table = bounded.metric_table(rows, shown)
     series = _versions(mine, other)
@@ -201,7 +204,7 @@ def _sheet(mine: Side, other: Side | None, shown: Shown, *, kept: Mapping[str, s
 
 def _values(kind: str, mine: Side, other: Side | None, shown: Shown) -> Table:
     theirs = other.facts.get(kind) if other else None
-    sources, before = (side.facts.get("fact_sources", {}).get(kind) if side else None for side in (mine, other))
+    sources, before = (side.version.fact_sources.get(kind) if side else None for side in (mine, other))
     rows = comparison.value_rows(mine.facts.get(kind) or {}, theirs, sources=sources, champion_sources=before)
     return bounded.value_table(kind, rows, shown, is_compared=theirs is not None)
 

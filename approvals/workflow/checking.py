@@ -33,9 +33,12 @@ def conclude(request: PromotionRequest, *, problem: str = "") -> bool:
     if request.status != Status.CHECKING:
         return False
     before = (request.fingerprint, request.status_reason)
-    fields = frozen_fields(request, standing.champion_for(request))
+    champion = standing.champion_for(request)
+    fields = frozen_fields(request, champion)
     was_judged = Assessment.objects.filter(request=request, concluded_at__isnull=False).exists()
     changed = evidence.differences(request.evidence, fields["evidence"]) if was_judged else []
+    if evidence.is_early(request.evidence) and not request.reviews.live().exists():  # no sign-off is bound to it
+        fields = frozen_fields(request, champion, anew=True)
     PromotionRequest.objects.filter(pk=request.pk).update(**fields)
     request = standing.lock(request)
     voided = counting.void_what_changed(request)[0]

@@ -51,9 +51,10 @@ def move(request: PromotionRequest, to: Status, **fields: Any) -> None:
     request.refresh_from_db()
 
 
-def frozen_fields(request: PromotionRequest, champion: ModelVersion | None) -> dict[str, Any]:
-    """The evidence as the mirror has it now, with what follows from it, as fields of the request."""
-    frozen = standing.frozen_now(request, champion=champion)
+def frozen_fields(request: PromotionRequest, champion: ModelVersion | None, *, anew: bool = False) -> dict[str, Any]:
+    """The evidence as the mirror has it now, with what follows from it, as fields of the request. `anew`: see
+    `standing.frozen_now`."""
+    frozen = standing.frozen_now(request, champion=champion, anew=anew)
     return {
         "evidence": frozen,
         "fingerprint": evidence.fingerprint(frozen),

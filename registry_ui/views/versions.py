@@ -93,8 +93,8 @@ def _tables(
     metrics = comparison.metric_rows(
         version.metrics,
         champion.metrics if champion else None,
-        sources=version.fact_sources,
-        champion_sources=champion.fact_sources if champion else None,
+        sources=version.fact_sources.get("metrics"),
+        champion_sources=champion.fact_sources.get("metrics") if champion else None,
     )
     params = comparison.value_rows(version.params, None, sources=version.fact_sources.get("params"))
     rows: dict[str, Sequence[Any]] = {

@@ -62,6 +62,16 @@ def test_provenance(facts: dict[str, Any], settings: dict[str, Any], outcome: st
     assert reason in found[1]
 
 
+def test_setting_that_stored_policies_lack_is_left_out_when_nothing_is_said() -> None:
+    """Else a file or form that says what stands would make a new version of every policy."""
+    settings, problems = checks.validate("metric_threshold", {"metric": "mae", "at_most": 2, "dataset": ""})
+    assert (settings, problems) == ({"metric": "mae", "at_least": None, "at_most": 2.0}, [])
+    assert checks.title("metric_threshold", settings) == "Metric threshold: mae"
+    settings, _ = checks.validate("metric_threshold", {"metric": "mae", "at_most": 2, "dataset": "test"})
+    assert settings["dataset"] == "test"
+    assert checks.title("metric_threshold", settings) == "Metric threshold: mae on test"
+
+
 @pytest.mark.parametrize(
     ("value", "settings", "outcome", "reason"),
     [

@@ -229,6 +229,9 @@ def test_a_policy_is_saved_with_everything_that_it_can_ask(admin: Client, produc
     data |= {"slots-0-looks_at": ["metrics", "champion"]}
     data |= check_data(0, "metric_threshold", metric="auc_roc", at_least="0.9", effect="warn")
     data |= check_data(1, "provenance", keys="owner, training_cutoff")
+    data |= check_data(
+        2, "metric_regression", metric="mae", dataset="validation", margin="0", margin_is="absolute", direction="auto"
+    )
     assert admin.post("/policies/new/", data).status_code == 302
     rule = rules.Rule.from_json(Policy.objects.get(model_pattern="churn_*").terms)
     assert rule == rules.Rule(
@@ -237,6 +240,11 @@ def test_a_policy_is_saved_with_everything_that_it_can_ask(admin: Client, produc
         checks=(
             rules.CheckRule("metric_threshold", "warn", {"metric": "auc_roc", "at_least": 0.9, "at_most": None}),
             rules.CheckRule("provenance", "block", {"keys": ["owner", "training_cutoff"]}),
+            rules.CheckRule(
+                "metric_regression",
+                "block",
+                {"metric": "mae", "dataset": "validation", "margin": 0.0, "margin_is": "absolute", "direction": "auto"},
+            ),
         ),
         watched_tags=("team", "owner_*"),
         excludes_contributors=True,
@@ -247,7 +255,13 @@ def test_a_policy_is_saved_with_everything_that_it_can_ask(admin: Client, produc
         reminders=rules.ReminderRule(12, 24, 72, "risk"),
     )
     page = admin.get(f"/policies/{Policy.objects.get(model_pattern='churn_*').pk}/").content.decode()
-    for text in ('value="auc_roc"', 'value="0.9"', 'value="owner, training_cutoff"', 'value="team, owner_*"'):
+    for text in (
+        'value="auc_roc"',
+        'value="validation"',
+        'value="0.9"',
+        'value="owner, training_cutoff"',
+        'value="team, owner_*"',
+    ):
         assert text in page
 
 

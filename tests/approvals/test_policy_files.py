@@ -56,6 +56,25 @@ def apply(source: str, **options: Any) -> policy_files.Outcome:
     return policy_files.apply(policy_files.read(source.encode()), **options)
 
 
+DATA_SET = """\
+policies:
+  Staging:
+  - model_pattern: churn_*
+    slots: [{approvals: 1}]
+    checks:
+    - kind: metric_threshold
+      settings: {metric: mae, at_most: 2.0}
+"""
+
+
+def test_check_names_its_data_set_in_a_file() -> None:
+    apply(DATA_SET)
+    assert "dataset" not in Policy.objects.get(model_pattern="churn_*").terms["checks"][0]["settings"]
+    assert not apply(DATA_SET).difference
+    assert "+        dataset: test" in apply(DATA_SET.replace("mae,", "mae, dataset: test,")).difference
+    assert Policy.objects.current().get(model_pattern="churn_*").terms["checks"][0]["settings"]["dataset"] == "test"
+
+
 def patterns(target: str = "Production") -> list[str]:
     return [policy.model_pattern for policy in Policy.objects.current().filter(target__name=target)]
 

@@ -1,28 +1,31 @@
 """What is measured more than once, or twice with different answers: as MLflow says it, through the mirror, up to the
 check that decides. On the fake and on a real server alike."""
 
+import json
 import math
 from itertools import count
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from approvals import assessment
+from approvals import assessment, delivery, evidence, inbox, standing
 from approvals.models import PromotionRequest, Target
-from approvals.policy import CheckRule
+from approvals.policy import FALLBACK, CheckRule
 from registry_ui.accounts.models import User
 from registry_ui.mirror import sync
 from registry_ui.mirror.models import ModelVersion
 from registry_ui.mirror.registry import Refused
-from tests.factories import make_policy, make_request
-from tests.fakes import FakeRegistry
+from tests.factories import approve, make_policy, make_request, make_version
+from tests.fakes import MODEL_FILES, FakeRegistry
 from tests.mirror.backstage import Backstage
 from tests.mlflow_server import MlflowServer
 from tests.pages.helpers import text_of
 
 pytestmark = pytest.mark.django_db
 _numbers = count(1)
+OF_0_3_0 = "534b9f6f5cfb20af3696f6182778b8081b9074b22cd50ece5df879ef64b2bf5b"
 NAN_COUNTS = "MLflow's LoggedModel API answers 0. The run logged NaN, which counts."
 
 
@@ -39,7 +42,11 @@ class World:
         logged = self.engineer.log_model(params=params)
         for key, value, *dataset in measured:
             self.engineer.log_metric(run_id, key, value, logged_model_id=logged, dataset=tuple(dataset) or ("", ""))
-        return int(self.engineer.create_version(self.name, run_id=run_id, logged_model_id=logged))
+        number = int(self.engineer.create_version(self.name, run_id=run_id, logged_model_id=logged))
+        if isinstance(self.engineer, Backstage):  # the fake gives every version some files
+            for path, content in MODEL_FILES.items():
+                self.engineer.put_file(self.registry.version_root(self.name, number), path, content)
+        return number
 
     def mirrored(self, number: int = 1) -> ModelVersion:
         sync.refresh_model(self.registry, self.name)
@@ -158,3 +165,180 @@ def test_run_does_not_take_the_place_of_a_logged_model_that_is_gone(production: 
     assert after.metrics == {**before.metrics, "new": 1.0}
     assert after.fact_sources == before.fact_sources
     assert after.run["logged_model"]["is_missing"]
+
+
+# --- Several data sets
+
+
+TRAIN, VALIDATION = ("train", "d1"), ("validation", "d2")
+
+
+def test_metrics_are_kept_for_each_data_set_in_any_order(world: World) -> None:
+    one = world.register(("accuracy", 0.61, *VALIDATION), ("accuracy", 0.99, *TRAIN))
+    two = world.register(("accuracy", 0.98, *TRAIN), ("accuracy", 0.71, *VALIDATION))
+    assert world.mirrored(one).metrics == {"accuracy @ train": 0.99, "accuracy @ validation": 0.61}
+    assert world.mirrored(two).metrics == {"accuracy @ train": 0.98, "accuracy @ validation": 0.71}
+    assert world.mirrored(two).fact_sources["metrics"] == {
+        "accuracy @ train": {"key": "accuracy", "dataset": "train", "digest": "d1", "as_one": 0.71},
+        "accuracy @ validation": {"key": "accuracy", "dataset": "validation", "digest": "d2", "as_one": 0.71},
+    }
+
+
+def test_data_sets_of_one_name_are_told_apart_by_their_digest(world: World) -> None:
+    number = world.register(("mae", 1.0, "dataset", "d1"), ("mae", 9.0, "dataset", "d2"), ("mae", 5.0))
+    assert world.mirrored(number).metrics == {"mae @ dataset (d1)": 1.0, "mae @ dataset (d2)": 9.0, "mae": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "outcome", "reason"),
+    [
+        ("", "fail", "accuracy was measured on train and validation. Name the data set in the policy."),
+        ("validation", "fail", "accuracy on validation is 0.61; at least 0.9 is asked."),
+        ("train", "pass", "accuracy on train is 0.99."),
+        ("test", "fail", "There is no metric accuracy on test; it was measured on train and validation."),
+    ],
+)
+def test_threshold_names_its_data_set(
+    world: World, production: Target, rita: User, dataset: str, outcome: str, reason: str
+) -> None:
+    policed(production, metric="accuracy", at_least=0.9, dataset=dataset)
+    number = world.register(("accuracy", 0.61, *VALIDATION), ("accuracy", 0.99, *TRAIN))
+    assert judged(world.ask(number, production, rita)) == (outcome, reason)
+
+
+@pytest.mark.parametrize(
+    ("settings", "measured", "outcome", "reason"),
+    [
+        ({"dataset": "validation"}, [0.98, 0.71, "d2"], "pass",
+         "accuracy on validation is 0.71, the champion has 0.61."),
+        ({"dataset": "train"}, [0.98, 0.71, "d2"], "fail",
+         "accuracy on train is 0.98, the champion has 0.99: worse by 0.01, and 0 is allowed."),
+        ({}, [0.98, 0.71, "d2"], "fail",
+         "accuracy was measured on train and validation. Name the data set in the policy."),
+        ({"dataset": "validation"}, [0.98, 0.71, "d9"], "warn",
+         "accuracy on validation is 0.71, the champion has 0.61, "
+         "but validation has other data now: digest d9, not d2."),
+    ],
+)  # fmt: skip
+def test_no_worse_compares_like_with_like(
+    production: Target, rita: User, settings: dict[str, str], measured: list[Any], outcome: str, reason: str
+) -> None:
+    fake = FakeRegistry()
+    world = World(fake, fake)
+    policed(production, "metric_regression", metric="accuracy", **settings)
+    world.register(("accuracy", 0.61, *VALIDATION), ("accuracy", 0.99, *TRAIN))
+    fake.set_stage(world.name, 1, "Production", archive_existing=True)
+    train, validation, digest = measured
+    number = world.register(("accuracy", train, *TRAIN), ("accuracy", validation, "validation", digest))
+    assert judged(world.ask(number, production, rita)) == (outcome, reason)
+
+
+def test_no_worse_refuses_to_compare_one_data_set_with_another(production: Target, rita: User) -> None:
+    fake = FakeRegistry()
+    world = World(fake, fake)
+    policed(production, "metric_regression", metric="accuracy")
+    world.register(("accuracy", 0.61, *VALIDATION))
+    fake.set_stage(world.name, 1, "Production", archive_existing=True)
+    request = world.ask(world.register(("accuracy", 0.99, *TRAIN)), production, rita)
+    told = "accuracy was measured on train, and the champion's on validation. Name the data set in the policy."
+    assert judged(request) == ("fail", told)
+
+
+def test_pages_show_a_row_for_each_data_set(world: World, production: Target, rita: User, client: Client) -> None:
+    world.register(("accuracy", 0.61, *VALIDATION), ("accuracy", 0.99, *TRAIN))
+    world.registry.set_stage(world.name, 1, "Production", archive_existing=True)
+    number = world.register(("accuracy", 0.99, *TRAIN), ("accuracy", 0.71, "validation", "d9"))
+    request = world.ask(number, production, rita)
+    client.force_login(rita)
+    changed = "validation has other data than the champion's: digest d9, not d2."
+    compare = f"{request.get_absolute_url()}compare/"
+    for url in (request.version.get_absolute_url(), request.get_absolute_url(), compare):
+        text = text_of(client.get(url).content.decode())
+        assert "accuracy @ train" in text, url
+        assert f"accuracy @ validation higher is better {changed}" in text, url
+    assert "1 better, 1 the same than version 1" in text_of(client.get(request.get_absolute_url()).content.decode())
+    (row,) = inbox.rows([PromotionRequest.objects.with_subject().get(pk=request.pk)], rita, now=timezone.now())
+    assert row.headline is not None
+    assert (row.headline.name, row.headline.judgement) == ("accuracy @ validation", "better")
+
+
+# --- Requests from before
+
+
+def as_before(request: PromotionRequest, metrics: dict[str, str]) -> None:
+    """Writes the evidence as 0.3.0 did, which kept one value a key; reviews are bound to it."""
+    frozen = json.loads(request.evidence)
+    del frozen["_format"]
+    for facts in (frozen["version"], *([frozen["champion"]] if frozen["champion"] else [])):
+        del facts["measured_on"]
+    frozen["version"]["metrics"] = metrics
+    text = evidence.canonical(frozen)
+    fields = {"fingerprint": evidence.fingerprint(text), "parts": evidence.part_digests(text)}
+    PromotionRequest.objects.filter(pk=request.pk).update(evidence=text, **fields)
+    request.checks.update(fingerprint=fields["fingerprint"])
+    request.refresh_from_db()
+
+
+def test_request_that_is_open_during_the_upgrade_stays_as_it_is(
+    world: World, production: Target, rita: User, remy: User, rosa: User, client: Client
+) -> None:
+    number = world.register(("accuracy", 0.61, *VALIDATION), ("accuracy", 0.99, *TRAIN), ("loss", 0.2))
+    make_policy("*", production, (2, None))
+    request = world.ask(number, production, rita)
+    as_before(request, {"accuracy": "0.99", "loss": "0.2"})
+    approve(request, remy)
+    before = request.fingerprint
+    assert standing.changes(PromotionRequest.objects.with_subject().get(pk=request.pk)) == []
+    assert assessment.watch() == 0
+    client.force_login(rosa)
+    text = text_of(client.get(request.get_absolute_url()).content.decode())
+    assert "The value logged last of the data sets train and validation. Submit again to see each." in text
+    approve(request, rosa)
+    assert delivery.drain(world.registry) == 1
+    request.refresh_from_db()
+    assert (request.status, request.fingerprint) == ("applied", before)
+    assert world.registry.version(world.name, number).stage == "Production"
+
+
+def test_request_from_before_still_sees_what_changes(production: Target, rita: User, remy: User) -> None:
+    fake = FakeRegistry()
+    world = World(fake, fake)
+    run_id = fake.log_run()
+    world.register(("accuracy", 0.61, *VALIDATION), ("accuracy", 0.99, *TRAIN), run_id=run_id)
+    make_policy("*", production, (2, None))
+    request = world.ask(1, production, rita)
+    as_before(request, {"accuracy": "0.99"})
+    approve(request, remy)
+    logged = request.version.logged_model_id
+    fake.log_metric(run_id, "accuracy", 0.5, logged_model_id=logged, dataset=TRAIN)
+    world.mirrored()
+    assert assessment.watch() == 1
+    request.refresh_from_db()
+    assert request.status_reason == "This changed in MLflow since it was asked: metric accuracy."
+    assert not request.reviews.live().exists()
+    assert json.loads(request.evidence)["version"]["metrics"] == {
+        "accuracy @ train": "0.5",
+        "accuracy @ validation": "0.61",
+    }, "with no approval bound to it, it is frozen anew in today's format"
+
+
+def test_evidence_of_0_3_0_is_written_byte_for_byte(production: Target) -> None:
+    """The digests are from the code of 0.3.0."""
+    sources = {
+        "accuracy @ a": {"key": "accuracy", "dataset": "a", "digest": "1", "as_one": 0.99},
+        "accuracy @ b": {"key": "accuracy", "dataset": "b", "digest": "2", "as_one": 0.99},
+        "loss": {"run": 0.7},
+    }
+    measured = {"accuracy @ a": 0.61, "accuracy @ b": 0.99, "loss": 0.2, "auc": "NaN", "system/cpu": 3.0}
+    row = make_version("churn", 7, metrics=measured, fact_sources={"metrics": sources}, description="First.")
+    frozen = evidence.freeze(
+        version=row, champion=row, target=production, rule=FALLBACK, justification="Better.", early=True
+    )
+    assert evidence.fingerprint(frozen) == OF_0_3_0
+    assert evidence.is_early(frozen)
+    now = evidence.freeze(version=row, champion=None, target=production, rule=FALLBACK, justification="Better.")
+    assert not evidence.is_early(now)
+    assert json.loads(now)["version"]["measured_on"] == {
+        "accuracy @ a": {"key": "accuracy", "dataset": "a", "digest": "1"},
+        "accuracy @ b": {"key": "accuracy", "dataset": "b", "digest": "2"},
+    }
