@@ -275,6 +275,9 @@ def _beside_the_gate(  # noqa: PLR0912  one case per action
             return f"found {subject} gone from {data.get('place', target)}, to which it was promoted"
         case Action.TENURE_FOUND:
             return f"found {subject} in {data.get('place', target)}: held before the gate, approver unknown"
+        case Action.INCIDENT_OPENED if data.get("kind") in ("prompt", "hidden"):
+            marked = "marked as a prompt in MLflow" if data["kind"] == "prompt" else "hidden from MLflow's search"
+            return f"found {subject} or its model {marked}"
         case Action.INCIDENT_OPENED:
             return f"found a change outside the gate: {data.get('place', '')} of {subject}"
         case Action.INCIDENT_RESOLVED:

@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any
 
 from registry_ui.mirror.registry import (
+    PROMPT_TAG,
     ArtifactFile,
     LoggedModelFacts,
     ModelMetric,
@@ -24,6 +25,7 @@ from registry_ui.mirror.registry import (
     ServerInfo,
     Unreachable,
     VersionSnapshot,
+    is_prompt,
 )
 
 MODEL_FILES = {
@@ -46,7 +48,7 @@ class FakeRegistry:
         self.calls: list[tuple[Any, ...]] = []
         self._models: dict[str, ModelSnapshot] = {}
         self._versions: dict[tuple[str, int], VersionSnapshot] = {}
-        self._prompts: set[str] = set()
+        self._deleted: dict[tuple[str, int], VersionSnapshot] = {}
         self._last_number: defaultdict[str, int] = defaultdict(int)
         self._runs: dict[str, RunFacts] = {}
         self._logged_models: dict[str, LoggedModelFacts] = {}
@@ -90,15 +92,23 @@ class FakeRegistry:
         self._request("ping")
         return ServerInfo(version="3.17.2", latency_ms=0.1)
 
-    def models(self, *, page_size: int = 1000) -> Iterator[Sequence[ModelSnapshot]]:
-        yield from self._pages("models", page_size, lambda: sorted(self._real_models(), key=lambda each: each.name))
+    def models(self, *, page_size: int = 1000, name: str | None = None) -> Iterator[Sequence[ModelSnapshot]]:
+        def by_name() -> list[ModelSnapshot]:
+            latest = self._latest()
+            models = self._replica[0] if self._replica else self._models
+            listed = [models[each] for each in sorted(models) if name in (None, each)]
+            return [replace(each, latest=latest.get(each.name, ())) for each in listed if not each.is_prompt]
+
+        yield from self._pages("models", page_size, by_name)
 
     def versions(self, *, page_size: int = 10_000, model: str | None = None) -> Iterator[Sequence[VersionSnapshot]]:
         def newest_first() -> list[VersionSnapshot]:
+            all_of_them = [*self._versions.values(), *self._deleted.values()]
+            hidden = {each.model for each in all_of_them if is_prompt(each.tags)}
             found = [
                 each
                 for each in (self._replica[1] if self._replica else self._versions).values()
-                if each.model not in self._prompts and model in (None, each.model)
+                if each.model not in hidden and model in (None, each.model)
             ]
             return sorted(found, key=lambda each: (-each.last_updated_at, each.model, -each.number))
 
@@ -116,10 +126,6 @@ class FakeRegistry:
             if offset >= len(listed):
                 return
             self.between_pages()
-
-    def _real_models(self) -> Iterable[ModelSnapshot]:
-        models = self._replica[0] if self._replica else self._models
-        return (each for name, each in models.items() if name not in self._prompts)
 
     def model(self, name: str) -> ModelSnapshot:
         self._request("model", name)
@@ -265,11 +271,20 @@ class FakeRegistry:
     ) -> str:
         with self._lock:
             now = self.clock()
-            self._models[name] = ModelSnapshot(name, description, dict(tags or {}), {}, now, now)
+            marks = {PROMPT_TAG: "true"} if is_prompt else {}
+            self._models[name] = ModelSnapshot(name, description, {**(tags or {}), **marks}, {}, now, now)
             self._last_number[name] = 0
-            if is_prompt:
-                self._prompts.add(name)
         return name
+
+    def set_model_tag(self, name: str, key: str, value: str) -> None:
+        with self._lock:
+            old = self._model(name)
+            self._models[name] = replace(old, tags={**old.tags, key: value})
+
+    def delete_model_tag(self, name: str, key: str) -> None:
+        with self._lock:
+            old = self._model(name)
+            self._models[name] = replace(old, tags={each: value for each, value in old.tags.items() if each != key})
 
     def create_version(self, model: str, *, run_id: str = "", logged_model_id: str = "", **fields: Any) -> int:
         """Registers the next version, with its model when that is new; returns the number."""
@@ -306,7 +321,7 @@ class FakeRegistry:
     def delete_version(self, model: str, number: int) -> None:
         with self._lock:
             self._version(model, number)
-            del self._versions[model, number]
+            self._deleted[model, number] = self._versions.pop((model, number))
             old = self._models[model]
             aliases = {alias: held for alias, held in old.aliases.items() if held != number}
             self._models[model] = replace(old, aliases=aliases, last_updated_at=self.clock())
@@ -315,8 +330,9 @@ class FakeRegistry:
         with self._lock:
             self._model(name)
             del self._models[name]
-            for key in [key for key in self._versions if key[0] == name]:
-                del self._versions[key]
+            for held in (self._versions, self._deleted):
+                for key in [key for key in held if key[0] == name]:
+                    del held[key]
 
     def rename_model(self, name: str, new_name: str) -> None:
         """MLflow keeps the versions with all they have, their times of making too, and moves their last update."""
@@ -325,6 +341,8 @@ class FakeRegistry:
             self._models[new_name] = replace(self._model(name), name=new_name, last_updated_at=now)
             del self._models[name]
             self._last_number[new_name] = self._last_number[name]
+            for key in [key for key in self._deleted if key[0] == name]:
+                self._deleted[new_name, key[1]] = replace(self._deleted.pop(key), model=new_name)
             for key in [key for key in self._versions if key[0] == name]:
                 version = self._versions.pop(key)
                 self._versions[new_name, key[1]] = replace(version, model=new_name, last_updated_at=now)
@@ -394,12 +412,18 @@ class FakeRegistry:
             self._logged_models[logged_model_id] = replace(facts, metrics=(*kept, made))
 
     def _model(self, name: str) -> ModelSnapshot:
-        if name not in self._models or name in self._prompts:
+        if name not in self._models:
             raise NotFound(f"Registered Model with name={name} not found")
-        return self._models[name]
+        return replace(self._models[name], latest=self._latest().get(name, ()))
+
+    def _latest(self) -> dict[str, tuple[int, ...]]:
+        newest: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        for (name, number), each in sorted(self._versions.items()):
+            newest[name][each.stage] = number
+        return {name: tuple(sorted(numbers.values())) for name, numbers in newest.items()}
 
     def _version(self, model: str, number: int) -> VersionSnapshot:
-        if (model, number) not in self._versions or model in self._prompts:
+        if (model, number) not in self._versions:
             raise NotFound(f"Model Version (name={model}, version={number}) not found")
         return self._versions[model, number]
 

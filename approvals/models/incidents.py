@@ -22,6 +22,11 @@ class Incident(models.Model):
         EXCHANGED = "exchanged", "Another version under the same number"
         RENAMED = "renamed", "Model renamed"
         FILES = "files", "Model files changed"
+        PROMPT = "prompt", "Marked as a prompt"
+        HIDDEN = "hidden", "Hidden from MLflow's search"
+
+    BESIDE = (Kind.FILES, Kind.RENAMED, Kind.PROMPT, Kind.HIDDEN)
+    """Kinds that say nothing of which version holds the place."""
 
     class Response(models.TextChoices):
         """What the policy asked for when it was found."""

@@ -5,7 +5,7 @@ from django.db import transaction
 from approvals import tenures, workflow
 from approvals.models import Incident, RequestKind, Status, Tenure
 from approvals.models.requests import CLOSED, UNDECIDED
-from approvals.watch import deliveries, incidents
+from approvals.watch import concealed, deliveries, incidents
 
 R = Incident.Resolution
 
@@ -59,6 +59,8 @@ def _over(incident: Incident) -> "tuple[Incident.Resolution, str] | None":
         return None if version in running else (R.SUPERSEDED, f"Version {version} holds {incident.place} no more.")
     if incident.kind == Incident.Kind.RENAMED:
         return None
+    if incident.kind in (Incident.Kind.PROMPT, Incident.Kind.HIDDEN):
+        return concealed.over(incident)
     promoted = [
         tenure
         for tenure in running.values()

@@ -25,6 +25,8 @@ NOT_RESTORABLE: Mapping[str, str] = {
     Incident.Kind.DELETED: "What was deleted in MLflow cannot be put back; promote another version.",
     Incident.Kind.EXCHANGED: "The version that was approved is gone and cannot be put back; promote another version.",
     Incident.Kind.RENAMED: "A name is not put back; what was approved holds on under the new one.",
+    Incident.Kind.PROMPT: "No place was changed by it. Delete the tag mlflow.prompt.is_prompt in MLflow.",
+    Incident.Kind.HIDDEN: "No place was changed by it, and no call to MLflow brings it back into the search.",
     Incident.Kind.FILES: "Countersign keeps no copy of model files; restore them in the artifact store.",
 }
 
@@ -70,7 +72,7 @@ def open_one(found: Found) -> tuple[Incident, AuditEvent]:
             details["not_put_back"] = hindrance
     # An earlier change of the same place is not what is to be put back any more; this one takes its place.
     earlier = Incident.objects.open().filter(model_name=found.model, target=found.target, place=found.place)
-    if found.kind not in (Incident.Kind.FILES, Incident.Kind.RENAMED):
+    if found.kind not in Incident.BESIDE:
         earlier.filter(is_owed=True).update(is_owed=False, last_error="It changed again before it was put back.")
     incident = Incident.objects.create(
         kind=found.kind,

@@ -75,7 +75,8 @@ class _Change:
         seen_at = max(
             [self._seen_at(number, rows, model) for number in (*self.left, *self.came)], default=timezone.now()
         )
-        not_before = self._not_before(is_deletion=bool(gone), seen_at=seen_at)
+        by_sweep = bool(gone) or (model is not None and model.hidden_at is not None)
+        not_before = self._not_before(by_sweep=by_sweep, seen_at=seen_at)
         details = self._details(not_before, seen_at)
         found = Found(
             kind=kind,
@@ -139,9 +140,10 @@ class _Change:
             return model.read_at if model else now
         return row.read_at if row else now
 
-    def _not_before(self, *, is_deletion: bool, seen_at: datetime) -> datetime | None:
-        """The last moment at which MLflow still said otherwise, as far as that was looked at."""
-        known = self.known.aliases_at if self.key.is_alias or is_deletion else self.known.stages_at
+    def _not_before(self, *, by_sweep: bool, seen_at: datetime) -> datetime | None:
+        """The last moment at which MLflow still said otherwise, as far as that was looked at. A pull sees no aliases,
+        no deletions and nothing of a model that MLflow does not list."""
+        known = self.known.aliases_at if self.key.is_alias or by_sweep else self.known.stages_at
         begun = [tenure.started_at for tenure in self.held.values() if tenure.started_at <= seen_at]
         latest = max([at for at in (known, *begun) if at is not None], default=None)
         return min(latest, seen_at) if latest else None
@@ -172,7 +174,7 @@ class _Change:
         event: AuditEvent | None = None
         for incident in self._open().select_related("target", "request").order_by("pk"):
             event = incidents.close(incident, Incident.Resolution.UNDONE) or event
-        not_before = self._not_before(is_deletion=False, seen_at=timezone.now())
+        not_before = self._not_before(by_sweep=False, seen_at=timezone.now())
         for number in self.left:
             self._end(number, Tenure.End.OUTSIDE, event, timezone.now(), not_before)
         for number in self.came:
@@ -180,7 +182,7 @@ class _Change:
 
     def _open(self) -> "QuerySet[Incident]":
         found = Incident.objects.open().filter(model_name=self.key.model, target=self.target, place=self.key.place)
-        return found.exclude(kind__in=[Incident.Kind.FILES, Incident.Kind.RENAMED])
+        return found.exclude(kind__in=Incident.BESIDE)
 
     # --- Tenures
 
@@ -248,7 +250,7 @@ def approved_of(key: Key, held: Mapping[int, Tenure]) -> list[int]:
         return sorted(held)
     before = (
         Incident.objects.filter(model_name__in=names_of(key.model), target_id=key.target_id, place=key.place)
-        .exclude(kind__in=[Incident.Kind.FILES, Incident.Kind.RENAMED])
+        .exclude(kind__in=Incident.BESIDE)
         .order_by("-opened_sequence")
         .first()
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from approvals.models import WatchState
-from approvals.watch import baseline, confirming, judging, overlooked, renames
+from approvals.watch import baseline, concealed, confirming, judging, overlooked, renames
 from approvals.watch.judging import Known
 from approvals.watch.places import Key, different, watched
 from registry_ui.mirror.models import MirrorState
@@ -51,7 +51,7 @@ def look(registry: Registry | None = None) -> Look:
         if judging.is_at_work(name):
             passed.add(name)
         found += outcome
-    found += overlooked.look(state)
+    found += overlooked.look(state) + concealed.look(state, places)
     WatchState.objects.filter(pk=1).update(
         looked_at=timezone.now(),
         stages_known_at=asked.stages_asked_at or state.stages_known_at,

@@ -251,11 +251,7 @@ class _Job:
                 origin = Tenure.Origin.RESTORED
                 tenures.carry_on(basis, name=self.name, at=event.at, sequence=event.sequence, origin=origin)
         open_ones = Incident.objects.open().filter(model_name=self.name, target=self.target, place=self.place)
-        for incident in (
-            open_ones.exclude(kind__in=[Incident.Kind.FILES, Incident.Kind.RENAMED])
-            .select_related("target", "request")
-            .order_by("pk")
-        ):
+        for incident in open_ones.exclude(kind__in=Incident.BESIDE).select_related("target", "request").order_by("pk"):
             incidents.close(incident, Incident.Resolution.PUT_BACK)
 
     def release(self, message: str) -> str:

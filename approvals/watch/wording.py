@@ -29,6 +29,11 @@ def title(incident: Incident) -> str:
         case Incident.Kind.FILES:
             version = incident.details.get("version")
             return f"The files of {name} version {version}, in {place}, are not those that were approved"
+        case Incident.Kind.PROMPT:
+            marked = [] if incident.details.get("is_model") else list(incident.details.get("versions", ()))
+            return f"{f'{numbers(marked).capitalize()} of {name}' if marked else name} was marked as a prompt in MLflow"
+        case Incident.Kind.HIDDEN:
+            return f"MLflow's search hides {name} or its versions"
 
 
 def between(incident: Incident) -> str:
@@ -74,6 +79,8 @@ _STAYS = {
     Incident.Kind.DELETED: "What was deleted is gone.",
     Incident.Kind.RENAMED: "What was approved holds on under the new name.",
     Incident.Kind.FILES: "The files stay as they are, without an approval.",
+    Incident.Kind.PROMPT: "Countersign goes on reading it by name and number.",
+    Incident.Kind.HIDDEN: "Countersign goes on reading it by name and number.",
 }
 
 

@@ -12,6 +12,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 import requests
@@ -75,35 +76,39 @@ class MlflowRegistry:
             raise self._error(response)
         return ServerInfo(version=response.text.strip()[:40], latency_ms=latency_ms)
 
-    def models(self, *, page_size: int = 1000) -> Iterator[Sequence[ModelSnapshot]]:
-        for page in self._pages("GET", "registered-models/search", {"max_results": page_size}, "registered_models"):
-            yield [snapshots.model(raw) for raw in page if not snapshots.is_prompt(raw)]
+    def models(self, *, page_size: int = 1000, name: str | None = None) -> Iterator[Sequence[ModelSnapshot]]:
+        query: dict[str, Any] = {"max_results": page_size}
+        if name is not None:
+            query["filter"] = _named(name)
+        for page in self._pages("GET", "registered-models/search", query, "registered_models"):
+            yield [snapshots.model(raw) for raw in page if name in (None, raw["name"])]
 
     def versions(self, *, page_size: int = 10_000, model: str | None = None) -> Iterator[Sequence[VersionSnapshot]]:
         query: dict[str, Any] = {"max_results": page_size}
         if model is not None:
             query["filter"] = _named(model)
         for page in self._pages("GET", "model-versions/search", query, "model_versions"):
-            yield [
-                snapshots.version(raw)
-                for raw in page
-                if model in (None, raw["name"]) and not ("tags" in raw and snapshots.is_prompt(raw))
-            ]
+            yield [snapshots.version(raw) for raw in page if model in (None, raw["name"])]
 
     def model(self, name: str) -> ModelSnapshot:
-        raw = self._call("GET", "registered-models/get", {"name": name})["registered_model"]
-        if snapshots.is_prompt(raw):
-            raise NotFound(f"{name} is a prompt, not a model.")
-        return snapshots.model(raw)
+        return snapshots.model(self._call("GET", "registered-models/get", {"name": name})["registered_model"])
 
     def version(self, model: str, number: int) -> VersionSnapshot:
-        raw = self._call("GET", "model-versions/get", {"name": model, "version": str(number)})["model_version"]
-        if snapshots.is_prompt(raw):
-            raise NotFound(f"{model} is a prompt, not a model.")
-        return snapshots.version(raw)
+        query = {"name": model, "version": str(number)}
+        return snapshots.version(self._call("GET", "model-versions/get", query)["model_version"])
 
     def versions_in_stage(self, model: str, stage: str) -> Sequence[VersionSnapshot]:
-        return [version for page in self.versions(model=model) for version in page if version.stage == stage]
+        found = [version for page in self.versions(model=model) for version in page] or self._one_by_one(model)
+        return [version for version in found if version.stage == stage]
+
+    def _one_by_one(self, model: str) -> list[VersionSnapshot]:
+        """Every version of a model that MLflow's search leaves out."""
+        found: list[VersionSnapshot] = []
+        with suppress(NotFound):
+            for number in range(1, max(self.model(model).latest, default=0) + 1):
+                with suppress(NotFound):
+                    found.append(self.version(model, number))
+        return found
 
     # --- Reading runs and LoggedModels
 

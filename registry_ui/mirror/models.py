@@ -7,6 +7,8 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
+from registry_ui.mirror.registry import is_prompt
+
 
 class Stage(models.TextChoices):
     """MLflow's four stages, spelled as MLflow does."""
@@ -27,15 +29,28 @@ class RegisteredModel(models.Model):
         default=timezone.now, help_text="When MLflow was asked. Older answers never overwrite."
     )
     deleted_at = models.DateTimeField(null=True, blank=True, help_text="When MLflow was first seen without it.")
+    hidden_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When MLflow was first seen not to list it, or its versions, that it has by name.",
+    )
 
     class Meta:
-        indexes = [models.Index(fields=["-last_updated_at"], name="model_by_update")]
+        indexes = [
+            models.Index(fields=["-last_updated_at"], name="model_by_update"),
+            models.Index(fields=["hidden_at"], condition=models.Q(hidden_at__isnull=False), name="model_hidden"),
+        ]
 
     def __str__(self) -> str:
         return self.name
 
     def get_absolute_url(self) -> str:
         return reverse("model", args=[self.name])
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether MLflow takes it for a prompt now: it was a model when it was first mirrored."""
+        return is_prompt(self.tags)
 
 
 class ModelVersion(models.Model):
@@ -82,6 +97,10 @@ class ModelVersion(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("version", args=[self.model.name, self.number])
+
+    @property
+    def is_prompt(self) -> bool:
+        return is_prompt(self.tags)
 
 
 class LightInspectionManager(models.Manager["Inspection"]):

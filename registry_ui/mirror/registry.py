@@ -12,6 +12,14 @@ DESCRIPTION_LIMIT = 5_000
 """Characters in MLflow's version description (`VARCHAR(5000)`); PostgreSQL refuses more, SQLite does not say."""
 
 
+PROMPT_TAG = "mlflow.prompt.is_prompt"
+
+
+def is_prompt(tags: Mapping[str, str]) -> bool:
+    """As MLflow's search compares it: this value alone makes a prompt, "false" and "TRUE" do not."""
+    return tags.get(PROMPT_TAG) == "true"
+
+
 class RegistryError(Exception):
     """MLflow refused, or could not be asked. `message` is fit for the user."""
 
@@ -61,6 +69,12 @@ class ModelSnapshot:
     aliases: Mapping[str, int]
     created_at: int
     last_updated_at: int
+    latest: Sequence[int] = ()
+    """Numbers of the newest version in each stage, ascending: MLflow names them with the model itself."""
+
+    @property
+    def is_prompt(self) -> bool:
+        return is_prompt(self.tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +148,20 @@ class Registry(Protocol):
 
     def ping(self) -> ServerInfo: ...
 
-    def models(self, *, page_size: int = 1000) -> Iterator[Sequence[ModelSnapshot]]:
-        """All registered models that are not prompts, page by page."""
+    def models(self, *, page_size: int = 1000, name: str | None = None) -> Iterator[Sequence[ModelSnapshot]]:
+        """All registered models that MLflow lists, or the one of this name, page by page. It lists no prompts."""
 
     def versions(self, *, page_size: int = 10_000, model: str | None = None) -> Iterator[Sequence[VersionSnapshot]]:
-        """All versions of models that are not prompts, newest change first, page by page."""
+        """All versions that MLflow lists, newest change first, page by page. It leaves out every version of a model of
+        which one, deleted ones too, is marked as a prompt; each still answers to its number."""
 
-    def model(self, name: str) -> ModelSnapshot: ...
+    def model(self, name: str) -> ModelSnapshot:
+        """A prompt answers as well."""
 
     def version(self, model: str, number: int) -> VersionSnapshot: ...
 
-    def versions_in_stage(self, model: str, stage: str) -> Sequence[VersionSnapshot]: ...
+    def versions_in_stage(self, model: str, stage: str) -> Sequence[VersionSnapshot]:
+        """Also of a model whose versions MLflow does not list; none of a model that does not exist."""
 
     def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunFacts]:
         """By id; runs that do not exist are absent."""

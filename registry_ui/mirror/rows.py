@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transaction
+from django.db.models.functions import Coalesce
 
 from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
 from registry_ui.mirror.registry import ModelSnapshot, VersionSnapshot
@@ -154,20 +155,31 @@ def put_versions(
             _upsert(ModelVersion, columns, values, key=("model_id", "number"), literals=literals, instead=_FACTS)
 
 
-def mark_deleted(model: str, asked_at: datetime, *, but: Collection[int] = (), all_of_it: bool = False) -> int:
-    """Marks the model's versions that MLflow did not list when asked (`but` are those it did), and the model itself
-    when all of it is gone. Returns how many versions were marked."""
+def mark_deleted(model: str, asked_at: datetime, numbers: Collection[int] | None = None) -> int:
+    """Marks these versions, each of which MLflow answered does not exist; without numbers, the model with all that it
+    has. Returns how many versions were marked."""
     with transaction.atomic():
-        if all_of_it:
-            gone = RegisteredModel.objects.filter(name=model, deleted_at=None, read_at__lt=asked_at)
-            if gone.update(deleted_at=asked_at, read_at=asked_at):
+        if numbers is None:
+            whole = RegisteredModel.objects.filter(name=model, deleted_at=None, read_at__lt=asked_at)
+            if whole.update(deleted_at=asked_at, read_at=asked_at, hidden_at=None):
                 Alias.objects.filter(model__name=model).delete()
-        versions = ModelVersion.objects.filter(model__name=model, deleted_at=None, read_at__lt=asked_at)
-        locked = versions.select_for_update(of=("self",)).order_by("model_id", "number").values_list("pk", "number")
-        unlisted = [pk for pk, number in locked if number not in but]
-        for chunk in chunks(unlisted):
-            ModelVersion.objects.filter(pk__in=chunk).update(deleted_at=asked_at, read_at=asked_at)
-    return len(unlisted)
+        versions = ModelVersion.objects.filter(model__name=model, read_at__lt=asked_at)
+        if numbers is None:
+            versions = versions.filter(deleted_at=None)
+        locked = versions.select_for_update(of=("self",)).order_by("model_id", "number")
+        found = locked.values_list("pk", "number", "deleted_at")
+        gone = {pk: deleted_at for pk, number, deleted_at in found if numbers is None or number in numbers}
+        for chunk in chunks(list(gone)):
+            ModelVersion.objects.filter(pk__in=chunk).update(
+                deleted_at=Coalesce("deleted_at", asked_at), read_at=asked_at
+            )
+    return sum(deleted_at is None for deleted_at in gone.values())
+
+
+def mark_hidden(model: str, asked_at: datetime, *, is_hidden: bool) -> None:
+    """Notes that MLflow does not list the model, or its versions, though it has it by name; or that it does again."""
+    rows = RegisteredModel.objects.filter(name=model, hidden_at__isnull=is_hidden)
+    rows.update(hidden_at=asked_at if is_hidden else None)
 
 
 def _upsert(

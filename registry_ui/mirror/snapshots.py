@@ -8,13 +8,8 @@ from registry_ui.mirror.registry import LoggedModelFacts, ModelMetric, ModelSnap
 
 Raw = Mapping[str, Any]
 
-PROMPT_TAG = "mlflow.prompt.is_prompt"
 _LOGGED_MODEL_SOURCE = re.compile(r"models:/(m-[0-9A-Za-z]+)/?")
 _PLAIN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-
-
-def is_prompt(raw: Raw) -> bool:
-    return any(tag["key"] == PROMPT_TAG for tag in raw.get("tags", ()))
 
 
 def is_plain_id(text: str) -> bool:
@@ -30,6 +25,7 @@ def model(raw: Raw) -> ModelSnapshot:
         aliases={each["alias"]: int(each["version"]) for each in raw.get("aliases", ())},
         created_at=int(raw.get("creation_timestamp", 0)),
         last_updated_at=int(raw.get("last_updated_timestamp", 0)),
+        latest=tuple(sorted(int(each["version"]) for each in raw.get("latest_versions", ()))),
     )
 
 

@@ -1,7 +1,7 @@
 """The full sweep: every model, version, alias and tag, and the one place that sees deletions. For `sync` alone.
 
-Nothing is taken for deleted because a listing lacks it: pages are cut by offset, so a version can slip between two
-of them while others come and go. What was not listed is asked for by name before it is marked.
+Nothing is taken for deleted because a listing lacks it: what was mirrored and is not listed is asked for by name and
+number (`by_name`), and so is, in each sweep, what MLflow has and does not list.
 """
 
 import time
@@ -11,13 +11,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+import structlog
 from django.utils import timezone
 
-from registry_ui.mirror import facts, health, rows
+from registry_ui.mirror import by_name, facts, health, rows
 from registry_ui.mirror.models import MirrorState, ModelVersion, RegisteredModel
 from registry_ui.mirror.registry import ModelSnapshot, NotFound, Registry, RegistryError, VersionSnapshot
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+MOST_ASKED = 2_000
+"""Questions by name and number in one sweep, some 15 seconds of MLflow's time; what is left waits for the next one."""
 
 LEASE_SECONDS = 300
 """How long a sweep may show no progress before another may start."""
@@ -60,77 +66,131 @@ class _Sweep:
         self.registry, self.dry_run, self.on_progress = registry, dry_run, on_progress
         self.report = SweepReport()
         self.started_at = timezone.now()
-        self.newest = 0
+        self.newest = self.asked = self.unasked = 0
 
     def run(self) -> SweepReport:
         started = time.perf_counter()
         server = self.registry.ping()
         models_at_start, versions_at_start = rows.known_models(), rows.known_versions()
         models = self._models(models_at_start)
-        versions = self._versions(versions_at_start, models)
-        self._deletions(models_at_start, models, {key for key in versions_at_start if key not in versions})
+        versions = self._versions(versions_at_start, models_at_start, set(models))
+        self._unlisted(models_at_start, models, versions_at_start, versions)
         if not self.dry_run:
             self._facts()
-            now = timezone.now()
+            # What was not looked at is not known to be as it was.
+            looked = {} if self.unasked else dict.fromkeys(("stages_asked_at", "aliases_asked_at"), self.started_at)
             health.answered(
-                swept_at=now,
+                swept_at=timezone.now(),
                 cursor=self.newest,
                 server_version=server.version,
                 latency_ms=server.latency_ms,
-                stages_asked_at=self.started_at,
-                aliases_asked_at=self.started_at,
+                **looked,
             )
         self.report.seconds = time.perf_counter() - started
         return self.report
 
-    def _models(self, known: dict[str, int]) -> set[str]:
-        seen: set[str] = set()
+    def _models(self, known: dict[str, int]) -> dict[str, bool]:
+        """The listed models, each with whether it has versions."""
+        seen: dict[str, bool] = {}
         for asked_at, page in read_ahead(self.registry.models()):
+            models = [each for each in page if each.name in known or not each.is_prompt]
             self._put_models(
-                [each for each in page if known.get(each.name) != rows.model_digest(each)], known, asked_at
+                [each for each in models if known.get(each.name) != rows.model_digest(each)], known, asked_at
             )
-            seen.update(each.name for each in page)
+            seen.update((each.name, bool(each.latest)) for each in models)
             self.report.models = len(seen)
             self._progress()
         return seen
 
-    def _versions(self, known: dict[rows.Key, int], models: set[str]) -> set[rows.Key]:
+    def _versions(self, known: dict[rows.Key, int], known_models: dict[str, int], asked_for: set[str]) -> set[rows.Key]:
+        """The listed versions. A model that is only mentioned here was registered after the models were listed, or is
+        not listed: it is asked for, unless `_unlisted` will do that."""
         seen: set[rows.Key] = set()
+        prompts: set[str] = set()
         model_ids = dict(RegisteredModel.objects.values_list("name", "pk"))
+        asked_for |= set(RegisteredModel.objects.filter(deleted_at=None).values_list("name", flat=True))
         for asked_at, page in read_ahead(self.registry.versions()):
             self.newest = max(self.newest, page[0].last_updated_at if page else 0)
-            if unknown := {each.model for each in page} - models:  # registered after the models were listed
-                models |= unknown
-                self._put_models(self._read_models(unknown), {}, asked_at)
+            if unknown := {each.model for each in page} - asked_for:
+                asked_for |= unknown
+                found = self._read_models(unknown)
+                prompts |= {each.name for each in found if each.is_prompt and each.name not in known_models}
+                self._put_models([each for each in found if each.name not in prompts], known_models, asked_at)
                 model_ids = dict(RegisteredModel.objects.values_list("name", "pk"))
-            changed = [each for each in page if known.get((each.model, each.number)) != rows.version_digest(each)]
+            changed = [
+                each
+                for each in page
+                if each.model not in prompts and known.get((each.model, each.number)) != rows.version_digest(each)
+            ]
             self._put_versions(changed, known, asked_at, model_ids)
             seen.update((each.model, each.number) for each in page)
             self.report.versions = len(seen)
             self._progress()
         return seen
 
-    def _deletions(self, known: dict[str, int], seen: set[str], unseen_versions: set[rows.Key]) -> None:
-        """Asks for each thing that was mirrored before and not listed now; only MLflow's own no marks it deleted."""
+    def _unlisted(
+        self,
+        known_models: dict[str, int],
+        listed_models: dict[str, bool],
+        known: dict[rows.Key, int],
+        listed: set[rows.Key],
+    ) -> None:
+        """Asks by name and number for what was mirrored before and is not listed now, for what MLflow says it has and
+        does not list, and for what was hidden before; the longest unread first."""
+        with_versions = {name for name, _ in listed}
         held = set(ModelVersion.objects.filter(deleted_at=None).values_list("model__name", "number"))
-        suspects = {name for name, _ in unseen_versions & held}
-        suspects |= set(
-            RegisteredModel.objects.filter(deleted_at=None, name__in=known.keys() - seen).values_list("name", flat=True)
-        )
-        for name in sorted(suspects):
-            asked_at = timezone.now()
-            found = self._read_models({name})
-            versions = [each for page in self.registry.versions(model=name) for each in page] if found else []
-            if self.dry_run:
-                gone = {number for model, number in held if model == name} - {each.number for each in versions}
-                self.report.deleted += len(gone)
-                self.report.changes += [f"{name} version {number}: deleted" for number in sorted(gone)]
-                self.report.changes += [] if found else [f"{name}: deleted"]
+        suspects = {name for name, has_versions in listed_models.items() if has_versions} - with_versions
+        suspects |= {name for name, number in known.keys() - listed if (name, number) in held}
+        rest = RegisteredModel.objects.filter(deleted_at=None).values_list("name", "read_at", "hidden_at")
+        read_at = {name: at for name, at, _ in rest}
+        suspects |= read_at.keys() & known_models.keys() - listed_models.keys()
+        suspects |= {name for name, _, hidden_at in rest if hidden_at}
+        for name in sorted(suspects, key=lambda name: (name in read_at, read_at.get(name), name)):
+            if self.asked >= MOST_ASKED:
+                self.unasked += 1
                 continue
-            rows.put_versions(versions, asked_at)
-            listed = {each.number for each in versions}
-            self.report.deleted += rows.mark_deleted(name, asked_at, but=listed, all_of_it=not found)
+            self._ask(name, known, held, listed, is_listed=name in listed_models)
             self._progress()
+
+    def _ask(
+        self,
+        name: str,
+        known: dict[rows.Key, int],
+        held: set[rows.Key],
+        listed: set[rows.Key],
+        *,
+        is_listed: bool,
+    ) -> None:
+        asked_at = timezone.now()
+        try:
+            found = by_name.read(self.registry, name, is_listed=is_listed)
+        except by_name.Contradiction as error:
+            log.warning("sweep.contradiction", model=name, error=error.message)
+            self.unasked += 1
+            return
+        except NotFound:
+            self.asked += 2
+            if self.dry_run:
+                self._say_deleted(name, {number for model, number in held if model == name})
+                self.report.changes.append(f"{name}: deleted")
+            else:
+                self.report.deleted += rows.mark_deleted(name, asked_at)
+            return
+        self.asked += 3 + len(found.numbered) + len(found.gone)
+        self.unasked += found.unasked
+        met = [each for each in (*found.listed, *found.numbered) if (name, each.number) not in listed]
+        self._count_versions(
+            [each for each in met if known.get((name, each.number)) != rows.version_digest(each)], known
+        )
+        if self.dry_run:
+            self._say_deleted(name, {number for number in found.gone if (name, number) in held})
+            self.report.changes += [f"{name}: hidden from MLflow's search"] if found.is_hidden else []
+        else:
+            self.report.deleted += by_name.store(found)
+
+    def _say_deleted(self, name: str, numbers: set[int]) -> None:
+        self.report.deleted += len(numbers)
+        self.report.changes += [f"{name} version {number}: deleted" for number in sorted(numbers)]
 
     def _facts(self) -> None:
         def on_batch(done: int) -> None:
@@ -165,14 +225,17 @@ class _Sweep:
         asked_at: datetime,
         model_ids: dict[str, int],
     ) -> None:
+        self._count_versions(changed, known)
+        if not self.dry_run:
+            rows.put_versions(changed, asked_at, model_ids)
+
+    def _count_versions(self, changed: Sequence[VersionSnapshot], known: dict[rows.Key, int]) -> None:
         new = [each for each in changed if (each.model, each.number) not in known]
         self.report.added += len(new)
         self.report.changed += len(changed) - len(new)
         if self.dry_run:
             self.report.changes += [f"{each.model} version {each.number}: added" for each in new]
             self.report.changes += [self._difference(each) for each in changed if (each.model, each.number) in known]
-        else:
-            rows.put_versions(changed, asked_at, model_ids)
 
     def _difference(self, new: VersionSnapshot) -> str:
         old = ModelVersion.objects.get(model__name=new.model, number=new.number)

@@ -3,16 +3,16 @@
 Called from tasks, commands and `approvals.delivery`; never from a web request.
 """
 
-import contextlib
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
 
-from registry_ui.mirror import facts, health, rows
+from registry_ui.mirror import by_name, facts, health, rows
 from registry_ui.mirror.models import Alias, MirrorState, ModelVersion, RefreshHint, RegisteredModel
 from registry_ui.mirror.registry import (
     ModelSnapshot,
@@ -44,6 +44,9 @@ FIRST_PAGE, NEXT_PAGES = 100, 10_000
 FEW_MODELS = 20
 """Up to so many changed models are asked for one by one; beyond that, the pages of all models are cheaper."""
 
+FEW_HIDDEN = 5
+"""So many models that MLflow does not list are asked for by name in one pull."""
+
 FACTS_PER_PULL = 400
 
 
@@ -64,7 +67,7 @@ def pull(registry: Registry) -> PullReport:
                 return PullReport()
             report = sweep(registry)
             return PullReport(changed=report.added + report.changed, facts=report.facts)
-        changed = _pull_versions(registry)
+        changed = _pull_versions(registry) + _pull_hidden(registry)
         return PullReport(changed=changed, facts=facts.read(registry, facts.unread(), limit=FACTS_PER_PULL))
     except RegistryError as error:
         health.failed(error)
@@ -91,6 +94,22 @@ def _pull_versions(registry: Registry) -> int:
     return changed
 
 
+def _pull_hidden(registry: Registry) -> int:
+    """Looks at models that MLflow does not list, the longest unread first: a stage that is moved moves the model's
+    time, and an alias is named with the model. Reads in full what differs; returns how many did."""
+    changed = 0
+    hidden = RegisteredModel.objects.filter(deleted_at=None, hidden_at__isnull=False).order_by("read_at")
+    for name in list(hidden.values_list("name", flat=True)[:FEW_HIDDEN]):
+        with suppress(NotFound, by_name.Contradiction):  # deleted, or that is not certain: the sweep sees to it
+            asked_at, model = timezone.now(), registry.model(name)
+            if rows.known_models({name}).get(name) != rows.model_digest(model):
+                by_name.store(by_name.read(registry, name))
+                changed += 1
+            else:
+                RegisteredModel.objects.filter(name=name, read_at__lt=asked_at).update(read_at=asked_at)
+    return changed
+
+
 def _take(registry: Registry, page: Sequence[VersionSnapshot], asked_at: datetime) -> int:
     """Stores what differs in a page, with the models it belongs to (and so their aliases)."""
     known = rows.known_versions(page if len(page) <= FIRST_PAGE else None)
@@ -106,14 +125,18 @@ def _refresh_models(registry: Registry, names: set[str]) -> None:
     found: list[ModelSnapshot] = []
     if len(names) > FEW_MODELS:
         found = [each for page in registry.models() for each in page if each.name in names]
-    else:
-        for name in names:
-            try:
-                found.append(registry.model(name))
-            except NotFound:  # deleted since the page was read; its versions are then left out
-                continue
+    for name in sorted(names - {each.name for each in found}):
+        with suppress(NotFound):  # deleted since the page was read; its versions are then left out
+            found.append(registry.model(name))
     known = rows.known_models(names)
-    rows.put_models([each for each in found if known.get(each.name) != rows.model_digest(each)], asked_at)
+    rows.put_models(
+        [
+            each
+            for each in found
+            if known.get(each.name) != rows.model_digest(each) and (each.name in known or not each.is_prompt)
+        ],
+        asked_at,
+    )
 
 
 # --- Targeted
@@ -124,45 +147,43 @@ def refresh_model(registry: Registry, name: str) -> ModelSnapshot:
     when MLflow has no such model."""
     asked_at = timezone.now()
     try:
-        model = registry.model(name)
+        found = by_name.read(registry, name)
     except NotFound:
-        rows.mark_deleted(name, asked_at, all_of_it=True)
+        rows.mark_deleted(name, asked_at)
         raise
-    rows.put_models([model], asked_at)
-    asked_at = timezone.now()
-    versions = [each for page in registry.versions(model=name) for each in page]
-    rows.put_versions(versions, asked_at)
-    rows.mark_deleted(name, asked_at, but={each.number for each in versions})
+    if found.model.is_prompt and not _is_mirrored(name):
+        raise NotFound(f"{name} is a prompt, not a model.")
+    by_name.store(found)
     facts.read(
         registry,
         ModelVersion.objects.filter(model__name=name, deleted_at=None).order_by("-number"),
         limit=FACTS_PER_PULL,
     )
-    return model
+    return found.model
 
 
 def refresh_places(registry: Registry, name: str, numbers: Collection[int]) -> None:
-    """Mirrors one model with its aliases, and these versions of it, each asked for by name: no listing is believed.
-    Raises NotFound, and marks it deleted, when MLflow has no such model."""
+    """Mirrors one model with its aliases, and of its versions these and the newest of each stage, each asked for by
+    name: no listing is believed. Raises NotFound, and marks it deleted, when MLflow has no such model."""
     asked_at = timezone.now()
     try:
-        model = registry.model(name)
+        model = by_name.model(registry, name)
     except NotFound:
-        rows.mark_deleted(name, asked_at, all_of_it=True)
+        rows.mark_deleted(name, asked_at)
         raise
+    wanted = {*numbers, *model.latest}
     found: list[VersionSnapshot] = []
-    for number in sorted(numbers):
-        with contextlib.suppress(NotFound):
+    for number in sorted(wanted):
+        with suppress(NotFound):
             found.append(registry.version(name, number))
     rows.put_models([model], asked_at)
     rows.put_versions(found, asked_at)
-    gone = set(numbers) - {each.number for each in found}
-    rows_gone = ModelVersion.objects.filter(model__name=name, number__in=gone, deleted_at=None, read_at__lt=asked_at)
-    rows_gone.update(deleted_at=asked_at, read_at=asked_at)
+    rows.mark_deleted(name, asked_at, wanted - {each.number for each in found})
 
 
 def refresh_version(registry: Registry, model: str, number: int) -> VersionSnapshot:
-    """Mirrors one version and its facts. Raises NotFound, and marks it deleted, when MLflow has no such version."""
+    """Mirrors one version and its facts. Raises NotFound when it is a prompt, and, marking it deleted, when MLflow has
+    no such version."""
     asked_at = timezone.now()
     rows_of_it = ModelVersion.objects.filter(model__name=model, number=number)
     try:
@@ -172,9 +193,16 @@ def refresh_version(registry: Registry, model: str, number: int) -> VersionSnaps
         raise
     if not RegisteredModel.objects.filter(name=model, deleted_at=None).exists():
         _refresh_models(registry, {model})
+        if not _is_mirrored(model):
+            raise NotFound(f"{model} is a prompt, not a model.")
     rows.put_versions([version], asked_at)
     facts.read(registry, rows_of_it, limit=1)
     return version
+
+
+def _is_mirrored(model: str) -> bool:
+    """What a thing is, is fixed when it is first mirrored: marked as a prompt later, a model stays one."""
+    return RegisteredModel.objects.filter(name=model).exists()
 
 
 def store_versions(snapshots: Sequence[VersionSnapshot], *, asked_at: datetime | None = None) -> None:

@@ -38,6 +38,8 @@ class Backstage:
         if run_id and not logged_model_id:
             source = self.upload(run_id, fields.pop("files", MODEL_FILES))
         tags = [{"key": key, "value": value} for key, value in fields.pop("tags", {}).items()]
+        if {"key": "mlflow.prompt.is_prompt", "value": "true"} in tags:
+            source = "prompt-template"  # MLflow takes no other for a prompt
         values = {"name": model, "source": source, "run_id": run_id, "tags": tags, **fields}
         if logged_model_id:
             values["model_id"] = logged_model_id
@@ -54,6 +56,12 @@ class Backstage:
         address = f"{self.url}/api/2.0/mlflow-artifacts/artifacts/{root.partition(':/')[2].strip('/')}/{quote(path)}"
         response = requests.put(address, data=content, timeout=30)
         assert response.status_code == 200, response.text
+
+    def set_model_tag(self, name: str, key: str, value: str) -> None:
+        self.call("POST", "registered-models/set-tag", name=name, key=key, value=value)
+
+    def delete_model_tag(self, name: str, key: str) -> None:
+        self.call("DELETE", "registered-models/delete-tag", name=name, key=key)
 
     def delete_version(self, model: str, number: int) -> None:
         self.call("DELETE", "model-versions/delete", name=model, version=str(number))

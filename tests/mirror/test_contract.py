@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from registry_ui.mirror.registry import DESCRIPTION_LIMIT, LoggedModelFacts, NotFound, Refused, Registry
+from registry_ui.mirror.registry import DESCRIPTION_LIMIT, PROMPT_TAG, LoggedModelFacts, NotFound, Refused, Registry
 from tests.fakes import FakeRegistry
 from tests.mirror.backstage import Backstage
 
@@ -28,6 +28,15 @@ class World:
 
     def updated_at(self, model: str, number: int) -> int:
         return self.registry.version(model, number).last_updated_at
+
+    def lists_model(self, name: str) -> bool:
+        """The whole listing, and the one that is asked for this name."""
+        whole, one = (
+            name in [each.name for page in pages for each in page]
+            for pages in (self.registry.models(), self.registry.models(name=name))
+        )
+        assert whole == one
+        return whole
 
     def listed(self, model: str) -> list[int]:
         return [each.number for page in self.registry.versions() for each in page if each.model == model]
@@ -78,7 +87,7 @@ def test_listing_says_the_same_as_reading_one(world: World, model: str) -> None:
     assert listed == [world.registry.version(model, 1)]
     models = [each for page in world.registry.models() for each in page if each.name == model]
     assert models == [world.registry.model(model)]
-    assert models[0].aliases == {"champion": 1}
+    assert (models[0].aliases, models[0].latest) == ({"champion": 1}, (1,))
 
 
 def test_versions_come_newest_change_first_page_by_page(world: World, model: str) -> None:
@@ -115,11 +124,64 @@ def test_odd_names_work_everywhere(world: World, model: str, name: str) -> None:
     assert world.registry.model(name).aliases == {"champion": 1}
 
 
-def test_prompts_are_no_models(world: World, model: str) -> None:
+def test_prompts_are_not_listed_and_answer_by_name(world: World, model: str) -> None:
     world.engineer.create_model(model, is_prompt=True)
-    assert model not in [each.name for page in world.registry.models() for each in page]
+    world.engineer.create_version(model, tags={PROMPT_TAG: "true"})
+    assert not world.lists_model(model)
+    assert world.listed(model) == []
+    assert world.registry.model(model).is_prompt
+    assert world.registry.version(model, 1).tags == {PROMPT_TAG: "true"}
+
+
+@pytest.mark.parametrize("value", ["false", "True", "TRUE", ""])
+def test_no_other_value_than_true_makes_a_prompt(world: World, model: str, value: str) -> None:
+    world.engineer.create_version(model)
+    world.engineer.set_model_tag(model, PROMPT_TAG, value)
+    world.registry.set_tag(model, 1, PROMPT_TAG, value)
+    assert (world.lists_model(model), world.listed(model)) == (True, [1])
+    assert not world.registry.model(model).is_prompt
+
+
+def test_a_model_marked_as_a_prompt_is_not_listed_and_its_versions_are(world: World, model: str) -> None:
+    world.engineer.create_version(model)
+    world.engineer.set_model_tag(model, PROMPT_TAG, "true")
+    assert (world.lists_model(model), world.listed(model)) == (False, [1])
+    world.registry.set_stage(model, 1, "Production", archive_existing=True)
+    world.registry.set_alias(model, "champion", 1)
+    read = world.registry.model(model)
+    assert (read.is_prompt, read.aliases, read.latest) == (True, {"champion": 1}, (1,))
+    world.engineer.delete_model_tag(model, PROMPT_TAG)
+    assert world.lists_model(model)
+
+
+def test_one_version_marked_as_a_prompt_hides_all_of_its_model_until_the_tag_is_gone(world: World, model: str) -> None:
+    for _ in range(3):
+        world.engineer.create_version(model)
+    world.registry.set_tag(model, 2, PROMPT_TAG, "true")
+    assert (world.lists_model(model), world.listed(model)) == (True, [])
+    assert [page for page in world.registry.versions(model=model) if page] == []
+    world.registry.delete_tag(model, 2, PROMPT_TAG)
+    assert sorted(world.listed(model)) == [1, 2, 3]
+
+
+def test_a_deleted_version_marked_as_a_prompt_hides_all_of_its_model_for_ever(world: World, model: str) -> None:
+    for _ in range(3):
+        world.engineer.create_version(model)
+    world.registry.set_stage(model, 2, "Production", archive_existing=False)
+    world.registry.set_stage(model, 1, "Production", archive_existing=False)
+    world.engineer.delete_version(model, world.engineer.create_version(model, tags={PROMPT_TAG: "true"}))
+    assert (world.lists_model(model), world.listed(model)) == (True, [])
     with pytest.raises(NotFound):
-        world.registry.model(model)
+        world.registry.delete_tag(model, 4, PROMPT_TAG)
+    read = world.registry.model(model)
+    assert (read.is_prompt, read.latest) == (False, (2, 3)), "it has been hidden, and says itself what it has"
+    assert world.registry.version(model, 1).stage == "Production"
+    in_stage = [each.number for each in world.registry.versions_in_stage(model, "Production")]
+    assert sorted(in_stage) == [1, 2]
+
+
+def test_nothing_is_in_a_stage_of_a_model_that_does_not_exist(world: World, model: str) -> None:
+    assert list(world.registry.versions_in_stage(model, "Production")) == []
 
 
 def test_ping_tells_the_servers_version(world: World) -> None:

@@ -10,7 +10,8 @@ from approvals import provenance
 from approvals.models import PromotionRequest, Target
 from registry_ui import notes
 from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion
+from registry_ui.mirror.models import ModelVersion, RegisteredModel
+from registry_ui.mirror.registry import PROMPT_TAG
 from tests.factories import approve, make_request, make_version
 from tests.pages.helpers import applied, hold, note_of, text_of
 
@@ -192,6 +193,25 @@ def test_a_version_that_is_gone_or_not_ready_is_marked_and_readable(
     assert "Run deleted" in text
     make_version(MODEL, 8, status="FAILED_REGISTRATION")
     assert "FAILED_REGISTRATION" in text_of(seen_by(vera, f"/models/{MODEL}/versions/8/"))
+
+
+@pytest.mark.parametrize("path", [URL, f"/models/{MODEL}/"])
+def test_what_mlflow_hides_is_said(seen_by: Callable[..., str], vera: User, path: str) -> None:
+    version = make_version(MODEL, 7)
+    assert "does not list" not in seen_by(vera, path)
+    RegisteredModel.objects.update(hidden_at=timezone.now())
+    text = text_of(seen_by(vera, path))
+    assert "Hidden in MLflow" in text
+    assert "MLflow does not list" in text
+    assert "it stays watched, and requests go on" in text
+    RegisteredModel.objects.update(tags={PROMPT_TAG: "true"})
+    text = text_of(seen_by(vera, path))
+    assert "Marked as a prompt" in text
+    assert "This model was marked as a prompt in MLflow" in text
+    RegisteredModel.objects.update(tags={})
+    version.tags = {PROMPT_TAG: "true"}
+    version.save()
+    assert ("This version was marked as a prompt in MLflow" in text_of(seen_by(vera, path))) is (path == URL)
 
 
 def test_an_unknown_version_is_not_found(client: Client, vera: User) -> None:
