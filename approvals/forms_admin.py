@@ -108,22 +108,40 @@ class PersonForm(GroupsForm):
         max_length=1000,
         required=False,
         label="Names in MLflow",
-        help_text="Separated by commas. The e-mail address and what stands before its @ count anyway. Policies can "
-        "exclude contributors by these names.",
+        help_text="Separated by commas. The full name, the e-mail address and what stands before its @ count anyway, "
+        "former ones too. Policies can exclude contributors by these names.",
+    )
+    former_mlflow_names = forms.CharField(
+        max_length=1000,
+        required=False,
+        label="Former names in MLflow",
+        help_text="Go on counting. Take one away only if it was never this person's.",
     )
     is_service_account = forms.BooleanField(
         required=False,
         label="Service account",
         help_text="A program: it may ask for promotions and can never sign.",
     )
+    owner = forms.ModelChoiceField(
+        User.objects.people().active().filter(is_service_account=False).order_by("name", "email"),
+        required=False,
+        label="Owner of the service account",
+        empty_label="Nobody",
+        help_text="Counts as asking for what it asks, so they never decide on it. Without an owner it cannot ask.",
+    )
 
     @staticmethod
     def initial_of(person: User) -> dict[str, Any]:
-        named = {"mlflow_names": ", ".join(person.mlflow_names), "is_service_account": person.is_service_account}
+        named = {
+            "mlflow_names": ", ".join(person.mlflow_names),
+            "former_mlflow_names": ", ".join(person.former_mlflow_names),
+            "is_service_account": person.is_service_account,
+            "owner": person.owner_id,
+        }
         return GroupsForm.initial_of(person) | named
 
-    def names(self) -> list[str]:
-        return list(dict.fromkeys(filter(None, map(str.strip, self.cleaned_data["mlflow_names"].split(",")))))
+    def names(self, field: str) -> list[str]:
+        return list(dict.fromkeys(filter(None, map(str.strip, self.cleaned_data[field].split(",")))))
 
 
 class InviteForm(GroupsForm):

@@ -20,17 +20,22 @@ def waiting_for(user: User) -> RequestQuerySet:
     """Pending requests that lack an approval which this person can give, promotions that they can review afterwards or
     confirm, and their own that came back to them or that their checks block."""
     blocked = Q(status=Status.CHECKING) & Exists(CheckResult.objects.blocking().filter(request=OuterRef("pk")))
-    own = Q(requester=user) & (Q(status__in=(Status.CHANGES_REQUESTED, Status.FAILED)) | blocked)
+    own = _own(user) & (Q(status__in=(Status.CHANGES_REQUESTED, Status.FAILED)) | blocked)
     if not user.has_perm(standing.REVIEW):
         return PromotionRequest.objects.filter(own)
     decided = Review.objects.filter(request=OuterRef("pk"), reviewer=user, voided_at=None)
     mine_to_fill = Q(waits_for__contains="|*|")
     for group in user.groups.values_list("name", flat=True):
         mine_to_fill |= Q(waits_for__contains=f"|{group}|")
-    for_review = Q(status=Status.PENDING) & ~Q(requester=user) & ~Exists(decided) & mine_to_fill
+    for_review = Q(status=Status.PENDING) & ~_own(user) & ~Exists(decided) & mine_to_fill
     on_probation = Exists(Probation.objects.running().filter(request=OuterRef("pk")))
-    after = (OWES_REVIEW | (Q(status=Status.APPLIED) & on_probation)) & ~Q(requester=user)
+    after = (OWES_REVIEW | (Q(status=Status.APPLIED) & on_probation)) & ~_own(user)
     return unfinished().filter(for_review | own | after)
+
+
+def _own(user: User) -> Q:
+    """What they asked for, themself or by a service account that they answer for."""
+    return Q(requester__in=User.objects.filter(Q(pk=user.pk) | Q(owner=user)).values("pk"))
 
 
 def unfinished() -> RequestQuerySet:
@@ -55,7 +60,7 @@ def tab(name: str, user: User) -> RequestQuerySet:
         case "others":
             return waiting_for_others(user).order_by("created_at", "pk")
         case "mine":
-            return PromotionRequest.objects.filter(requester=user).order_by("-created_at", "-pk")
+            return PromotionRequest.objects.filter(_own(user)).order_by("-created_at", "-pk")
         case "glass":
             return PromotionRequest.objects.owing_review().order_by("afterwards_due_at", "pk")
         case "decided":

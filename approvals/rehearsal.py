@@ -80,7 +80,7 @@ def judge(draft: Rule, request: PromotionRequest, eligible: Sequence[Reviewer]) 
     given.sort(key=lambda review: (review.created_at, review.pk))
     people = _with_signers(eligible, given)
     named = _contributors(draft, evidence)
-    excluded = policy.excluded(draft, requester_id=request.requester_id, named=named, people=people)
+    excluded = policy.excluded(draft, asked_by=request.asked_by, named=named, people=people)
     if shortage := policy.shortage(draft, eligible=people, excluded=excluded):
         return Replay(request, Outcome.IMPOSSIBLE, (f"As of now: {shortage}",))
     if failed := _failed(draft.checks, evidence, request):

@@ -38,6 +38,9 @@ class Standing:
     stale: str
     """A sentence when what is asked is out of date: the champion or the version's facts have changed since."""
 
+    unanswered: str = ""
+    """A sentence when nobody can approve, because nobody answers for the service account that asked."""
+
     @property
     def approvals_given(self) -> int:
         return sum(len(state.filled_by) for state in self.states)
@@ -54,7 +57,9 @@ class Standing:
 
 def actor_of(user: User) -> policy.Actor:
     permissions = frozenset(user.get_all_permissions()) if user.is_active else frozenset()
-    return policy.Actor(user.pk, permissions, is_service_account=user.is_service_account)
+    return policy.Actor(
+        user.pk, permissions, is_service_account=user.is_service_account, is_answered_for=user.is_answered_for
+    )
 
 
 def reviewers() -> list[policy.Reviewer]:
@@ -192,7 +197,7 @@ def of(
     live = [review for review in reviews if review.voided_at is None]
     # A decision that is taken stands, whatever is found out about people afterwards.
     named = [] if request.decided_at else _contributors(request)
-    excluded = policy.excluded(rule, requester_id=request.requester_id, named=named, people=eligible)
+    excluded = policy.excluded(rule, asked_by=request.asked_by, named=named, people=eligible)
     counted = _approvers(request, live, eligible)
     states = policy.slot_states(rule, approvers=counted, eligible=eligible, excluded=excluded)
     checks = list(request.checks.live().select_related("overridden_by").order_by("position", "pk"))
@@ -203,7 +208,7 @@ def of(
     facts = policy.RequestFacts(
         status=request.status,
         status_label=request.get_status_display(),
-        requester_id=request.requester_id,
+        asked_by=request.asked_by,
         states=states,
         is_overdue=request.is_overdue(timezone.now()),
         own_verdict=next((r.get_verdict_display() for r in live if user and r.reviewer_id == user.pk), ""),
@@ -212,13 +217,16 @@ def of(
         kind=request.kind,
         contributes=_contributes(request, rule, user),
         blocked_by=[check.title for check in checks if check.blocks],
+        unanswered=_unanswered(request),
         vacates=would_vacate(request.version, request.target) if request.status == Status.PENDING else "",
     )
     actor = actor_of(user) if user else policy.Actor(0, frozenset())
     people = [*eligible, *(person for person in counted if all(person.id != other.id for other in eligible))]
     shortage = policy.shortage(rule, eligible=people, excluded=excluded) if request.status in UNDECIDED else ""
     actions = policy.available_actions(actor, facts)
-    return Standing(request, rule, states, reviews, actions, shortage, eligible, excluded, checks, stale)
+    return Standing(
+        request, rule, states, reviews, actions, shortage, eligible, excluded, checks, stale, facts.unanswered
+    )
 
 
 def _approvers(
@@ -240,6 +248,15 @@ def _approvers(
     return found
 
 
+def _unanswered(request: PromotionRequest) -> str:
+    if request.requester.is_answered_for or request.owner_id is not None:
+        return ""
+    return (
+        f"Nobody answers for the service account {request.requester.name}, so nobody can be told from its owner. "
+        "An administrator names its owner under People."
+    )
+
+
 def _contributors(request: PromotionRequest) -> list[str]:
     return list(json.loads(request.evidence)["version"].get("contributors", ()))
 
@@ -254,7 +271,8 @@ def _contributes(request: PromotionRequest, rule: policy.Rule, user: User | None
 def after_facts(request: PromotionRequest, user: User, *, on_probation: bool = False) -> policy.AfterFacts:
     """What `policy` asks about a review afterwards and about confirming a promotion on probation."""
     return policy.AfterFacts(
-        requester_id=request.requester_id,
+        asked_by=request.asked_by,
+        unanswered=_unanswered(request),
         is_break_glass=request.kind == RequestKind.BREAK_GLASS,
         is_reviewed=request.afterwards_at is not None,
         on_probation=on_probation,

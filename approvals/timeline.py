@@ -249,6 +249,9 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
             before, after = _listed(data.get("before", [])), _listed(data.get("after", []))
             return f"changed the roles of {person} from {before} to {after}"
         case Action.PERSON_IDENTIFIED:
+            owner = data.get("after", {}).get("owner", "")
+            if owner != data.get("before", {}).get("owner", ""):
+                return f"made {owner} the owner of {person}" if owner else f"took the owner of {person} away"
             return f"changed what {person} is called in MLflow, or what kind of account it is"
         case Action.PERSON_DEACTIVATED:
             return f"deactivated {person}"

@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.core.validators import validate_email
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from approvals import identities, ledger, workflow
 from approvals.administration.shared import COMMAND_LINE, EXPORT, PEOPLE, record, require, valid
@@ -45,7 +45,7 @@ def set_groups(person: User, *, groups: Iterable[Group], by: User) -> None:
     """Gives and takes roles and groups. Raises NotAllowed, or Invalid when the last administrator would be lost."""
     require(by, PEOPLE)
     refuse_pseudonymised(person)
-    _lock_reviewed_by(person)
+    lock_concerned(person)
     _lock_administrators()
     before = _groups_of(person)
     person.groups.set(groups)
@@ -53,29 +53,48 @@ def set_groups(person: User, *, groups: Iterable[Group], by: User) -> None:
     _keep_an_administrator()
     if before != after:
         record(Action.PERSON_CHANGED, by, data={**_who(person), "before": before, "after": after})
-        _reconsider_reviews_of(person, by=by)
+        reconsider_reviews_of(person, by=by)
 
 
 @verb()
 def set_person(
-    person: User, *, groups: Iterable[Group], mlflow_names: Iterable[str], is_service_account: bool, by: User
+    person: User,
+    *,
+    groups: Iterable[Group],
+    mlflow_names: Iterable[str],
+    is_service_account: bool,
+    by: User,
+    former_mlflow_names: Iterable[str] | None = None,
+    owner: User | None = None,
 ) -> None:
-    """Saves everything that the page of a person has: roles and groups, what MLflow calls them, and whether it is a
-    program. Raises NotAllowed, or Invalid (a service account cannot be a reviewer or the last administrator)."""
+    """Saves everything that the page of a person has: roles and groups, what MLflow calls them and called them before
+    (None: as it was), whether it is a program, and who answers for that. A name in MLflow that is taken away becomes a
+    former one, which goes on counting; what is taken from those was never theirs.
+
+    Raises NotAllowed, or Invalid: a service account cannot be a reviewer or the last administrator, and has an owner;
+    nobody says of themself that a name was never theirs.
+    """
     require(by, PEOPLE)
     refuse_pseudonymised(person)
-    _lock_reviewed_by(person)
+    lock_concerned(person)
     wanted, names = list(groups), list(mlflow_names)
     if is_service_account and any(group.name in (roles.REVIEWER, roles.ADMINISTRATOR) for group in wanted):
         raise Invalid("A service account can never sign, so it is neither reviewer nor administrator.")
-    before = {"mlflow_names": person.mlflow_names, "is_service_account": person.is_service_account}
-    after = {"mlflow_names": names, "is_service_account": is_service_account}
+    owner = _owner_of(person, owner) if is_service_account else None
+    former = person.former_mlflow_names if former_mlflow_names is None else list(former_mlflow_names)
+    if by.pk == person.pk and not set(person.former_mlflow_names) <= {*former, *names}:
+        raise Invalid("You cannot say that a name was never yours: ask another administrator.")
+    shed = [name for name in person.mlflow_names if name not in names]
+    former = [name for name in dict.fromkeys([*former, *shed]) if name not in names]
+    before = _identity(person)
+    person.mlflow_names, person.former_mlflow_names = names, former
+    person.is_service_account, person.owner = is_service_account, owner
+    after = _identity(person)
     if before != after:
-        User.objects.filter(pk=person.pk).update(**after)
-        person.refresh_from_db()
+        person.save(update_fields=["mlflow_names", "former_mlflow_names", "is_service_account", "owner"])
         told = {**_who(person), "before": _named(person, before), "after": _named(person, after)}
         record(Action.PERSON_IDENTIFIED, by, data=told)
-        _reconsider_reviews_of(person, by=by)
+        reconsider_reviews_of(person, by=by)
     set_groups(person, groups=wanted, by=by)
 
 
@@ -84,7 +103,7 @@ def set_active(person: User, *, is_active: bool, by: User) -> None:
     """Deactivates or reactivates; nobody is ever deleted. Raises NotAllowed, or Invalid for the last administrator."""
     require(by, PEOPLE)
     refuse_pseudonymised(person)
-    _lock_reviewed_by(person)
+    lock_concerned(person)
     _lock_administrators()
     if not User.objects.filter(pk=person.pk, is_active=not is_active).update(is_active=is_active):
         return
@@ -94,7 +113,7 @@ def set_active(person: User, *, is_active: bool, by: User) -> None:
         by,
         data={**_who(person), "groups": _groups_of(person)},
     )
-    _reconsider_reviews_of(person, by=by)
+    reconsider_reviews_of(person, by=by)
 
 
 @verb()
@@ -142,20 +161,24 @@ def _add_person(*, email: str, name: str, password: str | None, groups: Iterable
     return person
 
 
-def _reconsider_reviews_of(person: User, *, by: User) -> None:
-    """Their approvals may count again, or no longer, in requests that are still open."""
-    for request in _reviewed_by(person):
+def reconsider_reviews_of(person: User, *, by: User | None) -> None:
+    """Their approvals may count again, or no longer, in requests that are still open; and so may those of whoever
+    answers for a service account. `by` made the change, None: nobody who is signed in. In the caller's transaction,
+    which has called `lock_concerned` before it recorded anything."""
+    for request in _concerned(person):
         workflow.reconsider(request, by=by)
 
 
-def _lock_reviewed_by(person: User) -> None:
+def lock_concerned(person: User) -> None:
     """Before anything is recorded: who decides on a request locks it first and the head of the ledger afterwards."""
-    list(_reviewed_by(person).select_for_update(of=("self",)).values_list("pk"))
+    list(_concerned(person).select_for_update(of=("self",)).values_list("pk"))
 
 
-def _reviewed_by(person: User) -> QuerySet[PromotionRequest]:
+def _concerned(person: User) -> QuerySet[PromotionRequest]:
+    """Waiting requests that they have approved, or that they asked for."""
     given = Review.objects.filter(reviewer=person, voided_at=None, verdict=Verdict.APPROVE)
-    return PromotionRequest.objects.filter(status=Status.PENDING, pk__in=given.values("request")).order_by("pk")
+    waiting = PromotionRequest.objects.filter(status=Status.PENDING)
+    return waiting.filter(Q(pk__in=given.values("request")) | Q(requester=person)).order_by("pk")
 
 
 def refuse_pseudonymised(person: User) -> None:
@@ -164,9 +187,28 @@ def refuse_pseudonymised(person: User) -> None:
         raise Invalid("This person was pseudonymised. Nobody can use the account again, so it stays as it is.")
 
 
+def _owner_of(person: User, owner: User | None) -> User:
+    """Raises Invalid."""
+    if owner is None or not owner.is_active or owner.is_service_account or owner.pk == person.pk:
+        raise Invalid("A service account has an owner: an active person, who counts as asking for what it asks.")
+    return owner
+
+
+def _identity(person: User) -> dict[str, Any]:
+    """What PERSON_IDENTIFIED tells. Former names and an owner are told of those who have any."""
+    told = {"mlflow_names": person.mlflow_names, "is_service_account": person.is_service_account}
+    told |= {"former_mlflow_names": person.former_mlflow_names} if person.former_mlflow_names else {}
+    return told | ({"owner": person.owner.label} if person.owner else {})
+
+
 def _named(person: User, kind: Mapping[str, Any]) -> dict[str, Any]:
     """What they are called in MLflow points at them as their own name does, so the ledger has it as tokens too."""
-    return {**kind, "mlflow_names": [identities.token_of(person, str(name)) for name in kind["mlflow_names"]]}
+    tokens = {
+        key: [identities.token_of(person, str(name)) for name in kind[key]]
+        for key in ("mlflow_names", "former_mlflow_names")
+        if key in kind
+    }
+    return {**kind, **tokens}
 
 
 def _who(person: User) -> dict[str, Any]:

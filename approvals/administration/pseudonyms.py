@@ -67,7 +67,7 @@ def pseudonymise(person: User, *, reason: str, by: User) -> AuditEvent:
 
 def hindrances(person: User) -> Iterator[str]:
     """Sentences on what has to come to an end first: a name is still needed where something is under way."""
-    asked = PromotionRequest.objects.open().filter(requester=person).order_by("pk")
+    asked = PromotionRequest.objects.open().filter(Q(requester=person) | Q(owner=person)).order_by("pk")
     if numbers := _numbers(asked):
         yield f"They still ask for something: {numbers}. Have it decided or withdrawn first."
     signed = PromotionRequest.objects.filter(
@@ -87,14 +87,15 @@ def names_of(person: User) -> list[str]:
     """Everything that may name them, as far as it is known: labels, names and addresses, former ones too, and what
     MLflow calls them. Longest first."""
     others = Identity.objects.filter(person=person, erased_at=None, naming=Naming.OTHER).values_list("label", flat=True)
-    return _long_enough({*_labels_of(person), *others, *map(str, person.mlflow_names)})
+    return _long_enough({*_labels_of(person), *others, *map(str, (*person.mlflow_names, *person.former_mlflow_names))})
 
 
 def _labels_of(person: User) -> list[str]:
     """Without what MLflow calls them, which may be a common word."""
     held = Identity.objects.filter(person=person, erased_at=None, naming=Naming.LABEL).values_list("label", flat=True)
     labels = {person.label, *held}
-    return _long_enough({*labels, *(part for label in labels for part in _parts(label)), person.name, person.email})
+    parts = {part for label in labels for part in _parts(label)}
+    return _long_enough({*labels, *parts, person.name, person.email, *map(str, person.former_names)})
 
 
 def _long_enough(texts: set[str]) -> list[str]:

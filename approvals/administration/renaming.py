@@ -7,6 +7,7 @@ from allauth.core import context
 from django.db.models.signals import post_save, pre_save
 
 from approvals import identities, ledger
+from approvals.administration.people import lock_concerned, reconsider_reviews_of
 from approvals.administration.shared import COMMAND_LINE
 from approvals.models import Action
 from approvals.models.identities import Naming
@@ -39,12 +40,15 @@ def _record(sender: Any, instance: User, **_: Any) -> None:
     before = instance.__dict__.pop(_BEFORE, None)
     if before is None or before == instance.label:
         return
+    lock_concerned(instance)
     tokens = {
         "before": identities.token_of(instance, before, naming=Naming.LABEL),
         "after": identities.know(instance).token,
     }
     acting = SIGN_IN if context.request else COMMAND_LINE
-    ledger.record(Action.PERSON_RENAMED, actor=_signed_in(instance), acting=acting, data=tokens)
+    by = _signed_in(instance)
+    ledger.record(Action.PERSON_RENAMED, actor=by, acting=acting, data=tokens)
+    reconsider_reviews_of(instance, by=by)
 
 
 def _signed_in(changed: User) -> User | None:

@@ -74,7 +74,7 @@ class RequestQuerySet(models.QuerySet["PromotionRequest"]):
 
     def with_subject(self) -> "RequestQuerySet":
         """With everything that a row on a page names, in one query."""
-        return self.select_related("version__model", "target", "requester", "champion")
+        return self.select_related("version__model", "target", "requester", "owner", "champion")
 
     def move(self, to: Status, *, sources: Iterable[Status] | None = None, **fields: Any) -> int:
         """The one writer of `status`: one UPDATE that filters on the legal sources.
@@ -97,6 +97,14 @@ class PromotionRequest(models.Model):
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="requests")
     kind = models.CharField(max_length=20, choices=RequestKind, default=RequestKind.PROMOTION)
     requester = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="requests")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Answered for the service account that asked, when it asked.",
+    )
     justification = models.TextField(max_length=4000)
     status = models.CharField(max_length=20, choices=Status, default=Status.CHECKING)
     status_reason = models.TextField(blank=True, help_text="Why it is failed, rejected, withdrawn, or back in review.")
@@ -184,6 +192,11 @@ class PromotionRequest(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("approvals:request", args=[self.pk])
+
+    @property
+    def asked_by(self) -> frozenset[int]:
+        """Ids of those who count as the requester: who asked, and who answers for that service account, then or now."""
+        return self.requester.asks_as | frozenset({self.owner_id} if self.owner_id else ())
 
     @property
     def is_open(self) -> bool:

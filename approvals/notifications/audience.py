@@ -54,7 +54,7 @@ def waited_for(request: PromotionRequest, now: standing.Standing | None = None) 
         return frozenset(person.id for state in now.states if not state.is_filled for person in state.candidates)
     is_blocked = request.status == Status.CHECKING and request.checks.blocking().exists()
     if is_blocked or request.status in (Status.CHANGES_REQUESTED, Status.FAILED):
-        return frozenset({request.requester_id})
+        return request.asked_by
     return frozenset()
 
 
@@ -67,7 +67,7 @@ def is_moot(kind: Kind, request: PromotionRequest, person_id: int | None, waitin
         case Kind.WAITS:
             return request.status != Status.PENDING
         case Kind.REMINDER:
-            return person_id not in waiting and not (person_id == request.requester_id and request.status in UNDECIDED)
+            return person_id not in waiting and not (person_id in request.asked_by and request.status in UNDECIDED)
         case Kind.ESCALATED:
             return request.status != Status.PENDING
         case Kind.BLOCKED if person_id:
@@ -110,7 +110,7 @@ class _Telling(Urgent):
 
     @property
     def requester(self) -> set[int]:
-        return {self.request.requester_id}
+        return set(self.request.asked_by)
 
     def reopened(self) -> list[Told]:
         again = "Look at what changed and sign again; if checks still run, you are told when they have passed."

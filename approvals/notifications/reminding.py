@@ -89,7 +89,7 @@ def _near_expiry(request: PromotionRequest, now: datetime) -> list[Told]:
     until = f"{request.expires_at:%-d %B %Y, %H:%M} UTC"
     text = f"Undecided, it expires on {until}: {request.get_status_display().lower()}."
     words = wording.Words(wording.one_line(f"{subject} expires soon"), text)
-    people = audience.waited_for(request) | {request.requester_id}
+    people = audience.waited_for(request) | request.asked_by
     return [Told(Kind.REMINDER, request, people, words, key, None, words.title)]
 
 

@@ -84,7 +84,7 @@ class Urgent(ABC):
             if champion
             else PromotionRequest.objects.none()
         ).first()
-        return {before.requester_id} | approvers_of(before) if before else set()
+        return set(before.asked_by) | approvers_of(before) if before else set()
 
 
 def approvers_of(request: PromotionRequest) -> set[int]:

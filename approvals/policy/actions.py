@@ -1,6 +1,6 @@
 """Who may do what with a request, and why not."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from approvals.policy.slots import Reviewer, SlotState, assign
@@ -11,6 +11,8 @@ class Actor:
     id: int
     permissions: frozenset[str]
     is_service_account: bool = False
+    is_answered_for: bool = True
+    """False: a service account without an active owner."""
 
     def may(self, permission: str) -> bool:
         return permission in self.permissions
@@ -28,6 +30,7 @@ class Answer:
 
 
 YES = Answer(True)
+NOBODY_ANSWERS = "This service account has no active owner, so it cannot ask. An administrator names one under People."
 
 
 def no(reason: str) -> Answer:
@@ -40,7 +43,9 @@ class RequestFacts:
 
     status: str
     status_label: str
-    requester_id: int
+    asked_by: Collection[int]
+    """Ids of those who count as the requester: who asked, and the owner of the service account that did."""
+
     states: Sequence[SlotState]
     is_overdue: bool
     own_verdict: str
@@ -56,6 +61,9 @@ class RequestFacts:
     """Titles of live checks that failed, block, and were not overridden."""
 
     kind: str = "promotion"
+    unanswered: str = ""
+    """Why nobody can be told from the requester, as a sentence: a service account without an owner asked; else ""."""
+
     vacates: str = ""
     """Why delivering it would leave a later target empty, as a sentence; "" when it would not."""
 
@@ -75,6 +83,8 @@ def available_actions(actor: Actor, facts: RequestFacts) -> dict[str, Answer]:
 
 
 def may_request(actor: Actor) -> Answer:
+    if not actor.is_answered_for:
+        return no(NOBODY_ANSWERS)
     if not actor.may("approvals.request_promotion"):
         return no("Only people with the requester role can ask for a promotion. An administrator can give it to you.")
     return YES
@@ -89,7 +99,7 @@ def _may_decide(actor: Actor, facts: RequestFacts) -> Answer:
         return no(f"There is nothing to decide: {facts.status_label.lower()}.")
     if facts.is_overdue:
         return no("This request has been open for longer than its policy allows and expires now.")
-    if actor.id == facts.requester_id:
+    if actor.id in facts.asked_by:
         return no("You asked for this promotion, so somebody else has to decide.")
     if actor.is_service_account:
         return no("Service accounts never sign; a person has to decide.")
@@ -106,6 +116,8 @@ def _may_approve(actor: Actor, facts: RequestFacts) -> Answer:
     answer = _may_decide(actor, facts)
     if not answer:
         return answer
+    if facts.unanswered:
+        return no(facts.unanswered)
     if facts.vacates:
         return no(facts.vacates)
     if facts.stale:
@@ -130,7 +142,7 @@ def _may_comment(actor: Actor) -> Answer:
 def _may_withdraw(actor: Actor, facts: RequestFacts) -> Answer:
     if facts.status not in ("checking", "pending", "changes_requested", "failed"):
         return no(f"It cannot be withdrawn any more: {facts.status_label.lower()}.")
-    if actor.id != facts.requester_id:
+    if actor.id not in facts.asked_by:
         return no("Only the person who asked can withdraw the request.")
     return YES
 
@@ -141,7 +153,7 @@ def _may_resubmit(actor: Actor, facts: RequestFacts) -> Answer:
         return no("There is nothing to submit again.")
     if facts.kind == "break_glass":
         return no("A break-glass promotion is not submitted again: break the glass once more, or ask for a promotion.")
-    if actor.id != facts.requester_id:
+    if actor.id not in facts.asked_by:
         return no("Only the person who asked can submit the request again.")
     return may_request(actor)
 
@@ -159,6 +171,6 @@ def _may_override(actor: Actor, facts: RequestFacts) -> Answer:
         return no("No failed check blocks this request.")
     if not actor.may("approvals.override_check") or actor.is_service_account:
         return no("Overriding a failed check needs a permission of its own; administrators have it.")
-    if actor.id == facts.requester_id or facts.contributes:
+    if actor.id in facts.asked_by or facts.contributes:
         return no("Whoever asked for the promotion or contributed to it cannot override its checks.")
     return YES

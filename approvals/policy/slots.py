@@ -70,13 +70,15 @@ def assign(slots: Sequence[SlotRule], people: Sequence[Reviewer]) -> list[list[R
     ]
 
 
-def excluded(rule: Rule, *, requester_id: int, named: Iterable[str], people: Iterable[Reviewer]) -> frozenset[int]:
-    """Ids of those who have no say: the requester, and, where the rule excludes contributors, everyone whom MLflow
-    names as one (`named`)."""
+def excluded(
+    rule: Rule, *, asked_by: Iterable[int], named: Iterable[str], people: Iterable[Reviewer]
+) -> frozenset[int]:
+    """Ids of those who have no say: who counts as the requester (`asked_by`), and, where the rule excludes
+    contributors, everyone whom MLflow names as one (`named`)."""
     if not rule.excludes_contributors:
-        return frozenset({requester_id})
+        return frozenset(asked_by)
     contributors = {name.lower() for name in named}
-    return frozenset({requester_id, *(person.id for person in people if person.names & contributors)})
+    return frozenset({*asked_by, *(person.id for person in people if person.names & contributors)})
 
 
 def slot_states(

@@ -1,8 +1,9 @@
 """What may be done without the usual approvals, or after them: roll back, break-glass, its review, probation."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from approvals.policy.actions import YES, Actor, Answer, no
+from approvals.policy.actions import NOBODY_ANSWERS, YES, Actor, Answer, no
 from approvals.policy.rules import BreakGlassRule, ProbationRule, Rule, SlotRule
 
 SHORTEST_REASON = 20
@@ -19,6 +20,8 @@ def rollback_rule(rule: Rule, *, files_limit_mb: int | None) -> Rule:
 
 def may_roll_back(actor: Actor) -> Answer:
     """Whether the person may do it, or ask for it."""
+    if not actor.is_answered_for:
+        return no(NOBODY_ANSWERS)
     if actor.may("approvals.roll_back") or actor.may("approvals.request_promotion"):
         return YES
     return no("Requesters can ask for a roll back; reviewers and responders can do it.")
@@ -49,10 +52,15 @@ def may_break_glass(actor: Actor, rule: BreakGlassRule) -> Answer:
 class AfterFacts:
     """What the answers below depend on, besides the actor."""
 
-    requester_id: int
+    asked_by: Collection[int]
+    """Ids of those who count as the requester."""
+
     is_break_glass: bool = False
     is_reviewed: bool = False
     on_probation: bool = False
+    unanswered: str = ""
+    """Why nobody can be told from the requester, as a sentence; "" when they can."""
+
     contributes: str = ""
     """How the actor contributed to the version, where the rule excludes contributors; else ""."""
 
@@ -62,7 +70,7 @@ def may_review_afterwards(actor: Actor, facts: AfterFacts) -> Answer:
         return no("Only a break-glass promotion is reviewed afterwards.")
     if facts.is_reviewed:
         return no("It has been reviewed already.")
-    if actor.id == facts.requester_id:
+    if actor.id in facts.asked_by:
         return no("You broke the glass, so somebody else has to review it.")
     return _may_sign(actor, facts, "Only reviewers review a break-glass promotion.")
 
@@ -70,7 +78,7 @@ def may_review_afterwards(actor: Actor, facts: AfterFacts) -> Answer:
 def may_confirm(actor: Actor, facts: AfterFacts) -> Answer:
     if not facts.on_probation:
         return no("It is not on probation.")
-    if actor.id == facts.requester_id:
+    if actor.id in facts.asked_by:
         return no("You asked for this promotion, so somebody else has to confirm it.")
     return _may_sign(actor, facts, "Only reviewers confirm a promotion that is on probation.")
 
@@ -78,6 +86,8 @@ def may_confirm(actor: Actor, facts: AfterFacts) -> Answer:
 def _may_sign(actor: Actor, facts: AfterFacts, refusal: str) -> Answer:
     if not actor.may("approvals.review_promotion") or actor.is_service_account:
         return no(refusal)
+    if facts.unanswered:
+        return no(facts.unanswered)
     if facts.contributes:
         return no(f"You {facts.contributes}, so somebody else has to do it.")
     return YES

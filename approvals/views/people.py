@@ -46,7 +46,9 @@ def add_group(request: SignedInRequest) -> HttpResponse:
 
 def _list(request: SignedInRequest, group_form: GroupForm) -> HttpResponse:
     filters = PeopleFilterForm(request.GET)
-    found = User.objects.people().prefetch_related("groups").order_by("-is_active", "name", "email")
+    found = (
+        User.objects.people().select_related("owner").prefetch_related("groups").order_by("-is_active", "name", "email")
+    )
     if filters.is_valid():
         wanted = filters.cleaned_data
         if wanted["q"]:
@@ -64,11 +66,18 @@ def _list(request: SignedInRequest, group_form: GroupForm) -> HttpResponse:
         "page": page,
         "rows": [_row(person) for person in page.object_list],
         "is_filtered": any(request.GET.get(name) for name in filters.fields),
+        "without_owner": _without_owner(),
         "groups": Group.objects.exclude(name__in=roles.PERMISSIONS)
         .annotate(members=Count("user", filter=Q(user__is_active=True)))
         .order_by("name"),
     }
     return render(request, "approvals/people.html", context, status=422 if group_form.errors or filters.errors else 200)
+
+
+def _without_owner() -> list[User]:
+    """Service accounts that cannot ask for anything."""
+    programs = User.objects.people().active().filter(is_service_account=True)
+    return list(programs.exclude(owner__is_active=True).order_by("name", "email"))
 
 
 def _row(person: User) -> dict[str, Any]:
@@ -119,8 +128,10 @@ def person(request: SignedInRequest, pk: int) -> HttpResponse:
             administration.set_person(
                 found,
                 groups=form.all_groups(),
-                mlflow_names=form.names(),
+                mlflow_names=form.names("mlflow_names"),
+                former_mlflow_names=form.names("former_mlflow_names"),
                 is_service_account=form.cleaned_data["is_service_account"],
+                owner=form.cleaned_data["owner"],
                 by=request.user,
             )
         except WorkflowError as error:
@@ -155,6 +166,7 @@ def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
         "row": _row(found),
         "unmet": rulebook.unmet_without(found.pk) if found.is_active else [],
         "open_requests": PromotionRequest.objects.open().filter(requester=found).order_by("pk"),
+        "owned": User.objects.active().filter(owner=found, is_service_account=True).order_by("name"),
     }
     return render(request, "approvals/person_active.html", context)
 

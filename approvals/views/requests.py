@@ -1,6 +1,6 @@
 """One promotion request: asking for it, its page, and what people do there."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -46,7 +46,7 @@ def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     version = get_object_or_404(ModelVersion.objects.select_related("model"), model__name=name, number=number)
     permission = policy.may_request(standing.actor_of(request.user))
     targets = Target.objects.current()
-    previews = [] if not permission else _previews(version, list(targets), request.user.pk)
+    previews = [] if not permission else _previews(version, list(targets), request.user.asks_as)
     possible = [each["target"].name for each in previews if each["is_possible"]]
     asked = request.GET.get("target")
     initial = {"target": asked if asked in possible else next(reversed(possible), None)}
@@ -71,17 +71,17 @@ def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     return render(request, "approvals/request_new.html", context, status=status)
 
 
-def _previews(version: ModelVersion, targets: list[Target], requester_id: int) -> list[dict[str, Any]]:
+def _previews(version: ModelVersion, targets: list[Target], asked_by: Collection[int]) -> list[dict[str, Any]]:
     eligible = standing.reviewers()
     known = freezes.windows()
     return [
-        _preview(version, target, eligible, requester_id) | _freeze_notice(version.model.name, target, known)
+        _preview(version, target, eligible, asked_by) | _freeze_notice(version.model.name, target, known)
         for target in targets
     ]
 
 
 def _preview(
-    version: ModelVersion, target: Target, eligible: list[policy.Reviewer], requester_id: int
+    version: ModelVersion, target: Target, eligible: list[policy.Reviewer], asked_by: Collection[int]
 ) -> dict[str, Any]:
     """What asking for this target would mean: the rule, who could approve, what it replaces, why it is impossible."""
     rule = standing.rule_for(version.model.name, target)
@@ -93,8 +93,8 @@ def _preview(
     return {
         "target": target,
         "rule": rule,
-        "states": policy.slot_states(rule, approvers=[], eligible=eligible, excluded={requester_id}),
-        "shortage": policy.shortage(rule, eligible=eligible, excluded={requester_id}),
+        "states": policy.slot_states(rule, approvers=[], eligible=eligible, excluded=asked_by),
+        "shortage": policy.shortage(rule, eligible=eligible, excluded=asked_by),
         "champion": champion,
         "archives": [
             held.number
@@ -157,7 +157,7 @@ def page(
 def _afterwards(found: PromotionRequest, user: User) -> dict[str, Any]:
     context = aftermath.of_request(found, user)
     probation = context["probation"]
-    may_see = administration.may(user, administration.POLICIES) or found.requester_id == user.pk
+    may_see = administration.may(user, administration.POLICIES) or user.pk in found.asked_by
     if probation and probation.is_running and may_see:
         context["health_address"] = health_reports.address_of(probation.row)
     return context

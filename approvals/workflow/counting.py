@@ -19,7 +19,7 @@ def count_approvals(
     missing. `by` None: no person did, kept approvals complete it. For the other verbs."""
     now = standing.of(request, eligible=eligible)
     PromotionRequest.objects.filter(pk=request.pk).update(waits_for=policy.waits_for(now.states))
-    if not policy.is_met(now.states) or now.stale:
+    if not policy.is_met(now.states) or now.stale or now.unanswered:
         return
     move(request, Status.APPROVED, status_reason="")
     outbox.enqueue(request)

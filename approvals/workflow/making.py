@@ -36,6 +36,7 @@ def make(
         target=target,
         kind=kind,
         requester=by,
+        owner_id=by.owner_id if by.is_service_account else None,
         justification=justification,
         rule=rule.as_json(),
         status=Status.APPROVED if is_decided else Status.CHECKING,
@@ -60,6 +61,7 @@ def make(
     if not is_decided:
         outbox.hint_assessment(request)
     told: dict[str, Any] = {} if kind == RequestKind.PROMOTION else {"kind": str(kind)}
+    told |= {"owner": request.owner.label} if request.owner else {}
     ledger.record(
         Action.REQUEST_CREATED,
         actor=by,

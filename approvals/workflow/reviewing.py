@@ -142,10 +142,10 @@ def retry(request: PromotionRequest, *, by: User) -> OutboxEntry:
     return entry
 
 
-def reconsider(request: PromotionRequest, *, by: User) -> None:
-    """Looks at a pending request again after a reviewer's roles have changed: approvals that count again may complete
-    it, and others may have to fill a slot that is open again. `by` made the change. In the caller's transaction, which
-    has locked the request before it recorded anything."""
+def reconsider(request: PromotionRequest, *, by: User | None) -> None:
+    """Looks at a pending request again after a reviewer's roles or names have changed: approvals that count again may
+    complete it, and others may have to fill a slot that is open again. `by` made the change. In the caller's
+    transaction, which has locked the request before it recorded anything."""
     request = standing.lock(request)
     if request.status == Status.PENDING:
         counting.count_approvals(request, by=by)

@@ -28,6 +28,8 @@ def erase(person: User) -> None:
         email=f"person-{person.pk}@{DOMAIN}",
         password=make_password(None),
         mlflow_names=[],
+        former_mlflow_names=[],
+        former_names=[],
         is_active=False,
         last_login=None,
         pseudonymised_at=timezone.now(),

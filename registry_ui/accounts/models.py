@@ -62,6 +62,20 @@ class User(AbstractBaseUser, PermissionsMixin):
     mlflow_names = models.JSONField(
         default=list, blank=True, help_text="What MLflow calls this person, besides the e-mail address; list of text."
     )
+    former_mlflow_names = models.JSONField(
+        default=list, blank=True, help_text="What an administrator noted before; goes on counting; list of text."
+    )
+    former_names = models.JSONField(
+        default=list, blank=True, help_text="Names and e-mail addresses that they had before; list of text."
+    )
+    owner = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Of a service account: who answers for it, and counts as the requester of what it asks.",
+    )
     pseudonymised_at = models.DateTimeField(
         null=True, blank=True, help_text="Name and address were taken away then; there is no way back."
     )
@@ -81,8 +95,17 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.label
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """In a transaction: what others record of a change of name commits with it, or neither does."""
+        """In a transaction: what others record of a change of name commits with it, or neither does. What they were
+        called before is kept: nobody sheds what they did by another name or address."""
         with transaction.atomic():
+            fields = kwargs.get("update_fields")
+            if self.pk is not None and (fields is None or {"name", "email"} & set(fields)):
+                stored = User.objects.filter(pk=self.pk).values_list("name", "email", "former_names").first()
+                *before, former = stored or ([],)
+                added = [text for text in before if text not in (self.name, self.email, *former)]
+                if added:
+                    self.former_names = [*former, *added]
+                    kwargs |= {"update_fields": {*fields, "former_names"}} if fields is not None else {}
             super().save(*args, **kwargs)
 
     @property
@@ -97,10 +120,24 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def known_as(self) -> frozenset[str]:
-        """What MLflow may call this person, in lower case: the e-mail address, what stands before its @, and the names
-        that an administrator noted."""
-        address = self.email.lower()
-        return frozenset({address, address.partition("@")[0], *(str(name).lower() for name in self.mlflow_names)})
+        """What MLflow may call this person, in lower case: names and e-mail addresses that they have or ever had, what
+        stands before the @ of those, and the names that an administrator noted or had noted."""
+        own = [str(text).lower() for text in (self.name, self.email, *self.former_names)]
+        before_at = [text.partition("@")[0] for text in own if "@" in text]
+        noted = [str(text).lower() for text in (*self.mlflow_names, *self.former_mlflow_names)]
+        return frozenset({*own, *before_at, *noted} - {""})
+
+    @property
+    def is_answered_for(self) -> bool:
+        """False of a service account without an active owner, which may ask for nothing."""
+        is_program = self.is_service_account and not self.is_countersign
+        return not is_program or (self.owner is not None and self.owner.is_active)
+
+    @property
+    def asks_as(self) -> frozenset[int]:
+        """Ids of those who count as the requester of what this account asks now."""
+        owner = self.owner_id if self.is_service_account else None
+        return frozenset({self.pk} if owner is None else {self.pk, owner})
 
     def get_full_name(self) -> str:
         return self.name

@@ -229,11 +229,13 @@ def test_names_in_mlflow_and_the_kind_of_account_are_recorded(ada: User, remy: U
     kept = list(remy.groups.all())
     administration.set_person(remy, groups=kept, mlflow_names=["rortiz"], is_service_account=False, by=ada)
     remy.refresh_from_db()
-    assert remy.known_as == {"remy@example.com", "remy", "rortiz"}
+    assert remy.known_as == {"remy@example.com", "remy", "remy ortiz", "rortiz"}
     assert last().action == Action.PERSON_IDENTIFIED
     with pytest.raises(workflow.Invalid, match="can never sign"):
         administration.set_person(remy, groups=kept, mlflow_names=[], is_service_account=True, by=ada)
-    administration.set_person(remy, groups=[group("requester")], mlflow_names=[], is_service_account=True, by=ada)
+    administration.set_person(
+        remy, groups=[group("requester")], mlflow_names=[], is_service_account=True, owner=ada, by=ada
+    )
     remy.refresh_from_db()
     assert remy.is_service_account
 

@@ -203,7 +203,7 @@ class Gate(RuleBasedStateMachine):
                 policy.Reviewer(review.reviewer_id, "", groups, changed=changed, names=review.reviewer.known_as)
             )
         excluded = policy.excluded(
-            rule_, requester_id=request.requester_id, named=frozen["version"]["contributors"], people=people
+            rule_, asked_by=request.asked_by, named=frozen["version"]["contributors"], people=people
         )
         assert policy.is_met(policy.slot_states(rule_, approvers=people, eligible=people, excluded=excluded))
         files = self.registry.files_of(f"fake:/{MODEL}/{request.version.number}")

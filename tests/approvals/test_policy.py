@@ -129,7 +129,7 @@ def facts(**changes: object) -> RequestFacts:
     base: dict[str, object] = {
         "status": "pending",
         "status_label": "Waiting for review",
-        "requester_id": 1,
+        "asked_by": {1},
         "states": policy.slot_states(rule(SlotRule(2)), approvers=[], eligible=[person(2), person(3)]),
         "is_overdue": False,
         "own_verdict": "",

@@ -238,7 +238,7 @@ def test_a_decision_needs_the_token_of_its_form_before_and_the_proof_after(asked
 
 def test_a_service_account_overrides_no_check_either() -> None:
     permissions = frozenset({"approvals.override_check"})
-    facts = RequestFacts("checking", "In checks", 1, [], False, "", frozenset(), "", blocked_by=["Files are hashed"])
+    facts = RequestFacts("checking", "In checks", {1}, [], False, "", frozenset(), "", blocked_by=["Files are hashed"])
     answers = [available_actions(Actor(2, permissions, each), facts)["override"] for each in (False, True)]
     assert [answer.is_allowed for answer in answers] == [True, False]
 
