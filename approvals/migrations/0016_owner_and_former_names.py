@@ -24,7 +24,7 @@ def remember(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0006_owner_and_former_names"), ("approvals", "0014_readings")]
+    dependencies = [("accounts", "0006_owner_and_former_names"), ("approvals", "0015_incidents_of_hidden_models")]
 
     operations = [
         migrations.AddField(
