@@ -5,6 +5,7 @@ Which requests are owed is in the database (`Assessment`); the broker only says 
 """
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -15,6 +16,7 @@ from django.utils import timezone
 
 from approvals import policy, standing, workflow
 from approvals.models import Assessment, PromotionRequest, Status
+from registry_ui.alone import alone
 from registry_ui.mirror import inspection, sync
 from registry_ui.mirror.models import ModelVersion
 from registry_ui.mirror.registry import NotFound, Registry, RegistryError, Unreachable
@@ -49,7 +51,11 @@ def assess(request_id: int, registry: Registry) -> str:
         raise
     if not held.exists():  # the lease ran out, or the request was submitted again
         return "skipped"
-    workflow.conclude(request, problem=problem)
+    try:
+        workflow.conclude(request, problem=problem)
+    except Exception as error:
+        _later(held, claimed, f"The checks met an error of their own ({type(error).__name__}); see the worker's log.")
+        raise
     logger.info("assessed", request=request_id, problem=problem, correlation_id=str(request.correlation_id))
     return "concluded"
 
@@ -96,16 +102,26 @@ def _later(held: "models.QuerySet[Assessment]", claimed: Assessment, message: st
     return "waiting"
 
 
-def drain(registry: Registry, *, limit: int = 200) -> int:
-    """Assesses what is due, the oldest first; returns how many were looked at."""
+def drain(
+    registry: Registry, *, first: int | None = None, limit: int = 200, is_over: Callable[[], bool] = lambda: False
+) -> int:
+    """Assesses `first`, and then what is due, the oldest first, until nothing is, `limit` is reached or it `is_over`;
+    returns how many were looked at. What raises is logged and keeps nobody waiting."""
+    if first is not None:
+        _assess_alone(first, registry)
     for done in range(limit):
         due = (
             Assessment.objects.due(timezone.now()).order_by("due_at", "pk").values_list("request_id", flat=True).first()
         )
-        if due is None:
+        if due is None or is_over():
             return done
-        assess(due, registry)
+        _assess_alone(due, registry)
     return limit
+
+
+def _assess_alone(request_id: int, registry: Registry) -> None:
+    with alone("assessment.error", request=request_id):  # it is released already, and due again later
+        assess(request_id, registry)
 
 
 def watch() -> int:
@@ -114,13 +130,17 @@ def watch() -> int:
     found = 0
     watched = Q(status=Status.PENDING) | Q(status=Status.CHECKING, assessment__is_owed=False)
     for request in PromotionRequest.objects.with_subject().filter(watched).order_by("pk").iterator(chunk_size=200):
-        if not standing.changes(request):
-            continue
-        if request.status == Status.PENDING:
-            found += bool(workflow.reopen(request))
-        elif request.checks.blocking().filter(key=workflow.FILES).exists():
-            Assessment.objects.owe(request)  # what is known of its files is from another look than the one that failed
-            found += 1
-        else:
-            found += workflow.conclude(request)
+        with alone("request.not_watched", request=request.pk):
+            found += _follow(request)
     return found
+
+
+def _follow(request: PromotionRequest) -> bool:
+    if not standing.changes(request):
+        return False
+    if request.status == Status.PENDING:
+        return bool(workflow.reopen(request))
+    if request.checks.blocking().filter(key=workflow.FILES).exists():
+        Assessment.objects.owe(request)  # what is known of its files is from another look than the one that failed
+        return True
+    return workflow.conclude(request)

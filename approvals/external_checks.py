@@ -21,6 +21,7 @@ from django.utils import timezone
 from approvals import checks, workflow
 from approvals.checks import external, signing
 from approvals.models import CheckResult, Outcome, Status
+from registry_ui.alone import alone
 
 logger = structlog.get_logger(__name__)
 
@@ -47,19 +48,22 @@ def call_due(now: datetime | None = None, *, clock: Callable[[], datetime] = tim
     were looked at. Several workers may do it at once: each call is claimed by one."""
     now = now or clock()
     looked_at = 0
-    calls: list[CheckResult] = []
+    calls: list[tuple[CheckResult, dict[str, Any]]] = []
     for result in due(now)[: AT_ONCE * 4]:
-        if result.deadline_at is not None and result.deadline_at <= now:
-            give_up(result)
-            looked_at += 1
-        elif len(calls) < AT_ONCE and _claim(result, now):
-            calls.append(result)
+        with alone("check.not_called", check=result.pk, request=result.request_id):
+            if result.deadline_at is not None and result.deadline_at <= now:
+                give_up(result)
+                looked_at += 1
+            elif len(calls) < AT_ONCE and _claim(result, now):
+                calls.append((result, _call(result)))
     if not calls:
         return looked_at
     with ThreadPoolExecutor(max_workers=len(calls)) as pool:  # they use the network alone, not the database
-        under_way = {pool.submit(external.call, **_call(result), clock=clock): result for result in calls}
+        under_way = {pool.submit(external.call, **call, clock=clock): result for result, call in calls}
         for done in as_completed(under_way):
-            _store(under_way[done], done.result(), clock())
+            result = under_way[done]
+            with alone("check.answer_not_stored", check=result.pk, request=result.request_id):
+                _store(result, done.result(), clock())
     return looked_at + len(calls)
 
 

@@ -1,6 +1,6 @@
-"""Celery's side of the gate: thin tasks that connect to the registry and make one call each."""
+"""Celery's side of the gate: thin tasks that connect to the registry and make one call each. Which queue and how many
+threads each has stands in `registry_ui.lanes`."""
 
-import threading
 from functools import cache
 
 from celery import shared_task
@@ -14,7 +14,8 @@ from approvals import (
     watch,
     workflow,
 )
-from registry_ui.mirror import registry, sync
+from registry_ui import lanes
+from registry_ui.mirror import registry
 
 
 @cache
@@ -23,13 +24,13 @@ def _registry() -> registry.Registry:
 
 
 @shared_task(name="approvals.assess")
-def assess(request_id: int) -> str:
-    return assessment.assess(request_id, _registry())
+def assess(request_id: int) -> int:
+    return assessment.drain(_registry(), first=request_id, is_over=lanes.is_stopping.is_set)
 
 
 @shared_task(name="approvals.assess_due")
 def assess_due() -> int:
-    return assessment.drain(_registry())
+    return assessment.drain(_registry(), is_over=lanes.is_stopping.is_set)
 
 
 @shared_task(name="approvals.watch")
@@ -37,28 +38,19 @@ def watch_requests() -> int:
     return assessment.watch()
 
 
-_calling = threading.Lock()
-
-
 @shared_task(name="approvals.call_checks")
 def call_checks() -> int:
-    """One at a time in this process: services that hang take one of the worker's threads, not all of them."""
-    if not _calling.acquire(blocking=False):
-        return 0
-    try:
-        return external_checks.call_due()
-    finally:
-        _calling.release()
+    return external_checks.call_due()
 
 
 @shared_task(name="approvals.deliver")
-def deliver(entry_id: int) -> str:
-    return delivery.deliver(entry_id, _registry())
+def deliver(entry_id: int) -> int:
+    return delivery.drain(_registry(), first=entry_id, is_over=lanes.is_stopping.is_set)
 
 
 @shared_task(name="approvals.drain")
 def drain() -> int:
-    return delivery.drain(_registry())
+    return delivery.drain(_registry(), is_over=lanes.is_stopping.is_set)
 
 
 @shared_task(name="approvals.expire")
@@ -76,18 +68,9 @@ def call_out_overdue() -> int:
     return workflow.call_out_overdue()
 
 
-_sending = threading.Lock()
-
-
 @shared_task(name="approvals.send_notifications")
 def send_notifications() -> int:
-    """One at a time in this process: mail and chat servers that hang take one of the worker's threads, not all."""
-    if not _sending.acquire(blocking=False):
-        return 0
-    try:
-        return notifications.send()
-    finally:
-        _sending.release()
+    return notifications.send()
 
 
 @shared_task(name="approvals.collect_notifications")
@@ -102,37 +85,22 @@ def remind() -> int:
 
 @shared_task(name="approvals.watch_registry")
 def watch_registry() -> int:
-    """First what MLflow's webhook hinted at; then the look over everything, which is cheap when nothing changed."""
-    sync.follow_hints(_registry())
-    return watch.run(_registry())
+    return watch.compare(_registry())
 
 
-_reading = threading.Lock()
+@shared_task(name="approvals.put_back")
+def put_back() -> int:
+    return watch.restore_due(_registry())
 
 
 @shared_task(name="approvals.check_holder_files")
 def check_holder_files() -> int:
-    """One at a time in this process: a large model must not take all of the worker's threads."""
-    if not _reading.acquire(blocking=False):
-        return 0
-    try:
-        return watch.check_files(_registry())
-    finally:
-        _reading.release()
-
-
-_verifying = threading.Lock()
+    return watch.check_files(_registry())
 
 
 @shared_task(name="approvals.verify_ledger")
 def verify_ledger() -> str:
-    """One at a time in this process: it takes long, and the others of the worker's threads have work to do."""
-    if not _verifying.acquire(blocking=False):
-        return "busy"
-    try:
-        return administration.verify_if_due()
-    finally:
-        _verifying.release()
+    return administration.verify_if_due()
 
 
 @shared_task(name="approvals.checkpoint")

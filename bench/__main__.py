@@ -1,5 +1,5 @@
-"""`make bench`, or `python -m bench [--versions N] [mirror] [delivery] [artifacts] [pages] [ledger]`: runs the rows,
-prints the ratios."""
+"""`make bench`, or `python -m bench [--versions N] [mirror] [delivery] [queues] [artifacts] [pages] [ledger]`: runs the
+rows, prints the ratios."""
 
 import argparse
 import os
@@ -11,8 +11,9 @@ from pathlib import Path
 
 from bench.report import HEADER, Row
 
-FOLDER = Path(__file__).resolve().parent.parent / ".bench"
-PARTS = ("mirror", "delivery", "artifacts", "pages", "ledger")
+PARTS = ("mirror", "delivery", "queues", "artifacts", "pages", "ledger")
+
+SIZES = ("versions", "requests", "events", "folder", "worker")
 
 
 def main() -> int:
@@ -21,6 +22,8 @@ def main() -> int:
     parser.add_argument("--versions", type=int, default=100_000, help="a multiple of 50")
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent.parent / ".bench")
+    parser.add_argument("--worker", default="", help="options for the worker of the part queues")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
@@ -29,10 +32,10 @@ def main() -> int:
         for row in _rows(options.parts[0], options):
             print(row, flush=True)
         return 0
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
+    shutil.rmtree(options.folder, ignore_errors=True)
+    options.folder.mkdir()
     print(HEADER, flush=True)
-    sizes = [f"--{name}={getattr(options, name)}" for name in ("versions", "requests", "events")]
+    sizes = [f"--{name}={getattr(options, name)}" for name in SIZES]
     # Each part is a process of its own, because Django knows one database; in their order, because the ledger verifies
     # what the pages have made.
     return max(
@@ -42,15 +45,17 @@ def main() -> int:
 
 
 def _rows(part: str, options: argparse.Namespace) -> Iterator[Row]:
-    folder = FOLDER / part
+    folder = options.folder / part
     if part == "pages":
         _environment(folder)
         from bench import pages
 
-        yield from pages.rows(FOLDER, versions=options.versions, requests=options.requests, events=options.events)
+        yield from pages.rows(
+            options.folder, versions=options.versions, requests=options.requests, events=options.events
+        )
     elif part == "ledger":
-        _environment(folder, database=FOLDER / "full.sqlite3")
-        if not (FOLDER / "full.sqlite3").exists():
+        _environment(folder, database=options.folder / "full.sqlite3")
+        if not (options.folder / "full.sqlite3").exists():
             raise SystemExit("The part ledger verifies what the part pages has made: run both.")
         import django
 
@@ -68,7 +73,7 @@ def _rows_with_servers(part: str, options: argparse.Namespace) -> Iterator[Row]:
     from registry_ui.demo.processes import Supervisor
     from tests.mlflow_server import MlflowServer
 
-    folder = FOLDER / part
+    folder = options.folder / part
     models, each = (options.versions // 50, 50) if part == "mirror" else (300, 6)
     place = Installation(folder, 0, 0)
     place.prepare()
@@ -91,6 +96,10 @@ def _rows_with_servers(part: str, options: argparse.Namespace) -> Iterator[Row]:
             from bench import mirror
 
             yield from mirror.rows(server.url, versions=models * each)
+        elif part == "queues":
+            from bench import queues
+
+            yield from queues.rows(server.url, place, supervisor, options=options.worker.split())
         elif part == "artifacts":
             from bench import artifacts
 

@@ -4,8 +4,10 @@ import os
 
 from celery import Celery
 
+from registry_ui.lanes import LaneTask
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_ui.settings")
 
-app = Celery("countersign")
+app = Celery("countersign", task_cls=LaneTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["approvals", "registry_ui.mirror"])

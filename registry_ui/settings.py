@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 
-from registry_ui import environment
+from registry_ui import environment, lanes
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environment.Environment()
@@ -277,34 +277,36 @@ CELERY_TASK_TIME_LIMIT = 3600
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_TIMEOUT = 2
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONCURRENCY = lanes.THREADS
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_DEFAULT_QUEUE = lanes.REST
+CELERY_TASK_QUEUES = lanes.QUEUES  # all of them are read by a worker that is not told which
+CELERY_TASK_ROUTES = lanes.ROUTES
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     # Each expires before its successor comes, so that a worker that was away does not find a pile of them.
-    "pull": {"task": "mirror.pull", "schedule": PULL_SECONDS, "options": {"expires": PULL_SECONDS}},
-    "sweep": {"task": "mirror.sweep", "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}},
-    "drain": {"task": "approvals.drain", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
-    "assess": {"task": "approvals.assess_due", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
-    "watch": {"task": "approvals.watch", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
-    "watch_registry": {
-        "task": "approvals.watch_registry",
-        "schedule": DRAIN_SECONDS,
-        "options": {"expires": DRAIN_SECONDS},
-    },
-    "holder_files": {"task": "approvals.check_holder_files", "schedule": 60, "options": {"expires": 60}},
-    "call": {"task": "approvals.call_checks", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
-    "send": {"task": "approvals.send_notifications", "schedule": DRAIN_SECONDS, "options": {"expires": DRAIN_SECONDS}},
-    "collect": {
-        "task": "approvals.collect_notifications",
-        "schedule": DRAIN_SECONDS,
-        "options": {"expires": DRAIN_SECONDS},
-    },
-    "remind": {"task": "approvals.remind", "schedule": 300, "options": {"expires": 300}},
-    "expire": {"task": "approvals.expire", "schedule": 60, "options": {"expires": 60}},
-    "probations": {"task": "approvals.end_probations", "schedule": 60, "options": {"expires": 60}},
-    "overdue": {"task": "approvals.call_out_overdue", "schedule": 60, "options": {"expires": 60}},
-    "verify": {"task": "approvals.verify_ledger", "schedule": 30, "options": {"expires": 30}},
-    "checkpoint": {"task": "approvals.checkpoint", "schedule": CHECKPOINT_SECONDS, "options": {"expires": 600}},
+    task: {"task": task, "schedule": seconds, "options": {"expires": seconds}}
+    for task, seconds in {
+        "mirror.pull": PULL_SECONDS,
+        "mirror.sweep": SWEEP_SECONDS,
+        "mirror.follow_hints": DRAIN_SECONDS,
+        "approvals.drain": DRAIN_SECONDS,
+        "approvals.put_back": DRAIN_SECONDS,
+        "approvals.assess_due": DRAIN_SECONDS,
+        "approvals.watch": DRAIN_SECONDS,
+        "approvals.watch_registry": DRAIN_SECONDS,
+        "approvals.check_holder_files": 60,
+        "approvals.call_checks": DRAIN_SECONDS,
+        "approvals.send_notifications": DRAIN_SECONDS,
+        "approvals.collect_notifications": DRAIN_SECONDS,
+        "approvals.remind": 300,
+        "approvals.expire": 60,
+        "approvals.end_probations": 60,
+        "approvals.call_out_overdue": 60,
+        "approvals.verify_ledger": 30,
+        "approvals.checkpoint": CHECKPOINT_SECONDS,
+    }.items()
 }
 
 LOGGING_CONFIG = None

@@ -8,6 +8,8 @@ value, so a worker killed between any two of them is resumed by the next drain w
 Called by `approvals.tasks` (and by tests) with a registry.
 """
 
+from collections.abc import Callable
+
 import structlog
 from django.utils import timezone
 
@@ -17,6 +19,7 @@ from approvals.delivery.attempt import Attempt, Stop
 from approvals.delivery.holding import Held
 from approvals.delivery.settlement import Claim, ClaimLost
 from approvals.models import OutboxEntry, PromotionRequest
+from registry_ui.alone import alone
 from registry_ui.mirror.registry import Registry, RegistryError, Unreachable
 
 logger = structlog.get_logger(__name__)
@@ -72,15 +75,26 @@ def _run(attempt: Attempt) -> str:
         return attempt.stop(Stop(OutboxEntry.Outcome.FAILED, attempt.sentence_for(error)))
 
 
-def drain(registry: Registry, *, limit: int = 500) -> int:
-    """Delivers what is due, oldest first, until nothing is or `limit` is reached; returns how many were looked at.
+def drain(
+    registry: Registry, *, first: int | None = None, limit: int = 500, is_over: Callable[[], bool] = lambda: False
+) -> int:
+    """Delivers `first`, and then what is due, the urgent and the oldest before the others, until nothing is, `limit` is
+    reached or it `is_over`; returns how many were looked at. What raises is logged and keeps nobody waiting.
 
     This is what finds the rows whose hint was lost: with the broker, or with a killed worker.
     """
-    holding.release_what_is_free()
+    if first is not None:
+        _deliver_alone(first, registry)
+    with alone("delivery.freezes_not_read"):
+        holding.release_what_is_free()
     for done in range(limit):
-        due = OutboxEntry.objects.due(timezone.now()).order_by("pk").values_list("pk", flat=True).first()
-        if due is None:
+        due = OutboxEntry.objects.due(timezone.now()).order_by("-is_urgent", "pk").values_list("pk", flat=True).first()
+        if due is None or is_over():
             return done
-        deliver(due, registry)
+        _deliver_alone(due, registry)
     return limit
+
+
+def _deliver_alone(entry_id: int, registry: Registry) -> None:
+    with alone("delivery.error", entry=entry_id):  # it is released already, and due again later
+        deliver(entry_id, registry)

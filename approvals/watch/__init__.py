@@ -18,10 +18,11 @@ from approvals.watch.holders import check_files
 from approvals.watch.incidents import may_resolve, request_of, resolve
 from approvals.watch.looking import look
 from approvals.watch.restoring import restore, restore_due
-from approvals.watch.running import run
+from approvals.watch.running import compare, run
 
 __all__ = [
     "check_files",
+    "compare",
     "follow",
     "hear",
     "look",

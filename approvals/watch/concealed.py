@@ -13,6 +13,7 @@ from approvals.watch import incidents
 from approvals.watch.incidents import Found
 from approvals.watch.judging import Known
 from approvals.watch.places import Key, expected
+from registry_ui.alone import alone
 from registry_ui.mirror.models import ModelVersion, RegisteredModel
 from registry_ui.mirror.registry import PROMPT_TAG
 
@@ -22,7 +23,11 @@ Kind, Resolution = Incident.Kind, Incident.Resolution
 def look(state: WatchState, places: Mapping[str, Target]) -> int:
     """Returns how many incidents were opened."""
     hidden = RegisteredModel.objects.filter(deleted_at=None, hidden_at__isnull=False).order_by("name")
-    return sum(_judge(row, places, Known.of(state, row.name)) for row in hidden)
+    found = 0
+    for row in hidden:
+        with alone("watch.model_not_judged", model=row.name):
+            found += _judge(row, places, Known.of(state, row.name))
+    return found
 
 
 def over(incident: Incident) -> "tuple[Incident.Resolution, str] | None":

@@ -6,6 +6,7 @@ from approvals import tenures, workflow
 from approvals.models import Incident, RequestKind, Status, Tenure
 from approvals.models.requests import CLOSED, UNDECIDED
 from approvals.watch import concealed, deliveries, incidents
+from registry_ui.alone import alone
 
 R = Incident.Resolution
 
@@ -15,8 +16,9 @@ def follow() -> int:
     changed. Looks without a lock first: most stay as they are."""
     changed = 0
     for incident in Incident.objects.open().select_related("target", "request__version").order_by("pk"):
-        if _over(incident) or _refused(incident) or _has_nothing_to_review(incident):
-            changed += _settle(incident.pk)
+        with alone("incident.not_followed", incident=incident.pk, model=incident.model_name):
+            if _over(incident) or _refused(incident) or _has_nothing_to_review(incident):
+                changed += _settle(incident.pk)
     return changed
 
 

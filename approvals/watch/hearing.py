@@ -76,6 +76,6 @@ def _unsigned(body: bytes, headers: Mapping[str, str], secret: str, now: datetim
 
 def _wake() -> None:
     try:
-        current_app.send_task("approvals.watch_registry", expires=60)
+        current_app.send_task("mirror.follow_hints", expires=60)
     except Exception as error:  # whatever the broker's library raises: the hint is in the database
-        logger.warning("broker.unreachable", task="approvals.watch_registry", error=str(error))
+        logger.warning("broker.unreachable", task="mirror.follow_hints", error=str(error))

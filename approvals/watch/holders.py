@@ -13,6 +13,7 @@ from approvals import policy, standing, tenures
 from approvals.models import Incident, Tenure
 from approvals.watch import deliveries, incidents
 from approvals.watch.incidents import Found
+from registry_ui.alone import alone
 from registry_ui.mirror import inspection
 from registry_ui.mirror.models import ModelVersion
 from registry_ui.mirror.registry import Registry, RegistryError, Unreachable
@@ -24,12 +25,15 @@ TURN_SECONDS = 60.0
 def check_files(registry: Registry, *, seconds: float = TURN_SECONDS) -> int:
     """Reads the files of the holders that are due, the one that waits longest first; returns how many were read."""
     started, done = time.monotonic(), 0
+    tried: list[int] = []
     while time.monotonic() - started < seconds:
-        tenure = _due().first()
+        tenure = _due().exclude(pk__in=tried).first()
         if tenure is None:
             break
+        tried.append(tenure.pk)
         try:
-            _check(tenure, registry)
+            with alone("holder.not_read", model=tenure.model_name, version=tenure.version_number, but=(Unreachable,)):
+                _check(tenure, registry)
         except Unreachable:
             break  # nothing is stamped: it is due again next time
         done += 1

@@ -8,6 +8,7 @@ from approvals.models import WatchState
 from approvals.watch import baseline, concealed, confirming, judging, overlooked, renames
 from approvals.watch.judging import Known
 from approvals.watch.places import Key, different, watched
+from registry_ui.alone import alone
 from registry_ui.mirror.models import MirrorState
 from registry_ui.mirror.registry import Registry
 
@@ -34,23 +35,24 @@ def look(registry: Registry | None = None) -> Look:
     state = WatchState.objects.get_or_create(pk=1)[0]
     places, found, passed = watched(), 0, set()
     for name in sorted({key.model for key in different(places)}):
-        known = Known.of(state, name)
-        renamed = renames.pair(name, asked=asked, registry=registry)
-        if renamed is renames.WAIT:
-            passed.add(name)
-            continue
-        if isinstance(renamed, tuple):
-            outcome = renames.settle(*renamed, places=places, known=known)
-        elif registry is not None and not confirming.confirm(name, places, registry):
-            passed.add(name)
-            continue
-        else:
-            keys = [Key(name, target.pk, place) for place, target in places.items()]  # as they are by now, not then
-            stages_first = sorted(keys, key=lambda key: key.is_alias)
-            outcome = sum(judging.judge(key, places[key.place], known) for key in stages_first)
-        if judging.is_at_work(name):
-            passed.add(name)
-        found += outcome
+        passed.add(name)  # also when it is not looked at to the end
+        with alone("watch.model_not_judged", model=name):
+            known = Known.of(state, name)
+            renamed = renames.pair(name, asked=asked, registry=registry)
+            if renamed is renames.WAIT:
+                continue
+            if isinstance(renamed, tuple):
+                found += renames.settle(*renamed, places=places, known=known)
+            elif judging.is_at_work(name):
+                continue  # before MLflow is asked
+            elif registry is not None and not confirming.confirm(name, places, registry):
+                continue
+            else:
+                keys = [Key(name, target.pk, place) for place, target in places.items()]  # as they are by now, not then
+                for key in sorted(keys, key=lambda key: key.is_alias):  # stages first
+                    found += judging.judge(key, places[key.place], known)
+            if not judging.is_at_work(name):
+                passed.discard(name)
     found += overlooked.look(state) + concealed.look(state, places)
     WatchState.objects.filter(pk=1).update(
         looked_at=timezone.now(),

@@ -11,6 +11,7 @@ from approvals.models import Action, AuditEvent, ChainHead, Incident, OutboxEntr
 from approvals.watch import incidents
 from approvals.watch.incidents import Found
 from approvals.watch.judging import Known
+from registry_ui.alone import alone
 
 BATCH = 200
 
@@ -24,7 +25,8 @@ def look(state: WatchState) -> int:
     promoted = AuditEvent.objects.filter(action=Action.VERSION_PROMOTED, sequence__gt=state.read_sequence)
     found = 0
     for event in promoted.select_related("request__target").order_by("sequence")[:BATCH]:
-        found += _hold_against(event, Known.of(state, event.model_name))
+        with alone("watch.promotion_not_read", sequence=event.sequence, model=event.model_name):
+            found += _hold_against(event, Known.of(state, event.model_name))
     return found
 
 

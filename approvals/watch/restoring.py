@@ -23,6 +23,7 @@ from approvals import ledger, standing, tenures
 from approvals.models import Action, Incident, OutboxEntry, Tenure
 from approvals.watch import incidents
 from approvals.watch.judging import last_approved
+from registry_ui.alone import alone
 from registry_ui.mirror import sync
 from registry_ui.mirror.models import Stage
 from registry_ui.mirror.registry import NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
@@ -54,7 +55,8 @@ def restore_due(registry: Registry, *, limit: int = 50) -> int:
         due = _due().order_by("-target__position", "pk").values_list("pk", flat=True).first()
         if due is None:
             return done
-        restore(due, registry)
+        with alone("watch.not_put_back", incident=due):  # it is released already, and due again later
+            restore(due, registry)
     return limit
 
 

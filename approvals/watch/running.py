@@ -14,8 +14,15 @@ from registry_ui.mirror.registry import Registry
 
 
 def run(registry: Registry) -> int:
-    """Looks, follows what is open and puts back what is owed; returns how many changes outside the gate were found.
-    Gives way when another worker is at it. After one that was killed, the next runs when its lease ends."""
+    """Compares, and puts back what is owed; returns how many changes outside the gate were found."""
+    found = compare(registry)
+    restore_due(registry)
+    return found
+
+
+def compare(registry: Registry) -> int:
+    """Looks and follows what is open; returns how many changes outside the gate were found. Gives way when another
+    worker is at it. After one that was killed, the next runs when its lease ends."""
     now = timezone.now()
     lease = now + timedelta(seconds=settings.DELIVERY_LEASE_SECONDS)
     WatchState.objects.get_or_create(pk=1)
@@ -27,5 +34,4 @@ def run(registry: Registry) -> int:
         follow()
     finally:
         WatchState.objects.filter(pk=1, running_until=lease).update(running_until=None)
-    restore_due(registry)
     return found

@@ -13,6 +13,7 @@ from approvals.workflow import making
 from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, require
 from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
+from registry_ui.alone import alone
 from registry_ui.mirror.models import ModelVersion
 
 
@@ -124,7 +125,11 @@ def call_out_overdue() -> int:
     run twice at once."""
     due = PromotionRequest.objects.owing_review().filter(afterwards_due_at__lte=timezone.now())
     called = due.filter(events__action=Action.AFTERWARDS_OVERDUE)
-    return sum(_call_out(request) for request in due.exclude(pk__in=called.values("pk")).order_by("pk"))
+    new = 0
+    for request in due.exclude(pk__in=called.values("pk")).order_by("pk"):
+        with alone("review.not_called_out", request=request.pk):
+            new += _call_out(request)
+    return new
 
 
 @transaction.atomic

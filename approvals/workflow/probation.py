@@ -19,6 +19,7 @@ from approvals.workflow import rolling_back
 from approvals.workflow.shared import Conflict, Invalid, move, require
 from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
+from registry_ui.alone import alone
 
 O = Probation.Outcome  # noqa: E741
 MOST_REPORTS = 1000
@@ -137,10 +138,10 @@ def end_due_probations() -> int:
     due = Probation.objects.running().filter(ends_at__lte=timezone.now()).order_by("ends_at", "pk")
     ended = 0
     for probation in due.select_related("request"):
-        with contextlib.suppress(Conflict):  # tried again with the next call
+        with alone("probation.not_ended", probation=probation.pk), contextlib.suppress(Conflict):  # tried again later
             ended += fall_back(probation)
     for probation in _stranded():
-        with contextlib.suppress(Conflict):
+        with alone("probation.not_ended", probation=probation.pk), contextlib.suppress(Conflict):
             _fall_back_again(probation)
     return ended
 

@@ -13,6 +13,7 @@ from approvals.workflow import making, rolling_back
 from approvals.workflow.shared import Conflict, Invalid, move, require
 from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
+from registry_ui.alone import alone
 from registry_ui.mirror.models import ModelVersion
 
 
@@ -79,7 +80,7 @@ def expire_due() -> int:
     due = PromotionRequest.objects.filter(status__in=UNDECIDED, expires_at__lte=timezone.now())
     expired = 0
     for pk in due.order_by("pk").values_list("pk", flat=True):
-        with contextlib.suppress(Conflict):  # somebody decided in this very moment
+        with alone("request.not_expired", request=pk), contextlib.suppress(Conflict):  # decided in this very moment
             expired += _expire(pk)
     return expired
 

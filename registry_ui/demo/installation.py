@@ -158,8 +158,7 @@ class Installation:
 
     def worker(self) -> Process:
         # Without a Redis there is one worker only: the folder that stands in for it knows no second one.
-        options = ["--pool", "threads", "--concurrency", "4", "--without-gossip", "--without-mingle"]
-        options += ["--loglevel", "INFO"]
+        options = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
         return self._python("Worker", ["-m", "celery", "-A", "registry_ui.celery", "worker", *options])
 
     def beat(self) -> Process:

@@ -28,6 +28,14 @@ def pull() -> None:
         _wake_watch()
 
 
+@shared_task(name="mirror.follow_hints")
+def follow_hints() -> int:
+    """What MLflow's webhook named is read anew; beside the look of the watch, which must not wait for it."""
+    if followed := sync.follow_hints(connect()):
+        _wake_watch()
+    return followed
+
+
 @shared_task(name="mirror.sweep")
 def sweep() -> None:
     if not MirrorState.objects.claim("sweeping_until", seconds=LEASE_SECONDS):
