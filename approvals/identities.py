@@ -186,6 +186,15 @@ def fault(sequence: int, actor_id: int | None, stored: Iterable[str], known: fro
     return ""
 
 
+def reads(stored: str, text: str) -> bool:
+    """Whether a text of an event, with tokens in it, reads as this text of another table. Whom a token names is shown
+    elsewhere (`fault`); here any name fits, so that it does when names change or are erased."""
+    if "⟨" not in text and "⟨" not in stored:
+        return stored == text
+    parts = (re.escape(part.strip("⟨⟩")) for part in TOKEN.split(stored)[::3])
+    return re.fullmatch(".+?".join(parts), text.replace("⟨", "").replace("⟩", ""), re.DOTALL) is not None
+
+
 def _payloads(action: Action) -> Iterator[str]:
     events = AuditEvent.objects.filter(action=action).order_by("sequence")
     yield from events.values_list("payload", flat=True).iterator(chunk_size=2000)

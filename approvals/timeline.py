@@ -60,6 +60,7 @@ _ICONS = {
     Action.HISTORY_EXPORTED: "download",
     Action.HISTORY_IMPORTED: "history",
     Action.EVIDENCE_EXPORTED: "download",
+    Action.ROWS_SEALED: "link",
     Action.KEY_CHANGED: "link",
 }
 _KIND_ICONS = {
@@ -305,6 +306,8 @@ def _beside_the_gate(  # noqa: PLR0912  one case per action
             return f"imported {data.get('count', 0)} rows of earlier history"
         case Action.EVIDENCE_EXPORTED:
             return "exported audit evidence"
+        case Action.ROWS_SEALED:
+            return "recorded how things were left"
         case Action.KEY_CHANGED:
             return "changed the key that signs the checkpoints"
         case _:

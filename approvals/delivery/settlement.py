@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from approvals import ledger, standing, tenures, workflow
@@ -99,7 +99,7 @@ def settle(
     if request.is_urgent:
         data["kind"] = str(request.kind)
     approvers = workflow.approver_labels(request)
-    promoted = _record(Action.VERSION_PROMOTED, request, data, allowed_by=approvers)
+    promoted = _record(Action.VERSION_PROMOTED, request, data, allowed_by=approvers, rows=[claim.entry])
     tenures.promoted(request, promoted)
     for replaced_number, how in replaced:
         told = {"by": number, "how": how}
@@ -116,7 +116,7 @@ def settle_unapplied(
     claim.close(outcome, last_error=message, **({} if is_plan_kept else {"plan": None}))
     _move(request, Status.FAILED, message)
     told = {"reason": message, "attempts": claim.entry.attempts}
-    _record(Action.DELIVERY_FAILED, request, told, allowed_by=workflow.approver_labels(request))
+    _record(Action.DELIVERY_FAILED, request, told, allowed_by=workflow.approver_labels(request), rows=[claim.entry])
 
 
 @transaction.atomic
@@ -126,7 +126,7 @@ def settle_reopened(request: PromotionRequest, claim: Claim, *, message: str) ->
     shows no change by now (it is then tried again)."""
     standing.lock_targets([request.target_id])
     claim.close(OutboxEntry.Outcome.REOPENED, last_error=message, plan=None)
-    if not workflow.reopen(request, sources=(Status.APPROVED,), cause=message):
+    if not workflow.reopen(request, sources=(Status.APPROVED,), cause=message, rows=[claim.entry]):
         raise Unreachable("What changed in MLflow has changed back; delivery is tried again.")
 
 
@@ -142,6 +142,7 @@ def _record(
     *,
     allowed_by: Iterable[str],
     version_number: int | None = None,
+    rows: Iterable[Model] = (),
 ) -> AuditEvent:
     """The worker acted; the approvers allowed."""
     return ledger.record(
@@ -151,6 +152,7 @@ def _record(
         version_number=version_number,
         allowed_by=allowed_by,
         data=data,
+        rows=rows,
     )
 
 

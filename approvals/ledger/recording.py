@@ -1,14 +1,16 @@
 """Appending to the ledger. Only workflow, delivery and administration may."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django.db import connection
+from django.db.models import Model
 from django.utils import timezone
 
 from approvals import identities
 from approvals.evidence import canonical
+from approvals.ledger import sealing
 from approvals.ledger.rows import digest
 from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest
 from registry_ui.accounts.models import User
@@ -28,8 +30,11 @@ def record(
     target_name: str = "",
     allowed_by: Iterable[str] = (),
     data: Mapping[str, Any] | None = None,
+    rows: Iterable[Model] | Callable[[AuditEvent], Iterable[Model]] = (),
 ) -> AuditEvent:
-    """Appends one event in the caller's transaction and returns it.
+    """Appends one event in the caller's transaction and returns it. It seals `rows` and the request as they are stored
+    now: what changes in them afterwards without an event is a fault to `verify`. `rows` may be a function that writes
+    them first; it is called with the event, which has its number and time and is not stored yet.
 
     `actor` None is no person but the program that `acting` names. Model, version, target and correlation come from
     `request` unless given. `data` must be JSON without NaN and without secrets. Raises RuntimeError outside a
@@ -38,23 +43,25 @@ def record(
     if not connection.in_atomic_block:
         raise RuntimeError("ledger.record needs the transaction of what it records.")
     head = ChainHead.objects.select_for_update().get(pk=1)
-    said = [actor.label if actor else acting, "\n".join(allowed_by), dict(data or {})]
-    stored_actor, stored_allowed_by, stored_data = identities.tokenised(said, known=[actor] if actor else [])
     event = AuditEvent(
         sequence=head.sequence + 1,
         at=timezone.now(),
         action=action,
         actor=actor,
-        stored_actor=stored_actor,
-        stored_allowed_by=stored_allowed_by,
         model_name=model_name or (request.version.model.name if request else ""),
         version_number=version_number or (request.version.number if request and not model_name else None),
         target_name=target_name or (request.target.name if request else ""),
         request=request,
         correlation_id=correlation_id or (request.correlation_id if request else uuid.uuid4()),
-        payload=canonical(stored_data),
         previous_hash=head.hash,
     )
+    touched = list(rows(event) if callable(rows) else rows)
+    seals = sealing.seal([*touched, request] if request else touched)
+    if head.sequence == 0:
+        seals = sealing.merged(sealing.seal_everything(), seals)
+    said = [actor.label if actor else acting, "\n".join(allowed_by), {**(data or {}), sealing.KEY: seals}]
+    event.stored_actor, event.stored_allowed_by, told = identities.tokenised(said, known=[actor] if actor else [])
+    event.payload = canonical(told)
     event.hash = digest(event)
     event.save(force_insert=True)
     ChainHead.objects.filter(pk=1).update(sequence=event.sequence, hash=event.hash)

@@ -9,14 +9,15 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
 
-from approvals import evidence
-from approvals.ledger import people, tenancy
+from approvals import evidence, identities
+from approvals.ledger import people, sealed, tenancy
 from approvals.ledger.verdicts import Fault
 from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest, RequestKind, Review, Status, Verdict
 
@@ -48,7 +49,15 @@ _LEAVES: dict[str, Sequence[str]] = {
 _SUPERSEDED = "delivery.superseded"
 """No action any more; requests that ended with it read as rejected."""
 
-_READ = (*_LEAVES, *_REVIEWED, _SUPERSEDED)
+_READ = (*_LEAVES, *_REVIEWED, A.REVIEWED_AFTERWARDS, _SUPERSEDED)
+_SAID: Mapping[str, tuple[Sequence[str], str, str | None]] = {
+    # Column of a request: the events of which the last says what it is, under which key, and what it is where none
+    # does (None: not known then).
+    "justification": ((A.REQUEST_CREATED, A.REQUEST_RESUBMITTED), "justification", None),
+    "kind": ((A.REQUEST_CREATED,), "kind", RequestKind.PROMOTION),
+    "afterwards_verdict": ((A.REVIEWED_AFTERWARDS,), "verdict", ""),
+    "afterwards_comment": ((A.REVIEWED_AFTERWARDS,), "comment", ""),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,7 @@ def verify(progress: Callable[[str], None] = lambda _: None) -> Fault | None:
         ("requests and reviews", _requests),
         ("tenures", tenancy.faults),
         ("people", people.faults),
+        ("all rows, column by column", sealed.faults),
     ):
         progress(words)
         for fault, again in look():
@@ -117,13 +127,20 @@ def _compare(keys: Sequence[int]) -> Iterator[tuple[int, Fault]]:
     ):
         events[pk].append(Told(sequence, action, actor, number, json.loads(payload)))
     reviews: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    columns = ("pk", "request_id", "reviewer_id", "verdict", "fingerprint", "comment", "meaning", "signed_with")
+    columns = ("pk", "request_id", "reviewer_id", "verdict", *_SIGNED)
     for review in Review.objects.filter(request_id__in=keys).order_by("pk").values(*columns):
         reviews[review["request_id"]].append(review)
     asked = PromotionRequest.objects.filter(pk__in=keys).order_by("pk")
-    for request in asked.values(
-        "pk", "status", "kind", "requester_id", "fingerprint", "evidence", "version__number"
-    ).iterator(chunk_size=PORTION):
+    about = (
+        "status",
+        "requester_id",
+        "fingerprint",
+        "evidence",
+        "version__number",
+        "afterwards_at",
+        "afterwards_by_id",
+    )
+    for request in asked.values("pk", *about, *_SAID).iterator(chunk_size=PORTION):
         pk = request["pk"]
         found = _fault_of_request(request, events[pk]) or _fault_of_reviews(pk, reviews[pk], events[pk])
         if found:
@@ -156,7 +173,26 @@ def _fault_of_request(request: Mapping[str, Any], events: Sequence[Told]) -> Fau
     if last and status not in _LEAVES.get(last.action, (S.REJECTED,)) and not promoted:
         return Fault(f"{name} is {status}, which does not follow from event {last.sequence} ({last.action}).",
                      last.sequence)  # fmt: skip
-    return _fault_of_evidence(name, request, events)
+    return _fault_of_words(name, request, events) or _fault_of_evidence(name, request, events)
+
+
+def _fault_of_words(name: str, request: Mapping[str, Any], events: Sequence[Told]) -> Fault | None:
+    """What events say since before there were seals; of the review afterwards also that there was one."""
+    given = next((event for event in reversed(events) if event.action == A.REVIEWED_AFTERWARDS), None)
+    if given is None and request["afterwards_at"]:
+        return Fault(f"{name} was never reviewed afterwards: it is marked so, but no event tells of it.")
+    if given and given.actor != request["afterwards_by_id"]:
+        return Fault(
+            f"{name} was reviewed afterwards by somebody else, as event {given.sequence} tells.", given.sequence
+        )
+    for column, (actions, key, without) in _SAID.items():
+        event = next((each for each in reversed(events) if each.action in actions), None)
+        said = event.data.get(key, without) if event else without
+        if said is not None and not identities.reads(said, request[column]):
+            where = f"than event {event.sequence} tells" if event else "though no event tells of one"
+            words = f"{name} has another {column.replace('_', ' ')} {where}."
+            return Fault(words, event.sequence if event else None)
+    return None
 
 
 def _fault_of_evidence(name: str, request: Mapping[str, Any], events: Sequence[Told]) -> Fault | None:
@@ -172,6 +208,20 @@ def _fault_of_evidence(name: str, request: Mapping[str, Any], events: Sequence[T
     return None
 
 
+_SIGNED: Mapping[str, str] = {
+    "fingerprint": "is about other evidence than event {} says",
+    "comment": "has another comment than event {}",
+    "meaning": "has another meaning than event {}",
+    "signed_name": "is signed with another name than event {} says",
+    "signed_with": "names another proof of identity than event {}",
+    "proof_at": "names another time of the proof of identity than event {}",
+}
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value or "")
+
+
 def _fault_of_reviews(pk: int, reviews: Sequence[dict[str, Any]], events: Sequence[Told]) -> Fault | None:
     """Reviews and their events were written two by two, so they follow each other in the same order."""
     told = [event for event in events if event.action in _REVIEWED]
@@ -181,13 +231,8 @@ def _fault_of_reviews(pk: int, reviews: Sequence[dict[str, Any]], events: Sequen
             return Fault(f"{what} names another reviewer than event {event.sequence}.", event.sequence)
         if review["verdict"] != _REVIEWED[event.action]:
             return Fault(f"{what} has another verdict than event {event.sequence}.", event.sequence)
-        for key, words in (
-            ("fingerprint", "is about other evidence than event {} says"),
-            ("comment", "has another comment than event {}"),
-            ("meaning", "has another meaning than event {}"),
-            ("signed_with", "names another proof of identity than event {}"),
-        ):
-            if event.data.get(key, review[key]) != review[key]:
+        for key, words in _SIGNED.items():
+            if key in event.data and not identities.reads(event.data[key], _plain(review[key])):
                 return Fault(f"{what} {words.format(event.sequence)}.", event.sequence)
     if len(reviews) > len(told):
         extra = reviews[len(told)]["pk"]

@@ -68,6 +68,7 @@ class Action(models.TextChoices):
     HISTORY_EXPORTED = "history.exported", "History exported"
     HISTORY_IMPORTED = "history.imported", "Earlier history imported"
     EVIDENCE_EXPORTED = "evidence.exported", "Audit evidence exported"
+    ROWS_SEALED = "rows.sealed", "Rows sealed"
     KEY_CHANGED = "checkpoint.key_changed", "Key of the checkpoints changed"
 
 
@@ -149,7 +150,10 @@ class AuditEvent(models.Model):
 
     @property
     def data(self) -> dict[str, Any]:
-        return dict(self.told.value(json.loads(self.payload)))
+        """Without the seals, which are for the proof alone (`approvals.ledger.sealing`)."""
+        stored = json.loads(self.payload)
+        stored.pop("sealed", None)
+        return dict(self.told.value(stored))
 
     def people(self, key: str) -> set[int]:
         """Ids of the people whom the data names under this key; they stay known when their names are erased."""

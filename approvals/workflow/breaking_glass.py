@@ -53,7 +53,7 @@ def break_glass(
         afterwards_due_at=due_at,
     )
     found = _check_for_the_record(request, rule)
-    outbox.enqueue(request)
+    entry = outbox.enqueue(request)
     ledger.record(
         Action.GLASS_BROKEN,
         actor=by,
@@ -67,6 +67,7 @@ def break_glass(
             "request_replaced": existing.pk if existing else None,
             "failed": [result.title for result in found if result.outcome in ("fail", "warn")],
         },
+        rows=[entry, *found],
     )
     return request
 

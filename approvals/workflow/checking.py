@@ -3,12 +3,13 @@ against the request. A failed check that blocks can be overridden, by a person a
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Model
 from django.utils import timezone
 
 from approvals import checks, evidence, ledger, policy, standing
@@ -43,23 +44,30 @@ def conclude(request: PromotionRequest, *, problem: str = "") -> bool:
     request = standing.lock(request)
     voided = counting.void_what_changed(request)[0]
     problem = problem or _other_files(request)
-    _run_checks(request, problem)
+    rows = [*voided, *_run_checks(request, problem)]
     Assessment.objects.filter(request=request).update(
         is_owed=False, claimed_by="", lease_expires_at=None, waiting_since=None, last_error="", attempts=0
     )
-    advance(request, before=before, told={"changed": changed, "voided": voided})
+    labels = [review.reviewer.label for review in voided]
+    advance(request, before=before, told={"changed": changed, "voided": labels}, rows=rows)
     return True
 
 
 def advance(
-    request: PromotionRequest, *, before: tuple[str, str] = ("", ""), told: Mapping[str, Any] | None = None
+    request: PromotionRequest,
+    *,
+    before: tuple[str, str] = ("", ""),
+    told: Mapping[str, Any] | None = None,
+    rows: Sequence[Model] = (),
 ) -> None:
-    """Asks people when no check is waited for and none blocks. In the caller's transaction, with the request locked."""
+    """Asks people when no check is waited for and none blocks. In the caller's transaction, with the request locked;
+    `rows` are what was written in it for which there is no event yet."""
     live = list(request.checks.live().order_by("position", "pk"))
-    if any(result.outcome == Outcome.WAITING for result in live):
+    # The worker looks (again) first where the rule or the files are others than those that were checked.
+    is_owed = Assessment.objects.filter(request=request, is_owed=True).exists()
+    if is_owed or any(result.outcome == Outcome.WAITING for result in live):
+        _seal(request, before, rows)
         return
-    if Assessment.objects.filter(request=request, is_owed=True).exists():
-        return  # the worker looks (again) first: the rule or the files are others than those that were checked
     blocking = [result for result in live if result.blocks]
     told = {
         **(told or {}),
@@ -76,36 +84,46 @@ def advance(
         reason = BLOCKED + "; ".join(f"{each.title} ({each.reason.rstrip('.')})" for each in blocking) + "."
         PromotionRequest.objects.filter(pk=request.pk).update(status_reason=reason)
         if (request.fingerprint, reason) != before:
-            ledger.record(Action.REQUEST_CHECKED, actor=None, request=request, data=told)
+            ledger.record(Action.REQUEST_CHECKED, actor=None, request=request, data=told, rows=rows)
+        else:
+            _seal(request, before, rows)
         return
     # Why it came back to review stays on the page; that checks blocked it does not.
     kept = "" if request.status_reason.startswith(BLOCKED) else request.status_reason
     move(request, Status.PENDING, status_reason=kept)
-    ledger.record(Action.REQUEST_CHECKED, actor=None, request=request, data=told)
+    ledger.record(Action.REQUEST_CHECKED, actor=None, request=request, data=told, rows=rows)
     counting.count_approvals(request, by=None)
+
+
+def _seal(request: PromotionRequest, before: tuple[str, str], rows: Sequence[Model]) -> None:
+    """What was written while nothing happened that anybody has to be told."""
+    if rows or request.fingerprint != before[0]:
+        ledger.record(Action.ROWS_SEALED, actor=None, request=request, rows=rows)
 
 
 # --- Running ----------------------------------------------------------------------------------------------------------
 
 
-def _run_checks(request: PromotionRequest, problem: str) -> None:
-    """Stores what each check says now. A result that says the same as before stays, with its override; of an external
-    check also while the evidence is the one it was asked about."""
+def _run_checks(request: PromotionRequest, problem: str) -> list[CheckResult]:
+    """Stores what each check says now, and returns the rows that it wrote. A result that says the same as before stays,
+    with its override; of an external check also while the evidence is the one it was asked about."""
     rule = policy.Rule.from_json(request.rule)
     frozen = json.loads(request.evidence)
     found: list[tuple[checks.Result, dict[str, Any]]] = [(_files_result(frozen, rule, problem), {})]
     ran = checks.run(rule.checks, frozen, today=timezone.now().date())
     found += [(result, dict(check.settings)) for result, check in zip(ran, rule.checks, strict=True)]
     earlier = {result.key: result for result in request.checks.live()}
+    written: list[CheckResult] = []
     for position, (result, settings) in enumerate(found):
         old = earlier.pop(result.key, None)
         if old is not None and _says_the_same(old, result, settings, request.fingerprint):
             continue
         if old is not None:
             request.checks.filter(pk=old.pk).update(replaced_at=timezone.now())
+            written.append(old)
         is_external = result.outcome == Outcome.WAITING
         now = timezone.now()
-        CheckResult.objects.create(
+        made = CheckResult.objects.create(
             request=request,
             key=result.key,
             position=position,
@@ -120,8 +138,10 @@ def _run_checks(request: PromotionRequest, problem: str) -> None:
             next_attempt_at=now if is_external else None,
             deadline_at=now + timedelta(minutes=int(settings.get("deadline_minutes", 30))) if is_external else None,
         )
+        written.append(made)
     gone = [result.pk for result in earlier.values()]
     request.checks.filter(pk__in=gone).update(replaced_at=timezone.now())
+    return [*written, *earlier.values()]
 
 
 def _says_the_same(old: CheckResult, new: checks.Result, settings: dict[str, Any], fingerprint: str) -> bool:
@@ -175,7 +195,7 @@ def override(request: PromotionRequest, result: CheckResult, *, by: User, reason
     found.overridden_by, found.overridden_at, found.override_reason = by, timezone.now(), reason.strip()
     found.save(update_fields=["overridden_by", "overridden_at", "override_reason"])
     told = {"check": found.title, "found": found.reason, "reason": found.override_reason}
-    ledger.record(Action.CHECK_OVERRIDDEN, actor=by, request=request, data=told)
+    ledger.record(Action.CHECK_OVERRIDDEN, actor=by, request=request, data=told, rows=[found])
     advance(request)
 
 
@@ -209,7 +229,7 @@ def answer_check(result: CheckResult, *, passed: bool, reason: str, said_by: str
         outcome=outcome, reason=reason, answered_at=timezone.now(), next_attempt_at=None
     )
     told = {"check": result.title, "passed": passed, "reason": reason, "said_by": said_by}
-    ledger.record(Action.CHECK_ANSWERED, actor=None, acting=said_by, request=request, data=told)
+    ledger.record(Action.CHECK_ANSWERED, actor=None, acting=said_by, request=request, data=told, rows=[result])
     advance(request)
     return Answered.RECORDED
 

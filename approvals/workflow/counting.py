@@ -22,21 +22,23 @@ def count_approvals(
     if not policy.is_met(now.states) or now.stale or now.unanswered:
         return
     move(request, Status.APPROVED, status_reason="")
-    outbox.enqueue(request)
+    entry = outbox.enqueue(request)
     ledger.record(
         Action.REQUEST_APPROVED,
         actor=by,
         request=request,
         allowed_by=approver_labels(request),
         data={"fingerprint": request.fingerprint},
+        rows=[entry],
     )
 
 
-def void_what_changed(request: PromotionRequest) -> tuple[list[str], list[str]]:
+def void_what_changed(request: PromotionRequest) -> tuple[list[Review], list[str]]:
     """Voids the approvals that no slot can use any more because what it looks at has changed; the others are kept.
-    Returns the labels of those whose approval became void, and of those whose stays."""
+    Returns those that became void, for the event that the caller owes, and the labels of those whose approval stays."""
     rule = policy.Rule.from_json(request.rule)
-    voided, kept = [], []
+    voided: list[Review] = []
+    kept: list[str] = []
     live = (
         request.reviews.live().filter(verdict=Verdict.APPROVE).select_related("reviewer").order_by("created_at", "pk")
     )
@@ -50,7 +52,7 @@ def void_what_changed(request: PromotionRequest) -> tuple[list[str], list[str]]:
         named = [policy.PARTS.get(part, "What is asked") for part in (*policy.PARTS, "request") if part in changed]
         reason = f"Changed after it was given: {', '.join(named).lower()}."
         Review.objects.filter(pk=review.pk).update(voided_at=timezone.now(), void_reason=reason)
-        voided.append(review.reviewer.label)
+        voided.append(review)
     return voided, kept
 
 

@@ -74,4 +74,5 @@ def close_finding(finding: Finding, *, by: User, note: str) -> None:
         actor=by,
         request=finding.review.request,
         data={"finding": finding.pk, "text": finding.text, "owner": finding.owner.label, "note": finding.closing_note},
+        rows=[finding],
     )

@@ -82,14 +82,14 @@ def make_way(existing: PromotionRequest, *, by: User, reason: str) -> None:
     request = standing.lock(existing)
     if not request.is_open:
         return
+    rows: list[OutboxEntry] = []
     if request.status == Status.APPROVED:
         now = timezone.now()
-        free = OutboxEntry.objects.open().filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
-        closed = free.filter(request=request).update(
-            closed_at=now, outcome=OutboxEntry.Outcome.FAILED, last_error=reason
-        )
+        free = request.outbox_entries.open().filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
+        rows = list(free)
+        closed = free.update(closed_at=now, outcome=OutboxEntry.Outcome.FAILED, last_error=reason)
         if not closed:
             raise Conflict(f"Request #{request.pk} is being delivered right now.", request)
         move(request, Status.FAILED, status_reason=reason)
     move(request, Status.WITHDRAWN, status_reason=reason)
-    ledger.record(Action.REQUEST_WITHDRAWN, actor=by, request=request, data={"reason": reason})
+    ledger.record(Action.REQUEST_WITHDRAWN, actor=by, request=request, data={"reason": reason}, rows=rows)

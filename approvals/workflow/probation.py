@@ -62,9 +62,9 @@ def settle(request: PromotionRequest, beside: Sequence[Probation]) -> None:
         return
     now = timezone.now()
     ends_at = now + timedelta(hours=hours)
-    Probation.objects.create(request=request, started_at=now, ends_at=ends_at, token=secrets.token_urlsafe(32))
+    begun = Probation.objects.create(request=request, started_at=now, ends_at=ends_at, token=secrets.token_urlsafe(32))
     told = {"hours": hours, "ends_at": ends_at.isoformat()}
-    ledger.record(Action.PROBATION_STARTED, actor=None, request=request, data=told)
+    ledger.record(Action.PROBATION_STARTED, actor=None, request=request, data=told, rows=[begun])
 
 
 @verb()
@@ -122,11 +122,11 @@ def _record_report(probation: Probation, is_healthy: bool, reason: str, reported
     if is_healthy and reports.count() >= MOST_REPORTS:
         return Reported.TOO_MANY
     told = {"healthy": is_healthy, "reason": reason, "reported_by": reported_by, "message_id": message_id}
-    ledger.record(Action.HEALTH_REPORTED, actor=None, acting=reported_by, request=request, data=told)
     if not is_healthy:
         # Kept on the row, so that the end follows from it whoever carries it out.
         said = f"{reported_by} reported that it is not healthy" + (f": {reason}" if reason else ".")
         running.filter(reason="").update(ends_at=timezone.now(), reason=said)
+    ledger.record(Action.HEALTH_REPORTED, actor=None, acting=reported_by, request=request, data=told, rows=[probation])
     return Reported.RECORDED
 
 
@@ -172,9 +172,9 @@ def _fall_back_again(probation: Probation) -> None:
     if not rollback.requester.is_countersign:
         return
     move(rollback, Status.APPROVED, status_reason="", decided_at=F("decided_at"))
-    outbox.enqueue(rollback)
+    entry = outbox.enqueue(rollback)
     allowed = rolling_back.allowed_alone(rollback)
-    ledger.record(Action.DELIVERY_RETRIED, actor=None, request=rollback, allowed_by=allowed)
+    ledger.record(Action.DELIVERY_RETRIED, actor=None, request=rollback, allowed_by=allowed, rows=[entry])
 
 
 @transaction.atomic
@@ -239,5 +239,5 @@ def _close(
     )
     if won:
         told = {"outcome": str(outcome), "reason": reason, "rollback": rollback.pk if rollback else None}
-        ledger.record(Action.PROBATION_ENDED, actor=by, request=probation.request, data=told)
+        ledger.record(Action.PROBATION_ENDED, actor=by, request=probation.request, data=told, rows=[probation])
     return bool(won)

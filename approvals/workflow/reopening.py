@@ -1,8 +1,9 @@
 """Back to review when the content changed, and only then: sign-offs stay where nothing that their slot looks at has."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from django.db import transaction
+from django.db.models import Model
 
 from approvals import evidence, ledger, outbox, standing
 from approvals.models import Action, Assessment, PromotionRequest, Status
@@ -11,12 +12,19 @@ from approvals.workflow.shared import frozen_fields, move
 
 
 @transaction.atomic
-def reopen(request: PromotionRequest, *, sources: Collection[Status] = (Status.PENDING,), cause: str = "") -> list[str]:
+def reopen(
+    request: PromotionRequest,
+    *,
+    sources: Collection[Status] = (Status.PENDING,),
+    cause: str = "",
+    rows: Iterable[Model] = (),
+) -> list[str]:
     """Sends a request whose evidence is no longer what the mirror has back through the checks; returns what changed,
     each as a few words ([]: nothing, or the request is not in one of `sources`).
 
-    `cause` is delivery's own sentence. The checks run at once where only facts changed; where the version points at
-    other files, the worker reads them first. Kept approvals may complete the request again.
+    `cause` is delivery's own sentence, `rows` what else the event tells of. The checks run at once where only facts
+    changed; where the version points at other files, the worker reads them first. Kept approvals may complete the
+    request again.
     """
     locked = standing.lock(request)
     if locked.status not in sources:
@@ -39,11 +47,12 @@ def reopen(request: PromotionRequest, *, sources: Collection[Status] = (Status.P
             "reason": reason,
             "changed": changed,
             "parts": sorted(parts),
-            "voided": voided,
+            "voided": [review.reviewer.label for review in voided],
             "kept": kept,
             "fingerprint_before": before,
             "fingerprint": locked.fingerprint,
         },
+        rows=[*voided, *rows],
     )
     if "request" in parts:
         Assessment.objects.owe(locked)

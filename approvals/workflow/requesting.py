@@ -47,6 +47,7 @@ def resubmit(request: PromotionRequest, *, by: User, justification: str = "") ->
     rule = _rule_now(request)
     now = timezone.now()
     answered = request.reviews.live().exclude(verdict=Verdict.APPROVE)
+    rows = list(answered)
     answered.update(voided_at=now, void_reason="The request was submitted again.")
     move(
         request,
@@ -63,6 +64,7 @@ def resubmit(request: PromotionRequest, *, by: User, justification: str = "") ->
         actor=by,
         request=request,
         data={"justification": justification, "rule": rule.as_json()},
+        rows=rows,
     )
 
 

@@ -80,6 +80,10 @@ def _sign(
         proof_at=proof.at if proof else None,
     )
     raised = follow_up.raise_findings(signed, now.rule, findings)
+    if verdict == Verdict.REJECT:
+        move(request, Status.REJECTED, status_reason=comment)
+    elif verdict == Verdict.REQUEST_CHANGES:
+        move(request, Status.CHANGES_REQUESTED, status_reason=comment)
     ledger.record(
         _ACTION_OF[verdict],
         actor=by,
@@ -97,12 +101,9 @@ def _sign(
                 for each in raised
             ],
         },
+        rows=[signed, *raised],
     )
-    if verdict == Verdict.REJECT:
-        move(request, Status.REJECTED, status_reason=comment)
-    elif verdict == Verdict.REQUEST_CHANGES:
-        move(request, Status.CHANGES_REQUESTED, status_reason=comment)
-    else:
+    if verdict == Verdict.APPROVE:
         counting.count_approvals(request, by=by, eligible=now.eligible)
     return signed
 
@@ -128,7 +129,7 @@ def comment(request: PromotionRequest, *, by: User, body: str) -> Comment:
     if not body.strip():
         raise Invalid("Write something first.")
     said = Comment.objects.create(request=request, author=by, body=body.strip())
-    ledger.record(Action.REQUEST_COMMENTED, actor=by, request=request, data={"comment": said.body})
+    ledger.record(Action.REQUEST_COMMENTED, actor=by, request=request, data={"comment": said.body}, rows=[said])
     return said
 
 
@@ -138,7 +139,8 @@ def retry(request: PromotionRequest, *, by: User) -> OutboxEntry:
     require(standing.of(request, by).actions["retry"])
     move(request, Status.APPROVED, status_reason="", decided_at=F("decided_at"))
     entry = outbox.enqueue(request)
-    ledger.record(Action.DELIVERY_RETRIED, actor=by, request=request, allowed_by=counting.approver_labels(request))
+    approvers = counting.approver_labels(request)
+    ledger.record(Action.DELIVERY_RETRIED, actor=by, request=request, allowed_by=approvers, rows=[entry])
     return entry
 
 

@@ -57,13 +57,14 @@ def make_rollback(
         is_decided=bool(allowed_by),
     )
     if allowed_by:
-        outbox.enqueue(request)
+        entry = outbox.enqueue(request)
         ledger.record(
             Action.REQUEST_APPROVED,
             actor=by,
             request=request,
             allowed_by=allowed_by,
             data={"fingerprint": request.fingerprint, "kind": str(RequestKind.ROLLBACK), "alone": True},
+            rows=[entry],
         )
     return request
 

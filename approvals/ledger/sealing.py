@@ -1,0 +1,104 @@
+"""Seals: what an event keeps of the rows that it tells of, column by column, as they are when it is written. Short
+facts are kept as they are, texts and documents as their digest, people's names as tokens."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from django.db.models import Field, JSONField, Model
+
+from approvals import identities
+from approvals.evidence import canonical
+from approvals.ledger.tables import TABLES, Table, label_of, unsettled
+from registry_ui.accounts.models import User
+
+Seals = dict[str, dict[str, dict[str, Any]]]
+"""Table → number of the row → column → what is kept."""
+
+KEY = "sealed"
+"""Where the seals stand in an event's payload. Every event has it since version 0.4."""
+
+
+def seal(rows: Iterable[Model]) -> Seals:
+    """Reads the rows as they are stored now, one query for each table, and returns their seals. Rows of tables that are
+    not in TABLES are passed over."""
+    wanted: dict[str, set[int]] = defaultdict(set)
+    for row in rows:
+        if (label := label_of(row)) in TABLES:
+            wanted[label].add(row.pk)
+    return {label: _sealed(TABLES[label], keys) for label, keys in sorted(wanted.items())}
+
+
+def seal_everything() -> Seals:
+    """All rows of all tables: for the first event of an installation, which has what it started with."""
+    found = {label: _sealed(table, None) for label, table in sorted(TABLES.items())}
+    return {label: rows for label, rows in found.items() if rows}
+
+
+def merged(first: Seals, second: Seals) -> Seals:
+    return {label: first.get(label, {}) | second.get(label, {}) for label in sorted(first.keys() | second.keys())}
+
+
+def _sealed(table: Table, keys: Iterable[int] | None) -> dict[str, dict[str, Any]]:
+    return {
+        str(pk): {
+            name: _tokens(pk, value) if name in table.personal else value
+            for name, value in row.items()
+            if name not in skipped
+        }
+        for pk, (row, skipped) in read(table, keys).items()
+    }
+
+
+def read(table: Table, keys: Iterable[int] | None) -> dict[int, tuple[dict[str, Any], frozenset[str]]]:
+    """The rows with these numbers (None: all) as they would be sealed now, names in clear; and the columns of each that
+    no seal would have, because they still change. One query, and one more for each relation to many."""
+    rows = table.rows if keys is None else table.rows.filter(pk__in=list(keys))
+    found = {}
+    for row in rows.order_by("pk").values("pk", *table.columns):
+        told = {
+            name: row[name] if name in table.personal else kept(row[name], each) for name, each in table.columns.items()
+        }
+        found[row["pk"]] = (told, unsettled(table, row))
+    for name in table.many:
+        _add_many(table, name, found)
+    return found
+
+
+def _add_many(table: Table, name: str, found: Mapping[int, tuple[dict[str, Any], frozenset[str]]]) -> None:
+    """Groups and permissions by what they are called: their numbers mean nothing to who reads the ledger."""
+    word = "codename" if name.endswith("permissions") else "name"
+    lists: dict[int, list[str]] = {pk: [] for pk in found}
+    pairs = table.rows.filter(pk__in=list(found)).exclude(**{name: None})
+    for pk, called in pairs.order_by("pk", f"{name}__{word}").values_list("pk", f"{name}__{word}"):
+        lists[pk].append(called)
+    for pk, called in lists.items():
+        found[pk][0][name] = called
+
+
+def kept(value: Any, column: "Field[Any, Any]") -> Any:
+    """What a seal has of one value: a number, a truth value, a time, a choice or nothing as it is; of a text or a
+    document the first 32 digits of its SHA-256."""
+    if isinstance(column, JSONField):
+        return _digest(canonical(value))
+    if value is None or value == "" or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return str(value) if column.choices else _digest(str(value))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _tokens(pk: int, value: Any) -> Any:
+    """A label becomes a token with the rest of the event; what MLflow calls somebody is known as theirs alone."""
+    if not isinstance(value, list) or not value:
+        return value
+    person = User.objects.get(pk=pk)
+    return [identities.token_of(person, str(name)) for name in value]
