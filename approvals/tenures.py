@@ -171,9 +171,9 @@ class Earlier:
     note: str = ""
 
 
-def imported(found: Iterable[Earlier], event: AuditEvent) -> int:
-    """Stores what an import accepted; `event` tells of it. Marked as imported for ever. Returns how many."""
-    made = Tenure.objects.bulk_create(
+def imported(found: Iterable[Earlier], event: AuditEvent) -> list[Tenure]:
+    """Stores what an import accepted, and returns it; `event` tells of it. Marked as imported for ever."""
+    return Tenure.objects.bulk_create(
         (
             Tenure(
                 model_name=each.model_name,
@@ -195,7 +195,13 @@ def imported(found: Iterable[Earlier], event: AuditEvent) -> int:
         ),
         batch_size=500,
     )
-    return len(made)
+
+
+def touched(since: int, *models: str) -> QuerySet[Tenure]:
+    """What events from this number on, in the same transaction, can have changed of these models: tenures that began or
+    ended with them, and those that run."""
+    changed = Q(start_sequence__gte=since) | Q(end_sequence__gte=since) | Q(ended_at=None)
+    return Tenure.objects.filter(changed, model_name__in=models)
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ def save_freeze(freeze: FreezeWindow, *, by: User | None) -> FreezeWindow:
         by,
         target_name=after["target"] or "",
         data={"before": before, "after": after},
+        rows=[freeze],
     )
     if not is_new:
         outbox.release(outbox.held().values_list("pk", flat=True))
@@ -47,7 +48,7 @@ def retire_freeze(freeze: FreezeWindow, *, by: User | None) -> None:
     require(by, POLICIES)
     if FreezeWindow.objects.filter(pk=freeze.pk, retired_at=None).update(retired_at=timezone.now()):
         before = freeze.as_json()
-        record(Action.FREEZE_RETIRED, by, target_name=before["target"] or "", data={"before": before})
+        record(Action.FREEZE_RETIRED, by, target_name=before["target"] or "", data={"before": before}, rows=[freeze])
         outbox.release(outbox.held().values_list("pk", flat=True))
 
 

@@ -1,11 +1,12 @@
 """Earlier history: the accepted rows of a file become tenures that are marked as imported for ever."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from approvals import history_import, tenures
 from approvals.administration.shared import IMPORT, record, require
 from approvals.history_import import Checked
-from approvals.models import Action, ChainHead
+from approvals.models import Action, AuditEvent, ChainHead, Tenure
 from approvals.workflow import Invalid
 from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
@@ -40,8 +41,16 @@ def import_history(content: bytes, *, file: str, confirmed: str, by: User | None
     parts = range(0, len(accepted), ROWS_PER_EVENT)
     for part, at in enumerate(parts, start=1):
         rows = accepted[at : at + ROWS_PER_EVENT]
-        event = record(Action.HISTORY_IMPORTED, by, data=_told(checked, file, rows=rows, part=part, parts=len(parts)))
-        made += tenures.imported(history_import.as_tenures(rows), event)
+        found = history_import.as_tenures(rows)
+        stored: list[Tenure] = []
+
+        def store(event: AuditEvent, found: Any = found, stored: list[Tenure] = stored) -> list[Tenure]:
+            stored += tenures.imported(found, event)
+            return stored
+
+        data = _told(checked, file, rows=rows, part=part, parts=len(parts))
+        record(Action.HISTORY_IMPORTED, by, data=data, rows=store)
+        made += len(stored)
     return Imported(len(accepted), len(checked.rows) - len(accepted), made)
 
 

@@ -25,7 +25,7 @@ def invite(*, email: str, name: str, groups: Iterable[Group], by: User) -> User:
     """
     require(by, PEOPLE)
     person = _add_person(email=email, name=name, password=None, groups=groups)
-    record(Action.PERSON_INVITED, by, data={**_who(person), "groups": _groups_of(person)})
+    record(Action.PERSON_INVITED, by, data={**_who(person), "groups": _groups_of(person)}, rows=[person])
     return person
 
 
@@ -36,7 +36,7 @@ def create_person(*, email: str, name: str, password: str, groups: Iterable[Grou
     """
     person = _add_person(email=email, name=name, password=password, groups=groups)
     data = {**_who(person), "groups": _groups_of(person)}
-    ledger.record(Action.PERSON_INVITED, actor=None, acting=COMMAND_LINE, data=data)
+    ledger.record(Action.PERSON_INVITED, actor=None, acting=COMMAND_LINE, data=data, rows=[person])
     return person
 
 
@@ -52,7 +52,7 @@ def set_groups(person: User, *, groups: Iterable[Group], by: User) -> None:
     after = _groups_of(person)
     _keep_an_administrator()
     if before != after:
-        record(Action.PERSON_CHANGED, by, data={**_who(person), "before": before, "after": after})
+        record(Action.PERSON_CHANGED, by, data={**_who(person), "before": before, "after": after}, rows=[person])
         reconsider_reviews_of(person, by=by)
 
 
@@ -93,7 +93,7 @@ def set_person(
     if before != after:
         person.save(update_fields=["mlflow_names", "former_mlflow_names", "is_service_account", "owner"])
         told = {**_who(person), "before": _named(person, before), "after": _named(person, after)}
-        record(Action.PERSON_IDENTIFIED, by, data=told)
+        record(Action.PERSON_IDENTIFIED, by, data=told, rows=[person])
         reconsider_reviews_of(person, by=by)
     set_groups(person, groups=wanted, by=by)
 
@@ -112,6 +112,7 @@ def set_active(person: User, *, is_active: bool, by: User) -> None:
         Action.PERSON_REACTIVATED if is_active else Action.PERSON_DEACTIVATED,
         by,
         data={**_who(person), "groups": _groups_of(person)},
+        rows=[person],
     )
     reconsider_reviews_of(person, by=by)
 
@@ -129,7 +130,7 @@ def add_group(name: str, *, by: User) -> Group:
         group = Group(name=name)
         group.full_clean()
         group.save()
-    record(Action.GROUP_CREATED, by, data={"group": name})
+    record(Action.GROUP_CREATED, by, data={"group": name}, rows=[group])
     return group
 
 

@@ -42,7 +42,7 @@ def save_policy(policy: Policy, rule: rules.Rule, *, by: User | None, seen: int 
     with valid("Somebody else has just added a policy for this pattern and target."):
         policy.full_clean()
         policy.save()
-    PolicyVersion.objects.create(
+    saved = PolicyVersion.objects.create(
         policy=policy, number=policy.version, terms=terms, saved_by=by, saved_as=by.label if by else COMMAND_LINE
     )
     if is_new:
@@ -52,6 +52,7 @@ def save_policy(policy: Policy, rule: rules.Rule, *, by: User | None, seen: int 
         by,
         target_name=policy.target.name,
         data={"before": before, "after": describe_policy(policy)},
+        rows=[saved, *Policy.objects.filter(target=policy.target)],
     )
     return policy
 
@@ -111,7 +112,7 @@ def reorder_policies(target: Target, wanted: Sequence[Policy], *, by: User | Non
         return
     now = {each.pk: each for each in row}  # the caller's may have been read before others took their place
     put_in_order(now[each.pk] for each in wanted)
-    record(Action.POLICY_REORDERED, by, target_name=target.name, data={"before": before, "after": after})
+    record(Action.POLICY_REORDERED, by, target_name=target.name, data={"before": before, "after": after}, rows=row)
 
 
 @verb()
@@ -119,4 +120,5 @@ def retire_policy(policy: Policy, *, by: User | None) -> None:
     """Takes the policy out of use; requests made under it keep it. Raises NotAllowed."""
     require(by, POLICIES)
     if Policy.objects.filter(pk=policy.pk, retired_at=None).update(retired_at=timezone.now()):
-        record(Action.POLICY_RETIRED, by, target_name=policy.target.name, data={"before": describe_policy(policy)})
+        data = {"before": describe_policy(policy)}
+        record(Action.POLICY_RETIRED, by, target_name=policy.target.name, data=data, rows=[policy])

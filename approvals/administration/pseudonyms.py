@@ -13,6 +13,7 @@ from approvals.administration.shared import PEOPLE, record, require
 from approvals.models import (
     Action,
     AuditEvent,
+    ChainHead,
     DigestTime,
     Identity,
     Notification,
@@ -56,13 +57,12 @@ def pseudonymise(person: User, *, reason: str, by: User) -> AuditEvent:
         raise Invalid(sentence)
     if person.is_active:
         set_active(person, is_active=False, by=by)
-    # The event first: it takes the chain's lock, so nobody records the name again between it and the erasing.
-    data = {"person": f"Person {person.pk}", "number": person.pk, "reason": reason}
-    event = record(Action.PERSON_PSEUDONYMISED, by, data=data)
+    ChainHead.objects.select_for_update().get(pk=1)  # so that nobody records the name again before the event
     identities.erase(person)
     _erase_copies(person, called)
     erasure.erase(person)
-    return event
+    data = {"person": f"Person {person.pk}", "number": person.pk, "reason": reason}
+    return record(Action.PERSON_PSEUDONYMISED, by, data=data, rows=[person])
 
 
 def hindrances(person: User) -> Iterator[str]:

@@ -1,11 +1,12 @@
 """What the administrators' verbs share: who may, what is refused, and the event that each leaves."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Model
 
 from approvals import ledger
 from approvals import policy as rules
@@ -54,6 +55,13 @@ def require(by: User | None, permission: str) -> None:
         raise NotAllowed(answer.reason)
 
 
-def record(action: Action, by: User | None, *, data: Mapping[str, Any], target_name: str = "") -> AuditEvent:
-    """One event; `by` None is the command line."""
-    return ledger.record(action, actor=by, acting=COMMAND_LINE, target_name=target_name, data=data)
+def record(
+    action: Action,
+    by: User | None,
+    *,
+    data: Mapping[str, Any],
+    target_name: str = "",
+    rows: Iterable[Model] | Callable[[AuditEvent], Iterable[Model]] = (),
+) -> AuditEvent:
+    """One event; `by` None is the command line. `rows` are what it tells of: see `ledger.record`."""
+    return ledger.record(action, actor=by, acting=COMMAND_LINE, target_name=target_name, data=data, rows=rows)

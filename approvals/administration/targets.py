@@ -38,6 +38,7 @@ def save_target(target: Target, *, by: User) -> Target:
         by,
         target_name=target.name,
         data={"before": before, "after": after},
+        rows=[target],
     )
     return target
 
@@ -51,7 +52,8 @@ def retire_target(target: Target, *, by: User) -> None:
     if Target.objects.filter(pk=target.pk, retired_at=None).update(retired_at=timezone.now()):
         for policy in Policy.objects.filter(target=target, retired_at=None).select_related("target"):
             retire_policy(policy, by=by)
-        record(Action.TARGET_RETIRED, by, target_name=target.name, data={"before": _describe_target(target)})
+        data = {"before": _describe_target(target)}
+        record(Action.TARGET_RETIRED, by, target_name=target.name, data=data, rows=[target])
 
 
 def _describe_target(target: Target) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import os
 import socket
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -99,8 +99,12 @@ def settle(
     if request.is_urgent:
         data["kind"] = str(request.kind)
     approvers = workflow.approver_labels(request)
-    promoted = _record(Action.VERSION_PROMOTED, request, data, allowed_by=approvers, rows=[claim.entry])
-    tenures.promoted(request, promoted)
+
+    def promote(event: AuditEvent) -> list[Model]:
+        tenures.promoted(request, event)
+        return [claim.entry, *tenures.touched(event.sequence, name)]
+
+    _record(Action.VERSION_PROMOTED, request, data, allowed_by=approvers, rows=promote)
     for replaced_number, how in replaced:
         told = {"by": number, "how": how}
         _record(Action.VERSION_REPLACED, request, told, allowed_by=approvers, version_number=replaced_number)
@@ -142,7 +146,7 @@ def _record(
     *,
     allowed_by: Iterable[str],
     version_number: int | None = None,
-    rows: Iterable[Model] = (),
+    rows: Iterable[Model] | Callable[[AuditEvent], Iterable[Model]] = (),
 ) -> AuditEvent:
     """The worker acted; the approvers allowed."""
     return ledger.record(

@@ -5,6 +5,7 @@ Read in portions, so memory stays bounded. A fault that is found while people wo
 it is looked at again under the lock that every event is written with, before it is told.
 """
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from approvals import evidence, identities
 from approvals.ledger import people, sealed, tenancy
 from approvals.ledger.verdicts import Fault
 from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest, RequestKind, Review, Status, Verdict
+from registry_ui.mirror.models import Exhibit
 
 PORTION = 500
 """Requests, tenures or people that are read at once."""
@@ -71,13 +73,15 @@ class Told:
     data: dict[str, Any]
 
 
-def verify(progress: Callable[[str], None] = lambda _: None) -> Fault | None:
-    """The first fault, in the order requests and reviews, tenures, people. `progress` is told what is looked at."""
+def verify(progress: Callable[[str], None] = lambda _: None, *, remarks: list[str] | None = None) -> Fault | None:
+    """The first fault, in the order requests and reviews, tenures, people, kept figures, all rows column by column.
+    `progress` is told what is looked at; `remarks` takes sentences on what could not be held against anything."""
     for words, look in (
         ("requests and reviews", _requests),
         ("tenures", tenancy.faults),
         ("people", people.faults),
-        ("all rows, column by column", sealed.faults),
+        ("kept figures", _exhibits),
+        ("all rows, column by column", partial(sealed.faults, [] if remarks is None else remarks)),
     ):
         progress(words)
         for fault, again in look():
@@ -107,6 +111,15 @@ def _requests() -> Iterator[Suspicion]:
 
 def _again(pk: int) -> Fault | None:
     return next((fault for _, fault in _compare([pk])), None)
+
+
+def _exhibits() -> Iterator[Suspicion]:
+    """The bytes of kept figures and tables against their digest; the digest is in the evidence of what was decided."""
+    for pk, path, size, digest, content in (
+        Exhibit.objects.order_by("pk").values_list("pk", "path", "size", "sha256", "content").iterator(chunk_size=10)
+    ):
+        if hashlib.sha256(content).hexdigest() != digest or len(content) != size:
+            yield Fault(f"The kept bytes of {path} (exhibit {pk}) were altered: they do not fit their digest."), None
 
 
 def _orphans() -> Iterator[Suspicion]:

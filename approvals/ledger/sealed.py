@@ -7,43 +7,58 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from approvals.ledger.sealing import KEY, read
+from approvals.ledger.sealing import ADOPTED, KEY, digest_of, read
 from approvals.ledger.tables import TABLES, Table
 from approvals.ledger.verdicts import Fault
-from approvals.models import AuditEvent, ChainHead
+from approvals.models import Action, AuditEvent, ChainHead
 from approvals.models.identities import ERASED, Told
 
 PORTION = 250
 """Events, or rows, that are looked at together: one query for each table that they seal."""
 
 Suspicion = tuple[Fault, Callable[[], Fault | None] | None]
-Seal = tuple[int, dict[str, Any]]
-"""Number of the event, and column → what is kept."""
+Seal = tuple[int, Any, bool]
+"""Number of the event; column → what is kept, or the columns with one digest over them; and whether the event only took
+over what an upgrade found."""
 
 
-def faults() -> Iterator[Suspicion]:
+def faults(remarks: list[str]) -> Iterator[Suspicion]:
+    """`remarks` takes a sentence on what could not be held against anything."""
     until = ChainHead.objects.get(pk=1).sequence
     if not until:
         return  # nothing was recorded yet, so nothing can differ from it
     seen = {label: _Numbers() for label in TABLES}
+    taken_over, never = 0, 0
     for seals in _portions(until):
         for label, rows in seals.items():
             new = {pk: seal for pk, seal in rows.items() if pk not in seen[label]}
-            for pk in new:
+            for pk, seal in new.items():
                 seen[label].add(pk)
+                taken_over += seal[2]
             for pk, fault in _compare(TABLES[label], new):
                 yield fault, partial(_again, TABLES[label], pk, until, new[pk])
-    if not _since_the_first():
-        return
+    are_all_sealed = is_sealed_throughout()
     for table in TABLES.values():
         for pk in table.rows.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=5000):
-            if pk not in seen[table.label]:
+            if pk in seen[table.label]:
+                continue
+            never += 1
+            if are_all_sealed:
                 yield _strange(table, pk), partial(_again, table, pk, until, None)
+    if taken_over:
+        remarks.append(
+            f"{taken_over:,} rows are from before version 0.4 and were not changed since: they are held to what the "
+            "upgrade found, and what happened to them before it is not covered."
+        )
+    if never and not are_all_sealed:
+        remarks.append(f"{never:,} rows are from before version 0.4 and not covered: run manage.py migrate.")
 
 
-def _since_the_first() -> bool:
-    """Whether the ledger began with seals (version 0.4), so that every row is in one."""
-    return AuditEvent.objects.filter(sequence=1, payload__contains=f'"{KEY}":').exists()
+def is_sealed_throughout() -> bool:
+    """Whether every row is in a seal: the ledger began with them (version 0.4), or the upgrade took over what it
+    found."""
+    began = AuditEvent.objects.filter(sequence=1, payload__contains=f'"{KEY}":')
+    return began.exists() or AuditEvent.objects.filter(action=Action.ROWS_SEALED, payload__contains=ADOPTED).exists()
 
 
 def _portions(until: int) -> Iterator[dict[str, dict[int, Seal]]]:
@@ -51,13 +66,21 @@ def _portions(until: int) -> Iterator[dict[str, dict[int, Seal]]]:
     rows = AuditEvent.objects.filter(sequence__lte=until, payload__contains=f'"{KEY}":{{"').order_by("-sequence")
     found: dict[str, dict[int, Seal]] = defaultdict(dict)
     for count, (sequence, payload) in enumerate(rows.values_list("sequence", "payload").iterator(chunk_size=PORTION)):
-        for label, seals in json.loads(payload)[KEY].items():
-            for pk, kept in seals.items() if label in TABLES else ():
-                found[label].setdefault(int(pk), (sequence, kept))
+        for label, seals in _seals(payload):
+            for pk, kept in seals.items():
+                found[label].setdefault(pk, (sequence, kept, ADOPTED in payload))
         if count % PORTION == PORTION - 1:
             yield found
             found = defaultdict(dict)
     yield found
+
+
+def _seals(payload: str) -> Iterator[tuple[str, dict[int, Any]]]:
+    """Table → row → what is kept, in its long or its short form."""
+    for label, seals in json.loads(payload)[KEY].items():
+        if label in TABLES:
+            columns = seals.pop("", ())
+            yield label, {int(pk): (columns, kept) if isinstance(kept, str) else kept for pk, kept in seals.items()}
 
 
 def _compare(table: Table, seals: Mapping[int, Seal]) -> Iterator[tuple[int, Fault]]:
@@ -67,23 +90,27 @@ def _compare(table: Table, seals: Mapping[int, Seal]) -> Iterator[tuple[int, Fau
         there = read(table, some)
         told = Told([json.dumps(seals[pk][1], ensure_ascii=False) for pk in some])
         for pk in some:
-            sequence, kept = seals[pk]
+            sequence, kept, _ = seals[pk]
             if pk not in there:
                 words = f"{_called(table, pk)} is not there any more: event {sequence} tells of it."
                 yield pk, Fault(words, sequence)
             elif changed := _changed(table, kept, there[pk][0], told):
-                words = f"{_called(table, pk)} was altered: its {changed} is not what event {sequence} recorded."
+                words = f"{_called(table, pk)} was altered: {changed} not what event {sequence} recorded."
                 yield pk, Fault(words, sequence)
 
 
-def _changed(table: Table, kept: Mapping[str, Any], now: Mapping[str, Any], told: Told) -> str:
-    """The first column that is another now, as people call it."""
+def _changed(table: Table, kept: Any, now: Mapping[str, Any], told: Told) -> str:
+    """`its status is` for the first column that is another now; "" when all are the same."""
+    if isinstance(kept, tuple):
+        columns, digest = kept
+        is_known = all(name in now for name in columns)
+        return "it is" if is_known and digest_of(now, columns) != digest else ""
     for name, value in kept.items():
         if name not in now:
             continue  # no column, or none that is sealed, in this version
         is_same = _is_called(value, now[name], told) if name in table.personal else value == now[name]
         if not is_same:
-            return table.word(name)
+            return f"its {table.word(name)} is"
     return ""
 
 
@@ -108,8 +135,8 @@ def _again(table: Table, pk: int, until: int, seal: Seal | None) -> Fault | None
     """The same with what was recorded meanwhile, while nothing else can be."""
     newer = AuditEvent.objects.filter(sequence__gt=until, payload__contains=f'"{KEY}":{{"').order_by("-sequence")
     for sequence, payload in newer.values_list("sequence", "payload").iterator(chunk_size=PORTION):
-        if kept := json.loads(payload)[KEY].get(table.label, {}).get(str(pk)):
-            seal = (sequence, kept)
+        if kept := dict(_seals(payload)).get(table.label, {}).get(pk):
+            seal = (sequence, kept, False)
             break
     if seal is not None:
         return next((fault for _, fault in _compare(table, {pk: seal})), None)

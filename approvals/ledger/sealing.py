@@ -7,15 +7,24 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from django.contrib.auth.models import Group
 from django.db.models import Field, JSONField, Model
 
 from approvals import identities
 from approvals.evidence import canonical
 from approvals.ledger.tables import TABLES, Table, label_of, unsettled
 from registry_ui.accounts.models import User
+from registry_ui.accounts.roles import PERMISSIONS
 
-Seals = dict[str, dict[str, dict[str, Any]]]
-"""Table → number of the row → column → what is kept."""
+Seals = dict[str, dict[str, Any]]
+"""Table → number of the row → column → what is kept. Of many rows at once, instead: one digest for each over the
+columns that "" lists, without names."""
+
+MANY = 40
+"""Rows of one table; of more than that, an event has the short form."""
+
+ADOPTED = '"adopted":"'
+"""In the payload of the events with which an upgrade takes over what was there before there were seals."""
 
 KEY = "sealed"
 """Where the seals stand in an event's payload. Every event has it since version 0.4."""
@@ -41,15 +50,25 @@ def merged(first: Seals, second: Seals) -> Seals:
     return {label: first.get(label, {}) | second.get(label, {}) for label in sorted(first.keys() | second.keys())}
 
 
-def _sealed(table: Table, keys: Iterable[int] | None) -> dict[str, dict[str, Any]]:
+def _sealed(table: Table, keys: Iterable[int] | None) -> dict[str, Any]:
+    found = read(table, keys)
+    if len(found) > MANY:
+        left_out = table.personal.union(*(skipped for _, skipped in found.values()))
+        columns = sorted({*table.columns, *table.many} - left_out)
+        return {"": columns} | {str(pk): digest_of(row, columns) for pk, (row, _) in found.items()}
     return {
         str(pk): {
             name: _tokens(pk, value) if name in table.personal else value
             for name, value in row.items()
             if name not in skipped
         }
-        for pk, (row, skipped) in read(table, keys).items()
+        for pk, (row, skipped) in found.items()
     }
+
+
+def digest_of(row: Mapping[str, Any], columns: Iterable[str]) -> str:
+    """Of one row in the short form."""
+    return _digest(canonical({name: row[name] for name in columns}))
 
 
 def read(table: Table, keys: Iterable[int] | None) -> dict[int, tuple[dict[str, Any], frozenset[str]]]:
@@ -58,6 +77,7 @@ def read(table: Table, keys: Iterable[int] | None) -> dict[int, tuple[dict[str, 
     rows = table.rows if keys is None else table.rows.filter(pk__in=list(keys))
     found = {}
     for row in rows.order_by("pk").values("pk", *table.columns):
+        row |= {name: shown(row[name]) for name, shown in table.shown.items()}
         told = {
             name: row[name] if name in table.personal else kept(row[name], each) for name, each in table.columns.items()
         }
@@ -72,10 +92,14 @@ def _add_many(table: Table, name: str, found: Mapping[int, tuple[dict[str, Any],
     word = "codename" if name.endswith("permissions") else "name"
     lists: dict[int, list[str]] = {pk: [] for pk in found}
     pairs = table.rows.filter(pk__in=list(found)).exclude(**{name: None})
-    for pk, called in pairs.order_by("pk", f"{name}__{word}").values_list("pk", f"{name}__{word}"):
+    for pk, called in pairs.order_by("pk").values_list("pk", f"{name}__{word}"):
         lists[pk].append(called)
+    lists = {pk: sorted(called) for pk, called in lists.items()}
+    roles = dict(Group.objects.filter(name__in=PERMISSIONS).values_list("pk", "name")) if table.model is Group else {}
     for pk, called in lists.items():
-        found[pk][0][name] = called
+        # A role has what this version gives it, which is no change of anybody's.
+        own = pk in roles and called == sorted(each.partition(".")[2] for each in PERMISSIONS[roles[pk]])
+        found[pk][0][name] = "as the role" if own else called
 
 
 def kept(value: Any, column: "Field[Any, Any]") -> Any:

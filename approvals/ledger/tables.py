@@ -1,23 +1,31 @@
 """Which columns of which tables the ledger answers for, and why not for the others. Every event keeps what the rows
 that it tells of were left at (`sealing`), and verification holds the rows against that (`sealed`)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from django.contrib.auth.models import Group
 from django.db.models import Field, Model, QuerySet
 
 from approvals.models import (
     CheckResult,
     Comment,
     Finding,
+    FreezeWindow,
+    Incident,
     OutboxEntry,
     Outcome,
+    Policy,
+    PolicyVersion,
     Probation,
     PromotionRequest,
     Review,
+    Target,
+    Tenure,
 )
+from registry_ui.accounts.models import User
 
 Row = Mapping[str, Any]
 QUEUE = "How the worker gets on with it: changes with every attempt, and nothing is decided on it."
@@ -38,6 +46,12 @@ class Table:
     beside: Mapping[str, str] = field(default_factory=dict)
     """Columns that no seal has, each with the reason."""
 
+    elsewhere: frozenset[str] = frozenset()
+    """Columns that no seal has, because another part of the proof holds them."""
+
+    shown: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    """Columns of which only a part is kept: what of the value."""
+
     personal: frozenset[str] = frozenset()
     """Columns with people's names (one label, or a list of names): kept as tokens, so that they can be erased."""
 
@@ -55,7 +69,8 @@ class Table:
         """By the name of the attribute: `version_id`."""
         fields = self.model._meta.concrete_fields  # noqa: SLF001
         found = {each.attname: each for each in fields if not each.primary_key}
-        return {name: each for name, each in found.items() if each.name not in self.beside}
+        left_out = {*self.beside, *self.elsewhere}
+        return {name: each for name, each in found.items() if each.name not in left_out}
 
     @cached_property
     def many(self) -> tuple[str, ...]:
@@ -75,10 +90,8 @@ TABLES: dict[str, Table] = {
         Table(
             PromotionRequest,
             "Request #{id}",
-            {
-                "evidence": "Held against its fingerprint, which is sealed.",
-                "waits_for": "Worked out anew from rule and approvals; it only says in whose inbox the request is.",
-            },
+            {"waits_for": "Worked out anew from rule and approvals; it only says in whose inbox the request is."},
+            elsewhere=frozenset({"evidence"}),  # by its fingerprint: `references`
         ),
         Table(Comment, "Comment {id} on request #{request_id}"),
         Table(Review, "Review {id} of request #{request_id}", personal=frozenset({"signed_name"})),
@@ -107,7 +120,89 @@ TABLES: dict[str, Table] = {
             ),
         ),
         Table(Probation, "The probation of request #{request_id}", {"token": ADDRESS}),
+        Table(
+            Tenure,
+            "The tenure of {model_name} version {version_number} in {place} (tenure {id})",
+            {"files_checked_at": QUEUE},
+        ),
+        Table(
+            Incident,
+            "Incident #{id}",
+            dict.fromkeys(
+                ("is_owed", "available_at", "attempts", "claimed_by", "lease_expires_at", "last_error"), QUEUE
+            ),
+            shown={"details": lambda told: {key: each for key, each in told.items() if key != "began_at"}},
+        ),
+        Table(Target, "The target {name}"),
+        Table(Policy, "The policy {id} ({model_pattern})"),
+        Table(PolicyVersion, "Version {number} of the policy {policy_id}", personal=frozenset({"saved_as"})),
+        Table(FreezeWindow, "The freeze {name}"),
+        Table(
+            User,
+            "Person {id}",
+            {
+                "password": "Its hash is a secret, and no page, certificate or archive shows it.",
+                "last_login": "Changes with every sign-in, and nothing is decided on it.",
+                "uses_shortcuts": "How somebody likes their pages.",
+            },
+            elsewhere=frozenset({"name", "email"}),  # by the identities: `people`
+            personal=frozenset({"mlflow_names", "former_mlflow_names"}),
+        ),
+        Table(Group, "The group {name}"),
     )
+}
+
+_OWN = "Countersign's own account of what it did; nothing is decided on it, and anybody may have it done again."
+_MIRROR = (
+    "A copy of MLflow, read anew all the time; what was decided on is frozen in the request's evidence, and what held "
+    "a target is in the tenures."
+)
+_TOLD = "What was sent to people of what the ledger has; it is never shown as a record."
+_SIGN_IN = "How people sign in: nothing of it is shown as a record. Who did what is in the ledger."
+_DJANGO = "Kept by Django and its migrations; shown nowhere."
+
+NOT_HELD: dict[str, str] = {
+    # Tables of which no row is held against the ledger, each with the reason.
+    "assessment": QUEUE,
+    "watchedplace": "Which places the watch knows already; they follow from the targets.",
+    "watchstate": QUEUE,
+    "mirrorstate": QUEUE,
+    "refreshhint": QUEUE,
+    "verification": _OWN,
+    "reading": "When somebody opened a page; the event of a decision has it for who decided.",
+    "registeredmodel": _MIRROR,
+    "modelversion": _MIRROR,
+    "inspection": _MIRROR,
+    "alias": _MIRROR,
+    "outage": "Written by the mirror, which does not know the ledger; an audit shows it as the mirror's word.",
+    "notificationchoice": _TOLD,
+    "digesttime": _TOLD,
+    "notification": _TOLD,
+    "notificationstate": _TOLD,
+    "emailaddress": _SIGN_IN,
+    "emailconfirmation": _SIGN_IN,
+    "socialapp": _SIGN_IN,
+    "socialaccount": _SIGN_IN,
+    "socialtoken": _SIGN_IN,
+    "authenticator": _SIGN_IN,
+    "session": _SIGN_IN,
+    "permission": _DJANGO,
+    "contenttype": _DJANGO,
+}
+
+HELD_OTHERWISE: dict[str, dict[str, str]] = {
+    # Tables that other parts of the proof hold, with the columns that they do not.
+    "auditevent": {},
+    "chainhead": {},
+    "checkpoint": {},
+    "identity": {"created_at": "When the name was first written down; shown nowhere."},
+    "exhibit": dict.fromkeys(
+        ("version", "path", "kind", "media_type"),
+        "Only what the frozen evidence names, by path and digest, is shown of a request.",
+    ),
+    "user_groups": {},  # with the person
+    "user_user_permissions": {},
+    "group_permissions": {},
 }
 
 
@@ -115,4 +210,6 @@ def unsettled(table: Table, row: Row) -> frozenset[str]:
     """Columns that still change without an event, as the row is now."""
     if table.model is CheckResult and row["outcome"] == Outcome.WAITING:
         return frozenset({"reason"})  # of the last call, until the answer
+    if table.model is Tenure and not row["files_digest"]:
+        return frozenset({"files_digest"})  # of files that nobody approved: the watch takes them as it reads them
     return frozenset()

@@ -21,6 +21,9 @@ class Verdict:
     first_bad: int | None = None
     """Number of the first event that does not fit; None when all do, or when what does not fit is no event."""
 
+    remarks: tuple[str, ...] = ()
+    """Sentences on what could not be held against anything."""
+
     head: str = field(default="", compare=False)
     """Hash of the last one, where all fit."""
 

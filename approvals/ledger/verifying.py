@@ -22,6 +22,7 @@ def verify(
     tags in MLflow that this installation knows of; `checkpoints` are texts of signed notes that were kept elsewhere.
     `progress` is called with the number of events verified so far, once per thousand; `doing` with what is looked at.
     """
+    remarks: list[str] = []
     doing("the chain")
     reached, fault = chain.verify(progress=progress)
     if fault is None and (with_anchors or checkpoints):
@@ -29,7 +30,7 @@ def verify(
         own = all_of(anchors.of_table(), anchors.of_tags()) if with_anchors else ()
         fault = anchors.first_fault(all_of(anchors.of_texts(checkpoints), own), reached)
     if fault is None and with_references:
-        fault = references.verify(doing)
+        fault = references.verify(doing, remarks=remarks)
     if fault:
         return Verdict(reached.sequence, fault.problem, fault.sequence)
-    return Verdict(reached.sequence, head=reached.hash)
+    return Verdict(reached.sequence, head=reached.hash, remarks=tuple(remarks))

@@ -45,8 +45,10 @@ def _leave(target: Target, place: str) -> None:
     tenures.hold_settlements()
     now = timezone.now()
     held = Tenure.objects.open().filter(target=target, place=place)
+    left = list(held)
     held.filter(started_at__gt=now).update(started_at=now)  # MLflow's clock is not ours
     tenures.finish(held, at=now, how=Tenure.End.RETIRED)
+    _seal(left)
     for incident in Incident.objects.open().filter(target=target, place=place):
         reason = f"{target.name} does not mean {place} any more: it is not watched."
         incidents.close(incident, Incident.Resolution.EXPLAINED, reason=reason)
@@ -76,6 +78,7 @@ def _replay_model(name: str, target: Target) -> None:
         meant = (event.data.get("stage") or "", event.data.get("alias") or "")
         if event.request is not None and meant == (target.stage, target.alias):
             tenures.promoted(event.request, event)
+    _seal(Tenure.objects.filter(model_name=name))
 
 
 @transaction.atomic
@@ -84,6 +87,7 @@ def _find(new: Mapping[str, Target], names: Iterable[str]) -> None:
     be seen ended outside it, nobody knows when."""
     names = list(names)
     tenures.hold_settlements()
+    since = ledger.head().sequence
     seen, held = dict(observed(new, names)), expected(names)
     seen.update(_before_deliveries(new, names))
     for key in sorted(seen.keys() | held.keys()):
@@ -93,6 +97,12 @@ def _find(new: Mapping[str, Target], names: Iterable[str]) -> None:
         came = {number: holder for number, holder in holders.items() if number not in running}
         gone = [number for number in running if number not in holders]
         _take_place(new[key.place], key, came, [running[number] for number in gone], is_alone=len(holders) == 1)
+    _seal(tenures.touched(since + 1, *names))
+
+
+def _seal(rows: Iterable[Tenure]) -> None:
+    if rows := list(rows):
+        ledger.record(Action.ROWS_SEALED, actor=None, rows=rows)
 
 
 def _take_place(target: Target, key: Key, came: Mapping[int, Holder], gone: list[Tenure], *, is_alone: bool) -> None:

@@ -37,6 +37,7 @@ def _settle(pk: int) -> bool:
         incident.is_owed = True
         incident.details["after_review"] = reason
         incident.save(update_fields=["is_owed", "details"])
+        incidents.seal(incident)
         return True
     if _has_nothing_to_review(incident) and incident.request is not None:
         version = incident.request.version.number

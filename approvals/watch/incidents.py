@@ -1,6 +1,6 @@
 """Opening and closing incidents, each with its event; and the verb with which a person closes one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -88,6 +88,12 @@ def open_one(found: Found) -> tuple[Incident, AuditEvent]:
         opened_sequence=0,
         is_owed=is_owed,
     )
+
+    def number(event: AuditEvent) -> list[Incident]:
+        incident.opened_sequence = event.sequence
+        incident.save(update_fields=["opened_sequence"])
+        return [incident]
+
     event = ledger.record(
         Action.INCIDENT_OPENED,
         actor=None,
@@ -104,10 +110,22 @@ def open_one(found: Found) -> tuple[Incident, AuditEvent]:
             "not_before": found.not_before.isoformat() if found.not_before else None,
             "response": str(response),
         },
+        rows=number,
     )
-    incident.opened_sequence = event.sequence
-    incident.save(update_fields=["opened_sequence"])
     return incident, event
+
+
+def seal(*incidents: Incident, since: AuditEvent | None = None, models: Iterable[str] = ()) -> None:
+    """Has the ledger keep what was written of these incidents, and of the tenures of these models, after the event that
+    tells why. In the caller's transaction."""
+    changed = tenures.touched(since.sequence, *models) if since else ()
+    ledger.record(
+        Action.ROWS_SEALED,
+        actor=None,
+        model_name=since.model_name if since else incidents[0].model_name,
+        target_name=since.target_name if since else incidents[0].target.name,
+        rows=[*incidents, *changed],
+    )
 
 
 def _fighting(found: Found) -> str:
@@ -145,6 +163,7 @@ def close(
         version_number=_about(incident),
         target_name=incident.target.name,
         data={"incident": incident.pk, "resolution": str(resolution), "reason": reason},
+        rows=[incident],
     )
     if incident.request is not None and resolution != Incident.Resolution.REVIEWED:
         workflow.drop_afterwards(incident.request, reason=f"Incident #{incident.pk} is resolved: {_words(incident)}.")

@@ -98,6 +98,7 @@ class _Change:
         for number in self.came:
             self._begin(number, event, not_before)
         reviews.ask(incident, self.target)
+        incidents.seal(incident, since=event, models=[self.key.model])
         return 1
 
     @property
@@ -179,6 +180,8 @@ class _Change:
             self._end(number, Tenure.End.OUTSIDE, event, timezone.now(), not_before)
         for number in self.came:
             self._begin(number, event, not_before, basis=_last_approved(self.key, number), sole=len(approved) == 1)
+        if event is not None:
+            incidents.seal(since=event, models=[self.key.model])
 
     def _open(self) -> "QuerySet[Incident]":
         found = Incident.objects.open().filter(model_name=self.key.model, target=self.target, place=self.key.place)

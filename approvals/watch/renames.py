@@ -118,7 +118,9 @@ def settle(old: str, new: str, *, places: Mapping[str, Target], known: Known) ->
                 after=max(incident.not_before, tenure.started_at) if incident.not_before else None,
             )  # fmt: skip
             tenures.carry_on(tenure, name=new, at=at, sequence=event.sequence)
-    for open_one in Incident.objects.open().filter(model_name=old):
+    renamed = list(Incident.objects.open().filter(model_name=old))
+    for open_one in renamed:
         open_one.model_name, open_one.details = new, {**open_one.details, "found_under": old}
         open_one.save(update_fields=["model_name", "details"])
+    incidents.seal(incident, *renamed, since=event, models=[old, new])
     return 1

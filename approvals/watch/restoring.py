@@ -20,7 +20,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from approvals import ledger, standing, tenures
-from approvals.models import Action, Incident, OutboxEntry, Tenure
+from approvals.models import Action, AuditEvent, Incident, OutboxEntry, Tenure
 from approvals.watch import incidents
 from approvals.watch.judging import last_approved
 from registry_ui.alone import alone
@@ -236,6 +236,7 @@ class _Job:
         data = {"place": self.place, "incident": self.incident.pk, "replaced": left}
         there = set(running.values_list("version_number", flat=True))
         came: list[int | None] = [number for number in self.approved if number not in there]
+        first: AuditEvent | None = None
         for number in [*came] or [None]:
             basis = last_approved(self.name, self.target.pk, self.place, number) if number else None
             event = ledger.record(
@@ -246,12 +247,14 @@ class _Job:
                 target_name=self.target.name,
                 data=data,
             )
+            first = first or event
             gone = running.exclude(version_number__in=self.approved)
             gone.filter(started_at__gt=event.at).update(started_at=event.at)
             tenures.finish(gone, at=event.at, how=Tenure.End.RESTORED, sequence=event.sequence)
             if number is not None and basis is not None:
                 origin = Tenure.Origin.RESTORED
                 tenures.carry_on(basis, name=self.name, at=event.at, sequence=event.sequence, origin=origin)
+        incidents.seal(since=first, models=[self.name])
         open_ones = Incident.objects.open().filter(model_name=self.name, target=self.target, place=self.place)
         for incident in open_ones.exclude(kind__in=Incident.BESIDE).select_related("target", "request").order_by("pk"):
             incidents.close(incident, Incident.Resolution.PUT_BACK)

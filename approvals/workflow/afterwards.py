@@ -47,6 +47,7 @@ def ask_afterwards(
             "rule": rule.as_json(),
             "kind": str(RequestKind.RETROACTIVE),
         },
+        rows=[request.requester],
     )
     return request
 

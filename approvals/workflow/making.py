@@ -72,6 +72,7 @@ def make(
             "rule": rule.as_json(),
             **told,
         },
+        rows=[by] if by.is_countersign else [],  # made when it is first needed
     )
     return request
 

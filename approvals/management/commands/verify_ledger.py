@@ -52,3 +52,5 @@ class Command(BaseCommand):
             where = f"broken at event {verdict.first_bad}" if verdict.first_bad is not None else "broken"
             raise CommandError(f"The ledger is {where}. {verdict.problem}", returncode=1)
         self.stdout.write(f"The ledger is intact: {verdict.events:,} events, head {verdict.head}.")
+        for remark in verdict.remarks:
+            self.stdout.write(remark)
