@@ -306,6 +306,8 @@ def _beside_the_gate(  # noqa: PLR0912  one case per action
             return f"imported {data.get('count', 0)} rows of earlier history"
         case Action.EVIDENCE_EXPORTED:
             return "exported audit evidence"
+        case Action.PERSON_JOINED:
+            return f"made an account for {data.get('person', '')}, who signed up"
         case Action.ROWS_SEALED:
             return "recorded how things were left"
         case Action.KEY_CHANGED:

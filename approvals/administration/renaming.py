@@ -36,9 +36,15 @@ def _remember(sender: Any, instance: User, update_fields: Any = None, raw: bool 
         setattr(instance, _BEFORE, f"{plain(name)} <{plain(email)}>")
 
 
-def _record(sender: Any, instance: User, **_: Any) -> None:
+def _record(sender: Any, instance: User, created: bool = False, **_: Any) -> None:
     before = instance.__dict__.pop(_BEFORE, None)
-    if before is None or before == instance.label:
+    if created and context.request and _signed_in(instance) is None:  # who is invited has an event of that
+        data = {"person": instance.label, "person_id": instance.pk}
+        ledger.record(Action.PERSON_JOINED, actor=None, acting=SIGN_IN, data=data, rows=[instance])
+    if before is None:
+        return
+    if before == instance.label:  # what a label leaves out has changed, and with it what they were called before
+        ledger.record(Action.ROWS_SEALED, actor=None, acting=SIGN_IN, rows=[instance])
         return
     lock_concerned(instance)
     tokens = {
@@ -47,7 +53,7 @@ def _record(sender: Any, instance: User, **_: Any) -> None:
     }
     acting = SIGN_IN if context.request else COMMAND_LINE
     by = _signed_in(instance)
-    ledger.record(Action.PERSON_RENAMED, actor=by, acting=acting, data=tokens)
+    ledger.record(Action.PERSON_RENAMED, actor=by, acting=acting, data=tokens, rows=[instance])
     reconsider_reviews_of(instance, by=by)
 
 

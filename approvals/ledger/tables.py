@@ -146,7 +146,7 @@ TABLES: dict[str, Table] = {
                 "uses_shortcuts": "How somebody likes their pages.",
             },
             elsewhere=frozenset({"name", "email"}),  # by the identities: `people`
-            personal=frozenset({"mlflow_names", "former_mlflow_names"}),
+            personal=frozenset({"mlflow_names", "former_mlflow_names", "former_names"}),
         ),
         Table(Group, "The group {name}"),
     )

@@ -58,6 +58,7 @@ class Action(models.TextChoices):
     FREEZE_CHANGED = "freeze.changed", "Freeze changed"
     FREEZE_RETIRED = "freeze.retired", "Freeze retired"
     PERSON_INVITED = "person.invited", "Person invited"
+    PERSON_JOINED = "person.joined", "Person signed up"
     PERSON_CHANGED = "person.changed", "Roles changed"
     PERSON_IDENTIFIED = "person.identified", "Names in MLflow or kind of account changed"
     PERSON_DEACTIVATED = "person.deactivated", "Person deactivated"
