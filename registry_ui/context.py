@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
 
+from registry_ui import unsent
 from registry_ui.mirror.models import MirrorState
 from registry_ui.version import VERSION
 
@@ -35,6 +38,7 @@ class Site:
         return age is None or age > self.stale_after
 
 
-def site(request: HttpRequest) -> dict[str, Site]:
+def site(request: HttpRequest) -> dict[str, Any]:
     theme = request.COOKIES.get("theme", "")
-    return {"site": Site(theme if theme in THEMES else "")}
+    kept = SimpleLazyObject(lambda: unsent.of(request))
+    return {"site": Site(theme if theme in THEMES else ""), "unsent": kept}

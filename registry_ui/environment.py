@@ -152,9 +152,14 @@ class Environment:
 
         return self._read(name, read, [])
 
-    def url(self, name: str, *, default: str, schemes: Sequence[str], may_have_path: bool = True) -> str:
+    def url(
+        self, name: str, *, default: str, schemes: Sequence[str], may_have_path: bool = True, credentials: str = ""
+    ) -> str:
+        """An address that is shown. `credentials` says where a user and password go instead of into it."""
+
         def read(raw: str) -> str:
             _refuse_bad_address(raw, schemes)
+            _refuse_credentials(raw, credentials)
             if not may_have_path and urlsplit(raw)[2:] not in {("", "", ""), ("/", "", "")}:
                 raise ValueError("must end after the host and port; Countersign cannot live below a path.")
             return raw.rstrip("/")
@@ -277,6 +282,7 @@ class Environment:
         for origin in extra:
             try:
                 _refuse_bad_address(origin, ("https", "http"))
+                _refuse_credentials(origin)
             except ValueError as error:
                 self.problems.append(f"COUNTERSIGN_OIDC_EXTRA_ORIGINS: {error}")
         return [f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, [self._issuer(), *extra]) if parts.netloc]
@@ -286,6 +292,7 @@ class Environment:
 
         def read(raw: str) -> str:
             _refuse_bad_address(raw, ("https", "http"))
+            _refuse_credentials(raw, "Use COUNTERSIGN_OIDC_CLIENT_ID and COUNTERSIGN_OIDC_CLIENT_SECRET.")
             if urlsplit(raw).scheme == "http" and urlsplit(raw).hostname not in {"127.0.0.1", "::1", "localhost"}:
                 raise ValueError("must be https; whoever stands in between could sign in as anybody.")
             return raw.rstrip("/")
@@ -309,6 +316,12 @@ def _refuse_bad_address(raw: str, schemes: Sequence[str]) -> None:
         raise ValueError(f"the port in {shown} is not a number from 1 to 65535.") from error
     if port == 0:
         raise ValueError(f"the port in {shown} is not a number from 1 to 65535.")
+
+
+def _refuse_credentials(raw: str, instead: str = "Leave them out.") -> None:
+    """Raises ValueError. For addresses that are shown: on pages, to browsers, in /readyz and in the log."""
+    if "@" in urlsplit(raw).netloc:
+        raise ValueError(f"has a user or a password in it, which everybody would see. {instead}".strip())
 
 
 def configure_logging(*, level: str, as_json: bool) -> None:

@@ -1,8 +1,15 @@
-"""Response headers that no Django setting covers."""
+"""Response headers that no Django setting covers, and what happens to people who are signed out."""
 
 from collections.abc import Callable
+from typing import Any
 
+from django.conf import settings
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from registry_ui import places, unsent
 
 PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()"
 
@@ -19,3 +26,31 @@ class ResponseHeaders:
             # Pages carry model evidence: no browser or proxy keeps them.
             response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+
+class SignIn(LoginRequiredMiddleware):
+    """Every page needs a sign-in. What somebody sends after their session has ended is not lost, and nobody lands on an
+    address that only takes what a form sends."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = super().__call__(request)
+        if isinstance(response, HttpResponse):
+            unsent.remember_person(request, response)
+        return response
+
+    def process_view(
+        self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
+    ) -> HttpResponseBase | None:
+        refused: HttpResponseBase | None = super().process_view(request, view_func, view_args, view_kwargs)
+        if refused is not None or not getattr(view_func, "login_required", True):
+            return refused
+        if request.method == "POST":
+            unsent.forget(request)
+        elif "text/html" in request.headers.get("Accept", "") and not places.takes_get(view_func):
+            return unsent.to_nearest_page(request)
+        return None
+
+    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseBase:
+        if request.method != "POST":
+            return super().handle_no_permission(request, view_func)
+        return redirect_to_login(unsent.keep(request), settings.LOGIN_URL)

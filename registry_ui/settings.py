@@ -65,8 +65,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "registry_ui.middleware.SignIn",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -237,8 +237,19 @@ CHAT_KINDS = env.some_of(
 
 # --- MLflow -----------------------------------------------------------------------------------------------------------
 
-MLFLOW_TRACKING_URI = env.url("MLFLOW_TRACKING_URI", default="http://127.0.0.1:5000", schemes=("http", "https"))
-MLFLOW_UI_URL = env.url("COUNTERSIGN_MLFLOW_UI_URL", default=MLFLOW_TRACKING_URI, schemes=("http", "https"))
+MLFLOW_TRACKING_URI = env.url(
+    "MLFLOW_TRACKING_URI",
+    default="http://127.0.0.1:5000",
+    schemes=("http", "https"),
+    credentials="Give them to the worker as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
+)
+MLFLOW_UI_URL = env.url(
+    "COUNTERSIGN_MLFLOW_UI_URL",
+    default=MLFLOW_TRACKING_URI,
+    schemes=("http", "https"),
+    credentials="People sign in to MLflow themselves; the worker has MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD.",
+)
 MLFLOW_TIMEOUT_SECONDS = env.number("COUNTERSIGN_MLFLOW_TIMEOUT_SECONDS", default=15, minimum=1)
 
 MLFLOW_WEBHOOK_SECRET = env.text("COUNTERSIGN_MLFLOW_WEBHOOK_SECRET", default="")

@@ -65,7 +65,7 @@ class Field:
     def _url(self, raw: Any) -> str:
         parts = urlsplit(self._text(raw))
         is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-        if not is_safe or not parts.hostname or parts.username or parts.port == 0:  # a port out of range raises
+        if not is_safe or not parts.hostname or "@" in parts.netloc or parts.port == 0:  # a port out of range raises
             raise ValueError
         return parts.geturl()
 

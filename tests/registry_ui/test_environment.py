@@ -1,5 +1,8 @@
 """Settings from the environment: what is taken, what is refused, and in which words."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -264,3 +267,51 @@ def test_a_provider_is_configured_by_issuer_and_client(monkeypatch: pytest.Monke
 
 def test_without_a_provider_nothing_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(oidc(monkeypatch)) == ({}, [])
+
+
+# --- Credentials in addresses that are shown --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_URI", "COUNTERSIGN_MLFLOW_UI_URL", "COUNTERSIGN_SITE_URL"])
+def test_no_program_starts_with_credentials_in_an_address_that_is_shown(name: str) -> None:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "COUNTERSIGN_MLFLOW"))}
+    told = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        env=clean | {"DJANGO_SETTINGS_MODULE": "registry_ui.settings", name: "http://user:hush@host"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = told.stdout + told.stderr
+    assert told.returncode != 0
+    assert f"{name}: has a user or a password in it" in said
+    assert "hush" not in said
+    if "MLFLOW" in name:
+        assert "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
+
+
+@pytest.mark.parametrize("raw", ["http://user:hush@host", "https://hush@host:8080/path", "http://:hush@[::1]:5000"])
+@pytest.mark.parametrize("address", [MLFLOW, SITE])
+def test_an_address_that_is_shown_has_no_credentials(monkeypatch: pytest.MonkeyPatch, raw: str, address: Read) -> None:
+    monkeypatch.setenv("URL", raw)
+    assert refusal(address).startswith("URL: has a user or a password in it, which everybody would see.")
+
+
+@pytest.mark.parametrize("name", ["COUNTERSIGN_OIDC_ISSUER", "COUNTERSIGN_OIDC_EXTRA_ORIGINS"])
+def test_browsers_are_sent_to_no_address_with_credentials(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("COUNTERSIGN_OIDC_CLIENT_ID", "countersign")
+    monkeypatch.setenv("COUNTERSIGN_OIDC_ISSUER", "https://id.example.com")
+    monkeypatch.setenv(name, "https://user:hush@id.example.com")
+    said = refusal(lambda env: (env.openid_connect(), env.oidc_origins()))
+    assert f"{name}: has a user or a password in it" in said
+    assert "hush" not in said
+
+
+@pytest.mark.parametrize("read_it", [DATABASE, BROKER, EMAIL])
+@pytest.mark.parametrize("scheme", ["nonsense", "redis", "postgresql", "smtp"])
+def test_a_refusal_repeats_no_password(monkeypatch: pytest.MonkeyPatch, read_it: Read, scheme: str) -> None:
+    for rest in ("user:hush@host:99999/x", "user:hush@host:port", "user:hush@", "user:hush@host :1", "hush@host/a/b"):
+        monkeypatch.setenv("URL", f"{scheme}://{rest}")
+        env = Environment()
+        read_it(env)
+        assert "hush" not in " ".join(env.problems)
