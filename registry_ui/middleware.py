@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
 from registry_ui import places, unsent
@@ -32,7 +32,7 @@ class SignIn(LoginRequiredMiddleware):
     """Every page needs a sign-in. What somebody sends after their session has ended is not lost, and nobody lands on an
     address that only takes what a form sends."""
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def __call__(self, request: HttpRequest) -> Any:
         response = super().__call__(request)
         if isinstance(response, HttpResponse):
             unsent.remember_person(request, response)
@@ -50,7 +50,7 @@ class SignIn(LoginRequiredMiddleware):
             return unsent.to_nearest_page(request)
         return None
 
-    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseBase:
+    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseRedirect:
         if request.method != "POST":
             return super().handle_no_permission(request, view_func)
         return redirect_to_login(unsent.keep(request), settings.LOGIN_URL)
