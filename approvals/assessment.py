@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from approvals import policy, standing, workflow
 from approvals.models import Assessment, PromotionRequest, Status
+from approvals.models.requests import UNDECIDED
 from registry_ui.alone import alone
 from registry_ui.mirror import inspection, sync
 from registry_ui.mirror.models import ModelVersion
@@ -122,6 +123,20 @@ def drain(
 def _assess_alone(request_id: int, registry: Registry) -> None:
     with alone("assessment.error", request=request_id):  # it is released already, and due again later
         assess(request_id, registry)
+
+
+def reread(registry: Registry, *, limit: int = 100) -> int:
+    """Reads again what people are deciding on: the sweep reads old versions once a day, and a run that is deleted or
+    goes on has to be seen before somebody approves. Returns how many versions."""
+    open_requests = PromotionRequest.objects.filter(status__in=UNDECIDED)
+    versions = ModelVersion.objects.filter(
+        Q(pk__in=open_requests.values("version")) | Q(pk__in=open_requests.values("champion"))
+    )
+    try:
+        return sync.refresh_facts(registry, versions, limit=limit)
+    except RegistryError as error:  # the mirror's own health says so
+        logger.info("reread.failed", error=error.message)
+        return 0
 
 
 def watch() -> int:

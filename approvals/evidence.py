@@ -16,6 +16,7 @@ from typing import Any
 from approvals import provenance
 from approvals.policy import PARTS, Rule
 from registry_ui import lineage
+from registry_ui.mirror import measures
 
 FORMAT = 2
 OWN_TAG = "countersign."
@@ -82,7 +83,7 @@ def version_facts(version: Any, rule: Rule, *, early: bool = False) -> dict[str,
         "status": version.status,
         "source": version.source,
         "run_id": version.run_id,
-        "logged_model_id": version.logged_model_id,
+        "logged_model_id": version.logged_model_id if early else lineage.logged_model_id(version),
         "contributors": contributors(version, rule.contributor_tags),
         "files": inspection.files if inspection else None,
         "exhibits": dict(version.exhibits.values_list("path", "sha256")) if inspection else {},
@@ -97,25 +98,27 @@ def champion_facts(champion: Any, rule: Rule, *, early: bool = False) -> dict[st
 def _shared_facts(version: Any, rule: Rule, *, early: bool) -> dict[str, Any]:
     inspection = getattr(version, "inspection", None)
     run_tags = version.run.get("tags") or {}
-    metrics = _early_metrics(version) if early else version.metrics
+    metrics, params = (
+        _read_early(version, kind) if early else getattr(version, kind) for kind in ("metrics", "params")
+    )
     return {
         **({} if early else {"measured_on": _measured_on(version)}),
         "description": provenance.without_notes(version.description),
         "run_description": _bounded(str(run_tags.get("mlflow.note.content") or "")),
         "tags": {key: value for key, value in version.tags.items() if _is_watched(key, rule.watched_tags)},
         "metrics": {key: value for key, value in numbers(metrics).items() if not key.startswith("system/")},
-        "params": dict(version.params),
+        "params": dict(params),
         "datasets": [dict(each) for each in lineage.datasets(version)],
-        "provenance": lineage.known(version),
+        "provenance": lineage.known(version) | ({} if early else lineage.origin(version)),
         "packaging": inspection.packaging if inspection else None,
     }
 
 
-def _early_metrics(version: Any) -> dict[str, Any]:
-    """One value a key, of whatever data set was logged last: how metrics were frozen before there was a format."""
-    sources = version.fact_sources.get("metrics", {})
-    found = {name: value for name, value in version.metrics.items() if "as_one" not in sources.get(name, {})}
-    return found | {each["key"]: each["as_one"] for each in sources.values() if "as_one" in each}
+def _read_early(version: Any, kind: str) -> dict[str, Any]:
+    """Metrics or params as they were read before there was a format: see mirror.facts."""
+    changes = version.fact_sources.get("early", {}).get(kind, {})
+    found = {name: value for name, value in getattr(version, kind).items() if measures.key_of(name) == name}
+    return {name: value for name, value in (found | changes).items() if value is not None}
 
 
 def _measured_on(version: Any) -> dict[str, dict[str, str]]:

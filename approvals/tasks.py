@@ -35,6 +35,7 @@ def assess_due() -> int:
 
 @shared_task(name="approvals.watch")
 def watch_requests() -> int:
+    assessment.reread(_registry())
     return assessment.watch()
 
 

@@ -31,7 +31,7 @@ class Fact:
 
 def checklist(version: Any) -> list[Fact]:
     """The questions an auditor asks about a mirrored version, each with its answer or with how to give one."""
-    return [_data(version), _cutoff(version), _commit(version), _run(version)]
+    return [_data(version), _cutoff(version), _commit(version), _run(version), *_copied(version)]
 
 
 def known(version: Any) -> dict[str, str]:
@@ -42,6 +42,44 @@ def known(version: Any) -> dict[str, str]:
         "git_commit": _first(version, COMMIT_KEYS)[0],
     }
     return {name: value for name, value in found.items() if value}
+
+
+def origin(version: Any) -> dict[str, str]:
+    """Of a copy, which version it was copied from: {"copied_from": "dev.two version 1"}."""
+    chain = [f"{each['model']} version {each['number']}" for each in _copied_from(version).get("chain", ())]
+    return {"copied_from": ", a copy of ".join(chain)} if chain else {}
+
+
+def logged_model_id(version: Any) -> str:
+    """Its own, or that of the version that it was copied from."""
+    return str(version.logged_model_id or _copied_from(version).get("logged_model_id", ""))
+
+
+def losses(version: Any) -> list[str]:
+    """What MLflow has lost since, or never had, of what the version points to: a sentence each."""
+    run, logged_model = version.run, version.run.get("logged_model") or {}
+    found = []
+    if run.get("is_missing"):
+        found.append(f"The run of version {version.number} does not exist in MLflow any more.")
+    elif run.get("is_deleted"):
+        found.append(f"The run of version {version.number} was deleted in MLflow.")
+    if logged_model.get("is_missing"):
+        found.append(f"The logged model of version {version.number} was deleted in MLflow.")
+    if problem := _copied_from(version).get("problem"):
+        found.append(f"Version {version.number} is a copy, and its source can't be followed. {problem}")
+    return found
+
+
+def _copied_from(version: Any) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = version.run.get("copied_from") or {}
+    return found
+
+
+def _copied(version: Any) -> list[Fact]:
+    value, problem = origin(version).get("copied_from", ""), str(_copied_from(version).get("problem") or "")
+    if not value and not problem:
+        return []
+    return [Fact("Copied from", value, problem or "source of the version", remedy=problem)]
 
 
 def datasets(version: Any) -> Sequence[Mapping[str, str]]:

@@ -313,6 +313,10 @@ class FakeRegistry:
             self._models[model] = replace(self._models[model], last_updated_at=now)
         return number
 
+    def copy_version(self, model: str, number: int, to: str) -> int:
+        """What `MlflowClient.copy_model_version` does: the copy has the same run, and no LoggedModel of its own."""
+        return self.create_version(to, run_id=self._version(model, number).run_id, source=f"models:/{model}/{number}")
+
     def change_version(self, model: str, number: int, **fields: Any) -> None:
         """Sets any field, without moving the time of the last update."""
         with self._lock:
@@ -410,6 +414,10 @@ class FakeRegistry:
             made = ModelMetric(key, value, *dataset, step, self.clock(), run_id, answered)
             kept = [m for m in facts.metrics if (m.key, m.dataset_name, m.dataset_digest) != (key, *dataset)]
             self._logged_models[logged_model_id] = replace(facts, metrics=(*kept, made))
+
+    def delete_logged_model(self, logged_model_id: str) -> None:
+        """MLflow does not answer for it any more."""
+        del self._logged_models[logged_model_id]
 
     def _model(self, name: str) -> ModelSnapshot:
         if name not in self._models:

@@ -148,7 +148,12 @@ def _data(facts: Facts, champion: Facts | None) -> Line:
     return Line("data", title, f"Not the same: {named(different)}.", True)
 
 
-ORIGINS = {"training_data_hash": "hash of the data", "training_cutoff": "data up to", "git_commit": "commit"}
+ORIGINS = {
+    "training_data_hash": "hash of the data",
+    "training_cutoff": "data up to",
+    "git_commit": "commit",
+    "copied_from": "copied from",
+}
 
 
 def provenance_rows(facts: Facts, champion: Facts | None) -> list[ValueRow]:

@@ -13,7 +13,7 @@ def sources(metrics: Iterable[str], frozen: Mapping[str, Any] | None, live: Mapp
     if frozen is None:
         sets: dict[str, list[str]] = {}
         for each in live.values():
-            if "as_one" in each:
+            if "key" in each:
                 sets.setdefault(each["key"], []).append(each["dataset"] or each["digest"])
         found |= {key: {"one_of": names} for key, names in sets.items() if key in found}
     return found

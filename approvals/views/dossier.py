@@ -62,7 +62,7 @@ def of(request: PromotionRequest, *, show: str = "", number: str | None = None) 
     )
 
 
-QUESTIONS = ("Training data", "Data up to", "Code", "Run")
+QUESTIONS = ("Training data", "Data up to", "Code", "Run", "Copied from")
 
 
 def _origins(facts: Mapping[str, Any], champion: Mapping[str, Any] | None) -> list[Origin]:
@@ -70,6 +70,7 @@ def _origins(facts: Mapping[str, Any], champion: Mapping[str, Any] | None) -> li
     return [
         Origin(question, answer, before, champion is not None and answer != before)
         for question, answer, before in zip(QUESTIONS, mine, held, strict=True)
+        if question != "Copied from" or answer or before
     ]
 
 
@@ -84,4 +85,10 @@ def _answers(facts: Mapping[str, Any]) -> list[str]:
         if each.get("digest")
     ]
     data = known.get("training_data_hash") or ", ".join(digests)
-    return [data, known.get("training_cutoff", ""), known.get("git_commit", ""), facts.get("run_id", "")]
+    return [
+        data,
+        known.get("training_cutoff", ""),
+        known.get("git_commit", ""),
+        facts.get("run_id", ""),
+        known.get("copied_from", ""),
+    ]

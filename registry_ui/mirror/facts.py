@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from registry_ui.mirror import measures
+from registry_ui.mirror import copies, measures
 from registry_ui.mirror.models import ModelVersion, Stage
 from registry_ui.mirror.registry import LoggedModelFacts, Registry, RunFacts, as_plain
 from registry_ui.mirror.rows import chunks
@@ -26,7 +26,7 @@ FINAL = ("FINISHED", "FAILED", "KILLED")
 DUE_PER_SWEEP = 4_000
 """So many versions are read again in one sweep, the longest unread first; the others wait for the next."""
 
-_HAS_SOURCE = ~Q(run_id="", logged_model_id="")
+_HAS_SOURCE = ~Q(run_id="", logged_model_id="") | Q(source__startswith=copies.PREFIX)
 UNSHOWN_TAGS = {"mlflow.log-model.history", "mlflow.loggedModels"}
 
 
@@ -50,27 +50,38 @@ def read(
     """Reads the facts of up to `limit` of these versions; returns how many."""
     ids = list(versions.values_list("pk", flat=True)[:limit])
     for done, batch in enumerate(chunks(ids, BATCH)):
-        rows = list(ModelVersion.objects.filter(pk__in=batch).order_by("model_id", "number"))
+        rows = list(ModelVersion.objects.filter(pk__in=batch).select_related("model").order_by("model_id", "number"))
         asked_at = timezone.now()
         runs = registry.runs({row.run_id for row in rows} - {""})
-        logged_models = registry.logged_models({row.logged_model_id for row in rows} - {""})
+        origins = {row.pk: origin for row in rows if (origin := copies.followed(registry, row))}
+        ids_of = {row.pk: row.logged_model_id or origins.get(row.pk, {}).get("logged_model_id", "") for row in rows}
+        logged_models = registry.logged_models({*ids_of.values()} - {""})
         with transaction.atomic():
             for row in rows:
-                _put(row, runs.get(row.run_id), logged_models.get(row.logged_model_id), asked_at)
+                run, logged_model = runs.get(row.run_id), logged_models.get(ids_of[row.pk])
+                _put(row, run, logged_model, ids_of[row.pk], origins.get(row.pk), asked_at)
         if on_batch:
             on_batch(done * BATCH + len(batch))
     return len(ids)
 
 
-def _put(row: ModelVersion, run: RunFacts | None, logged_model: LoggedModelFacts | None, asked_at: datetime) -> None:
+def _put(
+    row: ModelVersion,
+    run: RunFacts | None,
+    logged_model: LoggedModelFacts | None,
+    logged_model_id: str,
+    origin: copies.Origin | None,
+    asked_at: datetime,
+) -> None:
     """The LoggedModel's values win over its run's, and what the run says else is noted. What has disappeared from
     MLflow is kept as it was last seen, and marked."""
     lost_run = run is None and row.run.get("run_id", "") == row.run_id != ""
-    lost_model = logged_model is None and row.run.get("logged_model", {}).get("id", "") == row.logged_model_id != ""
+    lost_model = logged_model is None and row.run.get("logged_model", {}).get("id", "") == logged_model_id != ""
     metrics, of_metrics = measures.joined(run.metrics if run else {}, logged_model.metrics if logged_model else ())
     in_run, in_model = dict(run.params if run else {}), dict(logged_model.params if logged_model else {})
     params = in_run | in_model
     of_params = {key: {"run": in_run[key]} for key in in_run if in_run[key] != params[key]}
+    early = _early(run, None if origin else logged_model, metrics, params)
     if lost_run or lost_model:
         # What is still there is newer, but a run's value must not take the place of a LoggedModel's that is gone.
         ours = {measures.key_of(name) for name in metrics} if lost_run else set()
@@ -81,17 +92,38 @@ def _put(row: ModelVersion, run: RunFacts | None, logged_model: LoggedModelFacts
         of_metrics = {name: each for name, each in {**was.get("metrics", {}), **of_metrics}.items() if name in metrics}
         params = row.params | params if lost_run else params | row.params
         of_params = {**was.get("params", {}), **of_params}
+        early = was.get("early", {})
     facts = {
         "metrics": metrics,
         "params": params,
-        "fact_sources": {key: each for key, each in (("metrics", of_metrics), ("params", of_params)) if each},
+        "fact_sources": _without_empty(metrics=of_metrics, params=of_params, early=early),
         "run": _run_facts(row, run, is_lost=lost_run)
-        | {"logged_model": _model_facts(row, logged_model, is_lost=lost_model)},
+        | {"logged_model": _model_facts(row, logged_model, logged_model_id, is_lost=lost_model)}
+        | ({"copied_from": origin} if origin else {}),
     }
     if all(getattr(row, name) == value for name, value in facts.items()):
         facts = {}
     same_version = ModelVersion.objects.filter(pk=row.pk, run_id=row.run_id, logged_model_id=row.logged_model_id)
     same_version.filter(Q(facts_at=None) | Q(facts_at__lt=asked_at)).update(**facts, facts_at=asked_at)
+
+
+def _early(
+    run: RunFacts | None, logged_model: LoggedModelFacts | None, metrics: dict[str, Any], params: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """What metrics and params would be without data sets, and without following copies, where that is something else
+    (None: they would not be there). So they were read before evidence had a format."""
+    was: dict[str, Any] = {key: measures.storable(value) for key, value in (run.metrics if run else {}).items()}
+    was |= measures.last_of_any(logged_model.metrics if logged_model else ())
+    had = {**(run.params if run else {}), **(logged_model.params if logged_model else {})}
+    plain = {name: value for name, value in metrics.items() if measures.key_of(name) == name}
+    return _without_empty(
+        metrics={key: was.get(key) for key in {*was, *plain} if was.get(key) != plain.get(key)},
+        params={key: had.get(key) for key in {*had, *params} if had.get(key) != params.get(key)},
+    )
+
+
+def _without_empty(**found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {key: each for key, each in found.items() if each}
 
 
 def _run_facts(row: ModelVersion, run: RunFacts | None, *, is_lost: bool) -> dict[str, Any]:
@@ -110,10 +142,12 @@ def _run_facts(row: ModelVersion, run: RunFacts | None, *, is_lost: bool) -> dic
     }
 
 
-def _model_facts(row: ModelVersion, logged_model: LoggedModelFacts | None, *, is_lost: bool) -> dict[str, Any]:
+def _model_facts(
+    row: ModelVersion, logged_model: LoggedModelFacts | None, logged_model_id: str, *, is_lost: bool
+) -> dict[str, Any]:
     if logged_model is None:
-        known = row.run.get("logged_model", {}) if is_lost else {"id": row.logged_model_id}
-        return {**known, "is_missing": True} if row.logged_model_id else {}
+        known = row.run.get("logged_model", {}) if is_lost else {"id": logged_model_id}
+        return {**known, "is_missing": True} if logged_model_id else {}
     return {
         "id": logged_model.logged_model_id,
         "name": logged_model.name,

@@ -17,8 +17,7 @@ AT = " @ "
 Metrics = dict[str, float | str]
 Sources = dict[str, dict[str, Any]]
 """By name, for the metrics that need it: `key`, `dataset` and `digest`; `run` and `logged_model`, what each of them
-says where they differ; `is_unproven` for a 0 that may have been NaN; `as_one`, the value of the key whatever the data
-set."""
+says where they differ; `is_unproven` for a 0 that may have been NaN."""
 
 
 def key_of(name: str) -> str:
@@ -31,14 +30,12 @@ def joined(run: Mapping[str, float], logged: Sequence[ModelMetric]) -> tuple[Met
     left out, and noted where the LoggedModel has no such value."""
     keys = {metric.key for metric in logged}
     metrics: Metrics = {key: storable(value) for key, value in run.items() if key not in keys}
-    last = {metric.key: metric for metric in sorted(logged, key=lambda each: (each.step, each.timestamp))}
     sources: Sources = {}
     for name, metric in _named(logged).items():
         metrics[name] = storable(metric.value)
         said: dict[str, Any] = {}
         if name != metric.key:
             said = {"key": metric.key, "dataset": metric.dataset_name, "digest": metric.dataset_digest}
-            said["as_one"] = storable(last[metric.key].value)
         if metric.answered is not None:
             said["logged_model"] = storable(metric.answered)
         if not metric.is_proven:
@@ -50,6 +47,12 @@ def joined(run: Mapping[str, float], logged: Sequence[ModelMetric]) -> tuple[Met
         if said:
             sources[name] = said
     return metrics, sources
+
+
+def last_of_any(logged: Sequence[ModelMetric]) -> Metrics:
+    """The last value of each key, whatever the data set."""
+    ordered = sorted(logged, key=lambda each: (each.step, each.timestamp))
+    return {metric.key: storable(metric.value) for metric in ordered}
 
 
 def _named(logged: Sequence[ModelMetric]) -> dict[str, ModelMetric]:

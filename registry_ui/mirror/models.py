@@ -71,7 +71,7 @@ class ModelVersion(models.Model):
     params = models.JSONField(default=dict)
     fact_sources = models.JSONField(
         default=dict,
-        help_text='{"metrics": see measures.Sources, "params": {"max_depth": {"run": what the run says else}}}',
+        help_text='{"metrics": see measures.Sources, "params": {name: {"run": its value}}, "early": see facts}',
     )
     run = models.JSONField(default=dict, help_text="Facts of the run: see registry.RunFacts.")
     facts_at = models.DateTimeField(null=True, blank=True, help_text="When run and LoggedModel were last read.")

@@ -146,7 +146,7 @@ def put_versions(
                 at(each.created_at),
                 at(each.last_updated_at),
                 read_at,
-                None if each.run_id or each.logged_model_id else read_at,  # no facts to read
+                None if each.run_id or each.logged_model_id or each.source.startswith("models:/") else read_at,
             )
             for each in chunk
         ]

@@ -7,9 +7,10 @@ import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from registry_ui.mirror import by_name, facts, health, rows
@@ -30,6 +31,7 @@ __all__ = [
     "follow_hints",
     "hint",
     "pull",
+    "refresh_facts",
     "refresh_model",
     "refresh_places",
     "refresh_version",
@@ -48,6 +50,7 @@ FEW_HIDDEN = 5
 """So many models that MLflow does not list are asked for by name in one pull."""
 
 FACTS_PER_PULL = 400
+REREAD = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +206,12 @@ def refresh_version(registry: Registry, model: str, number: int) -> VersionSnaps
 def _is_mirrored(model: str) -> bool:
     """What a thing is, is fixed when it is first mirrored: marked as a prompt later, a model stays one."""
     return RegisteredModel.objects.filter(name=model).exists()
+
+
+def refresh_facts(registry: Registry, versions: "QuerySet[ModelVersion]", *, limit: int) -> int:
+    """Reads the facts of the mirrored versions that were not read for a while; returns how many."""
+    stale = versions.filter(deleted_at=None, facts_at__lt=timezone.now() - REREAD).order_by("facts_at")
+    return facts.read(registry, stale, limit=limit)
 
 
 def store_versions(snapshots: Sequence[VersionSnapshot], *, asked_at: datetime | None = None) -> None:

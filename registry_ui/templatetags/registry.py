@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from approvals import comparison, timeline
 from approvals.models import AuditEvent
+from registry_ui import lineage
 from registry_ui import markdown as safe_markdown
 from registry_ui.mirror.models import ModelVersion
 from registry_ui.templatetags.ui import icon
@@ -104,6 +105,17 @@ def long_value(value: Any) -> SafeString:
         f"{len(text):,}",
         text,
     )
+
+
+@register.filter
+def losses(version: ModelVersion) -> list[str]:
+    """`{% for loss in version|losses %}`: what MLflow has lost of what it points to."""
+    return lineage.losses(version)
+
+
+@register.filter
+def logged_model_id(version: ModelVersion) -> str:
+    return lineage.logged_model_id(version)
 
 
 @register.filter

@@ -28,7 +28,7 @@ VERIFIER = standalone.__file__
 
 
 @pytest.fixture
-def history(production: Target, settings: Any, rita: User, remy: User, rosa: User, ada: User) -> History:  # noqa: ARG001
+def history(production: Target, settings: Any, rita: User, remy: User, rosa: User, ada: User) -> History:
     return ledger_history.make(production, settings, by=rita, people=[remy, rosa])
 
 

@@ -45,6 +45,15 @@ class Backstage:
             values["model_id"] = logged_model_id
         return int(self.call("POST", "model-versions/create", **values)["model_version"]["version"])
 
+    def copy_version(self, model: str, number: int, to: str) -> int:
+        from mlflow import MlflowClient
+
+        client = MlflowClient(self.url, registry_uri=self.url)
+        return int(client.copy_model_version(f"models:/{model}/{number}", to).version)
+
+    def delete_logged_model(self, logged_model_id: str) -> None:
+        self.call("DELETE", f"logged-models/{logged_model_id}")
+
     def upload(self, run_id: str, files: Mapping[str, bytes]) -> str:
         """Logs a model folder with the run, as `log_model` did before MLflow 3; returns its root."""
         root = f"{self.call('GET', 'runs/get', run_id=run_id)['run']['info']['artifact_uri']}/model-{uuid.uuid4().hex}"

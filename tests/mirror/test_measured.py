@@ -3,6 +3,7 @@ check that decides. On the fake and on a real server alike."""
 
 import json
 import math
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.utils import timezone
 from approvals import assessment, delivery, evidence, inbox, standing
 from approvals.models import PromotionRequest, Target
 from approvals.policy import FALLBACK, CheckRule
+from registry_ui import lineage
 from registry_ui.accounts.models import User
 from registry_ui.mirror import sync
 from registry_ui.mirror.models import ModelVersion
@@ -179,8 +181,8 @@ def test_metrics_are_kept_for_each_data_set_in_any_order(world: World) -> None:
     assert world.mirrored(one).metrics == {"accuracy @ train": 0.99, "accuracy @ validation": 0.61}
     assert world.mirrored(two).metrics == {"accuracy @ train": 0.98, "accuracy @ validation": 0.71}
     assert world.mirrored(two).fact_sources["metrics"] == {
-        "accuracy @ train": {"key": "accuracy", "dataset": "train", "digest": "d1", "as_one": 0.71},
-        "accuracy @ validation": {"key": "accuracy", "dataset": "validation", "digest": "d2", "as_one": 0.71},
+        "accuracy @ train": {"key": "accuracy", "dataset": "train", "digest": "d1"},
+        "accuracy @ validation": {"key": "accuracy", "dataset": "validation", "digest": "d2"},
     }
 
 
@@ -262,6 +264,125 @@ def test_pages_show_a_row_for_each_data_set(world: World, production: Target, ri
     assert (row.headline.name, row.headline.judgement) == ("accuracy @ validation", "better")
 
 
+# --- Copies
+
+
+def copied(world: World) -> tuple[int, str]:
+    """A run with two LoggedModels; the first is registered in `dev`, and copied. Returns the copy's number and dev."""
+    run_id = world.engineer.log_run()
+    first = world.engineer.log_model(params={"max_depth": "8"})
+    second = world.engineer.log_model()
+    world.engineer.log_metric(run_id, "auc", 0.61, logged_model_id=first)
+    world.engineer.log_metric(run_id, "auc", 0.99, logged_model_id=second)
+    dev = f"dev.{world.name}"
+    world.engineer.create_version(dev, run_id=run_id, logged_model_id=first)
+    return world.engineer.copy_version(dev, 1, world.name), dev
+
+
+def test_copy_shows_the_logged_model_that_was_copied(
+    world: World, production: Target, rita: User, client: Client
+) -> None:
+    number, dev = copied(world)
+    row = world.mirrored(number)
+    assert (row.logged_model_id, row.source) == ("", f"models:/{dev}/1")
+    assert (row.metrics, row.params) == ({"auc": 0.61}, {"max_depth": "8"})
+    assert row.run["copied_from"]["logged_model_id"] == row.run["logged_model"]["id"] != ""
+    request = world.ask(number, production, rita)
+    client.force_login(rita)
+    for url in (row.get_absolute_url(), request.get_absolute_url()):
+        assert f"Copied from {dev} version 1" in text_of(client.get(url).content.decode()), url
+    facts = json.loads(request.evidence)["version"]
+    assert facts["logged_model_id"] == row.run["logged_model"]["id"]
+    assert facts["provenance"]["copied_from"] == f"{dev} version 1"
+
+
+def test_chain_of_copies_is_followed_and_asked_for_once(world: World) -> None:
+    _, dev = copied(world)
+    world.engineer.copy_version(world.name, 1, f"third.{world.name}")
+    sync.refresh_model(world.registry, f"third.{world.name}")
+    row = ModelVersion.objects.get(model__name=f"third.{world.name}")
+    assert row.metrics == {"auc": 0.61}
+    assert lineage.origin(row) == {"copied_from": f"{world.name} version 1, a copy of {dev} version 1"}
+    world.engineer.delete_model(dev)
+    sync.refresh_model(world.registry, f"third.{world.name}")
+    row.refresh_from_db()
+    assert (row.metrics, lineage.losses(row)) == ({"auc": 0.61}, [])
+
+
+def test_source_that_is_gone_or_another_one_is_said(world: World, rita: User, client: Client) -> None:
+    number, dev = copied(world)
+    world.engineer.delete_model(dev)
+    gone = f"{dev}/1 no longer exists in MLflow."
+    assert lineage.losses(world.mirrored(number)) == [
+        f"Version {number} is a copy, and its source can't be followed. {gone}"
+    ]
+    client.force_login(rita)
+    assert gone in text_of(client.get(world.mirrored(number).get_absolute_url()).content.decode())
+    world.engineer.create_version(dev, logged_model_id=world.engineer.log_model({"auc": 0.1}))
+    row = world.mirrored(number)
+    assert row.run["copied_from"]["problem"].startswith(f"{dev}/1 was registered after this version was copied")
+    assert row.metrics == {"auc": 0.99}, "of the run, as nothing better is known"
+
+
+@pytest.mark.parametrize("source", ["models:/{name}/1", "models:/{name}@loop"])
+def test_circle_of_sources_ends(rita: User, source: str) -> None:
+    fake = FakeRegistry()
+    world = World(fake, fake)
+    fake.create_version(world.name)
+    fake.create_version(world.name, source=f"models:/{world.name}/1")
+    fake.set_alias(world.name, "loop", 2)
+    fake.change_version(world.name, 1, source=f"models:/{world.name}/2", created_at=1, last_updated_at=1)
+    fake.change_version(world.name, 2, source=source.format(name=world.name), created_at=1)
+    assert world.mirrored(2).run["copied_from"]["problem"] == "The sources lead in a circle."
+
+
+def test_endless_chain_is_not_followed_for_ever() -> None:
+    fake = FakeRegistry()
+    world = World(fake, fake)
+    for number in range(1, 40):
+        fake.create_version(world.name, source=f"models:/{world.name}/{number + 1}", created_at=1)
+    fake.calls.clear()
+    assert world.mirrored(1).run["copied_from"]["problem"] == "It was copied more than 10 times."
+    assert fake.count("version") <= 11 * 39
+
+
+# --- Deleted while somebody decides
+
+
+def test_deleted_run_and_logged_model_are_shown_where_one_decides(
+    world: World, production: Target, rita: User, remy: User, client: Client
+) -> None:
+    run_id = world.engineer.log_run()
+    number = world.register(("auc", 0.9), run_id=run_id)
+    request = world.ask(number, production, rita)
+    client.force_login(remy)
+    urls = (request.version.get_absolute_url(), request.get_absolute_url())
+    for url in urls:
+        assert "deleted in MLflow" not in text_of(client.get(url).content.decode())
+    world.engineer.delete_logged_model(request.version.logged_model_id)
+    world.engineer.delete_run(run_id)
+    world.mirrored(number)
+    for url in urls:
+        text = text_of(client.get(url).content.decode())
+        assert f"The run of version {number} was deleted in MLflow." in text, url
+        assert f"The logged model of version {number} was deleted in MLflow." in text, url
+    assert world.mirrored(number).metrics == {"auc": 0.9}
+
+
+def test_what_people_decide_on_is_read_again_though_the_version_is_old(production: Target, rita: User) -> None:
+    fake = FakeRegistry()
+    world = World(fake, fake)
+    run_id = fake.log_run()
+    request = world.ask(world.register(("auc", 0.9), run_id=run_id), production, rita)
+    long_ago = timezone.now() - timedelta(days=90)
+    ModelVersion.objects.update(created_at=long_ago, facts_at=timezone.now() - timedelta(minutes=11))
+    fake.delete_run(run_id)
+    fake.fail_next("runs")
+    assert [assessment.reread(fake) for _ in range(3)] == [0, 1, 0], "once it answers, and then not for ten minutes"
+    request.version.refresh_from_db()
+    assert lineage.losses(request.version) == ["The run of version 1 was deleted in MLflow."]
+
+
 # --- Requests from before
 
 
@@ -322,15 +443,27 @@ def test_request_from_before_still_sees_what_changes(production: Target, rita: U
     }, "with no approval bound to it, it is frozen anew in today's format"
 
 
+def test_evidence_of_a_copy_is_read_as_0_3_0_did(production: Target) -> None:
+    fake = FakeRegistry()
+    world = World(fake, fake)
+    row = world.mirrored(copied(world)[0])
+    kept = {"version": row, "champion": None, "target": production, "rule": FALLBACK, "justification": ""}
+    before = json.loads(evidence.freeze(**kept, early=True))["version"]
+    assert (before["metrics"], before["params"], before["logged_model_id"]) == ({"auc": "0.99"}, {}, "")
+    now = json.loads(evidence.freeze(**kept))["version"]
+    assert (now["metrics"], now["params"]) == ({"auc": "0.61"}, {"max_depth": "8"})
+
+
 def test_evidence_of_0_3_0_is_written_byte_for_byte(production: Target) -> None:
     """The digests are from the code of 0.3.0."""
     sources = {
-        "accuracy @ a": {"key": "accuracy", "dataset": "a", "digest": "1", "as_one": 0.99},
-        "accuracy @ b": {"key": "accuracy", "dataset": "b", "digest": "2", "as_one": 0.99},
+        "accuracy @ a": {"key": "accuracy", "dataset": "a", "digest": "1"},
+        "accuracy @ b": {"key": "accuracy", "dataset": "b", "digest": "2"},
         "loss": {"run": 0.7},
     }
     measured = {"accuracy @ a": 0.61, "accuracy @ b": 0.99, "loss": 0.2, "auc": "NaN", "system/cpu": 3.0}
-    row = make_version("churn", 7, metrics=measured, fact_sources={"metrics": sources}, description="First.")
+    told = {"metrics": sources, "early": {"metrics": {"accuracy": 0.99}}}
+    row = make_version("churn", 7, metrics=measured, fact_sources=told, description="First.")
     frozen = evidence.freeze(
         version=row, champion=row, target=production, rule=FALLBACK, justification="Better.", early=True
     )

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='modelversion',
             name='fact_sources',
-            field=models.JSONField(default=dict, help_text='{"metrics": see measures.Sources, "params": {"max_depth": {"run": what the run says else}}}'),
+            field=models.JSONField(default=dict, help_text='{"metrics": see measures.Sources, "params": {name: {"run": its value}}, "early": see facts}'),
         ),
         migrations.AlterField(
             model_name='modelversion',
