@@ -62,6 +62,7 @@ _ICONS = {
     Action.EVIDENCE_EXPORTED: "download",
     Action.ROWS_SEALED: "link",
     Action.KEY_CHANGED: "link",
+    Action.DELETIONS_CONFIRMED: "trash",
 }
 _KIND_ICONS = {
     "target": "target",
@@ -312,6 +313,9 @@ def _beside_the_gate(  # noqa: PLR0912  one case per action
             return "recorded how things were left"
         case Action.KEY_CHANGED:
             return "changed the key that signs the checkpoints"
+        case Action.DELETIONS_CONFIRMED:
+            models, versions = data.get("models", 0), data.get("versions", 0)
+            return f"confirmed that {models} models and {versions} more versions are missing from MLflow"
         case _:
             raise ValueError(f"There is no sentence for {action}.")
 

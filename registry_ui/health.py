@@ -51,27 +51,44 @@ def examine() -> dict[str, dict[str, Any]]:
         oldest = owed.first()
     except DatabaseError as error:
         return {"database": _check(False, f"Cannot be used: {type(error).__name__}.")}
-    age = mirror.age_seconds
     waits = (timezone.now() - oldest.owed_since).total_seconds() if oldest else 0.0
     if mirror.is_failing:
         mlflow = _check(False, f"Has not answered since {mirror.failing_since:%Y-%m-%d %H:%M:%S} UTC: {mirror.error}")
     else:
         mlflow = _check(
-            age is not None, f"Version {mirror.server_version or 'unknown'}." if age is not None else "Not asked yet."
+            mirror.seen_at is not None,
+            f"Version {mirror.server_version or 'unknown'}." if mirror.seen_at else "Not asked yet.",
         )
     return {
         "database": _check(True, "Answers."),
         "broker": _broker(),
         "mlflow": mlflow,
-        "mirror": _check(
-            age is not None and age <= settings.STALE_AFTER_SECONDS,
-            "Never filled: is a worker with beat running?" if age is None else f"{age:.0f} seconds old.",
-        ),
+        "mirror": _pull(mirror),
+        "sweep": _sweep(mirror),
         "outbox": _check(
             waits < settings.STALE_AFTER_SECONDS,
             f"{backlog} waiting, the oldest for {waits:.0f} seconds." if backlog else "Empty.",
         ),
     }
+
+
+def _pull(mirror: MirrorState) -> dict[str, Any]:
+    if mirror.pulled_at is None:
+        return _check(False, "Never filled: is a worker with beat running?")
+    age = (timezone.now() - mirror.pulled_at).total_seconds()
+    return _check(age <= settings.STALE_AFTER_SECONDS, f"{age:.0f} seconds old.")
+
+
+def _sweep(mirror: MirrorState) -> dict[str, Any]:
+    """Judged by its own age and error: a pull that succeeds says nothing of it."""
+    if mirror.sweep_failing_since:
+        return _check(
+            False, f"Has failed since {mirror.sweep_failing_since:%Y-%m-%d %H:%M:%S} UTC: {mirror.sweep_error}"
+        )
+    if mirror.swept_at is None:
+        return _check(False, "No sweep has ended yet.")
+    age = (timezone.now() - mirror.swept_at).total_seconds()
+    return _check(age <= 3 * settings.SWEEP_SECONDS, f"The last one ended {age:.0f} seconds ago.")
 
 
 def _check(is_ok: bool, detail: str) -> dict[str, Any]:

@@ -256,6 +256,7 @@ MLFLOW_WEBHOOK_SECRET = env.text("COUNTERSIGN_MLFLOW_WEBHOOK_SECRET", default=""
 
 PULL_SECONDS = env.number("COUNTERSIGN_PULL_SECONDS", default=5, minimum=1)
 SWEEP_SECONDS = env.number("COUNTERSIGN_SWEEP_SECONDS", default=600, minimum=10)
+MISSING_PERCENT = env.number("COUNTERSIGN_MISSING_PERCENT", default=10, minimum=0)
 STALE_AFTER_SECONDS = env.number("COUNTERSIGN_STALE_AFTER_SECONDS", default=60, minimum=5)
 
 # --- Delivery ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.urls import reverse
 from django.utils import timezone
 
 from approvals.models import ChainHead, Notification, NotificationState, OutboxEntry, Verification
@@ -27,6 +28,8 @@ class Part:
 
     error: str = ""
     remedy: str = ""
+    form: str = ""
+    """The address to which an administrator posts a reason."""
 
 
 def parts() -> list[Part]:
@@ -77,7 +80,8 @@ def _mlflow(mirror: MirrorState) -> Part:
 
 def _worker(mirror: MirrorState) -> Part:
     """A pull that MLflow did not answer is a sign of life of the worker as well."""
-    seen = max((at for at in (mirror.pulled_at, mirror.swept_at, mirror.failed_at) if at), default=None)
+    moments = (mirror.pulled_at, mirror.swept_at, mirror.failed_at, mirror.sweep_failed_at)
+    seen = max((at for at in moments if at), default=None)
     remedy = (
         "Start worker and beat (docs/operations.md names the commands), or look into their logs if they run already."
     )
@@ -89,25 +93,24 @@ def _worker(mirror: MirrorState) -> Part:
 
 
 def _mirror(mirror: MirrorState) -> Part:
-    age = mirror.age_seconds
-    if age is None:
+    if mirror.pulled_at is None:
         return Part(
             "Mirror",
             BAD,
-            "Empty",
-            "Nothing has been read from MLflow yet.",
+            "Empty" if mirror.swept_at is None else "Not pulled",
+            "Nothing has been read from MLflow yet." if mirror.swept_at is None else "No pull has ended yet.",
             remedy="It fills as soon as a worker runs and MLflow answers.",
         )
-    if age > settings.STALE_AFTER_SECONDS:
+    if (timezone.now() - mirror.pulled_at).total_seconds() > settings.STALE_AFTER_SECONDS:
         return Part(
             "Mirror",
             BAD,
             "Stale",
             "Pages show what was seen",
-            mirror.seen_at,
+            mirror.pulled_at,
             remedy="It catches up by itself when MLflow and the worker are back.",
         )
-    return Part("Mirror", GOOD, "Fresh", f"Pulled every {settings.PULL_SECONDS} seconds; last", mirror.seen_at)
+    return Part("Mirror", GOOD, "Fresh", f"Pulled every {settings.PULL_SECONDS} seconds; last", mirror.pulled_at)
 
 
 def _sweep(mirror: MirrorState) -> Part:
@@ -116,6 +119,28 @@ def _sweep(mirror: MirrorState) -> Part:
     if progress and mirror.sweeping_until and mirror.sweeping_until > timezone.now():
         counted = f"{progress.get('models', 0):,} models and {progress.get('versions', 0):,} versions so far"
         return Part("Sweep", GOOD, "Runs now", f"{counted}; last one ended", mirror.swept_at)
+    if mirror.is_stopped:
+        return Part(
+            "Sweep",
+            BAD,
+            "Stopped",
+            "Too much is missing from MLflow at once. What it lists is mirrored; deletions wait. Seen since",
+            mirror.sweep_failing_since,
+            error=mirror.sweep_error,
+            remedy="Check that MLflow, and what stands before it, answers in full. If what is missing was deleted, an "
+            "administrator confirms it here or with manage.py sweep --confirm-deletions REASON.",
+            form=reverse("approvals:deletions_confirm"),
+        )
+    if mirror.sweep_failing_since:
+        return Part(
+            "Sweep",
+            BAD,
+            "Fails",
+            "No sweep has come to its end since",
+            mirror.sweep_failing_since,
+            error=mirror.sweep_error,
+            remedy="Deletions, tags and aliases are seen by the sweep alone. manage.py sweep runs one now.",
+        )
     if mirror.swept_at is None:
         return Part(
             "Sweep",

@@ -57,6 +57,7 @@ class FakeRegistry:
         self.histories: dict[str, dict[str, list[tuple[int, float]]]] = {}
         self._replica: tuple[dict[str, ModelSnapshot], dict[tuple[str, int], VersionSnapshot]] | None = None
         self._is_all_behind = False
+        self._empty: dict[str, int] = {}
         self._ids = count(1)
         self._lock = threading.RLock()
 
@@ -78,6 +79,15 @@ class FakeRegistry:
             yield
         finally:
             self._replica, self._is_all_behind = None, False
+
+    @contextlib.contextmanager
+    def empty(self, method: str, *, times: int = 1_000_000) -> Iterator[None]:
+        """Here so many listings ("models", "versions") are answered `{}`, as by a proxy that lost the rest."""
+        self._empty[method] = times
+        try:
+            yield
+        finally:
+            del self._empty[method]
 
     def _request(self, method: str, *values: Any) -> None:
         self.calls.append((method, *values))
@@ -121,6 +131,9 @@ class FakeRegistry:
             self._request(method, page_size)
             with self._lock:
                 listed = listing()
+            if self._empty.get(method, 0) > 0:
+                self._empty[method] -= 1
+                listed = []
             yield listed[offset : offset + page_size]
             offset += page_size
             if offset >= len(listed):

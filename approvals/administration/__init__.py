@@ -10,6 +10,7 @@ from approvals.administration.checkpoints import (
     take_checkpoint,
     verify_if_due,
 )
+from approvals.administration.deletions import confirm_deletions
 from approvals.administration.freezes import retire_freeze, save_freeze
 from approvals.administration.importing import Imported, import_history
 from approvals.administration.people import (
@@ -58,6 +59,7 @@ __all__ = [
     "add_group",
     "ask_to_verify",
     "checkpoint_if_due",
+    "confirm_deletions",
     "create_person",
     "describe_policy",
     "hindrances",

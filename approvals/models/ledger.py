@@ -70,6 +70,7 @@ class Action(models.TextChoices):
     HISTORY_IMPORTED = "history.imported", "Earlier history imported"
     EVIDENCE_EXPORTED = "evidence.exported", "Audit evidence exported"
     ROWS_SEALED = "rows.sealed", "Rows sealed"
+    DELETIONS_CONFIRMED = "mirror.deletions_confirmed", "Deletions in MLflow confirmed"
     KEY_CHANGED = "checkpoint.key_changed", "Key of the checkpoints changed"
 
 

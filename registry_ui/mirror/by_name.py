@@ -56,8 +56,8 @@ def read(registry: Registry, name: str, *, is_listed: bool = True, most: int = M
             found.gone.add(number)
     found.is_hidden = (
         named.is_prompt
-        or (not found.listed and bool(found.numbered))
-        or not (is_listed or any(each.name == name for page in registry.models(name=name) for each in page))
+        or (not found.listed and bool(found.numbered) and not any(registry.versions(model=name)))  # asked once more
+        or not (is_listed or any(registry.models(name=name)))
     )
     return found
 

@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import requests
@@ -81,21 +81,28 @@ class MlflowRegistry:
         if name is not None:
             query["filter"] = _named(name)
         for page in self._pages("GET", "registered-models/search", query, "registered_models"):
-            yield [snapshots.model(raw) for raw in page if name in (None, raw["name"])]
+            with _understood():
+                found = [snapshots.model(raw) for raw in page if name in (None, raw["name"])]
+            yield found
 
     def versions(self, *, page_size: int = 10_000, model: str | None = None) -> Iterator[Sequence[VersionSnapshot]]:
         query: dict[str, Any] = {"max_results": page_size}
         if model is not None:
             query["filter"] = _named(model)
         for page in self._pages("GET", "model-versions/search", query, "model_versions"):
-            yield [snapshots.version(raw) for raw in page if model in (None, raw["name"])]
+            with _understood():
+                found = [snapshots.version(raw) for raw in page if model in (None, raw["name"])]
+            yield found
 
     def model(self, name: str) -> ModelSnapshot:
-        return snapshots.model(self._call("GET", "registered-models/get", {"name": name})["registered_model"])
+        answer = self._call("GET", "registered-models/get", {"name": name})
+        with _understood():
+            return snapshots.model(answer["registered_model"])
 
     def version(self, model: str, number: int) -> VersionSnapshot:
-        query = {"name": model, "version": str(number)}
-        return snapshots.version(self._call("GET", "model-versions/get", query)["model_version"])
+        answer = self._call("GET", "model-versions/get", {"name": model, "version": str(number)})
+        with _understood():
+            return snapshots.version(answer["model_version"])
 
     def versions_in_stage(self, model: str, stage: str) -> Sequence[VersionSnapshot]:
         found = [version for page in self.versions(model=model) for version in page] or self._one_by_one(model)
@@ -113,7 +120,8 @@ class MlflowRegistry:
     # --- Reading runs and LoggedModels
 
     def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunFacts]:
-        return {facts.run_id: facts for facts in map(snapshots.run, self._raw_runs(run_ids))}
+        with _understood():
+            return {facts.run_id: facts for facts in map(snapshots.run, self._raw_runs(run_ids))}
 
     def _raw_runs(self, run_ids: Iterable[str]) -> Iterator[dict[str, Any]]:
         wanted = _plain(run_ids)
@@ -127,7 +135,8 @@ class MlflowRegistry:
             found = self._each("logged-models", wanted, "model")
         else:
             found = self._matching("logged-models/search", wanted, "model_id", "models", {})
-        read = [snapshots.logged_model(raw) for raw in found]
+        with _understood():
+            read = [snapshots.logged_model(raw) for raw in found]
         logged = zeros.Logged(self._raw_runs, self._logged_values)
         return {facts.logged_model_id: facts for facts in zeros.proven(read, logged)}
 
@@ -177,7 +186,9 @@ class MlflowRegistry:
         return str(self._run(run_id)["info"].get("artifact_uri", ""))
 
     def _run(self, run_id: str) -> dict[str, Any]:
-        return dict(self._call("GET", "runs/get", {"run_id": run_id})["run"])
+        answer = self._call("GET", "runs/get", {"run_id": run_id})
+        with _understood():
+            return dict(answer["run"])
 
     def artifacts(self, root: str) -> Iterator[ArtifactFile]:
         def served(folder: str) -> Iterator[tuple[str, bool, int | None]]:
@@ -317,6 +328,15 @@ class MlflowRegistry:
         if status == 404 and not code:
             return Unreachable(f"There is no MLflow registry at {self.url} (answer 404).")
         return Refused(message or f"MLflow answered {status} {response.reason}.")
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """An answer that lacks what MLflow's always have, such as a proxy's `{}`, is no answer."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Unreachable(f"MLflow's answer cannot be read ({type(error).__name__}: {str(error)[:200]}).") from error
 
 
 def _named(model: str) -> str:

@@ -198,7 +198,15 @@ class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by its
     swept_at = models.DateTimeField(null=True, help_text="Last full sweep that ended.")
     failing_since = models.DateTimeField(null=True)
     failed_at = models.DateTimeField(null=True)
-    error = models.TextField(blank=True)
+    error = models.TextField(blank=True, help_text="Of the pull; a sweep has its own.")
+    sweep_failing_since = models.DateTimeField(null=True)
+    sweep_failed_at = models.DateTimeField(null=True)
+    sweep_error = models.TextField(blank=True)
+    missing = models.JSONField(
+        default=dict,
+        help_text="What a sweep no longer found listed, too much at once to be believed: see sweep.Missing.",
+    )
+    missing_confirmed_at = models.DateTimeField(null=True, help_text="When a person said that it is so.")
     cursor = models.BigIntegerField(default=0, help_text="Newest last_updated_timestamp seen, in milliseconds.")
     server_version = models.CharField(max_length=40, blank=True)
     latency_ms = models.FloatField(null=True)
@@ -224,7 +232,13 @@ class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by its
 
     @property
     def is_failing(self) -> bool:
+        """Whether the last pull failed."""
         return self.failing_since is not None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether sweeps mark nothing as deleted until a person confirms what is missing."""
+        return bool(self.missing) and self.missing_confirmed_at is None
 
 
 class OutageQuerySet(models.QuerySet["Outage"]):

@@ -7,16 +7,17 @@ number (`by_name`), and so is, in each sweep, what MLflow has and does not list.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 import structlog
+from django.conf import settings
 from django.utils import timezone
 
 from registry_ui.mirror import by_name, facts, health, rows
 from registry_ui.mirror.models import MirrorState, ModelVersion, RegisteredModel
-from registry_ui.mirror.registry import ModelSnapshot, NotFound, Registry, RegistryError, VersionSnapshot
+from registry_ui.mirror.registry import ModelSnapshot, NotFound, Refused, Registry, RegistryError, VersionSnapshot
 
 T = TypeVar("T")
 
@@ -27,6 +28,38 @@ MOST_ASKED = 2_000
 
 LEASE_SECONDS = 300
 """How long a sweep may show no progress before another may start."""
+
+
+FEW = 20
+"""So many models, and versions, may be missing at once in however small a registry; they are asked for by name."""
+
+
+class Doubtful(Refused):
+    """So much is missing from MLflow's listings at once that they are not believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What was mirrored before and is not listed now: whole models, and versions of models that are listed."""
+
+    models: int
+    of_models: int
+    versions: int
+    of_versions: int
+
+    @property
+    def is_doubtful(self) -> bool:
+        pairs = ((self.models, self.of_models), (self.versions, self.of_versions))
+        return any(gone > max(FEW, known * settings.MISSING_PERCENT / 100) for gone, known in pairs)
+
+    @property
+    def words(self) -> str:
+        return (
+            f"MLflow does not list {self.models:,} of {self.of_models:,} models, and {self.versions:,} of "
+            f"{self.of_versions:,} versions beside those. That is too much at once to be believed, so nothing was "
+            "marked as deleted. If it is so, an administrator confirms it on the System page or with manage.py sweep "
+            "--confirm-deletions."
+        )
 
 
 @dataclass(slots=True)
@@ -48,13 +81,14 @@ OnProgress = Callable[[SweepReport], None]
 
 def sweep(registry: Registry, *, dry_run: bool = False, on_progress: OnProgress | None = None) -> SweepReport:
     """Makes the mirror equal to MLflow. Raises RegistryError when MLflow fails on the way; what was read until then
-    is stored, and nothing is marked deleted. Safe beside pulls, deliveries and other sweeps."""
+    is stored, and nothing is marked deleted. Raises Doubtful, with all stored that was listed, when too much is missing
+    at once. Safe beside pulls, deliveries and other sweeps."""
     run = _Sweep(registry, dry_run=dry_run, on_progress=on_progress)
     try:
         return run.run()
     except RegistryError as error:
         if not dry_run:
-            health.failed(error)
+            health.sweep_failed(error)
         raise
     finally:
         if not dry_run:
@@ -74,16 +108,23 @@ class _Sweep:
         models_at_start, versions_at_start = rows.known_models(), rows.known_versions()
         models = self._models(models_at_start)
         versions = self._versions(versions_at_start, models_at_start, set(models))
-        self._unlisted(models_at_start, models, versions_at_start, versions)
+        missing = self._unlisted(models_at_start, models, versions_at_start, versions)
         if not self.dry_run:
             self._facts()
+        if missing:
+            if not self.dry_run:
+                MirrorState.objects.record(missing=asdict(missing))
+            raise Doubtful(missing.words)
+        if not self.dry_run:
             # What was not looked at is not known to be as it was.
             looked = {} if self.unasked else dict.fromkeys(("stages_asked_at", "aliases_asked_at"), self.started_at)
-            health.answered(
+            health.swept(
                 swept_at=timezone.now(),
                 cursor=self.newest,
                 server_version=server.version,
                 latency_ms=server.latency_ms,
+                missing={},
+                missing_confirmed_at=None,
                 **looked,
             )
         self.report.seconds = time.perf_counter() - started
@@ -134,23 +175,28 @@ class _Sweep:
         listed_models: dict[str, bool],
         known: dict[rows.Key, int],
         listed: set[rows.Key],
-    ) -> None:
+    ) -> Missing | None:
         """Asks by name and number for what was mirrored before and is not listed now, for what MLflow says it has and
-        does not list, and for what was hidden before; the longest unread first."""
-        with_versions = {name for name, _ in listed}
-        held = set(ModelVersion.objects.filter(deleted_at=None).values_list("model__name", "number"))
-        suspects = {name for name, has_versions in listed_models.items() if has_versions} - with_versions
-        suspects |= {name for name, number in known.keys() - listed if (name, number) in held}
+        does not list, and for what was hidden before; the longest unread first. Where too much is missing at once and
+        nobody has confirmed it, asks for what was hidden before alone, and returns what is missing."""
         rest = RegisteredModel.objects.filter(deleted_at=None).values_list("name", "read_at", "hidden_at")
         read_at = {name: at for name, at, _ in rest}
-        suspects |= read_at.keys() & known_models.keys() - listed_models.keys()
-        suspects |= {name for name, _, hidden_at in rest if hidden_at}
+        hidden = {name for name, _, hidden_at in rest if hidden_at}
+        held = set(ModelVersion.objects.filter(deleted_at=None).values_list("model__name", "number"))
+        models = {name for name, has_versions in listed_models.items() if has_versions} - {name for name, _ in listed}
+        models = (models | read_at.keys() & known_models.keys() - listed_models.keys()) - hidden
+        versions = [key for key in known.keys() - listed if key in held and key[0] not in models | hidden]
+        missing = Missing(len(models), len(read_at), len(versions), len(held))
+        is_confirmed = MirrorState.objects.current().missing_confirmed_at is not None
+        is_believed = is_confirmed or not missing.is_doubtful
+        suspects = hidden | (models | {name for name, _ in versions} if is_believed else set())
         for name in sorted(suspects, key=lambda name: (name in read_at, read_at.get(name), name)):
-            if self.asked >= MOST_ASKED:
+            if self.asked >= MOST_ASKED and not is_confirmed:
                 self.unasked += 1
                 continue
             self._ask(name, known, held, listed, is_listed=name in listed_models)
             self._progress()
+        return None if is_believed else missing
 
     def _ask(
         self,

@@ -28,6 +28,7 @@ from registry_ui.mirror.sweep import LEASE_SECONDS, SweepReport, sweep
 __all__ = [
     "PullReport",
     "SweepReport",
+    "confirm_missing",
     "follow_hints",
     "hint",
     "pull",
@@ -69,6 +70,7 @@ def pull(registry: Registry) -> PullReport:
             if not MirrorState.objects.claim("sweeping_until", seconds=LEASE_SECONDS):
                 return PullReport()
             report = sweep(registry)
+            health.answered(pulled_at=timezone.now())
             return PullReport(changed=report.added + report.changed, facts=report.facts)
         changed = _pull_versions(registry) + _pull_hidden(registry)
         return PullReport(changed=changed, facts=facts.read(registry, facts.unread(), limit=FACTS_PER_PULL))
@@ -79,7 +81,7 @@ def pull(registry: Registry) -> PullReport:
 
 def _pull_versions(registry: Registry) -> int:
     known_until = newest = MirrorState.objects.current().cursor
-    changed, is_caught_up, latency_ms = 0, False, 0.0
+    changed, is_caught_up, latency_ms, listed = 0, False, 0.0, known_until == 0
     began_at = timezone.now()
     for page_size in (FIRST_PAGE, NEXT_PAGES):
         pages = iter(registry.versions(page_size=page_size))
@@ -87,13 +89,15 @@ def _pull_versions(registry: Registry) -> int:
             asked_at, started = timezone.now(), time.perf_counter()
             page = next(pages, ())
             latency_ms = latency_ms or (time.perf_counter() - started) * 1000
-            newest = max(newest, page[0].last_updated_at if page else 0)
+            newest, listed = max(newest, page[0].last_updated_at if page else 0), listed or bool(page)
             changed += _take(registry, page, asked_at)
             # Versions of the very same millisecond as the cursor may be new, so the page must reach below it.
             is_caught_up = len(page) < page_size or page[-1].last_updated_at < known_until
             if page_size == FIRST_PAGE:
                 break
-    health.answered(pulled_at=timezone.now(), cursor=newest, latency_ms=latency_ms, stages_asked_at=began_at)
+    # An empty answer where there was something says nothing of stages.
+    looked = {"stages_asked_at": began_at} if listed else {}
+    health.answered(pulled_at=timezone.now(), cursor=newest, latency_ms=latency_ms, **looked)
     return changed
 
 
@@ -212,6 +216,16 @@ def refresh_facts(registry: Registry, versions: "QuerySet[ModelVersion]", *, lim
     """Reads the facts of the mirrored versions that were not read for a while; returns how many."""
     stale = versions.filter(deleted_at=None, facts_at__lt=timezone.now() - REREAD).order_by("facts_at")
     return facts.read(registry, stale, limit=limit)
+
+
+def confirm_missing() -> dict[str, int]:
+    """Lets the sweeps ask for everything that is missing, and mark what MLflow says does not exist; returns what is
+    missing, {} when nothing is or somebody has confirmed it. In the transaction of the caller, who records it."""
+    state: MirrorState = MirrorState.objects.select_for_update().filter(pk=1).first() or MirrorState()
+    if not state.is_stopped:
+        return {}
+    MirrorState.objects.record(missing_confirmed_at=timezone.now())
+    return dict(state.missing)
 
 
 def store_versions(snapshots: Sequence[VersionSnapshot], *, asked_at: datetime | None = None) -> None:

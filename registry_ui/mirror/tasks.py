@@ -6,7 +6,7 @@ from celery import current_app, shared_task
 from registry_ui.mirror import sync
 from registry_ui.mirror.models import MirrorState
 from registry_ui.mirror.registry import RegistryError, connect
-from registry_ui.mirror.sweep import LEASE_SECONDS
+from registry_ui.mirror.sweep import LEASE_SECONDS, Doubtful
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,8 @@ def sweep() -> None:
         report = sync.sweep(connect())
     except RegistryError as error:
         log.warning("sweep failed", error=error.message)
+        if isinstance(error, Doubtful):  # what was listed is stored, and there may be something to compare
+            _wake_watch()
         return
     _wake_watch()
     log.info(

@@ -5,6 +5,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from approvals.models import Action, AuditEvent
 from registry_ui.mirror import registry as port
 from registry_ui.mirror.models import MirrorState, ModelVersion
 from tests.fakes import FakeRegistry
@@ -51,7 +52,26 @@ def test_outage_ends_the_command_with_mlflows_message(registry: FakeRegistry) ->
     registry.is_down = True
     with pytest.raises(CommandError, match="MLflow cannot be reached"):
         run()
-    assert MirrorState.objects.current().is_failing
+    assert MirrorState.objects.current().sweep_error.startswith("MLflow cannot be reached")
+
+
+def test_much_missing_is_confirmed_with_a_reason(registry: FakeRegistry) -> None:
+    for _ in range(40):
+        registry.create_version("fraud")
+    run()
+    for number in range(1, 31):
+        registry.delete_version("fraud", number)
+    with pytest.raises(CommandError, match="30 of 42 versions"):
+        run()
+    with pytest.raises(CommandError, match="Say why"):
+        run("--confirm-deletions", " ")
+    out, _ = run("--confirm-deletions", "Old versions were purged.")
+    assert "30 deleted" in out
+    told = AuditEvent.objects.get(action=Action.DELETIONS_CONFIRMED)
+    assert (told.data["versions"], told.data["reason"]) == (30, "Old versions were purged.")
+    assert told.actor_label == "Countersign command line"
+    with pytest.raises(CommandError, match="Nothing waits"):
+        run("--confirm-deletions", "Again.")
 
 
 def test_second_sweep_at_the_same_time_is_refused(registry: FakeRegistry) -> None:

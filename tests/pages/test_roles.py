@@ -150,6 +150,7 @@ ANSWERS_OTHERWISE = {
     "approvals:ledger_state",
     "approvals:ledger_verify",
     "approvals:ledger_checkpoint",
+    "approvals:deletions_confirm",
     "approvals:health_callback",
     "approvals:mlflow_callback",
 }

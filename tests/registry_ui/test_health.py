@@ -20,7 +20,8 @@ from approvals import workflow
 from approvals.models import OutboxEntry, Target
 from registry_ui.accounts.models import User
 from registry_ui.mirror import health as mirror_health
-from registry_ui.mirror.registry import Unreachable
+from registry_ui.mirror.models import MirrorState
+from registry_ui.mirror.registry import Refused, Unreachable
 from tests.factories import make_request, make_version
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +30,8 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def filled() -> None:
     """MLflow answered just now."""
-    mirror_health.answered(pulled_at=timezone.now(), server_version="3.17.2")
+    mirror_health.answered(pulled_at=timezone.now())
+    mirror_health.swept(swept_at=timezone.now(), server_version="3.17.2")
 
 
 @contextmanager
@@ -69,7 +71,7 @@ def test_everything_well_is_ready_with_strict_too(client: Client, filled: None) 
     status, answer = ask(client, "?strict=1")
     assert (status, answer["status"]) == (200, "ready")
     assert {name: check["ok"] for name, check in answer["checks"].items()} == dict.fromkeys(
-        ("database", "broker", "mlflow", "mirror", "outbox"), True
+        ("database", "broker", "mlflow", "mirror", "sweep", "outbox"), True
     )
     assert answer["checks"]["mlflow"]["detail"] == "Version 3.17.2."
     assert answer["checks"]["outbox"]["detail"] == "Empty."
@@ -107,6 +109,29 @@ def test_an_mlflow_that_is_back_is_well_again(client: Client, filled: None) -> N
     mirror_health.failed(Unreachable("Connection refused."))
     mirror_health.answered(pulled_at=timezone.now())
     assert told(client, "mlflow")[0]
+
+
+@pytest.mark.parametrize(("age", "is_ok"), [(1700, True), (1900, False)])
+def test_a_sweep_is_judged_by_its_own_age(client: Client, filled: None, settings: Any, age: int, is_ok: bool) -> None:
+    settings.SWEEP_SECONDS = 600
+    mirror_health.swept(swept_at=timezone.now() - timedelta(seconds=age))
+    assert told(client, "sweep")[0] is is_ok
+    assert told(client, "mirror")[0], "the pull is fresh"
+
+
+def test_a_sweep_that_fails_is_told_though_pulls_succeed(client: Client, filled: None) -> None:
+    mirror_health.sweep_failed(Refused("Permission denied"))
+    mirror_health.answered(pulled_at=timezone.now())
+    ok, detail = told(client, "sweep")
+    assert (ok, detail.endswith("UTC: Permission denied")) == (False, True)
+    assert told(client, "mlflow")[0]
+    assert ask(client, "?strict=1")[0] == 503
+
+
+def test_a_pull_that_stands_still_is_told_though_sweeps_succeed(client: Client, filled: None, settings: Any) -> None:
+    settings.STALE_AFTER_SECONDS = 60
+    MirrorState.objects.record(pulled_at=timezone.now() - timedelta(seconds=90), swept_at=timezone.now())
+    assert (told(client, "mirror")[0], told(client, "sweep")[0]) == (False, True)
 
 
 # --- Broker

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from approvals import administration
+from approvals.workflow import WorkflowError
 from registry_ui.mirror import registry, sync
 from registry_ui.mirror.models import MirrorState
 from registry_ui.mirror.sweep import LEASE_SECONDS
@@ -18,8 +20,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="Write nothing; print what would change.")
+        parser.add_argument(
+            "--confirm-deletions",
+            metavar="REASON",
+            help="Say why so much is missing from MLflow; then it is asked for by name, and what is gone is marked.",
+        )
 
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
+        if options["confirm_deletions"] is not None:
+            try:
+                administration.confirm_deletions(by=None, reason=options["confirm_deletions"])
+            except WorkflowError as error:
+                raise CommandError(error.message) from error
         if not dry_run and not MirrorState.objects.claim("sweeping_until", seconds=LEASE_SECONDS):
             raise CommandError("Another sweep is running. Its progress is on the System page.")
         try:
