@@ -3,9 +3,11 @@
 import os
 
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 
 from registry_ui.lanes import LaneTask
 
+TRANSPORT_ALIASES["filesystem"] = "registry_ui.folder_broker:Transport"
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_ui.settings")
 
 app = Celery("countersign", task_cls=LaneTask)

@@ -8,6 +8,7 @@ from datetime import datetime
 from django.conf import settings
 
 from approvals.models import Kind, Notification
+from registry_ui.alone import alone
 
 MOST_LINES = 20
 
@@ -32,7 +33,11 @@ def send_due(now: datetime, claim: str) -> int:
         mine = Notification.objects.claimed(claim, own)
         if name not in known:
             mine.drop("This chat is not configured any more.")
-        elif say(known[name], text_of(own)):
+            continue
+        is_said = False
+        with alone("chat.not_told", chat=name):
+            is_said = say(known[name], text_of(own))
+        if is_said:
             mine.mark_sent()
             sent += len(own)
         else:

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 
 import structlog
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from approvals.models import AuditEvent, ChainHead, Kind, Notification, NotificationState
 from approvals.notifications import audience, chat, preferences, wording
 from approvals.notifications.audience import Told
 from registry_ui.accounts.models import User
+from registry_ui.alone import alone
 
 logger = structlog.get_logger(__name__)
 
@@ -29,17 +30,37 @@ def collect(*, limit: int = 5000) -> int:
         )
         if not events:
             break
-        told: list[Told] = []
-        for event in events:
-            told += _of(event, told)
-        rows = notifications(told)
-        with transaction.atomic():
-            here = NotificationState.objects.filter(pk=1, sequence=cursor)
-            if not here.update(sequence=events[-1].sequence):
-                break  # another worker was faster
-            store(rows)
+        try:
+            is_ours = _write_down(events, cursor)
+        except (OperationalError, InterfaceError):
+            raise  # the next go reads the same events
+        except Exception:  # whatever cannot be stored
+            is_ours, events = True, events[:1]
+            _write_down_one(events[0], cursor)
+        if not is_ours:
+            break  # another worker was faster
         read += len(events)
     return read
+
+
+def _write_down(events: Sequence[AuditEvent], cursor: int) -> bool:
+    """With the cursor, in one transaction; whether the cursor was still there."""
+    told: list[Told] = []
+    for event in events:
+        told += _of(event, told)
+    rows = notifications(told)
+    with transaction.atomic():
+        if not NotificationState.objects.filter(pk=1, sequence=cursor).update(sequence=events[-1].sequence):
+            return False
+        store(rows)
+    return True
+
+
+def _write_down_one(event: AuditEvent, cursor: int) -> None:
+    """By itself, because with others it could not be stored; passed over when it still cannot."""
+    with alone("notification.not_stored", sequence=event.sequence, action=event.action):
+        _write_down([event], cursor)
+    NotificationState.objects.filter(pk=1, sequence=cursor).update(sequence=event.sequence)
 
 
 def state() -> NotificationState:

@@ -2,7 +2,7 @@
 
 import smtplib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -14,6 +14,7 @@ from django.utils import timezone
 from approvals.models import Kind, Notification, NotificationState, PromotionRequest
 from approvals.models.notifications import NotificationQuerySet
 from approvals.notifications import audience, collecting, messages
+from registry_ui.alone import alone
 
 logger = structlog.get_logger(__name__)
 
@@ -89,11 +90,9 @@ def _still_wanted(rows: Sequence[Notification], claim: str) -> list[Notification
 
 def _waited_for(request: PromotionRequest) -> frozenset[int] | None:
     """As `audience.waited_for`; None where the request cannot be understood: one broken row holds up no mail."""
-    try:
+    with alone("mail.request_not_understood", request=request.pk):
         return audience.waited_for(request)
-    except (LookupError, TypeError, ValueError):
-        logger.exception("mail.request_not_understood", request=request.pk)
-        return None
+    return None
 
 
 def _mails(
@@ -105,16 +104,27 @@ def _mails(
     for person in dict.fromkeys(row.recipient_id for row in rows):
         own = [row for row in rows if row.recipient_id == person]
         if digest := [row for row in own if row.is_digest]:
-            found.append((messages.summary(digest, is_digest=True), digest))
+            found += _written(digest, claim, lambda rows: messages.summary(rows, is_digest=True))
         at_once = [row for row in own if not row.is_digest]
         recent = had.get(person, [])
         if len(at_once) <= FEW - len(recent):
-            found += [(messages.single(row), [row]) for row in at_once]
+            for row in at_once:
+                found += _written([row], claim, lambda rows: messages.single(rows[0]))
         elif len(recent) < FEW:
-            found.append((messages.summary(at_once, is_digest=False), at_once))
+            found += _written(at_once, claim, lambda rows: messages.summary(rows, is_digest=False))
         else:
             Notification.objects.claimed(claim, at_once).release(due_at=recent[-FEW] + WINDOW)
     return found
+
+
+def _written(
+    rows: list[Notification], claim: str, write: Callable[[list[Notification]], EmailMultiAlternatives]
+) -> list[tuple[EmailMultiAlternatives, list[Notification]]]:
+    """The mail, or [] when it cannot be written: it is tried again later, and holds up no other."""
+    with alone("mail.not_written", notifications=[row.pk for row in rows]):
+        return [(write(rows), rows)]
+    Notification.objects.claimed(claim, rows).put_off("The mail could not be written; see the worker's log.")
+    return []
 
 
 def _recent(people: Collection[int | None], now: datetime) -> dict[int | None, list[datetime]]:

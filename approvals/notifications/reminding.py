@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-import structlog
-from django.db import DatabaseError
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
@@ -13,8 +11,7 @@ from approvals.models import Action, AuditEvent, Finding, Kind, Notification, Pr
 from approvals.models.requests import UNDECIDED
 from approvals.notifications import audience, collecting, wording
 from approvals.notifications.audience import Told
-
-logger = structlog.get_logger(__name__)
+from registry_ui.alone import alone
 
 HOUR = timedelta(hours=1)
 NEAR_EXPIRY = timedelta(days=2)
@@ -29,15 +26,14 @@ def remind() -> int:
     now = timezone.now()
     before = Notification.objects.count()
     for request, since in _waiting():
-        try:
+        with alone("reminder.not_understood", request=request.pk):
             told = [*_reminders(request, since, now), *_near_expiry(request, now)]
             collecting.store(collecting.notifications(told))
             _escalate(request, since, now)
-        except DatabaseError:
-            raise
-        except Exception:  # whatever is wrong with one request must not silence the others
-            logger.exception("reminder.not_understood", request=request.pk)
-    collecting.store(collecting.notifications(_findings(now)))
+    soon = (now + DUE_SOON).date()
+    for finding in Finding.objects.open().filter(due_on__lte=soon).select_related("review").order_by("pk"):
+        with alone("reminder.not_understood", finding=finding.pk):
+            collecting.store(collecting.notifications([_finding(finding, now)]))
     return Notification.objects.count() - before
 
 
@@ -101,23 +97,18 @@ def _escalate(request: PromotionRequest, since: AuditEvent, now: datetime) -> No
         workflow.escalate(request, since=since)
 
 
-def _findings(now: datetime) -> list[Told]:
-    """The day before a finding is due, the day after, and every week from then on."""
-    soon = (now + DUE_SOON).date()
-    told = []
-    found = Finding.objects.open().filter(due_on__lte=soon).select_related("review")
-    for finding in found:
-        request = PromotionRequest.objects.with_subject().get(pk=finding.review.request_id)
-        days = (now.date() - finding.due_on).days
-        when = "is overdue" if days > 0 else "is due"
-        key = f"finding/{finding.pk}/{(days - 1) // 7 + 1 if days > 0 else 0}"
-        words = wording.Words(
-            wording.one_line(f"A finding on {wording.subject(request)} {when}"),
-            f"You own it; it {'was' if days > 0 else 'is'} due on {finding.due_on:%-d %B %Y}.",
-            wording.shortened(finding.text),
-        )
-        told.append(Told(Kind.FINDING, request, frozenset({finding.owner_id}), words, key))
-    return told
+def _finding(finding: Finding, now: datetime) -> Told:
+    """The day before it is due, the day after, and every week from then on."""
+    request = PromotionRequest.objects.with_subject().get(pk=finding.review.request_id)
+    days = (now.date() - finding.due_on).days
+    when = "is overdue" if days > 0 else "is due"
+    key = f"finding/{finding.pk}/{(days - 1) // 7 + 1 if days > 0 else 0}"
+    words = wording.Words(
+        wording.one_line(f"A finding on {wording.subject(request)} {when}"),
+        f"You own it; it {'was' if days > 0 else 'is'} due on {finding.due_on:%-d %B %Y}.",
+        wording.shortened(finding.text),
+    )
+    return Told(Kind.FINDING, request, frozenset({finding.owner_id}), words, key)
 
 
 def _was_said(request: PromotionRequest, key: str) -> bool:

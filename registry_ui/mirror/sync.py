@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from registry_ui.alone import alone
 from registry_ui.mirror import by_name, facts, health, rows
 from registry_ui.mirror.models import Alias, MirrorState, ModelVersion, RefreshHint, RegisteredModel
 from registry_ui.mirror.registry import (
@@ -259,7 +260,8 @@ def follow_hints(registry: Registry, *, limit: int = 50) -> int:
     done = 0
     for name, heard_at in list(RefreshHint.objects.order_by("heard_at").values_list("model_name", "heard_at")[:limit]):
         try:
-            refresh_model(registry, name)
+            with alone("hint.not_followed", model=name, but=(RegistryError,)):  # the next sweep sees it
+                refresh_model(registry, name)
         except Unreachable as error:
             health.failed(error)
             break
