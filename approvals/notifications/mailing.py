@@ -90,9 +90,10 @@ def _still_wanted(rows: Sequence[Notification], claim: str) -> list[Notification
 
 def _waited_for(request: PromotionRequest) -> frozenset[int] | None:
     """As `audience.waited_for`; None where the request cannot be understood: one broken row holds up no mail."""
+    found: frozenset[int] | None = None
     with alone("mail.request_not_understood", request=request.pk):
-        return audience.waited_for(request)
-    return None
+        found = audience.waited_for(request)
+    return found  # noqa: RET504 -- what `alone` ends is not an answer
 
 
 def _mails(
@@ -121,10 +122,12 @@ def _written(
     rows: list[Notification], claim: str, write: Callable[[list[Notification]], EmailMultiAlternatives]
 ) -> list[tuple[EmailMultiAlternatives, list[Notification]]]:
     """The mail, or [] when it cannot be written: it is tried again later, and holds up no other."""
+    mails: list[tuple[EmailMultiAlternatives, list[Notification]]] = []
     with alone("mail.not_written", notifications=[row.pk for row in rows]):
-        return [(write(rows), rows)]
-    Notification.objects.claimed(claim, rows).put_off("The mail could not be written; see the worker's log.")
-    return []
+        mails.append((write(rows), rows))
+    if not mails:
+        Notification.objects.claimed(claim, rows).put_off("The mail could not be written; see the worker's log.")
+    return mails
 
 
 def _recent(people: Collection[int | None], now: datetime) -> dict[int | None, list[datetime]]:

@@ -11,6 +11,7 @@ MLflow's webhooks, `wording` says it in sentences. Called by `approvals.tasks` a
 pages without one.
 """
 
+from approvals.watch.background import accepted, requests
 from approvals.watch.baseline import take
 from approvals.watch.following import follow
 from approvals.watch.hearing import hear
@@ -21,6 +22,7 @@ from approvals.watch.restoring import restore, restore_due
 from approvals.watch.running import compare, run
 
 __all__ = [
+    "accepted",
     "check_files",
     "compare",
     "follow",
@@ -28,6 +30,7 @@ __all__ = [
     "look",
     "may_resolve",
     "request_of",
+    "requests",
     "resolve",
     "restore",
     "restore_due",

@@ -23,17 +23,22 @@ def title(incident: Incident) -> str:
             gone = [number for number in incident.before if number not in incident.after]
             return f"{numbers(gone).capitalize()} of {name}, in {place}, was deleted in MLflow"
         case Incident.Kind.EXCHANGED:
-            return f"{place} of {name} is another {numbers(incident.before)} than the one that was approved"
+            return f"{name}: {numbers(incident.before)} in {place} was replaced by another with the same number"
         case Incident.Kind.RENAMED:
             return f"{incident.details.get('old_name', name)} was renamed to {incident.details.get('new_name', name)}"
         case Incident.Kind.FILES:
             version = incident.details.get("version")
-            return f"The files of {name} version {version}, in {place}, are not those that were approved"
+            return f"The files of {name} version {version}, in {place}, have changed"
         case Incident.Kind.PROMPT:
             marked = [] if incident.details.get("is_model") else list(incident.details.get("versions", ()))
             return f"{f'{numbers(marked).capitalize()} of {name}' if marked else name} was marked as a prompt in MLflow"
         case Incident.Kind.HIDDEN:
             return f"MLflow's search hides {name} or its versions"
+
+
+def notice(incident: Incident) -> str:
+    """For the notice on every page, as a sentence."""
+    return f"{incident.model_name}: {incident.place} was changed outside Countersign."
 
 
 def between(incident: Incident) -> str:
@@ -48,11 +53,13 @@ def response(incident: Incident) -> str:
     """What the policy asks for, as a sentence."""
     match Incident.Response(incident.response):
         case Incident.Response.REPORT:
-            return "The policy asks for a report: nothing is changed in MLflow, and somebody resolves it with a reason."
+            return (
+                "The policy asks for a report: MLflow stays as it is, and somebody resolves the incident with a reason."
+            )
         case Incident.Response.PUT_BACK:
-            return "The policy asks for it to be put back to what was approved last."
+            return "The policy asks for the change to be put back."
         case Incident.Response.REVIEW:
-            return "The policy asks for a review afterwards: approved, it stays; rejected, it is put back."
+            return "The policy asks for a review: if approved, the change stays; if rejected, it is put back."
 
 
 def done(incident: Incident) -> list[str]:

@@ -8,11 +8,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from approvals import notifications, watch
+from approvals import notifications, watch, workflow
 from approvals.models import Incident, Kind, Notification, Target
 from registry_ui.accounts.models import User
-from tests.approvals.watch.helpers import MODEL, answered_by, seen
-from tests.factories import make_incident, make_person, make_version
+from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, only, seen, version
+from tests.factories import make_incident, make_person, make_request, make_version
 from tests.fakes import FakeRegistry
 from tests.pages.helpers import text_of
 
@@ -41,7 +41,7 @@ def test_open_ones_come_first_and_the_others_have_their_own_list(client: Client,
     text = page(client, vera, "/incidents/")
     assert "Production of two went from version 1 to version 2" in text
     assert "Production of one" not in text
-    assert "1 change outside the gate is not resolved." in text
+    assert "two: Production was changed outside Countersign. Review incident" in text
     assert "Production of one" in page(client, vera, "/incidents/?show=resolved")
     everything = page(client, vera, "/incidents/?show=all")
     assert "Production of one" in everything
@@ -97,6 +97,35 @@ def test_one_incident_tells_what_when_and_what_is_done(client: Client, vera: Use
         assert words in text
 
 
+def test_a_holder_from_before_the_gate_is_not_called_approved(
+    client: Client, vera: User, registry: FakeRegistry
+) -> None:
+    registry.set_stage(MODEL, 8, "Production", archive_existing=True)
+    assert seen(registry) == 1
+    text = page(client, vera, only().get_absolute_url())
+    assert "Accepted last Version 6 Held before the gate, approver unknown; first seen" in text
+    assert "Approved last" not in text
+    assert "Requests for this version and target Nobody requested it." in text
+
+
+def test_the_page_names_the_request_that_approved_the_holder_and_the_one_that_was_rejected(
+    client: Client, vera: User, rita: User, remy: User, rosa: User, production: Target, registry: FakeRegistry
+) -> None:
+    held = approved(registry, 7, production, rita, remy, rosa)
+    assert deliver(held, registry) == "applied"
+    assert seen(registry) == 0
+    refused = make_request(version(8), production, by=rita)
+    workflow.review(refused, by=remy, verdict="reject", comment="Trained on last year's data.")
+    registry.set_stage(MODEL, 8, "Production", archive_existing=True)
+    assert seen(registry) == 1
+    text = page(client, vera, only().get_absolute_url())
+    assert f"Approved last Version 7 Promoted through the gate. Request #{held.pk}" in text
+    asked = text.partition("Requests for this version and target")[2].partition("What is done about it")[0]
+    for words in (f"Request #{refused.pk}", "Rejected", "Rita Sanz", "Trained on last year's data."):
+        assert words in asked
+    assert f"#{held.pk}" not in asked
+
+
 def test_resolving_asks_for_a_reason_and_shows_it(client: Client, remy: User) -> None:
     incident = make_incident()
     client.force_login(remy)
@@ -122,7 +151,8 @@ def test_the_model_says_so_and_others_do_not(client: Client, registry: FakeRegis
 def test_everybody_sees_the_count_and_nobody_signed_out_does(client: Client) -> None:
     make_incident()
     make_incident("two")
-    assert "2 changes outside the gate are not resolved." in page(client, make_person("Nina New"), "/models/")
+    text = page(client, make_person("Nina New"), "/models/")
+    assert "Production was changed outside Countersign. 2 incidents are open. Review incidents" in text
     client.logout()
     assert "outside the gate" not in client.get("/accounts/login/").content.decode()
 
