@@ -3,7 +3,7 @@
 VENV := .venv/bin/python
 COMPILE := $(VENV) -m uv pip compile --quiet --generate-hashes --universal --python-version 3.11
 
-.PHONY: demo demo-reset test test-fast bench lint lock vendor
+.PHONY: demo demo-reset test test-fast test-mlflow test-faults bench lint lock vendor
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := demo
 
@@ -27,6 +27,15 @@ test: .venv/development.stamp
 
 test-fast: .venv/development.stamp
 	$(VENV) -m pytest -m "$(FAST)" -n auto
+
+# Every MLflow that people run, or some: make test-mlflow VERSIONS="3.17.2". It installs them; minutes each.
+test-mlflow: .venv/development.stamp
+	$(VENV) -m tests.servers $(VERSIONS)
+
+# Killed, lied to, raced and restored; about ten minutes. OPTIONS="--only restore --keep" and the like.
+test-faults: .venv/development.stamp
+	$(VENV) tools/services.py
+	$(VENV) -m tests.faults $(OPTIONS)
 
 bench: .venv/development.stamp
 	$(VENV) tools/services.py

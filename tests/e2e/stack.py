@@ -25,9 +25,12 @@ class Trial(Installation):
     """The demo's installation with short intervals, on the database that the suite runs on."""
 
     database_url: str = ""
+    tracking_url: str = ""
+    """Of what stands before MLflow, if anything does."""
 
     def environment(self) -> dict[str, str]:
-        chosen = {"DATABASE_URL": self.database_url} if self.database_url else {}
+        given = {"DATABASE_URL": self.database_url, "MLFLOW_TRACKING_URI": self.tracking_url}
+        chosen = {name: value for name, value in given.items() if value}
         return super().environment() | {
             "COUNTERSIGN_PULL_SECONDS": "1",
             "COUNTERSIGN_SWEEP_SECONDS": "10",
@@ -43,9 +46,19 @@ class Trial(Installation):
 class Stack:
     """`with Supervisor(...) as supervisor: Stack(supervisor, folder, database_url)`; each process by its name."""
 
-    def __init__(self, supervisor: Supervisor, folder: Path, database_url: str = "") -> None:
+    probes = "tests.e2e.probes"
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        folder: Path,
+        database_url: str = "",
+        *,
+        mlflow_port: int = 0,
+        tracking_url: str = "",
+    ) -> None:
         self.supervisor = supervisor
-        self.place = Trial(folder, free_port(), free_port(), database_url)
+        self.place = Trial(folder, free_port(), mlflow_port or free_port(), database_url, tracking_url)
         self.url, self.mlflow_url = self.place.url, self.place.mlflow_url
         self.engineer = Backstage(self.mlflow_url)
         if not self.place.redis:
@@ -102,10 +115,10 @@ class Stack:
         return dict(requests.get(f"{self.url}/readyz", timeout=10).json())
 
     def probe(self, name: str, *arguments: object) -> Any:
-        """Calls a function of tests.e2e.probes inside the installation's environment; returns what it returns."""
-        command = [sys.executable, "-m", "tests.e2e.probes", name, *map(json.dumps, arguments)]
+        """Calls a function of the probes inside the installation's environment; returns what it returns."""
+        command = [sys.executable, "-m", self.probes, name, *map(json.dumps, arguments)]
         done = subprocess.run(
-            command, env=self.place.environment(), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+            command, env=self.place.environment(), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
         )
         if done.returncode:
             raise RuntimeError(f"{name} failed:\n{done.stdout}{done.stderr}")
@@ -113,7 +126,7 @@ class Stack:
 
     def launch(self, name: str, *arguments: object) -> "subprocess.Popen[bytes]":
         """The same in the background, for probes that are going to be killed."""
-        command = [sys.executable, "-m", "tests.e2e.probes", name, *map(json.dumps, arguments)]
+        command = [sys.executable, "-m", self.probes, name, *map(json.dumps, arguments)]
         return subprocess.Popen(command, env=self.place.environment(), cwd=ROOT, stdout=subprocess.DEVNULL)
 
     def make_version(self, model: str, *, auc_roc: float = 0.9) -> int:

@@ -1,0 +1,1 @@
+"""Countersign killed, lied to, raced and restored: `make test-faults`."""

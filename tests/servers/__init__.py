@@ -1,0 +1,1 @@
+"""Countersign against the MLflow servers that people run: `make test-mlflow`."""
