@@ -52,7 +52,6 @@ class Drive:
         }
 
     def mirror(self) -> None:
-        from registry_ui.mirror import sync
         from registry_ui.mirror.models import ModelVersion
 
         for model, count in ((MODEL, 4), (OTHER, 1), (CLOSED, 1)):
@@ -61,7 +60,7 @@ class Drive:
                 self.engineer.create_version(model, run_id=run_id, description=f"Trained for the {number}th time.")
         for model in (MODEL, OTHER):
             self.grant(model)
-        sync.sweep(self.registry)
+        self.look()  # the first look takes whatever it finds for what was before the gate
         equal(ModelVersion.objects.filter(model__name=MODEL, deleted_at=None).count(), 4, "versions in the mirror")
 
     def promotion(self) -> None:
