@@ -73,6 +73,36 @@ def is_early(frozen: str) -> bool:
     return bool(frozen) and not frozen.startswith('{"_format":')
 
 
+def as_before(frozen: str, before: str) -> str:
+    """The document as the version that wrote `before` would have written it: without facts that it did not know, with
+    those that are not read any more, and with its own words for the same rule. What was asked and signed under an
+    earlier version stays what it was."""
+    new, old = json.loads(frozen), json.loads(before)
+    known = _keys(old)
+    for part in ("version", "champion", "target"):
+        if isinstance(new.get(part), dict) and isinstance(old.get(part), dict):
+            same = new[part].get("number") == old[part].get("number")
+            gone = {key: value for key, value in old[part].items() if same and key not in new[part]}
+            new[part] = {key: value for key, value in new[part].items() if key in known[part]} | gone
+    if _is_same_rule(old.get("rule"), new.get("rule")):
+        new["rule"] = old["rule"]
+    return canonical({key: value for key, value in new.items() if key in old})
+
+
+def _keys(frozen: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Of the champion the keys that it has, or where there was none those of the version."""
+    version, champion = set(frozen.get("version") or {}), set(frozen.get("champion") or {})
+    return {"version": version, "champion": champion or version, "target": set(frozen.get("target") or {})}
+
+
+def _is_same_rule(old: Any, new: Any) -> bool:
+    """Keys that a rule did not have yet mean what it is without them."""
+    try:
+        return Rule.from_json(old) == Rule.from_json(new)
+    except (AttributeError, KeyError, TypeError):
+        return False
+
+
 def version_facts(version: Any, rule: Rule, *, early: bool = False) -> dict[str, Any]:
     """The facts of a mirrored version that a reviewer relies on. Stage, aliases and our own notes are not among
     them."""

@@ -219,6 +219,9 @@ def _renamed_unseen(labels: Mapping[int, list[Identity]]) -> Iterator[Problem]:
             if each.token not in renamed:
                 words = f"Person {person_id} was “{before.label}” and became “{each.label}”, but no event says so."
                 yield Problem(words, person_id, each.commitment)
+        if person_id not in people:
+            yield Problem(f"Person {person_id} is not there any more.", person_id)
+            continue
         present, known = people[person_id].label, last[person_id]
         if present != known.label:
             words = f"Person {person_id} is called “{present}” now, but the ledger knows them as “{known.label}”"

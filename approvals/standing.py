@@ -142,7 +142,7 @@ def _higher_target_held(version: ModelVersion, target: Target) -> Target | None:
 def frozen_now(request: PromotionRequest, *, champion: ModelVersion | None, anew: bool = False) -> str:
     """The evidence as it would be frozen now, under the request's own rule; in the format that the request has, or
     `anew` in today's."""
-    return evidence.freeze(
+    frozen = evidence.freeze(
         version=request.version,
         champion=champion,
         target=request.target,
@@ -151,6 +151,7 @@ def frozen_now(request: PromotionRequest, *, champion: ModelVersion | None, anew
         files=approved_files(request),
         early=not anew and evidence.is_early(request.evidence),
     )
+    return evidence.as_before(frozen, request.evidence) if request.evidence and not anew else frozen
 
 
 def approved_before(request: PromotionRequest) -> PromotionRequest | None:

@@ -43,10 +43,20 @@ def of_table() -> Iterator[Anchor | Fault]:
         except ValueError:
             yield Fault(f"Checkpoint {kept.number} was altered: its text is not one checkpoint.")
             return
-        if (note.sequence, note.hash, note.about.get("number")) != (kept.sequence, kept.hash, str(kept.number)):
+        told = (note.sequence, note.hash, note.about.get("number"), note.about.get("at"))
+        if told != (kept.sequence, kept.hash, str(kept.number), notes.moment(kept.at)) or not _is_signed_with(kept):
             yield Fault(f"Checkpoint {kept.number} was altered: it is not what its signed text says.")
             return
         yield Anchor(Link(note.sequence, note.hash), str(note))
+
+
+def _is_signed_with(kept: Checkpoint) -> bool:
+    """With the key that the row names, and nothing stands in the text beside what is signed."""
+    try:
+        (note,) = notes.read(kept.text, keys=[kept.key])
+    except (notes.BadNote, ValueError):
+        return False
+    return kept.text == notes.written(note)
 
 
 def of_texts(texts: Iterable[str]) -> Iterator[Anchor | Fault]:

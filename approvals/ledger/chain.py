@@ -50,6 +50,8 @@ def verify(since: Link = BEGINNING, progress: Progress = quiet) -> tuple[Link, F
     """
     reached = since
     while True:
+        if not ChainHead.objects.filter(pk=1).exists():
+            return reached, Fault("The head of the ledger is not there.")
         end = head()  # the head first: what is appended later is beyond it
         last = AuditEvent.objects.filter(sequence__lte=end.sequence).aggregate(last=Max("sequence"))["last"]
         reached, fault = _follow(reached, last or 0, progress)

@@ -57,13 +57,22 @@ def new_key() -> tuple[str, str]:
     return base64.b64encode(seed).decode(), public_key_of(seed)
 
 
+def moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def sign(number: int, link: Link, at: datetime) -> str:
     """The note, signed with the key of this installation, which must be set."""
-    when = at.astimezone(UTC).isoformat(timespec="microseconds")
-    text = f"{origin()}\n{link.sequence}\n{link.hash}\nnumber {number}\nat {when}\n"
+    text = f"{origin()}\n{link.sequence}\n{link.hash}\nnumber {number}\nat {moment(at)}\n"
     signature = Ed25519PrivateKey.from_private_bytes(settings.CHECKPOINT_KEY).sign(text.encode())
     key_id = bytes.fromhex(own_key().split("+")[1])
     return f"{text}\n\u2014 {origin()} {base64.b64encode(key_id + signature).decode()}\n"
+
+
+def written(note: Note) -> str:
+    """The text of a note as `sign` writes it."""
+    lines = [f"\u2014 {name} {base64.b64encode(key_id + raw).decode()}\n" for name, key_id, raw in note.signatures]
+    return f"{note.text}\n{''.join(lines)}"
 
 
 def read(text: str, *, keys: Sequence[str] | None = None) -> list[Note]:

@@ -80,8 +80,8 @@ class Table:
 
     def word(self, column: str) -> str:
         """The column as people call it."""
-        found = self.model._meta.get_field(column.removesuffix("_id"))  # noqa: SLF001
-        return str(getattr(found, "verbose_name", column))
+        found = self.columns.get(column)
+        return column.replace("_", " ") if found is None else str(found.verbose_name)
 
 
 TABLES: dict[str, Table] = {
@@ -195,7 +195,10 @@ HELD_OTHERWISE: dict[str, dict[str, str]] = {
     "auditevent": {},
     "chainhead": {},
     "checkpoint": {},
-    "identity": {"created_at": "When the name was first written down; shown nowhere."},
+    "identity": {
+        "created_at": "When the name was first written down; shown nowhere.",
+        "naming": "Whether it is a label or an address: it only says where the page of a person looks for the name.",
+    },
     "exhibit": dict.fromkeys(
         ("version", "path", "kind", "media_type"),
         "Only what the frozen evidence names, by path and digest, is shown of a request.",
@@ -203,6 +206,13 @@ HELD_OTHERWISE: dict[str, dict[str, str]] = {
     "user_groups": {},  # with the person
     "user_user_permissions": {},
     "group_permissions": {},
+}
+
+
+MAY_GO: dict[str, str] = {
+    # Tables of which a row may be missing without a fault, each with the reason.
+    "checkpoint": "The copy that counts is kept elsewhere; the table's last rows leave no gap behind them.",
+    "exhibit": "Of what the frozen evidence names, pages and archives say that it is no longer there.",
 }
 
 

@@ -1,0 +1,107 @@
+"""Loads an old installation into the empty database of DATABASE_URL, upgrades it, goes on working with it, and prints
+what became of it as JSON. A process of its own, because the suite's database is of this version.
+
+python -m tests.upgrade.upgrading v0_3_0.json
+"""
+
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import django
+
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+from django.core.management.color import no_style  # noqa: E402
+from django.db import connection, models  # noqa: E402
+from django.db.migrations.executor import MigrationExecutor  # noqa: E402
+
+from approvals import assessment, ledger, triggers, workflow  # noqa: E402
+from approvals.models import AuditEvent, PromotionRequest, Review, Status  # noqa: E402
+from registry_ui.accounts.models import User  # noqa: E402
+
+
+def load(told: dict[str, Any]) -> None:
+    """The tables as they were then, with the triggers."""
+    executor = MigrationExecutor(connection)
+    others = [node for node in executor.loader.graph.leaf_nodes() if node[0] not in told["migrations"]]
+    old = [*told["migrations"].items(), *others]
+    executor.migrate(old)
+    apps = executor.loader.project_state(old).apps
+    with connection.schema_editor() as editor:
+        triggers.remove(editor)
+    tables = [(apps.get_model(label), table) for label, table in told["tables"].items()]
+    with connection.constraint_checks_disabled():
+        for model in reversed(apps.get_models(include_auto_created=True)):
+            if model._meta.app_label in told["migrations"]:
+                rows = model._base_manager.all()
+                rows._raw_delete(rows.db)
+        for model, table in tables:
+            model._base_manager.bulk_create(
+                [model(**dict(zip(table["columns"], row, strict=True))) for row in _read(model, table)]
+            )
+    with connection.cursor() as cursor:
+        for statement in connection.ops.sequence_reset_sql(no_style(), [model for model, _ in tables]):
+            cursor.execute(statement)
+    with connection.schema_editor() as editor:
+        triggers.install(editor)
+
+
+def _read(model: Any, table: dict[str, Any]) -> list[list[Any]]:
+    fields = {field.attname: field for field in model._meta.concrete_fields}
+    kinds = [fields[name] for name in table["columns"]]
+    return [[_value(field, value) for field, value in zip(kinds, row, strict=True)] for row in table["rows"]]
+
+
+def _value(field: Any, value: Any) -> Any:
+    if isinstance(field, models.BinaryField):
+        return base64.b64decode(value["base64"])
+    return value if isinstance(field, models.JSONField) else field.to_python(value)
+
+
+def standing() -> list[dict[str, Any]]:
+    columns = ("pk", "status", "status_reason", "fingerprint", "evidence", "rule", "decided_at", "closed_at")
+    live = Review.objects.live()
+    return [
+        {**{name: str(value) for name, value in row.items()},
+         "approvals": live.filter(request=row["pk"]).count()}
+        for row in PromotionRequest.objects.order_by("pk").values(*columns)
+    ]  # fmt: skip
+
+
+def main(path: str) -> None:
+    told = json.loads(Path(path).read_text())
+    load(told)
+    call_command("migrate", verbosity=0)
+    columns = told["tables"]["approvals.PromotionRequest"]["columns"]
+    before = [dict(zip(columns, row, strict=True)) for row in told["tables"]["approvals.PromotionRequest"]["rows"]]
+    last = told["tables"]["approvals.AuditEvent"]["rows"][-1][0]
+    verdict = ledger.verify(with_references=True, with_anchors=True)
+    now = {row["pk"]: row for row in standing()}
+    assessment.watch()
+    watched = {row["pk"]: row for row in standing()}
+    half = PromotionRequest.objects.get(status=Status.PENDING, target__name="Production")
+    workflow.review(half, by=User.objects.get(name="Rosa Lindt"), verdict="approve", comment="Also.")
+    half.refresh_from_db()
+    after = ledger.verify(with_references=True, with_anchors=True)
+    call_command("migrate", verbosity=0)
+    print(
+        json.dumps(
+            {
+                "verdict": [verdict.problem, *verdict.remarks],
+                "statuses": [[row["status"], now[str(row["id"])]["status"]] for row in before],
+                "fingerprints": [[row["fingerprint"], now[str(row["id"])]["fingerprint"]] for row in before],
+                "changed_by_the_watch": [pk for pk, row in watched.items() if row != now[pk]],
+                "approved": half.status,
+                "after": after.problem,
+                "actions": sorted({*AuditEvent.objects.filter(sequence__gt=last).values_list("action", flat=True)}),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
