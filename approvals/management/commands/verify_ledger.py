@@ -11,8 +11,8 @@ from approvals import ledger
 
 class Command(BaseCommand):
     help = (
-        "Verify the ledger from its first event to its head, against checkpoints, tags in MLflow, requests, reviews, "
-        "tenures and people. Exit code 0: intact; 1: the first bad row is named."
+        "Verify the ledger from its first event to its head, against checkpoints, tags in MLflow and the rows that "
+        "pages show. Exit code 0: intact; 1: the first bad row is named."
     )
     requires_migrations_checks = True
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
             "--references",
             action=argparse.BooleanOptionalAction,
             default=True,
-            help="hold requests, reviews, tenures and people against the ledger (default)",
+            help="hold the rows that pages show against the ledger (default)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
