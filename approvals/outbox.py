@@ -1,15 +1,19 @@
 """Tells Celery that an outbox row wants looking at. A hint only: when the broker is away, the drain finds the row."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import structlog
 from celery import current_app
+from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from approvals.models import OutboxEntry, PromotionRequest
+from approvals.models import OutboxEntry, PromotionRequest, Tenure, WatchState
+from approvals.models.requests import OPEN
 
 logger = structlog.get_logger(__name__)
 
@@ -86,3 +90,27 @@ def release(entries: Iterable[int]) -> int:
 def held() -> QuerySet[OutboxEntry]:
     """Entries that a freeze holds now, oldest first."""
     return OutboxEntry.objects.open().filter(held_until__gt=timezone.now()).order_by("pk")
+
+
+PORTION = 1000
+
+
+def prune() -> int:
+    """Takes away deliveries that were closed more than COUNTERSIGN_KEEP_DELIVERIES_DAYS ago; returns how many. The
+    events say what came of each. Not those of open requests, of what holds a target now, and of a move that was left
+    half done; nor what the watch has not held against the tenures yet."""
+    looked_at = WatchState.objects.filter(pk=1).values_list("looked_at", flat=True).first()
+    if looked_at is None:
+        return 0
+    before = min(timezone.now() - timedelta(days=settings.KEEP_DELIVERIES_DAYS), looked_at)
+    holds = Tenure.objects.open().filter(request=OuterRef("request"))
+    over = OutboxEntry.objects.filter(Q(outcome=OutboxEntry.Outcome.APPLIED) | Q(plan=None), closed_at__lt=before)
+    return delete_in_portions(over.exclude(request__status__in=OPEN).exclude(Exists(holds)))
+
+
+def delete_in_portions(rows: "QuerySet[Any]") -> int:
+    """Deletes the rows, in transactions that are short; returns how many."""
+    count = 0
+    while some := list(rows.order_by("pk").values_list("pk", flat=True)[:PORTION]):
+        count += rows.model.objects.filter(pk__in=some).delete()[0]
+    return count

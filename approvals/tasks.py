@@ -11,6 +11,7 @@ from approvals import (
     delivery,
     external_checks,
     notifications,
+    outbox,
     watch,
     workflow,
 )
@@ -107,3 +108,8 @@ def verify_ledger() -> str:
 @shared_task(name="approvals.checkpoint")
 def checkpoint() -> int | None:
     return administration.checkpoint_if_due()
+
+
+@shared_task(name="approvals.prune")
+def prune() -> int:
+    return outbox.prune() + notifications.prune()

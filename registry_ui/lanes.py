@@ -69,6 +69,7 @@ LANES = (
     Lane(REST, ("approvals.call_out_overdue",)),
     Lane(REST, ("approvals.verify_ledger",)),
     Lane(REST, ("approvals.checkpoint",)),
+    Lane(REST, ("approvals.prune",)),
 )
 OF_TASK = {task: lane for lane in LANES for task in lane.tasks}
 THREADS = sum(lane.threads for lane in LANES) + 1

@@ -278,6 +278,11 @@ CHECKPOINT_PUBLIC_KEYS = env.public_keys("COUNTERSIGN_CHECKPOINT_PUBLIC_KEYS")
 CHECKPOINT_SECONDS = env.number("COUNTERSIGN_CHECKPOINT_SECONDS", default=3600, minimum=10)
 VERIFY_SECONDS = env.number("COUNTERSIGN_VERIFY_SECONDS", default=86_400, minimum=60)
 
+# --- What is taken away after a time; the ledger keeps what happened --------------------------------------------------
+
+KEEP_DELIVERIES_DAYS = env.number("COUNTERSIGN_KEEP_DELIVERIES_DAYS", default=90, minimum=7)
+KEEP_NOTIFICATIONS_DAYS = env.number("COUNTERSIGN_KEEP_NOTIFICATIONS_DAYS", default=90, minimum=7)
+
 # --- Celery: a hint only, the outbox table is the truth ---------------------------------------------------------------
 
 CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", default="filesystem://")
@@ -318,6 +323,7 @@ CELERY_BEAT_SCHEDULE = {
         "approvals.call_out_overdue": 60,
         "approvals.verify_ledger": 30,
         "approvals.checkpoint": CHECKPOINT_SECONDS,
+        "approvals.prune": 3600,
     }.items()
 }
 

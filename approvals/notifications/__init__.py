@@ -6,7 +6,8 @@ and chat. What is owed stands in the database, so a mail server that is away del
 """
 
 from approvals.notifications.collecting import collect
+from approvals.notifications.pruning import prune
 from approvals.notifications.reminding import remind
 from approvals.notifications.sending import send
 
-__all__ = ["collect", "remind", "send"]
+__all__ = ["collect", "prune", "remind", "send"]
