@@ -22,7 +22,6 @@ from registry_ui.mirror import sync
 from registry_ui.mirror.mlflow_registry import MlflowRegistry
 from registry_ui.mirror.models import ModelVersion
 
-SINGLE, QUEUED = 30, 200
 Call = Callable[[], object]
 
 
@@ -43,7 +42,7 @@ class Recorder:
         return call
 
 
-def rows(url: str, folder: Path) -> Iterator[Row]:
+def rows(url: str, folder: Path, *, single: int = 30, queued: int = 200) -> Iterator[Row]:
     registry = MlflowRegistry(url, timeout_seconds=60)
     people = _people()
     sync.sweep(registry)
@@ -63,9 +62,9 @@ def rows(url: str, folder: Path) -> Iterator[Row]:
     raw: list[float] = []
     ours: list[float] = []
     with worker(folder):
-        _deliver_one(_requested(next(fresh), people), people)  # warm
-        for _ in range(SINGLE):
-            request = _requested(next(fresh), people)
+        _deliver_one(_checked_by_worker(next(fresh), people), people)  # warm
+        for _ in range(single):
+            request = _checked_by_worker(next(fresh), people)
             raw.append(milliseconds(lambda: _send(registry, recorded)))
             ours.append(_deliver_one(request, people))
     note = f"{len(recorded)} calls; 95th percentile {percent(ours, 0.95):.0f} ms against {percent(raw, 0.95):.0f} ms."
@@ -77,22 +76,22 @@ def rows(url: str, folder: Path) -> Iterator[Row]:
         note=note,
     )
 
-    queue = [_requested(next(fresh), people) for _ in range(QUEUED)]
+    queue = [_requested(next(fresh), people) for _ in range(queued)]
     for request in queue:
         _approve(request, people)
-    raw_all = milliseconds(lambda: _send(registry, recorded * QUEUED))
+    raw_all = milliseconds(lambda: _send(registry, recorded * queued))
     with worker(folder):
         started = time.perf_counter()
         first = _first_delivery_at(queue)
         _wait(lambda: not OutboxEntry.objects.open().exists(), seconds=600)
         last = OutboxEntry.objects.filter(request__in=queue).latest("closed_at").closed_at
-    if PromotionRequest.objects.filter(pk__in=[each.pk for each in queue], status=Status.APPLIED).count() != QUEUED:
+    if PromotionRequest.objects.filter(pk__in=[each.pk for each in queue], status=Status.APPLIED).count() != queued:
         raise RuntimeError("Not every queued promotion was applied.")
     if last is None or started is None:
         raise RuntimeError("Nothing was delivered.")
     took = (last - first).total_seconds() * 1000
     yield Row(
-        f"{QUEUED} promotions queued at once",
+        f"{queued} promotions queued at once",
         took,
         raw_all,
         bar=1.3,
@@ -116,6 +115,14 @@ def _requested(version: ModelVersion, people: tuple[User, User, User]) -> Promot
     request = workflow.request_promotion(version, target, by=people[0], justification="Bench.")
     workflow.conclude(request)
     return PromotionRequest.objects.with_subject().get(pk=request.pk)
+
+
+def _checked_by_worker(version: ModelVersion, people: tuple[User, User, User]) -> PromotionRequest:
+    """The same where a worker runs: it looks at each new request, and would do so beside us."""
+    target = Target.objects.get(name="Production")
+    asked = workflow.request_promotion(version, target, by=people[0], justification="Bench.")
+    _wait(lambda: PromotionRequest.objects.filter(pk=asked.pk, status=Status.PENDING).exists(), seconds=60)
+    return PromotionRequest.objects.with_subject().get(pk=asked.pk)
 
 
 def _without_files() -> None:
@@ -166,20 +173,7 @@ def _wait(is_done: Callable[[], bool], *, seconds: float, every: float = 0.02) -
 @contextmanager
 def worker(folder: Path) -> Iterator[None]:
     """A Celery worker as docker-compose.yml starts it, without the beat; stopped at the end."""
-    command = [
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "registry_ui",
-        "worker",
-        "-P",
-        "threads",
-        "-c",
-        "4",
-        "--loglevel",
-        "WARNING",
-    ]
+    command = [sys.executable, "-m", "celery", "-A", "registry_ui.celery", "worker", "--loglevel", "WARNING"]
     with (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ.copy())
         try:

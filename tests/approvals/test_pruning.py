@@ -54,12 +54,12 @@ def test_closed_deliveries_go_and_what_holds_a_target_stays(
 
 
 def test_the_ledger_does_not_miss_them_and_misses_one_that_is_open(
-    delivered: tuple[PromotionRequest, PromotionRequest], rita: User, remy: User, rosa: User, staging: Target
+    delivered: tuple[PromotionRequest, PromotionRequest], rita: User, remy: User, staging: Target
 ) -> None:
     age(request=delivered[0])
     assert outbox.prune() == 1
     assert missed() == []
-    waiting = approve(make_request(version(1), staging, by=rita), remy, rosa)
+    waiting = approve(make_request(version(1), staging, by=rita), remy)
     entry = waiting.outbox_entries.get()
     OutboxEntry.objects.filter(pk=entry.pk).delete()
     assert len(missed()) == 1
