@@ -56,7 +56,7 @@ def with_note(description: str, note: Note, *, limit: int) -> str:
     back without a block (the tags and the ledger have the full record).
     """
     text, lines = _split(description)
-    kept = [line for line in lines if _request_of(line) != note.request_id]
+    kept = [line for line in lines if request_of(line) != note.request_id]
     lines = [*kept, note.line]
     for index, line in enumerate(kept):
         if len(_join(text, lines)) <= limit:
@@ -74,7 +74,7 @@ def with_note(description: str, note: Note, *, limit: int) -> str:
 def without_note(description: str, request_id: int) -> str:
     """The description without this request's note; everything else as it was."""
     text, lines = _split(description)
-    return _join(text, [line for line in lines if _request_of(line) != request_id])
+    return _join(text, [line for line in lines if request_of(line) != request_id])
 
 
 def without_notes(description: str) -> str:
@@ -88,7 +88,7 @@ def notes(description: str) -> list[str]:
 
 
 def has_note(description: str, request_id: int) -> bool:
-    return any(_request_of(line) == request_id for line in notes(description))
+    return any(request_of(line) == request_id for line in notes(description))
 
 
 def _split(description: str) -> tuple[str, list[str]]:
@@ -107,7 +107,8 @@ def _join(text: str, lines: Sequence[str]) -> str:
     return f"{text}\n\n{block}" if text else block
 
 
-def _request_of(line: str) -> int | None:
+def request_of(line: str) -> int | None:
+    """The number of the request that a line of the block names."""
     found = _REQUEST.search(line)
     return int(found[1]) if found else None
 

@@ -63,6 +63,8 @@ _ICONS = {
     Action.ROWS_SEALED: "link",
     Action.KEY_CHANGED: "link",
     Action.DELETIONS_CONFIRMED: "trash",
+    Action.REGISTRY_ACCEPTED: "link",
+    Action.CUT_ACKNOWLEDGED: "alert-triangle",
 }
 _KIND_ICONS = {
     "target": "target",
@@ -316,6 +318,10 @@ def _beside_the_gate(  # noqa: PLR0912  one case per action
         case Action.DELETIONS_CONFIRMED:
             models, versions = data.get("models", 0), data.get("versions", 0)
             return f"confirmed that {models} models and {versions} more versions are missing from MLflow"
+        case Action.REGISTRY_ACCEPTED:
+            return f"accepted the registry at {data.get('after', {}).get('address', '')} as the one that is mirrored"
+        case Action.CUT_ACKNOWLEDGED:
+            return f"acknowledged that the ledger was cut off after event {data.get('ends_at')}"
         case _:
             raise ValueError(f"There is no sentence for {action}.")
 

@@ -19,6 +19,7 @@ from approvals.views import (
     people,
     policies,
     requests,
+    standstills,
     time_travel,
     urgent,
 )
@@ -61,6 +62,8 @@ urlpatterns = [
     path("history/ledger/", ledger.ledger, name="ledger"),
     path("history/ledger/state/", ledger.state, name="ledger_state"),
     path("standstill/deletions/", deletions.confirm, name="deletions_confirm"),
+    path("standstill/registry/", standstills.accept, name="registry_accept"),
+    path("standstill/ledger/", standstills.acknowledge, name="cut_acknowledge"),
     path("history/ledger/verify/", ledger.verify, name="ledger_verify"),
     path("history/ledger/checkpoint/", ledger.checkpoint, name="ledger_checkpoint"),
     path("history/checkpoints.txt", ledger.checkpoints, name="checkpoints"),

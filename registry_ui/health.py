@@ -15,7 +15,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from approvals.models import OutboxEntry
-from registry_ui.mirror.models import MirrorState
+from registry_ui.mirror import clock
+from registry_ui.mirror.models import MirrorState, SetupCheck
 
 
 @login_not_required
@@ -63,6 +64,10 @@ def examine() -> dict[str, dict[str, Any]]:
         "database": _check(True, "Answers."),
         "broker": _broker(),
         "mlflow": mlflow,
+        "registry": registry(mirror),
+        "ledger": _check(not mirror.halt, mirror.halt or "Goes as far as MLflow knows."),
+        "rights": _rights(),
+        "clocks": clocks(mirror),
         "mirror": _pull(mirror),
         "sweep": _sweep(mirror),
         "outbox": _check(
@@ -89,6 +94,37 @@ def _sweep(mirror: MirrorState) -> dict[str, Any]:
         return _check(False, "No sweep has ended yet.")
     age = (timezone.now() - mirror.swept_at).total_seconds()
     return _check(age <= 3 * settings.SWEEP_SECONDS, f"The last one ended {age:.0f} seconds ago.")
+
+
+def registry(mirror: MirrorState) -> dict[str, Any]:
+    if mirror.is_refusing:
+        return _check(
+            False, f"Another registry answers. {mirror.refused['words']} Nothing is read from it or written to it."
+        )
+    return _check(True, "The one that is mirrored." if mirror.registry else "Not asked yet.")
+
+
+def _rights() -> dict[str, Any]:
+    last = SetupCheck.objects.filter(pk=1).first()
+    if last is None:
+        return _check(True, "Not checked: manage.py check_mlflow does.")
+    bad = [row["what"] for row in last.rows if row["level"] == "bad"]
+    return _check(last.is_good, f"Missing: {', '.join(bad)}." if bad else f"Checked {last.at:%Y-%m-%d %H:%M} UTC.")
+
+
+def clocks(mirror: MirrorState) -> dict[str, Any]:
+    """Of this host, the worker's and MLflow's, each against the database's."""
+    known = {
+        "This host": clock.skew(),
+        "The worker": mirror.clocks.get("worker"),
+        "MLflow": mirror.clocks.get("mlflow"),
+    }
+    apart = [
+        f"{name} is {abs(seconds):.0f} seconds {'ahead of' if seconds > 0 else 'behind'} the database."
+        for name, seconds in known.items()
+        if seconds is not None and abs(seconds) > clock.MOST_SECONDS
+    ]
+    return _check(not apart, " ".join(apart) or "Within 30 seconds of each other.")
 
 
 def _check(is_ok: bool, detail: str) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals.models import ChainHead, Notification, NotificationState, OutboxEntry, Verification
+from approvals.models import ChainHead, LedgerCut, Notification, NotificationState, OutboxEntry, Verification
 from registry_ui import health
-from registry_ui.mirror.models import MirrorState
+from registry_ui.mirror import identity
+from registry_ui.mirror.models import MirrorState, SetupCheck
 
 GOOD, SLOW, BAD = "good", "slow", "bad"
 
@@ -29,7 +30,10 @@ class Part:
     error: str = ""
     remedy: str = ""
     form: str = ""
-    """The address to which an administrator posts a reason."""
+    """The address to which an administrator posts a reason, to end it."""
+
+    question: str = ""
+    button: str = ""
 
 
 def parts() -> list[Part]:
@@ -41,6 +45,10 @@ def parts() -> list[Part]:
     return [
         _simple("Database", checks["database"], ""),
         _mlflow(mirror),
+        _registry(mirror),
+        *_cut(),
+        _rights(),
+        _clocks(mirror),
         _worker(mirror),
         _mirror(mirror),
         _sweep(mirror),
@@ -76,6 +84,86 @@ def _mlflow(mirror: MirrorState) -> Part:
         return Part("MLflow", SLOW, "Not asked yet", "No worker has asked it yet.", remedy="Start a worker: see below.")
     latency = f", answers in {mirror.latency_ms:.0f} ms" if mirror.latency_ms is not None else ""
     return Part("MLflow", GOOD, "Answers", f"{version}{latency}; last answer", mirror.seen_at)
+
+
+def _registry(mirror: MirrorState) -> Part:
+    """Whether what answers is what is mirrored."""
+    known = mirror.registry
+    if mirror.is_refusing:
+        return Part(
+            "Registry",
+            BAD,
+            "Another one",
+            "Nothing is read from it or written to it. It was last refused",
+            mirror.refused_at,
+            error=mirror.refused["words"],
+            remedy=identity.REMEDY,
+            form=reverse("approvals:registry_accept"),
+            question="Why is this registry mirrored from now on?",
+            button="Mirror this registry",
+        )
+    if not known:
+        return Part("Registry", SLOW, "Not known yet", "It gets an identity at the first contact.")
+    where = " and ".join(known["addresses"])
+    if known.get("not_kept"):
+        return Part(
+            "Registry",
+            SLOW,
+            "Hardly known",
+            f"{where}. MLflow takes no identity from Countersign, so another server is told by its models alone.",
+            error=known["not_kept"],
+            remedy="Give the service account EDIT on the experiment Default, or let it create experiments.",
+        )
+    return Part("Registry", GOOD, "Known", f"{where}, identity {known['key'][:8]}….")
+
+
+def _cut() -> list[Part]:
+    cut = LedgerCut.objects.open().first()
+    if cut is None:
+        return []
+    return [
+        Part(
+            "Ledger's end",
+            BAD,
+            "Cut off",
+            f"The ledger ends with event {cut.sequence}, and MLflow knows of more: an older backup was restored. "
+            "Nothing is written to MLflow. Found",
+            cut.found_at,
+            error=" ".join(cut.evidence),
+            remedy="Restore a newer backup if there is one. Otherwise an administrator acknowledges it here or with "
+            "manage.py acknowledge_cut: what holds a place in MLflow now stays as it is and is reported. "
+            "docs/operations.md, Backup and restore, tells the steps.",
+            form=reverse("approvals:cut_acknowledge"),
+            question="Which backup was restored, and why?",
+            button="Acknowledge and go on",
+        )
+    ]
+
+
+def _rights() -> Part:
+    last = SetupCheck.objects.filter(pk=1).first()
+    how = "manage.py check_mlflow tries each of them on a model of its own."
+    if last is None:
+        return Part(
+            "Rights in MLflow", SLOW, "Not checked", "Nobody has checked what the service account may do.", remedy=how
+        )
+    bad = [row for row in last.rows if row["level"] == "bad"]
+    notes = [f"{row['what']}: {row['words']}" for row in last.rows if row["level"] == "note"]
+    if bad:
+        said = " ".join(f"{row['what']}: {row['words']}" for row in bad)
+        remedies = " ".join(dict.fromkeys(row["remedy"] for row in bad if row["remedy"]))
+        return Part(
+            "Rights in MLflow", BAD, "Missing", "Checked", last.at, error=said, remedy=f"{remedies} {how}".strip()
+        )
+    return Part("Rights in MLflow", GOOD, "OK", " ".join([*notes, "Checked"]), last.at)
+
+
+def _clocks(mirror: MirrorState) -> Part:
+    check = health.clocks(mirror)
+    if check["ok"]:
+        return Part("Clocks", GOOD, "OK", check["detail"])
+    remedy = "Let all hosts keep their time by NTP. What is due when is reckoned by the database's clock."
+    return Part("Clocks", BAD, "Apart", check["detail"], remedy=remedy)
 
 
 def _worker(mirror: MirrorState) -> Part:
@@ -130,6 +218,8 @@ def _sweep(mirror: MirrorState) -> Part:
             remedy="Check that MLflow, and what stands before it, answers in full. If what is missing was deleted, an "
             "administrator confirms it here or with manage.py sweep --confirm-deletions REASON.",
             form=reverse("approvals:deletions_confirm"),
+            question="Why is it missing from MLflow?",
+            button="Confirm that it was deleted",
         )
     if mirror.sweep_failing_since:
         return Part(

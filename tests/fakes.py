@@ -15,6 +15,7 @@ from typing import Any
 from registry_ui.mirror.registry import (
     PROMPT_TAG,
     ArtifactFile,
+    Identity,
     LoggedModelFacts,
     ModelMetric,
     ModelSnapshot,
@@ -33,6 +34,7 @@ MODEL_FILES = {
     "model.skops": b"weights",
     "requirements.txt": b"scikit-learn==1.7.2\n",
 }
+_addresses = count(1)
 STAGES = {stage.lower(): stage for stage in ("None", "Staging", "Production", "Archived")}
 
 
@@ -55,6 +57,8 @@ class FakeRegistry:
         self._failures: defaultdict[str, list[RegistryError]] = defaultdict(list)
         self.files: dict[str, dict[str, bytes]] = {}
         self.histories: dict[str, dict[str, list[tuple[int, float]]]] = {}
+        self.address, self.workspace = f"fake://{next(_addresses)}", ""
+        self.key, self.born_at, self.skew_seconds = "", self.clock(), 0.0
         self._replica: tuple[dict[str, ModelSnapshot], dict[tuple[str, int], VersionSnapshot]] | None = None
         self._is_all_behind = False
         self._empty: dict[str, int] = {}
@@ -277,9 +281,31 @@ class FakeRegistry:
             aliases = {name: number for name, number in old.aliases.items() if name != alias}
             self._models[model] = replace(old, aliases=aliases)
 
+    # --- The port: the installation
+
+    def identity(self) -> Identity:
+        self._request("identity")
+        return Identity(self.key, self.born_at, self.address)
+
+    def keep_identity(self, key: str) -> None:
+        self._request("keep_identity", key)
+        self.key = key
+
+    def clock_skew(self) -> float | None:
+        if self.is_down:
+            raise Unreachable("MLflow cannot be reached: Connection refused.")
+        return self.skew_seconds
+
+    def unsigned(self) -> "FakeRegistry":
+        return self
+
+    def newest_run(self) -> str:
+        self._request("newest_run")
+        return max(self._runs, default="")
+
     # --- Behind the port's back: what engineers do in MLflow
 
-    def create_model(
+    def create_model(  # of the port, and of engineers
         self, name: str, *, description: str = "", tags: Mapping[str, str] | None = None, is_prompt: bool = False
     ) -> str:
         with self._lock:

@@ -44,6 +44,7 @@ from approvals.administration.shared import (
     REASONS,
     may,
 )
+from approvals.administration.standstills import accept_registry, acknowledge_cut
 from approvals.administration.targets import retire_target, save_target
 
 __all__ = [
@@ -56,6 +57,8 @@ __all__ = [
     "POLICIES",
     "REASONS",
     "Imported",
+    "accept_registry",
+    "acknowledge_cut",
     "add_group",
     "ask_to_verify",
     "checkpoint_if_due",

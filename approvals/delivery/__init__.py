@@ -18,6 +18,7 @@ from approvals.delivery import holding
 from approvals.delivery.attempt import Attempt, Stop
 from approvals.delivery.holding import Held
 from approvals.delivery.settlement import Claim, ClaimLost
+from approvals.ledger import cut
 from approvals.models import OutboxEntry, PromotionRequest
 from registry_ui.alone import alone
 from registry_ui.mirror.registry import Registry, RegistryError, Unreachable
@@ -40,6 +41,7 @@ def deliver(entry_id: int, registry: Registry) -> str:
     try:
         if claim.entry.plan is None:  # nothing was begun: neither read nor write
             holding.check(request)
+        cut.check(registry)
         outcome = _run(attempt)
     except ClaimLost:
         outcome = "skipped"

@@ -2,6 +2,7 @@
 
 from approvals.models.assessment import Assessment, CheckResult, Outcome
 from approvals.models.checkpoints import Checkpoint, Verification
+from approvals.models.cuts import LedgerCut
 from approvals.models.findings import Finding
 from approvals.models.freezes import FreezeWindow
 from approvals.models.identities import Identity
@@ -40,6 +41,7 @@ __all__ = [
     "Identity",
     "Incident",
     "Kind",
+    "LedgerCut",
     "Notification",
     "NotificationChoice",
     "NotificationState",

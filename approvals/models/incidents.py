@@ -134,6 +134,9 @@ class WatchState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by itse
         help_text="Models passed over because a delivery was at them, each with the two times above as they were then.",
     )
     read_sequence = models.BigIntegerField(default=0, help_text="Promotions up to it were held against tenures.")
+    witnessed_at = models.DateTimeField(
+        null=True, help_text="Versions that MLflow changed up to then, by its clock, were held against the ledger."
+    )
     running_until = models.DateTimeField(null=True, help_text="Lease of the look that runs now.")
 
     class Meta:

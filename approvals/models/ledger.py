@@ -71,6 +71,8 @@ class Action(models.TextChoices):
     EVIDENCE_EXPORTED = "evidence.exported", "Audit evidence exported"
     ROWS_SEALED = "rows.sealed", "Rows sealed"
     DELETIONS_CONFIRMED = "mirror.deletions_confirmed", "Deletions in MLflow confirmed"
+    REGISTRY_ACCEPTED = "registry.accepted", "Another registry accepted"
+    CUT_ACKNOWLEDGED = "ledger.cut_acknowledged", "Cut-off ledger acknowledged"
     KEY_CHANGED = "checkpoint.key_changed", "Key of the checkpoints changed"
 
 

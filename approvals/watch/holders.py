@@ -14,7 +14,7 @@ from approvals.models import Incident, Tenure
 from approvals.watch import deliveries, incidents
 from approvals.watch.incidents import Found
 from registry_ui.alone import alone
-from registry_ui.mirror import inspection
+from registry_ui.mirror import identity, inspection
 from registry_ui.mirror.models import ModelVersion
 from registry_ui.mirror.registry import Registry, RegistryError, Unreachable
 
@@ -32,6 +32,7 @@ def check_files(registry: Registry, *, seconds: float = TURN_SECONDS) -> int:
             break
         tried.append(tenure.pk)
         try:
+            identity.confirm(registry, within=identity.OFTEN)
             with alone("holder.not_read", model=tenure.model_name, version=tenure.version_number, but=(Unreachable,)):
                 _check(tenure, registry)
         except Unreachable:

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from approvals import ledger, policy, standing, tenures, workflow
-from approvals.models import Action, AuditEvent, Incident, PromotionRequest, Target
+from approvals.models import Action, AuditEvent, Incident, LedgerCut, PromotionRequest, Target
 from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 
@@ -20,6 +20,10 @@ WITHIN = timedelta(hours=1)
 GAVE_UP = (
     "It was put back 3 times within an hour and changed again each time: something in MLflow sets it. Countersign does "
     "not fight and leaves it as it is. Find out who or what changes it."
+)
+AFTER_A_CUT = (
+    "An older backup of Countersign was restored. This may have been approved after it: the note in MLflow says so, if "
+    "it was. It stays as it is until somebody decides."
 )
 NOT_RESTORABLE: Mapping[str, str] = {
     Incident.Kind.DELETED: "What was deleted in MLflow cannot be put back; promote another version.",
@@ -65,6 +69,9 @@ def open_one(found: Found) -> tuple[Incident, AuditEvent]:
     response = Incident.Response(standing.rule_for(found.model, found.target).on_bypass)
     details = {**found.details, "approved": sorted(found.approved)}
     is_owed = False
+    if LedgerCut.objects.settling().exists():
+        response = Incident.Response.REPORT
+        details["not_put_back"] = AFTER_A_CUT
     if response == Incident.Response.PUT_BACK:
         hindrance = NOT_RESTORABLE.get(found.kind) or _fighting(found)
         is_owed = not hindrance

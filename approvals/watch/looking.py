@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
+from approvals.ledger import cut
 from approvals.models import WatchState
 from approvals.watch import baseline, concealed, confirming, judging, overlooked, renames
 from approvals.watch.judging import Known
@@ -30,7 +31,7 @@ def look(registry: Registry | None = None) -> Look:
     When MLflow does not answer, the model is looked at again next time. Without it the mirror is believed.
     """
     asked = MirrorState.objects.current()  # before the rows are read: they are as new as this says, or newer
-    if not baseline.take():
+    if cut.look() or not baseline.take():
         return Look()
     state = WatchState.objects.get_or_create(pk=1)[0]
     places, found, passed = watched(), 0, set()
@@ -60,4 +61,6 @@ def look(registry: Registry | None = None) -> Look:
         aliases_known_at=asked.aliases_asked_at or state.aliases_known_at,
         behind={name: Known.of(state, name).as_plain() for name in sorted(passed)},
     )
+    if not passed:
+        cut.settle(stages_asked=asked.stages_asked_at, aliases_asked=asked.aliases_asked_at)
     return Look(found, tuple(sorted(passed)))

@@ -20,11 +20,12 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from approvals import ledger, standing, tenures
+from approvals.ledger import cut
 from approvals.models import Action, AuditEvent, Incident, OutboxEntry, Tenure
 from approvals.watch import incidents
 from approvals.watch.judging import last_approved
 from registry_ui.alone import alone
-from registry_ui.mirror import sync
+from registry_ui.mirror import identity, sync
 from registry_ui.mirror.models import Stage
 from registry_ui.mirror.registry import NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
 
@@ -129,6 +130,8 @@ class _Job:
         return self.place[1:] if self.place.startswith("@") else ""
 
     def run(self) -> str:
+        identity.confirm(self.registry, within=identity.OFTEN)
+        cut.check(self.registry)
         view = self.look()
         has_begun = "began_at" in self.incident.details
         is_as_found = list(view.holders) == self.incident.after

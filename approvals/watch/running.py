@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from approvals.models import WatchState
+from approvals.models import LedgerCut, WatchState
 from approvals.watch.following import follow
 from approvals.watch.looking import look
 from approvals.watch.restoring import restore_due
@@ -31,7 +31,8 @@ def compare(registry: Registry) -> int:
         return 0
     try:
         found = look(registry).found
-        follow()
+        if not LedgerCut.objects.open().exists():
+            follow()
     finally:
         WatchState.objects.filter(pk=1, running_until=lease).update(running_until=None)
     return found

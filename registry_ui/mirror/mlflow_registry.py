@@ -20,6 +20,7 @@ from django.conf import settings
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
 
 from registry_ui.mirror import artifacts, snapshots, zeros
+from registry_ui.mirror.mlflow_setup import MlflowSetup
 from registry_ui.mirror.registry import (
     ArtifactFile,
     LoggedModelFacts,
@@ -37,7 +38,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read by MLflow whil
 
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.rest_utils import http_request
+from mlflow.utils.rest_utils import MlflowHostCreds, http_request
 
 API = "/api/2.0/mlflow/"
 MAX_RETRIES = 1
@@ -56,15 +57,24 @@ _UNSTORABLE_JSON = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-class MlflowRegistry:
+class MlflowRegistry(MlflowSetup):
     """Thread-safe: it holds no state but the address, and MLflow's session pools connections."""
 
-    def __init__(self, url: str, *, timeout_seconds: float) -> None:
-        self.url, self.timeout_seconds = url.rstrip("/"), timeout_seconds
+    def __init__(self, url: str, *, timeout_seconds: float, is_signed: bool = True) -> None:
+        self.url, self.timeout_seconds, self.is_signed = url.rstrip("/"), timeout_seconds, is_signed
 
     @classmethod
     def from_settings(cls) -> Self:
         return cls(settings.MLFLOW_TRACKING_URI, timeout_seconds=settings.MLFLOW_TIMEOUT_SECONDS)
+
+    def unsigned(self) -> "MlflowRegistry":
+        return MlflowRegistry(self.url, timeout_seconds=self.timeout_seconds, is_signed=False)
+
+    def _credentials(self) -> MlflowHostCreds:
+        own = get_default_host_creds(self.url)
+        if self.is_signed:
+            return own
+        return MlflowHostCreds(own.host, verify=own.verify)
 
     # --- Reading the registry
 
@@ -290,7 +300,7 @@ class MlflowRegistry:
         body: dict[str, Any] = {"params" if method == "GET" else "json": values} if values else {}
         try:
             response: requests.Response = http_request(
-                get_default_host_creds(self.url),
+                self._credentials(),
                 path,
                 method,
                 max_retries=MAX_RETRIES,

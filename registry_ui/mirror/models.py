@@ -191,6 +191,10 @@ class MirrorStateManager(models.Manager["MirrorState"]):
         return bool(self.filter(free, pk=1).update(**{lease: now + timedelta(seconds=seconds)}))
 
 
+REFUSED_LATELY = timedelta(minutes=15)
+"""So long one command with a wrong address is called out on the pages."""
+
+
 class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by itself
     """When MLflow last answered and what it said; one row. The web process knows MLflow's health from here alone."""
 
@@ -218,6 +222,14 @@ class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by its
     pulling_until = models.DateTimeField(null=True, help_text="Lease of the pull that runs now.")
     sweeping_until = models.DateTimeField(null=True, help_text="Lease of the sweep that runs now.")
 
+    registry = models.JSONField(default=dict, help_text="The registry that is mirrored: see identity.confirm.")
+    refused = models.JSONField(default=dict, help_text="Another one that answered: see identity.confirm.")
+    refused_at = models.DateTimeField(null=True, help_text="When it last did.")
+    clocks = models.JSONField(
+        default=dict, help_text='{"mlflow": s, "worker": s}: seconds ahead of the database\'s clock, as last measured.'
+    )
+    halt = models.TextField(blank=True, help_text="Why nothing is written to MLflow until a person says so.")
+
     objects: ClassVar[Any] = MirrorStateManager()
 
     @property
@@ -239,6 +251,22 @@ class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by its
     def is_stopped(self) -> bool:
         """Whether sweeps mark nothing as deleted until a person confirms what is missing."""
         return bool(self.missing) and self.missing_confirmed_at is None
+
+    @property
+    def is_refusing(self) -> bool:
+        """Another registry has answered lately, to whichever process."""
+        return self.refused_at is not None and timezone.now() - self.refused_at < REFUSED_LATELY
+
+
+class SetupCheck(models.Model):  # noqa: DJ008 -- one row, shown nowhere by itself
+    """The last result of `manage.py check_mlflow`."""
+
+    at = models.DateTimeField()
+    rows = models.JSONField(default=list, help_text="See rights.Row.")
+    is_good = models.BooleanField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="there_is_one_setup_check")]
 
 
 class OutageQuerySet(models.QuerySet["Outage"]):

@@ -4,6 +4,7 @@
 both. Workers get theirs from `connect()`. Times are milliseconds since the epoch, as MLflow gives them.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,6 +12,9 @@ from typing import Any, Protocol
 DESCRIPTION_LIMIT = 5_000
 """Characters in MLflow's version description (`VARCHAR(5000)`); PostgreSQL refuses more, SQLite does not say."""
 
+
+CANARY = re.compile(r"countersign-canary(-[0-9a-f]{8})?")
+"""Names of models on which `manage.py check_mlflow` tries things. They are not mirrored, and so nobody is accused."""
 
 PROMPT_TAG = "mlflow.prompt.is_prompt"
 
@@ -143,6 +147,20 @@ class ServerInfo:
     latency_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """By what a registry is known again: see `identity`."""
+
+    key: str
+    """What Countersign has left there; "" when there is nothing."""
+
+    born_at: int | None
+    """When MLflow made its default experiment, where it says so."""
+
+    address: str
+    """Where it answered, with the workspace if one is named."""
+
+
 class Registry(Protocol):
     """Every method may raise Unreachable; the ones that name a thing may raise NotFound; the writing ones Refused."""
 
@@ -202,6 +220,34 @@ class Registry(Protocol):
 
     def delete_alias(self, model: str, alias: str) -> None:
         """Nothing happens where the model has no such alias."""
+
+    # The installation: for `identity` and `rights` alone
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def workspace(self) -> str:
+        """The one that is named in the settings; "" for MLflow's default."""
+
+    def identity(self) -> Identity: ...
+
+    def keep_identity(self, key: str) -> None:
+        """Leaves the key with MLflow, beside the models. Raises Refused where this account may write nowhere."""
+
+    def clock_skew(self) -> float | None:
+        """Seconds by which MLflow's clock is ahead of this host's, to about one; None where it tells no date."""
+
+    def unsigned(self) -> "Registry":
+        """The same server, asked without credentials."""
+
+    def newest_run(self) -> str: ...
+
+    def create_model(self, name: str) -> None: ...
+
+    def create_version(self, model: str) -> int: ...
+
+    def delete_model(self, name: str) -> None: ...
 
 
 def connect() -> Registry:

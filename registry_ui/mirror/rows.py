@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transac
 from django.db.models.functions import Coalesce
 
 from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
-from registry_ui.mirror.registry import ModelSnapshot, VersionSnapshot
+from registry_ui.mirror.registry import CANARY, ModelSnapshot, VersionSnapshot
 
 T = TypeVar("T")
 Key = tuple[str, int]
@@ -99,7 +99,8 @@ def known_models(among: Collection[str] | None = None) -> dict[str, int]:
 
 
 def put_models(snapshots: Sequence[ModelSnapshot], asked_at: datetime) -> None:
-    """Upserts models and replaces their aliases."""
+    """Upserts models and replaces their aliases. Canaries are left out, and so are their versions."""
+    snapshots = [each for each in snapshots if not CANARY.fullmatch(each.name)]
     at, read_at = _adapted_moments(asked_at)
     columns = ("name", "description", "tags", "created_at", "last_updated_at", "read_at")
     for chunk in chunks(sorted(snapshots, key=attrgetter("name"))):

@@ -15,7 +15,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from registry_ui.mirror import by_name, facts, health, rows
+from registry_ui.mirror import by_name, facts, health, identity, rows
 from registry_ui.mirror.models import MirrorState, ModelVersion, RegisteredModel
 from registry_ui.mirror.registry import ModelSnapshot, NotFound, Refused, Registry, RegistryError, VersionSnapshot
 
@@ -105,9 +105,11 @@ class _Sweep:
     def run(self) -> SweepReport:
         started = time.perf_counter()
         server = self.registry.ping()
+        identity.confirm(self.registry, dry_run=self.dry_run)
         models_at_start, versions_at_start = rows.known_models(), rows.known_versions()
         models = self._models(models_at_start)
         versions = self._versions(versions_at_start, models_at_start, set(models))
+        identity.confirm(self.registry, dry_run=self.dry_run)  # a long time has passed
         missing = self._unlisted(models_at_start, models, versions_at_start, versions)
         if not self.dry_run:
             self._facts()

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from registry_ui.alone import alone
-from registry_ui.mirror import by_name, facts, health, rows
+from registry_ui.mirror import by_name, facts, health, identity, rows
 from registry_ui.mirror.models import Alias, MirrorState, ModelVersion, RefreshHint, RegisteredModel
 from registry_ui.mirror.registry import (
     ModelSnapshot,
@@ -73,6 +73,7 @@ def pull(registry: Registry) -> PullReport:
             report = sweep(registry)
             health.answered(pulled_at=timezone.now())
             return PullReport(changed=report.added + report.changed, facts=report.facts)
+        identity.confirm(registry, within=60)
         changed = _pull_versions(registry) + _pull_hidden(registry)
         return PullReport(changed=changed, facts=facts.read(registry, facts.unread(), limit=FACTS_PER_PULL))
     except RegistryError as error:
@@ -123,6 +124,7 @@ def _take(registry: Registry, page: Sequence[VersionSnapshot], asked_at: datetim
     known = rows.known_versions(page if len(page) <= FIRST_PAGE else None)
     changed = [each for each in page if known.get((each.model, each.number)) != rows.version_digest(each)]
     if changed:
+        identity.confirm(registry, within=1)
         _refresh_models(registry, {each.model for each in changed})
         rows.put_versions(changed, asked_at)
     return len(changed)
@@ -153,6 +155,7 @@ def _refresh_models(registry: Registry, names: set[str]) -> None:
 def refresh_model(registry: Registry, name: str) -> ModelSnapshot:
     """Mirrors one model with its aliases, all its versions and their facts. Raises NotFound, and marks it deleted,
     when MLflow has no such model."""
+    identity.confirm(registry, within=identity.OFTEN)
     asked_at = timezone.now()
     try:
         found = by_name.read(registry, name)
@@ -173,6 +176,7 @@ def refresh_model(registry: Registry, name: str) -> ModelSnapshot:
 def refresh_places(registry: Registry, name: str, numbers: Collection[int]) -> None:
     """Mirrors one model with its aliases, and of its versions these and the newest of each stage, each asked for by
     name: no listing is believed. Raises NotFound, and marks it deleted, when MLflow has no such model."""
+    identity.confirm(registry, within=identity.OFTEN)
     asked_at = timezone.now()
     try:
         model = by_name.model(registry, name)
@@ -192,6 +196,7 @@ def refresh_places(registry: Registry, name: str, numbers: Collection[int]) -> N
 def refresh_version(registry: Registry, model: str, number: int) -> VersionSnapshot:
     """Mirrors one version and its facts. Raises NotFound when it is a prompt, and, marking it deleted, when MLflow has
     no such version."""
+    identity.confirm(registry, within=identity.OFTEN)
     asked_at = timezone.now()
     rows_of_it = ModelVersion.objects.filter(model__name=model, number=number)
     try:

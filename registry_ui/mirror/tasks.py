@@ -1,11 +1,13 @@
 """Celery tasks of the mirror: thin, and each gives way when another worker is at it."""
 
+from functools import cache
+
 import structlog
 from celery import current_app, shared_task
 
 from registry_ui.mirror import sync
 from registry_ui.mirror.models import MirrorState
-from registry_ui.mirror.registry import RegistryError, connect
+from registry_ui.mirror.registry import Registry, RegistryError, connect
 from registry_ui.mirror.sweep import LEASE_SECONDS, Doubtful
 
 log = structlog.get_logger(__name__)
@@ -13,12 +15,18 @@ log = structlog.get_logger(__name__)
 PULL_LEASE_SECONDS = 60
 
 
+@cache
+def _registry() -> Registry:
+    """One a process: it remembers when it was last confirmed to be the one that is mirrored."""
+    return connect()
+
+
 @shared_task(name="mirror.pull")
 def pull() -> None:
     if not MirrorState.objects.claim("pulling_until", seconds=PULL_LEASE_SECONDS):
         return
     try:
-        report = sync.pull(connect())
+        report = sync.pull(_registry())
     finally:
         MirrorState.objects.record(pulling_until=None)
     if report.error:
@@ -41,7 +49,7 @@ def sweep() -> None:
     if not MirrorState.objects.claim("sweeping_until", seconds=LEASE_SECONDS):
         return
     try:
-        report = sync.sweep(connect())
+        report = sync.sweep(_registry())
     except RegistryError as error:
         log.warning("sweep failed", error=error.message)
         if isinstance(error, Doubtful):  # what was listed is stored, and there may be something to compare

@@ -151,6 +151,8 @@ ANSWERS_OTHERWISE = {
     "approvals:ledger_verify",
     "approvals:ledger_checkpoint",
     "approvals:deletions_confirm",
+    "approvals:registry_accept",
+    "approvals:cut_acknowledge",
     "approvals:health_callback",
     "approvals:mlflow_callback",
 }
