@@ -74,7 +74,8 @@ class MlflowRegistry(MlflowSetup):
         own = get_default_host_creds(self.url)
         if self.is_signed:
             return own
-        return MlflowHostCreds(own.host, verify=own.verify)
+        tls = {"ignore_tls_verification": own.ignore_tls_verification, "server_cert_path": own.server_cert_path}
+        return MlflowHostCreds(own.host, **tls)
 
     # --- Reading the registry
 
