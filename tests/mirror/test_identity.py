@@ -102,6 +102,7 @@ def test_the_right_registry_ends_the_refusal_by_itself(registry: FakeRegistry) -
     sync.pull(impostor(registry))
     assert MirrorState.objects.current().is_refusing
     sync.sweep(registry)
+    sync.pull(registry)
     state = MirrorState.objects.current()
     assert (state.is_refusing, state.refused, state.error) == (False, {}, "")
 
