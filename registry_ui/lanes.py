@@ -70,6 +70,7 @@ LANES = (
     Lane(REST, ("approvals.verify_ledger",)),
     Lane(REST, ("approvals.checkpoint",)),
     Lane(REST, ("approvals.prune",)),
+    Lane(REST, ("accounts.prune_sessions",)),
 )
 OF_TASK = {task: lane for lane in LANES for task in lane.tasks}
 THREADS = sum(lane.threads for lane in LANES) + 1

@@ -102,7 +102,7 @@ DATABASES: dict[str, dict[str, Any]] = {
 CACHES = {
     # Rate limits need one cache that all processes share, and the pages must not depend on Redis.
     "default": {
-        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "BACKEND": "registry_ui.cache.LoudDatabaseCache",
         "LOCATION": "countersign_cache",
         # Beyond this many rows a part is dropped. With Django's 300, a flood of tries would wash the counts away.
         "OPTIONS": {"MAX_ENTRIES": 100_000},
@@ -166,6 +166,7 @@ SOCIALACCOUNT_PROVIDERS = env.openid_connect()
 # --- Sessions, headers, content security ------------------------------------------------------------------------------
 
 SESSION_COOKIE_AGE = 3600 * env.number("COUNTERSIGN_SESSION_HOURS", default=12, minimum=1)
+PRUNE_SESSIONS_HOURS = env.number("COUNTERSIGN_PRUNE_SESSIONS_HOURS", default=24, minimum=0)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_NAME = "countersign_session"
@@ -324,6 +325,7 @@ CELERY_BEAT_SCHEDULE = {
         "approvals.verify_ledger": 30,
         "approvals.checkpoint": CHECKPOINT_SECONDS,
         "approvals.prune": 3600,
+        "accounts.prune_sessions": 3600,
     }.items()
 }
 

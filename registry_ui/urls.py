@@ -7,6 +7,7 @@ from registry_ui.accounts.views import from_provider, prove_at_provider, set_pas
 
 register_converter(converters.ModelName, "model")
 
+handler500 = "registry_ui.views.failures.server_error"
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

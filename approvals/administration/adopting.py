@@ -24,8 +24,9 @@ def adopt(**_: Any) -> int:
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         return 0  # tables are not what this version reads
-    if ChainHead.objects.select_for_update().get(pk=1).sequence == 0 or sealed.is_sealed_throughout():
-        return 0
+    head = ChainHead.objects.select_for_update().filter(pk=1).first()
+    if head is None or head.sequence == 0 or sealed.is_sealed_throughout():
+        return 0  # None: a database that was just emptied
     count = 0
     for label, table in TABLES.items():
         rows = iter(list(table.rows.order_by("pk").only("pk")))
