@@ -97,8 +97,9 @@ def test_the_owner_is_told(asked: PromotionRequest, remy: User, rosa: User) -> N
 
 
 def test_ledger_pages_and_certificate_name_the_owner(
-    asked: PromotionRequest, remy: User, rosa: User, client: Client
+    robot: User, remy: User, rosa: User, client: Client, production: Target
 ) -> None:
+    asked = make_request(make_version("credit_risk"), production, by=robot)  # under the policy that is there at first
     created = AuditEvent.objects.get(action=Action.REQUEST_CREATED)
     assert created.data["owner"] == remy.label
     assert remy.email not in created.payload
