@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Verifies an export of a Countersign history. Needs Python 3.8 or newer and nothing else: no network, no database.
+"""Verifies an export of a Countersign history. Needs Python 3.10 or newer and nothing else: no network, no database.
 
     python verifier.py export.jsonl
     python verifier.py export.csv --checkpoint checkpoints.txt --public-key "countersign.example.com/ledger+1a2b3c4d+…"
@@ -10,6 +10,10 @@ the export against checkpoints that were kept elsewhere. Exit code 0: everything
 event that is wrong is named. 2: a file cannot be read or is not what it should be.
 
 An export of some events only (a filter) has gaps. They are counted, and what lies in them cannot be verified.
+
+Each line has to be as Countersign writes it: a key that stands twice, one that no export has, or another spelling could
+show a reader something else than what was verified. Names of people (the columns actor_name and names of a CSV) are
+beside the hash, so that they can be erased; they are not verified.
 """
 
 import argparse
@@ -17,6 +21,7 @@ import base64
 import binascii
 import csv
 import hashlib
+import io
 import json
 import re
 import sys
@@ -33,6 +38,7 @@ COLUMNS = (
     "sequence", "at", "action", "actor_id", "actor_label", "allowed_by", "model_name", "version_number", "target_name",
     "request_id", "correlation_id", "payload", "previous_hash",
 )  # fmt: skip
+NAMES = ("actor_name", "names")
 NUMBERS = ("sequence", "actor_id", "version_number", "request_id")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
@@ -50,9 +56,12 @@ class Unusable(Exception):
 
 def digest(record: Record) -> str:
     """SHA-256 over the previous hash and the canonical JSON of all columns but the hash."""
-    covered = {column: record[column] for column in COLUMNS}
-    text = json.dumps(covered, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = canonical({column: record[column] for column in COLUMNS})
     return hashlib.sha256((record["previous_hash"] + text).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def read(path: str) -> Iterator[Record]:
@@ -70,28 +79,86 @@ def _json_lines(lines: IO[str], path: str) -> Iterator[Record]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        place = f"{path}, line {number}"
         try:
-            record = json.loads(line)
+            record = _checked(json.loads(line, object_pairs_hook=_once), place)
+            is_as_written = line.rstrip("\r\n") == canonical(record)
+        except Twice as error:
+            raise Broken(f"{place}: the line was altered: {error} stands twice in it.") from None
         except ValueError as error:
-            raise Unusable(f"{path}, line {number}: this is no JSON ({error}).") from None
-        yield _checked(record, f"{path}, line {number}")
+            raise Unusable(f"{place}: this is no JSON ({error}).") from None
+        unknown = sorted(record.keys() - {*COLUMNS, "hash"})
+        if unknown:
+            raise Broken(f"{place}: the line was altered: no export has {unknown[0]}.")
+        if not is_as_written:
+            raise Broken(f"{place}: the line was altered: Countersign writes the same in another way.")
+        yield record
+
+
+class Twice(Exception):
+    """A key that stands twice in one JSON object: readers differ in which of the two they take."""
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> Record:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise Twice(next(key for key in keys if keys.count(key) > 1))
+    return found
 
 
 def _csv_rows(lines: IO[str], path: str) -> Iterator[Record]:
     csv.field_size_limit(2**31 - 1)
-    rows = csv.DictReader(lines)
-    missing = [column for column in (*COLUMNS, "hash") if column not in (rows.fieldnames or ())]
+    raw = _Raw(lines)
+    rows = csv.reader(raw)
+    names = next(rows, [])
+    missing = [column for column in (*COLUMNS, "hash") if column not in names]
     if missing:
         raise Unusable(f"{path} is no export: the column {missing[0]} is missing.")
+    if names not in ([*COLUMNS, "hash"], [*COLUMNS, "hash", *NAMES]):
+        other = next((name for name in names if names.count(name) > 1 or name not in (*COLUMNS, "hash", *NAMES)), None)
+        what = f"the column {other} is not as in an export" if other else "its columns stand in another order"
+        raise Broken(f"{path}, line 1: the line was altered: {what}.")
+    raw.taken.clear()
     for row in rows:
         place = f"{path}, line {rows.line_num}"
-        record: Record = {column: _unguarded(row[column] or "") for column in (*COLUMNS, "hash")}
+        if len(row) != len(names) or raw.text() != _written(row) or any(_guarded(_unguarded(c)) != c for c in row):
+            raise Broken(f"{place}: the line was altered: Countersign writes the same in another way.")
+        record: Record = {column: _unguarded(cell) for column, cell in zip(names, row, strict=True)}
         for column in NUMBERS:
-            try:
-                record[column] = int(record[column]) if record[column] else None
-            except ValueError:
-                raise Broken(f"{place}: {column} is no number.") from None
+            text = record[column]
+            if text and not re.fullmatch(r"0|[1-9][0-9]*", text, re.ASCII):
+                raise Broken(f"{place}: {column} is no number.")
+            record[column] = int(text) if text else None
         yield _checked(record, place)
+
+
+class _Raw:
+    """Lines of a file, with the text of those that were taken since it was last asked for."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.taken: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self.taken.append(line)
+            yield line
+
+    def text(self) -> str:
+        found = "".join(self.taken)
+        self.taken.clear()
+        return found.rstrip("\r\n")
+
+
+def _written(row: Sequence[str]) -> str:
+    written = io.StringIO()
+    csv.writer(written).writerow(row)
+    return written.getvalue().rstrip("\r\n")
+
+
+def _guarded(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
 
 
 def _unguarded(cell: str) -> str:
@@ -103,6 +170,8 @@ def _checked(record: Any, place: str) -> Record:
     if not isinstance(record, dict) or any(column not in record for column in (*COLUMNS, "hash")):
         raise Unusable(f"{place}: this is no event of a Countersign history.")
     texts = [column for column in (*COLUMNS, "hash") if column not in NUMBERS]
+    if isinstance(record["sequence"], bool):
+        raise Broken(f"{place}: the event was altered: a column has a value of another kind.")
     if not isinstance(record["sequence"], int) or not all(isinstance(record[column], str) for column in texts):
         raise Broken(f"{place}: the event was altered: a column has a value of another kind.")
     return dict(record)
@@ -305,6 +374,7 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     count, first, last, gaps, seen = verify(read(options.export), {number for number, _, _ in heads})
     if count:
         yield f"{count:,} events, from {first} to {last}: every hash fits its content, every event the one before it."
+        yield "Names of people are not verified: they stand beside the hash, so that they can be erased."
     else:
         yield "The export has no events."
     first = first or 1

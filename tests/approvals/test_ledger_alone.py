@@ -231,3 +231,40 @@ def test_it_is_one_file_of_the_standard_library() -> None:
         )
     }
     assert imported <= sys.stdlib_module_names
+
+
+@pytest.mark.django_db
+def test_a_line_that_says_more_or_otherwise_than_countersign_writes_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    append(acting="Remy, Rosa", data={"comment": "+1"})
+    append()
+    alterations = {
+        "jsonl": {
+            ('"action":', '"action":"version.promoted","action":'): "action stands twice in it",
+            ('"action":', '"aproved":true,"action":'): "no export has aproved",
+            ('"action":', ' "action":'): "writes the same in another way",
+            ('"actor_id":null', '"actor_id":1e0'): "writes the same in another way",
+        },
+        "csv": {
+            ("sequence,at,", "sequence,sequence,at,"): "the column sequence is not as in an export",
+            ("names\r\n", "names,approved\r\n"): "the column approved is not as in an export",
+            ("sequence,at,", "at,sequence,"): "its columns stand in another order",
+            ("\n1,", "\n01,"): "sequence is no number",
+            ("\n1,", "\n1,x,"): "writes the same in another way",
+            ("group.created", '"group.created"'): "writes the same in another way",
+        },
+    }
+    for ending, cases in alterations.items():
+        path = export(tmp_path, ending=ending)
+        with path.open(encoding="utf-8", newline="") as file:
+            written = file.read()
+        assert standalone.main([str(path)]) == 0
+        assert "Names of people are not verified" in capsys.readouterr().out
+        for (old, new), said in cases.items():
+            assert old in written, old
+            path.write_bytes(written.replace(old, new, 1).encode())
+            assert standalone.main([str(path)]) == 1, new
+            assert said in capsys.readouterr().out
+        path.write_bytes(written.replace("\r\n", "\n").encode())  # as some editors leave it
+        assert standalone.main([str(path)]) == 0
