@@ -24,6 +24,12 @@ from registry_ui.mirror.registry import NotFound, Registry, RegistryError, Unrea
 
 logger = structlog.get_logger(__name__)
 
+MOST_FAILURES = 5
+
+
+class GivenUp(Exception):
+    """It failed too often in a row in a way that nobody foresaw."""
+
 
 def assess(request_id: int, registry: Registry) -> str:
     """Inspects one request's version and runs its checks; returns "concluded", "waiting" (MLflow did not answer, it is
@@ -40,8 +46,16 @@ def assess(request_id: int, registry: Registry) -> str:
         return "skipped"
     problem = ""
     try:
+        if claimed.failures > MOST_FAILURES:
+            raise GivenUp
         _read(request, registry, renew=lambda: held.update(lease_expires_at=timezone.now() + lease))
+    except GivenUp:
+        problem = (
+            f"The inspection ended {MOST_FAILURES} times without a result, so it is not tried again by itself. "
+            "The worker's log has the reason. Submit the request again once it is mended."
+        )
     except Unreachable as error:
+        held.update(failures=0)
         return _later(held, claimed, error.message)
     except NotFound:
         problem = f"Version {request.version.number} of {request.version.model.name} no longer exists in MLflow."

@@ -22,13 +22,19 @@ class AssessmentQuerySet(models.QuerySet["Assessment"]):
         won = (
             self.due(now)
             .filter(request_id=request_id)
-            .update(claimed_by=by, lease_expires_at=now + lease, attempts=models.F("attempts") + 1)
+            .update(
+                claimed_by=by,
+                lease_expires_at=now + lease,
+                attempts=models.F("attempts") + 1,
+                failures=models.F("failures") + 1,  # until it ends in any way that is known
+            )
         )
         return self.get(request_id=request_id) if won else None
 
     def owe(self, request: PromotionRequest) -> None:
         """The worker has to look (again), at once; whoever is at it now concludes in vain."""
-        fields = {"is_owed": True, "due_at": timezone.now(), "attempts": 0, "claimed_by": "", "lease_expires_at": None}
+        fields = {"is_owed": True, "due_at": timezone.now(), "attempts": 0, "failures": 0}
+        fields |= {"claimed_by": "", "lease_expires_at": None}
         self.update_or_create(request=request, defaults={**fields, "waiting_since": None, "last_error": ""})
 
 
@@ -39,6 +45,9 @@ class Assessment(models.Model):
     is_owed = models.BooleanField(default=True)
     due_at = models.DateTimeField(default=timezone.now, help_text="Not before; moves on with the backoff.")
     attempts = models.PositiveIntegerField(default=0)
+    failures = models.PositiveSmallIntegerField(
+        default=0, help_text="Tries in a row that ended in an error of our own, or not at all."
+    )
     claimed_by = models.CharField(max_length=120, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     waiting_since = models.DateTimeField(null=True, blank=True, help_text="First time that it could not be done.")

@@ -46,7 +46,7 @@ def conclude(request: PromotionRequest, *, problem: str = "") -> bool:
     problem = problem or _other_files(request)
     rows = [*voided, *_run_checks(request, problem)]
     Assessment.objects.filter(request=request).update(
-        is_owed=False, claimed_by="", lease_expires_at=None, waiting_since=None, last_error="", attempts=0
+        is_owed=False, claimed_by="", lease_expires_at=None, waiting_since=None, last_error="", attempts=0, failures=0
     )
     labels = [review.reviewer.label for review in voided]
     advance(request, before=before, told={"changed": changed, "voided": labels}, rows=rows)

@@ -24,6 +24,7 @@ DEEPEST, MOST_FOLDERS = 32, 5_000
 """Folders below folders, and all of them; a store with a loop in it must not keep the worker for ever."""
 
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 Entry: TypeAlias = tuple[str, bool, int | None]
 """Path below the root, whether it is a folder, size in bytes."""
@@ -42,14 +43,31 @@ def served_path(root: str) -> str:
 
 
 def served_address(root: str, path: str) -> str:
-    return f"{API}/{quote(f'{served_path(root)}/{plain(path)}')}"
+    """MLflow decodes an address until nothing changes and leaves tabs out, so some names mean another file there."""
+    if _CONTROL.search(path):
+        raise Refused(f"The artifact name {_shown(path)} has a control character, for which MLflow gives another file.")
+    if unquote(plain(path)) != path:
+        raise Refused(f"The artifact name {_shown(path)} has an escape in it, for which MLflow gives another file.")
+    return f"{API}/{quote(f'{served_path(root)}/{path}')}"
+
+
+def refused(error: Refused, path: str) -> Refused:
+    """What MLflow said, with the name of the file or folder: it says `Invalid path` alone."""
+    return Refused(f"MLflow refuses the artifact name {_shown(path)}: {error.message.rstrip('.')}.")
+
+
+def _shown(path: str) -> str:
+    """In quotes, with a backslash as one."""
+    return f"'{path[:200]}'" if path.isprintable() else repr(path[:200])
 
 
 def plain(path: str) -> str:
     """The path, if it stays below its root. Raises Refused: MLflow would refuse it as well, other stores might not."""
     parts = PurePosixPath(path).parts
-    if not parts or ".." in parts or path.startswith("/") or "\\" in path:
+    if not parts or ".." in parts or path.startswith("/"):
         raise Refused(f"The artifact name {path[:200]!r} leads out of its folder.")
+    if "\\" in path:
+        raise Refused(f"The artifact name {_shown(path)} has a backslash, which some stores take for a folder.")
     if _NOT_TEXT.search(path):  # bytes on a disk that are no UTF-8; no manifest could say them
         raise Refused(f"The artifact name {path[:200]!r} is not text.")
     return path
@@ -174,4 +192,4 @@ def _spelled(address: str) -> str:
 
 def _named(root: str) -> str:
     parts = urlsplit(root)
-    return f"{parts.scheme or 'file'}://{parts.hostname or ''}"
+    return f"{parts.scheme or 'file'}://{parts.hostname or ''}{parts.path[:200]}"

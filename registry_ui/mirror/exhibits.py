@@ -1,11 +1,11 @@
 """What a run logged to look at: metrics with steps as curves, figures and tables as exhibits. For `inspection`."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import PurePosixPath
 
+from registry_ui.mirror import apart
 from registry_ui.mirror.models import Exhibit, ModelVersion
 from registry_ui.mirror.packaging import MLMODEL
 from registry_ui.mirror.registry import ArtifactFile, NotFound, Refused, Registry, read_whole
@@ -109,14 +109,10 @@ def _exhibit(version: ModelVersion, path: str, suffix: str, content: bytes) -> E
 
 
 def _is_table(content: bytes) -> bool:
-    """Whether it is what `log_table` writes ({"columns": […], "data": [[…], …]}), or a list of records."""
-    try:
-        read = json.loads(content)
-    except (ValueError, RecursionError):
-        return False
-    if isinstance(read, dict):
-        return isinstance(read.get("columns"), list) and isinstance(read.get("data"), list)
-    return isinstance(read, list) and bool(read) and all(isinstance(each, dict) for each in read)
+    """Most JSON files are none, and are not worth a process."""
+    begins = content.lstrip()[:1]
+    might_be = begins == b"[" or (begins == b"{" and b'"columns"' in content and b'"data"' in content)
+    return might_be and apart.is_table(content)
 
 
 def image_type(content: bytes) -> str:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Event, Lock
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from django.db import transaction
 from django.utils import timezone
 
-from registry_ui.mirror import exhibits, packaging
+from registry_ui.mirror import apart, exhibits, packaging
 from registry_ui.mirror.models import Exhibit, Inspection, ModelVersion
 from registry_ui.mirror.registry import ArtifactFile, NotFound, Refused, Registry, RegistryError, read_whole
 
@@ -25,6 +25,8 @@ MOST_FILES = 50_000
 NOT_ASKED = {"skipped": "The policy does not ask for the model's files to be hashed."}
 TOLD_EVERY = 1.0
 """Seconds between two notes of the progress."""
+
+T = TypeVar("T")
 
 Progress: TypeAlias = Callable[[], object]
 """Called about every second while files are read, so that a lease can be renewed; may raise to stop it."""
@@ -63,13 +65,15 @@ def inspect(
     root = registry.version_root(version.model.name, version.number)
     files = job.hash(root, files_limit_bytes, keep=packaging.small_files)
     facts, problem = _described(job, root, job.kept if "digest" in files else None)
-    curves = exhibits.curves(registry, version, check=job.tell)
-    found = exhibits.found(registry, version, check=job.tell)
+    curves, no_curves = _decoration("Curves of metrics", lambda: exhibits.curves(registry, version, check=job.tell))
+    found, no_exhibits = _decoration("Figures and tables", lambda: exhibits.found(registry, version, check=job.tell))
+    problem = " ".join(filter(None, (problem, no_curves, no_exhibits)))
     with transaction.atomic():
-        _note(row, files=files, packaging=facts, curves=curves, problem=problem, inspected_at=timezone.now())
-        Exhibit.objects.filter(version=version).exclude(path__in=[each.path for each in found]).delete()
+        _note(row, files=files, packaging=facts, curves=curves or {}, problem=problem, inspected_at=timezone.now())
+        if found is not None:  # those that are kept stay where MLflow does not give them now
+            Exhibit.objects.filter(version=version).exclude(path__in=[each.path for each in found]).delete()
         Exhibit.objects.bulk_create(
-            found,
+            found or [],
             update_conflicts=True,
             unique_fields=["version", "path"],
             update_fields=["kind", "media_type", "size", "sha256", "content"],
@@ -80,9 +84,17 @@ def inspect(
 def _described(job: "_Job", root: str, kept: dict[str, bytes] | None) -> tuple[dict[str, Any] | None, str]:
     """A store that the worker may not read must not stand in the way where the policy does not ask for hashes."""
     try:
-        return packaging.read(job.read_small(root) if kept is None else kept)
+        return apart.described(job.read_small(root) if kept is None else kept)
     except (NotFound, Refused) as error:
         return None, error.message
+
+
+def _decoration(what: str, read: Callable[[], T]) -> tuple[T | None, str]:
+    """What `read` gives; where MLflow does not, None and a sentence. Nobody waits for what only decorates."""
+    try:
+        return read(), ""
+    except RegistryError as error:
+        return None, f"{what} are not available: {error.message}"
 
 
 def read_packaging(registry: Registry, version: ModelVersion, *, seconds: float = 60) -> Inspection:
@@ -90,11 +102,12 @@ def read_packaging(registry: Registry, version: ModelVersion, *, seconds: float 
     question. Its `files` stay as they are."""
     job = _Job(registry, seconds, nothing)
     facts, problem = _described(job, registry.version_root(version.model.name, version.number), None)
-    curves = exhibits.curves(registry, version, check=job.tell)
-    found = exhibits.found(registry, version, check=job.tell)
+    curves, no_curves = _decoration("Curves of metrics", lambda: exhibits.curves(registry, version, check=job.tell))
+    found, no_exhibits = _decoration("Figures and tables", lambda: exhibits.found(registry, version, check=job.tell))
+    problem = " ".join(filter(None, (problem, no_curves, no_exhibits)))
     row, _ = Inspection.objects.get_or_create(version=version)
-    _note(row, packaging=facts, curves=curves, problem=problem)
-    Exhibit.objects.bulk_create(found, ignore_conflicts=True)
+    _note(row, packaging=facts, curves=curves or {}, problem=problem)
+    Exhibit.objects.bulk_create(found or [], ignore_conflicts=True)
     return row
 
 

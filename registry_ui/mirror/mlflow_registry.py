@@ -204,7 +204,10 @@ class MlflowRegistry(MlflowSetup):
     def artifacts(self, root: str) -> Iterator[ArtifactFile]:
         def served(folder: str) -> Iterator[tuple[str, bool, int | None]]:
             path = "/".join(part for part in (artifacts.served_path(root), folder) if part)
-            answer = self._read_json("GET", artifacts.API, {"path": path})
+            try:
+                answer = self._read_json("GET", artifacts.API, {"path": path})
+            except Refused as error:
+                raise artifacts.refused(error, folder or path) from error
             for entry in answer.get("files", ()):
                 below = f"{folder}/{entry['path']}" if folder else entry["path"]
                 size = entry.get("file_size")
@@ -224,7 +227,8 @@ class MlflowRegistry(MlflowSetup):
             if response.status_code == 404:  # with MLflow's code, or without where a name cannot be routed
                 raise NotFound(f"MLflow has no file {path!r} there.")
             if response.status_code != 200:
-                raise self._error(response)
+                error = self._error(response)
+                raise artifacts.refused(error, path) if isinstance(error, Refused) else error
             try:
                 # What has come so far: waiting for a full chunk, a server that drips would never let go of us.
                 while chunk := response.raw.read1(artifacts.CHUNK, decode_content=True):

@@ -114,6 +114,13 @@ def losses(version: ModelVersion) -> list[str]:
 
 
 @register.filter
+def not_read(version: ModelVersion) -> str:
+    """What the last look at its files could not read, in sentences; "" where all is."""
+    inspection = getattr(version, "inspection", None)
+    return inspection.problem if inspection else ""
+
+
+@register.filter
 def logged_model_id(version: ModelVersion) -> str:
     return lineage.logged_model_id(version)
 

@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from approvals import assessment, delivery, inbox, standing, workflow
 from approvals.models import Action, Assessment, AuditEvent, OutboxEntry, PromotionRequest, Status, Target
@@ -15,7 +18,7 @@ from approvals.workflow import Invalid, NotAllowed
 from registry_ui.accounts.models import User
 from registry_ui.mirror import inspection, sync
 from registry_ui.mirror.models import ModelVersion
-from registry_ui.mirror.registry import Refused
+from registry_ui.mirror.registry import Refused, Unreachable
 from tests.factories import approve, make_person, make_policy
 from tests.fakes import FakeRegistry
 
@@ -184,6 +187,64 @@ def test_files_that_cannot_be_read_block_with_the_reason(
     assert words in request.status_reason
     workflow.resubmit(request, by=rita)
     assert assess(request, registry).status == Status.PENDING
+
+
+def test_inspection_that_keeps_failing_ends_with_a_reason(
+    registry: FakeRegistry, rita: User, production: Target
+) -> None:
+    request = ask(rita, production)
+    registry.fail_next("version_root", RuntimeError("A bug."), times=6)  # type: ignore[arg-type]
+    for _ in range(assessment.MOST_FAILURES):
+        Assessment.objects.update(due_at=timezone.now(), lease_expires_at=None)
+        with pytest.raises(RuntimeError):
+            assessment.assess(request.pk, registry)
+    Assessment.objects.update(due_at=timezone.now())
+    assert assessment.assess(request.pk, registry) == "concluded"
+    request = fresh(request)
+    assert request.status == Status.CHECKING
+    assert "The inspection ended 5 times without a result, so it is not tried again by itself." in request.status_reason
+    registry._failures.clear()
+    workflow.resubmit(request, by=rita)
+    assert assess(request, registry).status == Status.PENDING
+
+
+def test_outages_never_count_as_failures(registry: FakeRegistry, rita: User, production: Target) -> None:
+    request = ask(rita, production)
+    registry.is_down = True
+    for _ in range(assessment.MOST_FAILURES + 2):
+        Assessment.objects.update(due_at=timezone.now())
+        assert assessment.assess(request.pk, registry) == "waiting"
+    registry.is_down = False
+    Assessment.objects.update(due_at=timezone.now())
+    assert assess(request, registry).status == Status.PENDING
+
+
+def test_worker_that_dies_over_a_file_again_and_again_ends_with_a_reason(
+    registry: FakeRegistry, rita: User, production: Target
+) -> None:
+    request = ask(rita, production)
+    for number in range(assessment.MOST_FAILURES):
+        lease = timedelta(seconds=60)
+        assert Assessment.objects.claim(request.pk, by=f"worker {number}", lease=lease) is not None
+        Assessment.objects.update(lease_expires_at=timezone.now())
+    assert assessment.assess(request.pk, registry) == "concluded"
+    assert "not tried again by itself" in fresh(request).status_reason
+
+
+def test_what_only_decorates_blocks_nobody_and_is_said(
+    registry: FakeRegistry, rita: User, production: Target, client: Client
+) -> None:
+    registry.fail_next("stepped_metrics", Unreachable("There is no MLflow registry at http://mlflow (answer 404)."))
+    request = assess(ask(rita, production), registry)
+    assert request.status == Status.PENDING
+    client.force_login(rita)
+    for url in (
+        request.get_absolute_url(),
+        f"{request.get_absolute_url()}compare/",
+        request.version.get_absolute_url(),
+    ):
+        text = client.get(url).content.decode()
+        assert "Curves of metrics are not available: There is no MLflow registry" in text, url
 
 
 def test_files_that_could_not_be_read_are_read_again_when_something_changes(

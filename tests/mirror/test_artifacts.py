@@ -350,6 +350,12 @@ NAMES = [
     "dot./.hidden",
     "'quoted'.txt",
     "deep/er/er/f",
+    "question?.txt",
+    "100%x.txt",
+    "c:colon",
+    "..hidden",
+    "x" * 250,
+    "/".join(["y" * 200] * 5),
     "empty",
 ]
 
@@ -381,16 +387,64 @@ def test_a_file_that_is_not_there_is_not_found(pair: tuple[Registry, Any]) -> No
 
 
 @pytest.mark.server
-def test_a_file_that_mlflow_cannot_route_is_no_outage(mlflow_server: Any) -> None:
-    """Written into the store by another way than MLflow; its answer is a 404 without its code."""
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a\\b.bin", "The artifact name 'a\\b.bin' has a backslash, which some stores take for a folder."),
+        ("a#b.bin", "MLflow refuses the artifact name 'a#b.bin': Invalid path."),
+        ("a%20b.bin", "The artifact name 'a%20b.bin' has an escape in it, for which MLflow gives another file."),
+        (
+            "two\nlines.bin",
+            "The artifact name 'two\\nlines.bin' has a control character, for which MLflow gives another file.",
+        ),
+        (
+            "tab\tbed.bin",
+            "The artifact name 'tab\\tbed.bin' has a control character, for which MLflow gives another file.",
+        ),
+        ("%2e%2e", "The artifact name '%2e%2e' has an escape in it, for which MLflow gives another file."),
+    ],
+)
+def test_name_that_cannot_be_read_is_named_with_the_true_reason(mlflow_server: Any, name: str, reason: str) -> None:
+    """Written into the store by another way than MLflow's API."""
     registry, engineer = MlflowRegistry(mlflow_server.url, timeout_seconds=15), Backstage(mlflow_server.url)
     root = registry.run_root(engineer.log_run())
     place = mlflow_server.folder / "artifacts" / artifacts.served_path(root)
     place.mkdir(parents=True)
-    (place / "two\nlines.bin").write_bytes(b"x")
-    assert [file.path for file in registry.artifacts(root)] == ["two\nlines.bin"]
-    with pytest.raises(NotFound):
-        list(registry.read_artifact(root, "two\nlines.bin"))
+    (place / "a b.bin").write_bytes(b"another file")
+    (place / name).write_bytes(b"x")
+
+    def read_all() -> None:
+        for file in registry.artifacts(root):
+            list(registry.read_artifact(root, file.path))
+
+    with pytest.raises(Refused) as caught:
+        read_all()
+    assert caught.value.message == reason
+
+
+@pytest.mark.server
+def test_folder_that_cannot_be_listed_is_named(mlflow_server: Any) -> None:
+    registry, engineer = MlflowRegistry(mlflow_server.url, timeout_seconds=15), Backstage(mlflow_server.url)
+    root = registry.run_root(engineer.log_run())
+    (mlflow_server.folder / "artifacts" / artifacts.served_path(root) / "a#b").mkdir(parents=True)
+    with pytest.raises(Refused, match="MLflow refuses the artifact name 'a#b': Invalid path"):
+        list(registry.artifacts(root))
+
+
+@pytest.mark.parametrize(
+    ("root", "named"),
+    [
+        ("/var/models/1", "file:///var/models/1"),
+        ("file:///var/models/1", "file:///var/models/1"),
+        ("s3://user:secret@bucket/a/b?token=secret", "s3://bucket/a/b"),
+    ],
+)
+def test_refused_store_is_named_with_its_path_and_without_secrets(
+    registry: MlflowRegistry, root: str, named: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        list(registry.artifacts(root))
+    assert f"The files are in {named}, which is not among" in caught.value.message
 
 
 @pytest.mark.server
