@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('approvals', '0017_rows_sealed'),
+        ('approvals', '0018_deletions_confirmed'),
     ]
 
     operations = [
