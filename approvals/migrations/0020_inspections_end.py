@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('approvals', '0018_deletions_confirmed'),
+        ('approvals', '0019_ledger_cuts'),
     ]
 
     operations = [
