@@ -9,7 +9,7 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from approvals import policy, returning, standing
-from approvals.models import Action, AuditEvent, Probation, PromotionRequest, RequestKind, Target, Tenure
+from approvals.models import Action, AuditEvent, OutboxEntry, Probation, PromotionRequest, RequestKind, Target, Tenure
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import RegisteredModel
 
@@ -49,6 +49,12 @@ def broken_for(*, model: RegisteredModel | None = None, version_id: int | None =
     elif model is not None:
         found = found.owing_review().filter(version__model=model)
     return list(found.defer("evidence").order_by("-pk")[:5])
+
+
+def half_delivered(model: RegisteredModel) -> list[OutboxEntry]:
+    """Deliveries of the model of which MLflow has done a part."""
+    found = OutboxEntry.objects.open().exclude(half=None).filter(model_name=model.name)
+    return list(found.select_related("request__version", "target").defer("request__evidence").order_by("pk"))
 
 
 def kinds(request_ids: Iterable[int]) -> dict[int, PromotionRequest]:

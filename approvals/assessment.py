@@ -20,7 +20,7 @@ from approvals.models.requests import UNDECIDED
 from registry_ui.alone import alone
 from registry_ui.mirror import inspection, sync
 from registry_ui.mirror.models import ModelVersion
-from registry_ui.mirror.registry import NotFound, Registry, RegistryError, Unreachable
+from registry_ui.mirror.registry import Denied, NotFound, Registry, RegistryError, Unreachable
 
 logger = structlog.get_logger(__name__)
 
@@ -33,7 +33,8 @@ class GivenUp(Exception):
 
 def assess(request_id: int, registry: Registry) -> str:
     """Inspects one request's version and runs its checks; returns "concluded", "waiting" (MLflow did not answer, it is
-    due again later) or "skipped" (not owed, not due, or another worker is at it). Never raises for a RegistryError."""
+    due again later; after a day it is given up) or "skipped" (not owed, not due, or another worker is at it). Never
+    raises for a RegistryError."""
     token = uuid.uuid4().hex
     lease = timedelta(seconds=settings.DELIVERY_LEASE_SECONDS)
     claimed = Assessment.objects.claim(request_id, by=token, lease=lease)
@@ -44,7 +45,9 @@ def assess(request_id: int, registry: Registry) -> str:
     if request.status != Status.CHECKING:
         held.update(is_owed=False, lease_expires_at=None)
         return "skipped"
-    problem = ""
+    if problem := _given_up(claimed):
+        workflow.conclude(request, problem=problem)
+        return "concluded"
     try:
         if claimed.failures > MOST_FAILURES:
             raise GivenUp
@@ -54,7 +57,7 @@ def assess(request_id: int, registry: Registry) -> str:
             f"The inspection ended {MOST_FAILURES} times without a result, so it is not tried again by itself. "
             "The worker's log has the reason. Submit the request again once it is mended."
         )
-    except Unreachable as error:
+    except (Unreachable, Denied) as error:
         held.update(failures=0)
         return _later(held, claimed, error.message)
     except NotFound:
@@ -75,6 +78,14 @@ def assess(request_id: int, registry: Registry) -> str:
     return "concluded"
 
 
+def _given_up(claimed: Assessment) -> str:
+    """Why there is no further try: a sentence for the page, or "". Whoever asked can submit the request again."""
+    hours = settings.CHECKING_HOURS
+    if claimed.waiting_since and timezone.now() - claimed.waiting_since > timedelta(hours=hours):
+        return f"The model's files could not be read within {hours} hours. Last: {claimed.last_error}"
+    return ""
+
+
 def _read(request: PromotionRequest, registry: Registry, *, renew: "inspection.Progress") -> None:
     """Brings the mirror up to date with what is decided on: version, holders, files; the champion's facts."""
     version, rule = request.version, policy.Rule.from_json(request.rule)
@@ -92,7 +103,7 @@ def _read(request: PromotionRequest, registry: Registry, *, renew: "inspection.P
         try:
             sync.refresh_version(registry, champion.model.name, champion.number)
             _read_packaging_once(registry, champion)
-        except Unreachable:
+        except (Unreachable, Denied):
             raise
         except RegistryError as error:  # the champion's files may be gone; the challenger is judged all the same
             logger.warning("champion.unread", request=request.pk, error=error.message)

@@ -35,6 +35,13 @@ class ReviewForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 4, "aria-describedby": "id_comment_hint id_comment_error"}),
     )
     fingerprint = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    last = forms.TypedChoiceField(
+        choices=[("", ""), ("yes", ""), ("no", "")],
+        coerce=lambda value: value == "yes",
+        empty_value=None,
+        required=False,
+        widget=forms.HiddenInput,
+    )
     meaning = forms.ChoiceField(
         choices=[("", "Choose"), *((each.value, each.capitalize()) for each in Meaning)],
         required=False,
@@ -52,3 +59,16 @@ class WithdrawForm(forms.Form):
 
 class ResubmitForm(forms.Form):
     justification = forms.CharField(max_length=4000, required=False, widget=_LONG, label="What has changed")
+
+
+class EndForm(forms.Form):
+    reason = forms.CharField(max_length=4000, widget=forms.Textarea(attrs={"rows": 2, "id": "id_end_reason"}))
+
+
+class EndHalfForm(forms.Form):
+    how = forms.ChoiceField(
+        choices=[("revert", "Put back what MLflow did"), ("accept", "Accept it as it is")],
+        widget=forms.RadioSelect,
+        label="How it ends",
+    )
+    reason = forms.CharField(max_length=4000, widget=forms.Textarea(attrs={"rows": 2, "id": "id_half_reason"}))

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Exists, OuterRef, Q
 
 from approvals import comparison, policy, standing
-from approvals.models import CheckResult, Probation, PromotionRequest, RequestKind, Review, Status, Verdict
+from approvals.models import CheckResult, OutboxEntry, Probation, PromotionRequest, RequestKind, Review, Status, Verdict
 from approvals.models.requests import CLOSED, OPEN, UNDECIDED, RequestQuerySet
 from registry_ui.accounts.models import User
 
@@ -20,7 +20,11 @@ def waiting_for(user: User) -> RequestQuerySet:
     """Pending requests that lack an approval which this person can give, promotions that they can review afterwards or
     confirm, and their own that came back to them or that their checks block."""
     blocked = Q(status=Status.CHECKING) & Exists(CheckResult.objects.blocking().filter(request=OuterRef("pk")))
-    own = _own(user) & (Q(status__in=(Status.CHANGES_REQUESTED, Status.FAILED)) | blocked)
+    halves = OutboxEntry.objects.open().exclude(half=None)
+    if not user.has_perm("approvals.retry_delivery"):
+        halves = halves.none()
+    half = Q(status=Status.APPROVED, pk__in=halves.values("request"))
+    own = half | (_own(user) & (Q(status__in=(Status.CHANGES_REQUESTED, Status.FAILED)) | blocked))
     if not user.has_perm(standing.REVIEW):
         return PromotionRequest.objects.filter(own)
     decided = Review.objects.filter(request=OuterRef("pk"), reviewer=user, voided_at=None)

@@ -35,6 +35,18 @@ def enqueue(request: PromotionRequest) -> OutboxEntry:
     return entry
 
 
+def hasten(request: PromotionRequest, **fields: Any) -> OutboxEntry | None:
+    """Makes the request's open entry due now and keeps `fields` on it, in the caller's transaction; None when a worker
+    is at it."""
+    now = timezone.now()
+    free = OutboxEntry.objects.open().filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now), request=request)
+    if not free.update(available_at=now, **fields):
+        return None
+    entry = OutboxEntry.objects.open().get(request=request)
+    transaction.on_commit(partial(wake, entry.pk))
+    return entry
+
+
 def hint_assessment(request: PromotionRequest) -> None:
     """Hints, after the commit, that the request's files and checks are owed."""
     transaction.on_commit(partial(_send, "approvals.assess", request.pk))

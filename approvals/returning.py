@@ -40,9 +40,8 @@ def cannot_go_back(target: Target) -> str:
 def earlier(model: RegisteredModel, target: Target) -> list[Earlier]:
     """At most MOST_CHOICES: those that are no worse than their last end first, the newest first; then those that were
     rolled back from."""
-    held = [version.number for version in standing.holders(model, target)]
-    if target.stage and not target.archives_existing:
-        held = held[:1]  # those below the champion share its stage, and are what one goes back to
+    # Those beside the champion share its stage, or have the alias alone: they are what one goes back to.
+    held = [version.number for version in standing.holders(model, target)][:1]
     found = tenures.approved_before(model.name, target, but=held)
     left = _left(found)
     ordered = sorted(found, key=lambda tenure: tenure.version_number in left)[:MOST_CHOICES]  # keeps their order

@@ -82,13 +82,23 @@ def rule_from(found: Policy, *, why: str) -> policy.Rule:
 
 def rule_for(model_name: str, target: Target) -> policy.Rule:
     """The rule that a request made now would get, with the reason why it is this one."""
-    fitting = policy.applicable(Policy.objects.current().filter(target=target), model_name)
+    return rule_among(Policy.objects.current().filter(target=target), model_name)
+
+
+def rule_among(policies: Iterable[Policy], model_name: str) -> policy.Rule:
+    """The same of these policies of one target, in their order."""
+    fitting = policy.applicable(policies, model_name)
     if not fitting:
         return policy.FALLBACK
     pattern = fitting[0].model_pattern
     why = f"The policy for {pattern} applies to {model_name}"
     why += ": the only one that fits." if len(fitting) == 1 else f": the first of the {len(fitting)} that fit."
     return rule_from(fitting[0], why=why)
+
+
+def is_same_policy(made_under: dict[str, Any], now: policy.Rule) -> bool:
+    """Whether a request's rule is this policy, in this version."""
+    return (made_under.get("policy_id"), made_under.get("policy_version")) == (now.policy_id, now.policy_version)
 
 
 def holders(model: RegisteredModel, target: Target) -> list[ModelVersion]:
@@ -130,6 +140,28 @@ def would_vacate(version: ModelVersion, target: Target) -> str:
         f"Version {version.number} holds {higher.name}, and a version has one stage in MLflow: {higher.name} would "
         f"be left without it. Promote another version to {higher.name} first."
     )
+
+
+def gone(version: ModelVersion) -> str:
+    """A sentence when the version no longer exists in MLflow under this name, with what it is called now where its
+    model was renamed; else ""."""
+    if not (version.deleted_at or version.model.deleted_at):
+        return ""
+    said = f"Version {version.number} of {version.model.name} no longer exists in MLflow"
+    now = renamed(version)
+    return f"{said}: the model is called {now.model.name} now. Ask for the promotion there." if now else f"{said}."
+
+
+def renamed(version: ModelVersion) -> ModelVersion | None:
+    """The version under its model's new name; None where it is not gone. MLflow keeps number, run and time of making
+    when a model is renamed."""
+    if not (version.deleted_at or version.model.deleted_at):
+        return None
+    found = ModelVersion.objects.filter(
+        number=version.number, created_at=version.created_at, run_id=version.run_id, source=version.source
+    )
+    found = found.filter(deleted_at=None, model__deleted_at=None).exclude(model=version.model_id)
+    return found.select_related("model").order_by("-model__last_updated_at").first()
 
 
 def _higher_target_held(version: ModelVersion, target: Target) -> Target | None:
@@ -206,7 +238,10 @@ def of(
     if request.status == Status.PENDING and (changed := changes(request)):
         stale = f"This changed in MLflow since it was asked: {listed(changed)}."
     me = next((person for person in eligible if user and person.id == user.pk), None)
+    entry = request.outbox_entries.open().first() if request.status == Status.APPROVED else None
+    waits = "half" if entry and entry.half else "waiting" if entry and entry.waiting_since else ""
     facts = policy.RequestFacts(
+        delivery=waits,
         status=request.status,
         status_label=request.get_status_display(),
         asked_by=request.asked_by,
@@ -219,6 +254,7 @@ def of(
         contributes=_contributes(request, rule, user),
         blocked_by=[check.title for check in checks if check.blocks],
         unanswered=_unanswered(request),
+        gone=gone(request.version) if request.status == Status.PENDING else "",
         vacates=would_vacate(request.version, request.target) if request.status == Status.PENDING else "",
     )
     actor = actor_of(user) if user else policy.Actor(0, frozenset())

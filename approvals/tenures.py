@@ -2,7 +2,7 @@
 of promotions, the watch of what it found. Each function runs in the caller's transaction."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,12 +45,19 @@ def hold_settlements() -> None:
     ChainHead.objects.select_for_update().get(pk=1)
 
 
-def promoted(request: PromotionRequest, event: AuditEvent, *, origin: Tenure.Origin = Tenure.Origin.DELIVERY) -> None:
-    """The request's version has reached its target; `event` says so. What it replaced ends, and so does what the
-    version held in another stage, since MLflow knows one stage a version."""
+def promoted(
+    request: PromotionRequest,
+    event: AuditEvent,
+    *,
+    origin: Tenure.Origin = Tenure.Origin.DELIVERY,
+    places: Collection[str] | None = None,
+) -> None:
+    """The request's version has reached its target, or of that only `places`; `event` says so. What it replaced ends,
+    and so does what the version held in another stage, since MLflow knows one stage a version."""
     version, target, name = request.version, request.target, request.version.model.name
     end: dict[str, Any] = {"at": event.at, "how": Tenure.End.REPLACED, "sequence": event.sequence}
-    for place in places_of(target):
+    places = places_of(target) if places is None else places
+    for place in places:
         held = Tenure.objects.open().filter(model_name=name, target=target, place=place)
         if takes_alone(request, place):
             finish(held.exclude(version_number=version.number), **end)
@@ -66,7 +73,7 @@ def promoted(request: PromotionRequest, event: AuditEvent, *, origin: Tenure.Ori
                 sequence=event.sequence,
                 version=version,
             )
-    if target.stage:
+    if target.stage in places:
         elsewhere = Tenure.objects.open().filter(model_name=name, version_number=version.number)
         finish(elsewhere.exclude(place__startswith="@").exclude(target=target, place=target.stage), **end)
 

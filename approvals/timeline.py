@@ -18,6 +18,8 @@ SPOKEN = {
     Action.REQUEST_EXPIRED: "reason",
     Action.DELIVERY_FAILED: "reason",
     Action.DELIVERY_HELD: "reason",
+    Action.DELIVERY_HALFWAY: "reason",
+    Action.DELIVERY_ENDED: "reason",
     Action.REQUEST_REOPENED: "reason",
     Action.REQUEST_ESCALATED: "reason",
     Action.CHECK_ANSWERED: "reason",
@@ -45,6 +47,8 @@ _ICONS = {
     Action.DELIVERY_RETRIED: "rotate-clockwise",
     Action.DELIVERY_FAILED: "alert-triangle",
     Action.DELIVERY_HELD: "hourglass",
+    Action.DELIVERY_HALFWAY: "alert-triangle",
+    Action.DELIVERY_ENDED: "arrow-back-up",
     Action.REQUEST_CHECKED: "checks",
     Action.REQUEST_REOPENED: "refresh",
     Action.REQUEST_ESCALATED: "alert-triangle",
@@ -89,6 +93,8 @@ _TONES = {
     Action.REQUEST_ESCALATED: "waiting",
     Action.CHECK_OVERRIDDEN: "waiting",
     Action.DELIVERY_HELD: "waiting",
+    Action.DELIVERY_HALFWAY: "bad",
+    Action.DELIVERY_ENDED: "waiting",
     Action.INCIDENT_OPENED: "bad",
     Action.GLASS_BROKEN: "bad",
     Action.AFTERWARDS_OVERDUE: "bad",
@@ -164,6 +170,8 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
             return f"wanted {subject} in {target} at once, without approvals"
         case Action.REQUEST_CREATED:
             return f"asked for {subject} to reach {target}"
+        case Action.REQUEST_RESUBMITTED if "policy" in data:
+            return f"submitted {subject} again under the policy for {data['policy'] or 'everything else'}"
         case Action.REQUEST_RESUBMITTED:
             changed = data.get("changed") or []
             return "submitted the request again" + (f"; changed since: {_listed(changed)}" if changed else "")
@@ -206,6 +214,13 @@ def sentence(event: AuditEvent, *, is_subject_known: bool = False) -> str:  # no
             return "retried the delivery"
         case Action.DELIVERY_FAILED:
             return f"could not deliver {subject} to {target}"
+        case Action.DELIVERY_HALFWAY:
+            reached = " and ".join(data.get("reached", ())) or "nothing"
+            return f"delivered half of {subject} to {target}: {reached} yes, {' and '.join(data.get('missing', ()))} no"
+        case Action.DELIVERY_ENDED if data.get("how") == "accept":
+            return f"accepted the half delivery of {subject} to {target} as it is"
+        case Action.DELIVERY_ENDED:
+            return f"had the half delivery of {subject} to {target} put back"
         case Action.DELIVERY_HELD:
             held = f"held the delivery of {subject} to {target}"
             if not data.get("freeze"):

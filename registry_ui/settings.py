@@ -268,6 +268,7 @@ DELIVERY_BACKOFF_CAP_SECONDS = env.number("COUNTERSIGN_DELIVERY_BACKOFF_CAP_SECO
 
 # --- Inspection -------------------------------------------------------------------------------------------------------
 
+CHECKING_HOURS = env.number("COUNTERSIGN_CHECKING_HOURS", default=24, minimum=1)
 INSPECTION_SECONDS = env.number("COUNTERSIGN_INSPECTION_SECONDS", default=600, minimum=5)
 HOLDER_FILES_SECONDS = env.number("COUNTERSIGN_HOLDER_FILES_SECONDS", default=86_400, minimum=60)
 ARTIFACT_STORES = env.words("COUNTERSIGN_ARTIFACT_STORES")

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from approvals.models import ChainHead, LedgerCut, Notification, NotificationState, OutboxEntry, Verification
+from approvals.models.notifications import LONGEST
 from registry_ui import health
 from registry_ui.mirror import identity
 from registry_ui.mirror.models import MirrorState, SetupCheck
@@ -266,6 +267,19 @@ def _broker(check: Mapping[str, Any]) -> Part:
 
 def _outbox() -> Part:
     now = timezone.now()
+    halves = OutboxEntry.objects.open().exclude(half=None).order_by("pk")
+    if half := halves.first():
+        others = halves.count() - 1
+        more = f", and {others} more" if others else ""
+        return Part(
+            "Deliveries",
+            BAD,
+            "Half delivered",
+            f"MLflow has done a part of request #{half.request_id}{more}, without {' and '.join(half.missing)}, since",
+            half.waiting_since,
+            error=half.last_error,
+            remedy="It is tried again by itself. Put right what MLflow says, or end it on the request's page.",
+        )
     waiting = OutboxEntry.objects.owed(now)
     oldest = waiting.first()
     if oldest is None and (held := OutboxEntry.objects.open().count()):
@@ -292,6 +306,10 @@ def _outbox() -> Part:
     )
 
 
+def _next_try(at: datetime | None) -> str:
+    return f"Next try at {at:%H:%M} UTC. " if at and at > timezone.now() else ""
+
+
 def _notifications() -> Part:
     """Mail alone has a server that is looked after; chats are tried one by one."""
     now = timezone.now()
@@ -308,8 +326,8 @@ def _notifications() -> Part:
             f"{words}; the mail server has not taken any since",
             state.mail_failing_since,
             error=state.mail_error,
-            remedy="Check EMAIL_URL and the mail server; manage.py sendtestemail tries it out. "
-            "Nothing is lost, and nothing else waits for it.",
+            remedy=f"{_next_try(state.mail_paused_until)}Check EMAIL_URL and the mail server; manage.py sendtestemail "
+            f"tries it out. What cannot be sent within {LONGEST.days} days is given up; nothing else waits for it.",
         )
     if oldest and (now - oldest.due_at).total_seconds() > settings.STALE_AFTER_SECONDS:
         remedy = "They are sent by themselves as soon as a worker runs. Those that were refused are tried again."

@@ -54,6 +54,7 @@ class FakeRegistry:
         self._last_number: defaultdict[str, int] = defaultdict(int)
         self._runs: dict[str, RunFacts] = {}
         self._logged_models: dict[str, LoggedModelFacts] = {}
+        self._without_effect: defaultdict[str, int] = defaultdict(int)
         self._failures: defaultdict[str, list[RegistryError]] = defaultdict(list)
         self.files: dict[str, dict[str, bytes]] = {}
         self.histories: dict[str, dict[str, list[tuple[int, float]]]] = {}
@@ -70,6 +71,14 @@ class FakeRegistry:
     def fail_next(self, method: str, error: RegistryError | None = None, *, times: int = 1) -> None:
         """The next calls of this method raise, before they do anything."""
         self._failures[method] += [error or Unreachable("MLflow cannot be reached: Connection refused.")] * times
+
+    def ignore_next(self, method: str, *, times: int = 1) -> None:
+        """The next calls of this writing method are answered well and do nothing."""
+        self._without_effect[method] += times
+
+    def _is_ignored(self, method: str) -> bool:
+        self._without_effect[method] = max(0, (left := self._without_effect[method]) - 1)
+        return left > 0
 
     def count(self, *methods: str) -> int:
         """How many requests were sent, of these methods or of all."""
@@ -227,6 +236,8 @@ class FakeRegistry:
 
     def set_description(self, model: str, number: int, description: str) -> None:
         self._request("set_description", model, number, description)
+        if self._is_ignored("set_description"):
+            return
         with self._lock:
             old = self._version(model, number)
             if self.limit is not None and len(description) > self.limit:
@@ -237,6 +248,8 @@ class FakeRegistry:
 
     def set_tag(self, model: str, number: int, key: str, value: str) -> None:
         self._request("set_tag", model, number, key, value)
+        if self._is_ignored("set_tag"):
+            return
         with self._lock:
             old = self._version(model, number)
             self._versions[model, number] = replace(old, tags={**old.tags, key: value})

@@ -318,8 +318,8 @@ TELL_OF_INCIDENTS = (Action.INCIDENT_OPENED, Action.INCIDENT_RESOLVED, Action.VE
 _DELIVERED = {RequestKind.ROLLBACK: Cause.ROLLBACK, RequestKind.BREAK_GLASS: Cause.BREAK_GLASS}
 _ORIGINS: dict[str, tuple[str, ...]] = {
     # origin or end: the events that may tell of it
-    Tenure.Origin.DELIVERY: (Action.VERSION_PROMOTED,),
-    Tenure.End.REPLACED: (Action.VERSION_PROMOTED,),
+    Tenure.Origin.DELIVERY: (Action.VERSION_PROMOTED, Action.DELIVERY_HALFWAY),
+    Tenure.End.REPLACED: (Action.VERSION_PROMOTED, Action.DELIVERY_HALFWAY),
     Tenure.Origin.RESTORED: (Action.VERSION_RESTORED,),
     Tenure.Origin.OUTSIDE: (Action.INCIDENT_OPENED, Action.INCIDENT_RESOLVED, Action.TENURE_FOUND),
     Tenure.End.DELETED: (Action.INCIDENT_OPENED, Action.INCIDENT_RESOLVED),
@@ -333,7 +333,7 @@ GOES_ON: Mapping[str, str] = {
     Action.INCIDENT_RESOLVED: canonical({"resolution": Incident.Resolution.UNDONE})[1:-1],
 }
 _CHANGED_OUTSIDE = (Tenure.Origin.OUTSIDE, Tenure.End.DELETED, Tenure.End.RENAMED)
-_EXACT = (Action.VERSION_PROMOTED, Action.VERSION_RESTORED)
+_EXACT = (Action.VERSION_PROMOTED, Action.VERSION_RESTORED, Action.DELIVERY_HALFWAY)
 """Events that name the very model (and, of what began, the very version) that they tell of."""
 
 
@@ -348,7 +348,7 @@ def cause_of(how: str, action: str | None, kind: str | None) -> Cause:
     if action not in _ORIGINS[how] and action not in GOES_ON:
         return Cause.UNEXPLAINED
     match action:
-        case Action.VERSION_PROMOTED:
+        case Action.VERSION_PROMOTED | Action.DELIVERY_HALFWAY:
             return _DELIVERED.get(RequestKind(kind or ""), Cause.DELIVERY) if kind else Cause.UNEXPLAINED
         case Action.VERSION_RESTORED:
             return Cause.PUT_BACK

@@ -14,14 +14,14 @@ import structlog
 from django.utils import timezone
 
 from approvals import outbox
-from approvals.delivery import holding
+from approvals.delivery import halfway, holding
 from approvals.delivery.attempt import Attempt, Stop
 from approvals.delivery.holding import Held
 from approvals.delivery.settlement import Claim, ClaimLost
 from approvals.ledger import cut
 from approvals.models import OutboxEntry, PromotionRequest
 from registry_ui.alone import alone
-from registry_ui.mirror.registry import Registry, RegistryError, Unreachable
+from registry_ui.mirror.registry import Registry, RegistryError
 
 logger = structlog.get_logger(__name__)
 
@@ -29,7 +29,8 @@ logger = structlog.get_logger(__name__)
 def deliver(entry_id: int, registry: Registry) -> str:
     """Delivers one outbox entry; returns what happened: "applied", "failed", "reopened" (what was approved is not
     what is there; it is back in review), "held" (by a freeze, until it ends), "waiting" (it is due again later, because
-    MLflow did not answer) or "skipped" (not due, closed, or held by another worker).
+    MLflow did not answer, does not let Countersign do it, or did half of it) or
+    "skipped" (not due, closed, or held by another worker).
 
     Never raises for a RegistryError. Any other error is raised after the entry was released, so that it is tried again.
     """
@@ -47,8 +48,6 @@ def deliver(entry_id: int, registry: Registry) -> str:
         outcome = "skipped"
     except Held as held:
         outcome = holding.hold(request, claim, held.freeze)
-    except Unreachable as error:
-        outcome = claim.release(error.message)
     except Exception as error:
         claim.release(f"Delivery met an error of its own ({type(error).__name__}); the worker's log has the details.")
         raise
@@ -66,15 +65,13 @@ def deliver(entry_id: int, registry: Registry) -> str:
 
 
 def _run(attempt: Attempt) -> str:
-    """Raises ClaimLost and Unreachable; whatever else MLflow says ends the attempt."""
+    """Raises ClaimLost; what MLflow says ends the attempt, one way or the other."""
     try:
         return attempt.run()
     except Stop as stop:
         return attempt.stop(stop)
-    except Unreachable:
-        raise
     except RegistryError as error:
-        return attempt.stop(Stop(OutboxEntry.Outcome.FAILED, attempt.sentence_for(error)))
+        return attempt.interrupt(error)
 
 
 def drain(
@@ -89,6 +86,8 @@ def drain(
         _deliver_alone(first, registry)
     with alone("delivery.freezes_not_read"):
         holding.release_what_is_free()
+    with alone("delivery.half_not_resumed"):
+        halfway.resume_what_failed()
     for done in range(limit):
         due = OutboxEntry.objects.due(timezone.now()).order_by("-is_urgent", "pk").values_list("pk", flat=True).first()
         if due is None or is_over():

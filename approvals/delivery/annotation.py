@@ -62,13 +62,28 @@ def write(
     request: PromotionRequest, version: VersionSnapshot, registry: Registry, *, witness: Mapping[str, str]
 ) -> None:
     """Puts note and tags where they are not so already, with those that bear witness to the ledger."""
+    description, tags = _missing(request, version, witness)
+    if description is not None:
+        registry.set_description(version.model, version.number, description)
+    for key, value in tags.items():
+        registry.set_tag(version.model, version.number, key, value)
+
+
+def lacks(request: PromotionRequest, version: VersionSnapshot, *, witness: Mapping[str, str]) -> str:
+    """Which of them MLflow does not show on the version: `the approval note and the tags`; "" when all is there."""
+    description, tags = _missing(request, version, witness)
+    return " and ".join(["the approval note"] * (description is not None) + ["the tags"] * bool(tags))
+
+
+def _missing(
+    request: PromotionRequest, version: VersionSnapshot, witness: Mapping[str, str]
+) -> tuple[str | None, dict[str, str]]:
+    """The description to write (None: it has the note), and the tags."""
     note = note_of(request)
     description = provenance.with_note(version.description, note, limit=DESCRIPTION_LIMIT)
-    if description != version.description:
-        registry.set_description(version.model, version.number, description)
-    for key, value in (tags_of(request, note) | dict(witness)).items():
-        if version.tags.get(key) != value:
-            registry.set_tag(version.model, version.number, key, value)
+    wanted = tags_of(request, note) | dict(witness)
+    tags = {key: value for key, value in wanted.items() if version.tags.get(key) != value}
+    return (description if description != version.description else None), tags
 
 
 def take_back(request: PromotionRequest, registry: Registry) -> None:

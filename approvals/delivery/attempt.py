@@ -11,11 +11,15 @@ from django.utils import timezone
 
 from approvals import evidence, provenance, standing, tenures
 from approvals.delivery import annotation, holding
-from approvals.delivery.settlement import Claim, ClaimLost, settle, settle_reopened, settle_unapplied
+from approvals.delivery.halfway import Halfway
+from approvals.delivery.settlement import Claim, settle, settle_reopened, settle_unapplied
 from approvals.models import OutboxEntry, PromotionRequest, Verdict
 from approvals.policy import Rule
 from registry_ui.mirror import inspection, sync
 from registry_ui.mirror.registry import NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
+
+ANNOTATED_AGAIN = 2
+"""Times that note and tags are written once more when MLflow does not show them."""
 
 
 class Stop(Exception):
@@ -52,27 +56,30 @@ class Plan:
     witness: dict[str, str] = field(default_factory=dict)
     """Tags that say how the ledger stood then."""
 
+    stage_before: str = "None"
+    """The stage that the version itself had."""
+
 
 class Attempt:
-    """`done` lists what it wrote, in words, for the page and the ledger; `has_begun` is true once stage or alias is
-    moved, by this attempt or an earlier one."""
+    """`has_begun` is true once stage or alias is moved, by this attempt or an earlier one."""
 
     def __init__(self, request: PromotionRequest, claim: Claim, registry: Registry) -> None:
         self.request, self.claim, self.registry = request, claim, registry
         self.name, self.number, self.target = request.version.model.name, request.version.number, request.target
-        self.done: list[str] = []
         self.has_begun = False
+        self.halfway = Halfway(self)
 
     def run(self) -> str:
-        """Returns "applied"; raises Stop, ClaimLost or a RegistryError."""
+        """Returns what became of it; raises Stop, ClaimLost or a RegistryError."""
         view = self.look()
         plan = self.plan(view)
         self.has_begun = self.has_moved(view, plan)
+        if self.claim.entry.ending:
+            return self.halfway.end(view, plan)
         if not self.has_begun:
             self.check(view)
-        self.claim.renew(plan=asdict(plan))  # kept before the first write
+        self.claim.renew(plan=asdict(plan), is_at_rest=False)  # kept before the first write
         annotation.write(self.request, view.version, self.registry, witness=plan.witness)
-        self.done.append("the approval note was written")
         self.claim.renew()
         self.move(view)
         asked_at = timezone.now()
@@ -113,7 +120,7 @@ class Attempt:
         """The plan of the first attempt that wrote anything, or a fresh one."""
         kept = self.claim.entry.plan
         if kept is None:
-            return Plan(view.champion, list(view.in_stage), view.alias_holder, annotation.witness())
+            return Plan(view.champion, list(view.in_stage), view.alias_holder, annotation.witness(), view.version.stage)
         return Plan(**kept)
 
     def has_moved(self, view: View, plan: Plan) -> bool:
@@ -188,16 +195,19 @@ class Attempt:
         if target.stage and (self.number not in view.in_stage or (self.archives and others)):
             self.registry.set_stage(self.name, self.number, target.stage, archive_existing=self.archives)
             self.has_begun = True
-            self.done.append(f"the stage was set to {target.stage}")
         if target.alias and view.alias_holder != self.number:
             self.registry.set_alias(self.name, target.alias, self.number)
             self.has_begun = True
-            self.done.append(f"the alias @{target.alias} was set")
 
     def read_back(self, plan: Plan) -> list[VersionSnapshot]:
-        """Reads what MLflow says now, the archived versions included; raises Unreachable when the move is not to be
-        seen (it is then tried again)."""
+        """Reads what MLflow says now, the archived versions included; raises Unreachable when the move, or the note and
+        tags, are not to be seen (it is then tried again)."""
         version = self.registry.version(self.name, self.number)
+        for _ in range(ANNOTATED_AGAIN):  # somebody saved the description, or MLflow took it without effect
+            if not annotation.lacks(self.request, version, witness=plan.witness):
+                break
+            annotation.write(self.request, version, self.registry, witness=plan.witness)
+            version = self.registry.version(self.name, self.number)
         is_there = not self.target.stage or version.stage == self.target.stage
         if is_there and self.target.alias:
             is_there = self.registry.model(self.name).aliases.get(self.target.alias) == self.number
@@ -205,7 +215,13 @@ class Attempt:
             raise Unreachable(
                 f"MLflow took the change but does not show it: version {self.number}, {self.target.meaning}."
             )
-        found = [version]
+        if lacking := annotation.lacks(self.request, version, witness=plan.witness):
+            raise Unreachable(f"MLflow took {lacking} {1 + ANNOTATED_AGAIN} times and does not show it.")
+        return [version, *self.beside(plan)]
+
+    def beside(self, plan: Plan) -> list[VersionSnapshot]:
+        """What was in the stage before, as MLflow has it now."""
+        found = []
         for number in plan.in_stage if self.archives else []:
             if number != self.number:
                 with contextlib.suppress(NotFound):  # deleted since; the sweep marks it
@@ -225,28 +241,26 @@ class Attempt:
         return sorted(how.items())
 
     def stop(self, stop: Stop) -> str:
-        """Ends it unapplied, or back in review. The note is taken back unless the version has reached the target,
-        wholly or half."""
-        message = stop.message
+        """Ends it unapplied, or back in review; the note is taken back."""
         if stop.outcome == OutboxEntry.Outcome.REOPENED:
             annotation.take_back(self.request, self.registry)
-            settle_reopened(self.request, self.claim, message=message)
+            settle_reopened(self.request, self.claim, message=stop.message)
             return str(stop.outcome)
-        if self.has_begun:
-            message += f" Before that, {' and '.join(self.done) or 'an earlier attempt had begun the move'}."
-        else:
-            annotation.take_back(self.request, self.registry)
-        try:
-            settle_unapplied(
-                self.request, self.claim, outcome=stop.outcome, message=message, is_plan_kept=self.has_begun
-            )
-        except ClaimLost:
-            return "skipped"
+        annotation.take_back(self.request, self.registry)
+        settle_unapplied(self.request, self.claim, outcome=stop.outcome, message=stop.message)
         return str(stop.outcome)
+
+    def interrupt(self, error: RegistryError) -> str:
+        """What becomes of it when MLflow says no, or nothing, to one of the steps."""
+        if self.claim.entry.ending or (self.has_begun and not isinstance(error, NotFound)):
+            return self.halfway.rest(error)
+        if error.may_retry:
+            return self.claim.release(error.message)
+        return self.stop(Stop(OutboxEntry.Outcome.FAILED, self.sentence_for(error)))
 
     def sentence_for(self, error: RegistryError) -> str:
         if isinstance(error, NotFound):
             return f"Version {self.number} of {self.name} no longer exists in MLflow."
         if isinstance(error, inspection.TookTooLong):
             return error.message
-        return f"MLflow refused: {error.message}"
+        return error.message if error.may_retry else f"MLflow refused: {error.message}"

@@ -3,7 +3,7 @@
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -14,7 +14,7 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from approvals import ledger, standing, tenures, workflow
-from approvals.models import Action, AuditEvent, OutboxEntry, PromotionRequest, Status
+from approvals.models import Action, AuditEvent, OutboxEntry, PromotionRequest, Status, Tenure
 from registry_ui.mirror import sync
 from registry_ui.mirror.registry import Unreachable, VersionSnapshot
 
@@ -41,18 +41,20 @@ class Claim:
         if not self._held().update(lease_expires_at=timezone.now() + _lease(), **fields):
             raise ClaimLost
 
-    def release(self, message: str) -> str:
-        """Gives the entry back unpaid: it is due again after a pause that doubles up to the cap."""
+    def release(self, message: str, **fields: Any) -> str:
+        """Gives the entry back unpaid: it is due again after a pause that doubles up to the cap. Returns "waiting", or
+        "skipped" when another worker has taken over."""
         now = timezone.now()
         pause = min(2 ** min(self.entry.attempts - 1, 16), settings.DELIVERY_BACKOFF_CAP_SECONDS)
-        self._held().update(
+        given_back = self._held().update(
             claimed_by="",
             lease_expires_at=None,
             available_at=now + timedelta(seconds=pause),
             waiting_since=self.entry.waiting_since or now,
             last_error=message,
+            **fields,
         )
-        return "waiting"
+        return "waiting" if given_back else "skipped"
 
     def give_back(self, **fields: Any) -> None:
         """Ends the claim and keeps `fields` on the row. Raises ClaimLost when another worker has taken over."""
@@ -77,31 +79,38 @@ def settle(
     asked_at: datetime,
     champion_before: int | None,
     replaced: Iterable[tuple[int, str]],
+    accepted: str = "",
+    reached: Collection[str] | None = None,
 ) -> None:
     """Request, outbox, mirror rows (`snapshots`, asked for at `asked_at`), one event for the promotion and one for each
-    version that it replaced: its number and what happened to it. Raises ClaimLost when another worker has settled."""
+    version that it replaced: its number and what happened to it. Of a half that a person `accepted`, with that reason,
+    only the places `reached`. Raises ClaimLost when another worker has settled."""
     name, number, target = request.version.model.name, request.version.number, request.target
     standing.lock_targets([target.pk])
-    claim.close(OutboxEntry.Outcome.APPLIED)
-    _move(request, Status.APPLIED, "")
+    reached = tenures.places_of(target) if reached is None else reached
+    has_alias = bool(target.alias) and tenures.alias_place(target.alias) in reached
+    claim.close(OutboxEntry.Outcome.APPLIED, is_at_rest=False)
+    _move(request, Status.APPLIED, accepted)
     on_probation = workflow.running_beside(request)
     sync.store_versions(snapshots, asked_at=asked_at)
-    if target.alias:
+    if has_alias:
         sync.store_alias(name, target.alias, number)
-    data = {
-        "stage": target.stage,
-        "alias": target.alias,
+    data: dict[str, Any] = {
+        "stage": target.stage if target.stage in reached else "",
+        "alias": target.alias if has_alias else "",
         "replaced": champion_before if champion_before != number else None,
         "requested_by": request.requester.label,
         "fingerprint": request.fingerprint,
         "attempts": claim.entry.attempts,
     }
+    if accepted:
+        data |= {"accepted": accepted, "missing": claim.entry.missing}
     if request.is_urgent:
         data["kind"] = str(request.kind)
     approvers = workflow.approver_labels(request)
 
     def promote(event: AuditEvent) -> list[Model]:
-        tenures.promoted(request, event)
+        tenures.promoted(request, event, places=reached)
         return [claim.entry, *tenures.touched(event.sequence, name)]
 
     _record(Action.VERSION_PROMOTED, request, data, allowed_by=approvers, rows=promote)
@@ -109,18 +118,120 @@ def settle(
         told = {"by": number, "how": how}
         _record(Action.VERSION_REPLACED, request, told, allowed_by=approvers, version_number=replaced_number)
     workflow.settle_probations(request, on_probation)
+    _end_halves_beside(request)
 
 
 @transaction.atomic
-def settle_unapplied(
-    request: PromotionRequest, claim: Claim, *, outcome: OutboxEntry.Outcome, message: str, is_plan_kept: bool
-) -> None:
-    """The same for a delivery that failed. The plan is kept if the move had begun, for the retry. Raises ClaimLost."""
+def settle_unapplied(request: PromotionRequest, claim: Claim, *, outcome: OutboxEntry.Outcome, message: str) -> None:
+    """The same for a delivery that failed. Raises ClaimLost."""
     standing.lock_targets([request.target_id])
-    claim.close(outcome, last_error=message, **({} if is_plan_kept else {"plan": None}))
+    claim.close(outcome, last_error=message, **OVER)
+    _fail(request, message, claim.entry)
+
+
+@transaction.atomic
+def settle_half(
+    request: PromotionRequest,
+    claim: Claim,
+    *,
+    snapshots: list[VersionSnapshot],
+    asked_at: datetime,
+    reached: Sequence[str],
+    missing: Sequence[str],
+    message: str,
+) -> str:
+    """The same for a delivery that MLflow did half: mirror and tenures follow what it has, with one event for each
+    change of that, and the rest is tried again. Returns "waiting"; raises ClaimLost."""
+    standing.lock_targets([request.target_id])
+    claim.renew()
+    half = claim.entry.half or {"places": {}, "missing": [], "since": timezone.now().isoformat()}
+    sync.store_versions(snapshots, asked_at=asked_at)
+    for place in reached:
+        if place.startswith("@"):
+            sync.store_alias(request.version.model.name, place[1:], request.version.number)
+    new = [place for place in reached if place not in half["places"]]
+    is_other = set(reached) != set(half["places"]) or list(missing) != half["missing"]
+
+    def follow(event: AuditEvent) -> list[Model]:
+        tenures.promoted(request, event, places=new)
+        places = {place: half["places"].get(place, event.sequence) for place in reached}
+        claim.renew(half=half | {"places": places, "missing": list(missing)})
+        return [claim.entry, *tenures.touched(event.sequence, request.version.model.name)]
+
+    if is_other:
+        told = {"reached": list(reached), "missing": list(missing), "reason": message}
+        approvers = workflow.approver_labels(request)
+        _record(Action.DELIVERY_HALFWAY, request, told, allowed_by=approvers, rows=follow)
+    if claim.release(message, is_at_rest=True) != "waiting":
+        raise ClaimLost
+    return "waiting"
+
+
+@transaction.atomic
+def settle_reverted(
+    request: PromotionRequest,
+    claim: Claim,
+    *,
+    snapshots: list[VersionSnapshot],
+    asked_at: datetime,
+    aliases: Mapping[str, int | None],
+    message: str,
+) -> None:
+    """The same for a half that was put back: what held a place before goes on, with one event for each place, and the
+    request has failed. `aliases` says who has each alias again. Raises ClaimLost."""
+    standing.lock_targets([request.target_id])
+    claim.close(OutboxEntry.Outcome.FAILED, last_error=message, **OVER)
+    name, number, target = request.version.model.name, request.version.number, request.target
+    sync.store_versions(snapshots, asked_at=asked_at)
+    for alias, holder in aliases.items():
+        sync.store_alias(name, alias, holder)
+    for place, sequence in (claim.entry.half or {}).get("places", {}).items():
+        held = Tenure.objects.filter(model_name=name, target=target, place=place)
+        before: list[Tenure | None] = list(held.filter(end_sequence=sequence).order_by("version_number"))
+        mine = held.filter(version_number=number, start_sequence=sequence)
+        for each in before or [None]:
+
+            def restore(event: AuditEvent, mine: QuerySet[Tenure] = mine, each: Tenure | None = each) -> list[Model]:
+                tenures.finish(mine, at=event.at, how=Tenure.End.RESTORED, sequence=event.sequence)
+                if each is not None:
+                    tenures.carry_on(each, at=event.at, sequence=event.sequence, origin=Tenure.Origin.RESTORED)
+                return [*tenures.touched(event.sequence, name)]
+
+            ledger.record(
+                Action.VERSION_RESTORED,
+                actor=None,
+                request=request,
+                model_name=name,
+                version_number=each.version_number if each else None,
+                target_name=target.name,
+                data={"place": place, "replaced": [number]},
+                rows=restore,
+            )
+    _fail(request, message, claim.entry)
+
+
+def _end_halves_beside(request: PromotionRequest) -> None:
+    """What was half delivered to the same target is not owed any more: this request has taken its place."""
+    halves = OutboxEntry.objects.open().filter(
+        is_at_rest=True, model_name=request.version.model.name, target_id=request.target_id
+    )
+    for entry in halves.exclude(request=request).order_by("pk"):
+        message = f"Request #{request.pk} was delivered to {request.target.name} before this one was complete."
+        halves.filter(pk=entry.pk).update(
+            closed_at=timezone.now(), outcome=OutboxEntry.Outcome.FAILED, last_error=message, **OVER
+        )
+        other = PromotionRequest.objects.with_subject().get(pk=entry.request_id)
+        _fail(other, message, entry)
+
+
+OVER: Mapping[str, Any] = {"plan": None, "half": None, "is_at_rest": False, "ending": ""}
+"""Fields of an outbox row of which nothing is left in MLflow."""
+
+
+def _fail(request: PromotionRequest, message: str, entry: OutboxEntry) -> None:
     _move(request, Status.FAILED, message)
-    told = {"reason": message, "attempts": claim.entry.attempts}
-    _record(Action.DELIVERY_FAILED, request, told, allowed_by=workflow.approver_labels(request), rows=[claim.entry])
+    told = {"reason": message, "attempts": entry.attempts}
+    _record(Action.DELIVERY_FAILED, request, told, allowed_by=workflow.approver_labels(request), rows=[entry])
 
 
 @transaction.atomic
@@ -129,7 +240,7 @@ def settle_reopened(request: PromotionRequest, claim: Claim, *, message: str) ->
     approvals that do not look at what changed may complete it at once. Raises ClaimLost, or Unreachable when the mirror
     shows no change by now (it is then tried again)."""
     standing.lock_targets([request.target_id])
-    claim.close(OutboxEntry.Outcome.REOPENED, last_error=message, plan=None)
+    claim.close(OutboxEntry.Outcome.REOPENED, last_error=message, **OVER)
     if not workflow.reopen(request, sources=(Status.APPROVED,), cause=message, rows=[claim.entry]):
         raise Unreachable("What changed in MLflow has changed back; delivery is tried again.")
 

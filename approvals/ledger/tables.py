@@ -118,6 +118,7 @@ TABLES: dict[str, Table] = {
                     "held_until",
                     "held_by",
                     "plan",
+                    "is_at_rest",
                 ),
                 QUEUE,
             ),

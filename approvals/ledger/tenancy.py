@@ -11,7 +11,7 @@ from approvals.models import Action, AuditEvent, Incident, Tenure
 
 A = Action
 _BEGINS: dict[str, Sequence[str]] = {
-    Tenure.Origin.DELIVERY: (A.VERSION_PROMOTED,),
+    Tenure.Origin.DELIVERY: (A.VERSION_PROMOTED, A.DELIVERY_HALFWAY),
     Tenure.Origin.RESTORED: (A.VERSION_RESTORED, A.VERSION_PROMOTED),
     Tenure.Origin.FOUND: (A.TENURE_FOUND,),
     Tenure.Origin.OUTSIDE: (A.INCIDENT_OPENED, A.INCIDENT_RESOLVED),
@@ -22,7 +22,10 @@ _GOES_ON: Mapping[str, tuple[str, str]] = {
     A.INCIDENT_OPENED: ("kind", Incident.Kind.RENAMED),
     A.INCIDENT_RESOLVED: ("resolution", Incident.Resolution.UNDONE),
 }
-_NAMES_VERSION = (A.VERSION_PROMOTED, A.VERSION_RESTORED, A.TENURE_FOUND)
+_NAMES_VERSION = (A.VERSION_PROMOTED, A.DELIVERY_HALFWAY, A.VERSION_RESTORED, A.TENURE_FOUND)
+_AT_ONCE = (A.VERSION_PROMOTED, A.DELIVERY_HALFWAY)
+"""Events that are written in the moment in which the tenure begins or ends."""
+
 _SINCE = ("approvals", "0009_tenures_and_incidents")
 PORTION = 500
 
@@ -78,7 +81,7 @@ def _fault_of_start(tenure: Tenure, events: dict[int, AuditEvent]) -> Fault | No
     if event.action in _NAMES_VERSION and event.version_number not in (None, tenure.version_number):
         return Fault(f"{_name(tenure)} does not fit {says}: that is about version {event.version_number}.",
                      event.sequence)  # fmt: skip
-    if event.action == A.VERSION_PROMOTED and tenure.started_at != event.at:
+    if event.action in _AT_ONCE and tenure.started_at != event.at:
         return Fault(f"{_name(tenure)} begins at another time than {says[:-23]} says.", event.sequence)
     return None
 
@@ -104,7 +107,7 @@ def _fault_of_end(tenure: Tenure, events: dict[int, AuditEvent]) -> Fault | None
         return Fault(f"{_name(tenure)} ends with event {event.sequence}, which is about another model.", event.sequence)
     if tenure.start_sequence is not None and tenure.end_sequence < tenure.start_sequence:
         return Fault(f"{_name(tenure)} ends with event {event.sequence}, which was before it began.", event.sequence)
-    if event.action == A.VERSION_PROMOTED and tenure.ended_at != event.at:
+    if event.action in _AT_ONCE and tenure.ended_at != event.at:
         return Fault(f"{_name(tenure)} ends at another time than event {event.sequence} says.", event.sequence)
     return None
 

@@ -34,6 +34,8 @@ class Action(models.TextChoices):
     REQUEST_APPROVED = "request.approved", "All approvals given"
     DELIVERY_RETRIED = "delivery.retried", "Delivery retried"
     DELIVERY_FAILED = "delivery.failed", "Delivery failed"
+    DELIVERY_HALFWAY = "delivery.halfway", "Half delivered"
+    DELIVERY_ENDED = "delivery.ended", "End of a half delivery decided"
     DELIVERY_HELD = "delivery.held", "Delivery held by a freeze"
     VERSION_PROMOTED = "version.promoted", "Version promoted"
     VERSION_REPLACED = "version.replaced", "Version replaced"

@@ -68,6 +68,8 @@ class DigestTime(models.Model):
 
 LEASE = timedelta(minutes=5)
 PATIENCE = timedelta(days=3)
+LONGEST = timedelta(days=14)
+"""After so long nothing is told any more, whoever's fault it is that it was not."""
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
@@ -126,6 +128,13 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """Gives the claim back, untried."""
         later = {} if due_at is None else {"due_at": due_at}
         return self.update(claimed_by="", lease_expires_at=None, **later)
+
+    def give_up_old(self) -> int:
+        """Of these, what nobody holds and could not be told for two weeks, because nothing was taken at all."""
+        now = timezone.now()
+        free = self.open().filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
+        old = free.filter(created_at__lt=now - LONGEST)
+        return old.drop(f"It could not be sent within {LONGEST.days} days.", is_undelivered=True)
 
     def put_off(self, reason: str, *, may_give_up: bool = True) -> None:
         """Tried in vain: due again after a pause that doubles up to an hour, given up after three days."""

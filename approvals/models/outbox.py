@@ -26,16 +26,24 @@ class OutboxQuerySet(models.QuerySet["OutboxEntry"]):
 
     def due(self, now: datetime) -> "OutboxQuerySet":
         """Owed now: open, its time has come, nobody holds it, and no older entry of the same model and target is
-        open. An urgent one overtakes those that a freeze holds."""
+        open. An urgent one overtakes those that a freeze holds and those that are half delivered."""
         older = OutboxEntry.objects.filter(
             closed_at=None, model_name=OuterRef("model_name"), target_id=OuterRef("target_id"), pk__lt=OuterRef("pk")
         )
-        moving = older.filter(Q(held_until=None) | Q(held_until__lte=now))
+        moving = older.filter(Q(held_until=None) | Q(held_until__lte=now)).exclude(is_at_rest=True)
+        urgent = OutboxEntry.objects.filter(
+            closed_at=None,
+            is_urgent=True,
+            model_name=OuterRef("model_name"),
+            target_id=OuterRef("target_id"),
+            pk__gt=OuterRef("pk"),
+        )
         return (
             self.open()
             .filter(available_at__lte=now)
             .filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
             .filter(~Exists(older) | Q(~Exists(moving), is_urgent=True))
+            .filter(Q(is_at_rest=False) | ~Exists(urgent))
         )
 
     def claim(self, entry_id: int, *, by: str, lease: timedelta) -> "OutboxEntry | None":
@@ -58,6 +66,12 @@ class OutboxEntry(models.Model):
         FAILED = "failed"
         REOPENED = "reopened"
 
+    class Ending(models.TextChoices):
+        """How a half delivery ends that is not tried again."""
+
+        ACCEPT = "accept", "Accept it as it is"
+        REVERT = "revert", "Put it back"
+
     request = models.ForeignKey(PromotionRequest, on_delete=models.PROTECT, related_name="outbox_entries")
     model_name = models.CharField(max_length=256)
     target = models.ForeignKey("approvals.Target", on_delete=models.PROTECT, related_name="+")
@@ -71,6 +85,13 @@ class OutboxEntry(models.Model):
     is_urgent = models.BooleanField(default=False, help_text="No freeze holds it: a rollback, or break-glass.")
     held_until = models.DateTimeField(null=True, blank=True, help_text="A freeze holds, or held, it until then.")
     held_by = models.CharField(max_length=80, blank=True, help_text="Name of the freeze.")
+    half = models.JSONField(
+        null=True, blank=True, help_text="Half delivered: the event of each place that is reached, and what is missing."
+    )
+    is_at_rest = models.BooleanField(
+        default=False, help_text="Half delivered, with tenures as MLflow has it: no attempt is under way."
+    )
+    ending = models.CharField(max_length=10, choices=Ending, blank=True, help_text="What a person decided of the half.")
     plan = models.JSONField(null=True, blank=True, help_text="What the first look found, before anything was written.")
     closed_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=20, choices=Outcome, blank=True)
@@ -97,6 +118,16 @@ class OutboxEntry(models.Model):
     def owed_since(self) -> datetime:
         """The time under a freeze does not count."""
         return max(self.created_at, self.held_until or self.created_at)
+
+    @property
+    def missing(self) -> list[str]:
+        """What a half delivery lacks, in words: `the alias @champion`."""
+        return list((self.half or {}).get("missing", ()))
+
+    @property
+    def reached(self) -> list[str]:
+        """The places that a half delivery reached: `Production`, `@champion`."""
+        return list((self.half or {}).get("places", ()))
 
     @property
     def is_held(self) -> bool:

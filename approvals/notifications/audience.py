@@ -160,6 +160,14 @@ class _Telling(Urgent):
             people |= self.watching()
         return [self.told(Kind.FAILED, people, f"Delivery of {self.subject} failed")]
 
+    def halfway(self) -> list[Told]:
+        """To those who can end it, or put right what MLflow refuses; once, however often the half changes."""
+        told = self.event.data
+        able = set(User.objects.holding("approvals.retry_delivery").values_list("pk", flat=True))
+        people = (self.requester | able) - {self.event.actor_id}
+        missing = " and ".join(told.get("missing", ()))
+        return [self.told(Kind.FAILED, people, f"{self.subject} is half delivered: MLflow lacks {missing}")]
+
     def held(self) -> list[Told]:
         freeze, until = self.event.data.get("freeze", ""), str(self.event.data.get("until", ""))
         ends = f" until {datetime.fromisoformat(until).astimezone(UTC):%-d %B %Y, %H:%M} UTC" if until else ""
@@ -272,6 +280,7 @@ _TELLS: dict[Action, Callable[[_Telling], list[Told]]] = {
     Action.PROBATION_STARTED: _Telling.probation_started,
     Action.PROBATION_ENDED: _Telling.probation_ended,
     Action.DELIVERY_FAILED: _Telling.failed,
+    Action.DELIVERY_HALFWAY: _Telling.halfway,
     Action.DELIVERY_HELD: _Telling.held,
     Action.VERSION_PROMOTED: _Telling.delivered,
 }

@@ -9,6 +9,7 @@ import uuid
 import structlog
 from django.utils import timezone
 
+from approvals.models import Notification
 from approvals.notifications import chat, mailing
 
 logger = structlog.get_logger(__name__)
@@ -18,6 +19,7 @@ def send() -> int:
     """Sends what is due by mail and to chats; returns how many notifications were told."""
     claim = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
     sent = 0
+    Notification.objects.give_up_old()
     for way in (mailing, chat):
         try:
             sent += way.send_due(timezone.now(), f"{claim}/{way.__name__.rpartition('.')[2]}")

@@ -60,9 +60,14 @@ class RequestFacts:
     blocked_by: Sequence[str] = ()
     """Titles of live checks that failed, block, and were not overridden."""
 
+    delivery: str = ""
+    """Of an approved request: `waiting` (a try failed; it is tried again), `half` (MLflow has done a part), or ""."""
+
     kind: str = "promotion"
     unanswered: str = ""
     """Why nobody can be told from the requester, as a sentence: a service account without an owner asked; else ""."""
+    gone: str = ""
+    """Why there is nothing to deliver: the version no longer exists under this name, as a sentence; else ""."""
 
     vacates: str = ""
     """Why delivering it would leave a later target empty, as a sentence; "" when it would not."""
@@ -79,6 +84,8 @@ def available_actions(actor: Actor, facts: RequestFacts) -> dict[str, Answer]:
         "resubmit": _may_resubmit(actor, facts),
         "retry": _may_retry(actor, facts),
         "override": _may_override(actor, facts),
+        "end": _may_end(actor, facts),
+        "end_half": _may_end_half(actor, facts),
     }
 
 
@@ -118,6 +125,8 @@ def _may_approve(actor: Actor, facts: RequestFacts) -> Answer:
         return answer
     if facts.unanswered:
         return no(facts.unanswered)
+    if facts.gone:
+        return no(facts.gone)
     if facts.vacates:
         return no(facts.vacates)
     if facts.stale:
@@ -140,8 +149,10 @@ def _may_comment(actor: Actor) -> Answer:
 
 
 def _may_withdraw(actor: Actor, facts: RequestFacts) -> Answer:
-    if facts.status not in ("checking", "pending", "changes_requested", "failed"):
+    if facts.status not in _OPEN:
         return no(f"It cannot be withdrawn any more: {facts.status_label.lower()}.")
+    if facts.delivery == "half":
+        return no(_HALF)
     if actor.id not in facts.asked_by:
         return no("Only the person who asked can withdraw the request.")
     return YES
@@ -159,10 +170,35 @@ def _may_resubmit(actor: Actor, facts: RequestFacts) -> Answer:
 
 
 def _may_retry(actor: Actor, facts: RequestFacts) -> Answer:
-    if facts.status != "failed":
-        return no("Only a failed delivery can be retried.")
+    if facts.status != "failed" and not facts.delivery:
+        return no("Only a delivery that failed or waits can be retried.")
     if not actor.may("approvals.retry_delivery"):
-        return no("Reviewers and administrators can retry a failed delivery.")
+        return no("Reviewers and administrators can retry a delivery that failed or waits.")
+    return YES
+
+
+_OPEN = ("checking", "pending", "changes_requested", "approved", "failed")
+_HALF = "MLflow has done half of it, so it is put back or accepted as it is; reviewers and administrators decide that."
+
+
+def _may_end(actor: Actor, facts: RequestFacts) -> Answer:
+    """What nobody pursues any more does not stay open: somebody else than the requester can end it as well."""
+    if facts.status not in _OPEN:
+        return no(f"It has ended: {facts.status_label.lower()}.")
+    if facts.delivery == "half":
+        return no(_HALF)
+    if actor.id in facts.asked_by:
+        return no("You asked for it, so you withdraw it.")
+    if not actor.may("approvals.retry_delivery"):
+        return no("Reviewers and administrators can end other people's requests.")
+    return YES
+
+
+def _may_end_half(actor: Actor, facts: RequestFacts) -> Answer:
+    if facts.delivery != "half":
+        return no("MLflow has not done half of it.")
+    if not actor.may("approvals.retry_delivery") or actor.is_service_account:
+        return no("Reviewers and administrators decide how a half delivery ends.")
     return YES
 
 

@@ -128,6 +128,14 @@ def clock(at: datetime | None) -> SafeString:
 
 
 @register.filter
+def in_the_past(why: str) -> str:
+    """Why a rule was chosen when the request was made: `rule.why` as of then."""
+    why = why.replace(" applies to ", " applied to ").replace(" that fits.", " that fitted.")
+    why = why.replace(" that fit.", " that fitted.").replace("No policy fits this", "No policy fitted this")
+    return why.replace(" default applies:", " default applied:")
+
+
+@register.filter
 def names(people: Sequence[Reviewer]) -> str:
     """`{{ state.candidates|names }}`: "Remy Ortiz, Rosa Lind and 3 more", without the addresses."""
     shown = [person.label.partition(" <")[0] for person in people[:MOST_NAMES]]

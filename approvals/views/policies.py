@@ -6,7 +6,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import administration, policy_files, rehearsal, rulebook, versions
+from approvals import administration, policy_files, rehearsal, rulebook, standing, versions, workflow
 from approvals.forms_admin import TargetForm
 from approvals.forms_policy import CheckForms, PolicyForm, slot_forms
 from approvals.models import Policy, Target
@@ -70,6 +70,8 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
                 form.add_error(None, error.message)
             else:
                 _tell_saved(request, saved)
+                if workflow.under_other_policies(saved.target):
+                    return redirect("approvals:policy_open_requests", saved.target_id)
                 return redirect("approvals:policies")
     context = {
         "form": form,
@@ -96,11 +98,36 @@ def _tell_saved(request: SignedInRequest, saved: Policy) -> None:
         messages.warning(request, meaning.shortage)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(administration.POLICIES)
+def open_requests(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Requests for a target that were made under another policy than they would get today, to submit them again."""
+    target = get_object_or_404(Target, pk=pk)
+    found = workflow.under_other_policies(target)
+    if request.method == "POST":
+        wanted, done = set(request.POST.getlist("request")), 0
+        for each in found:
+            if str(each.pk) in wanted:
+                try:
+                    workflow.submit_under(each, by=request.user)
+                    done += 1
+                except WorkflowError as error:
+                    messages.error(request, f"Request #{each.pk}: {error.message}")
+        messages.success(
+            request, f"{done} request{'' if done == 1 else 's'} submitted again under the policy of today."
+        )
+        return redirect("approvals:policies")
+    rows = [(each, Rule.from_json(each.rule), standing.rule_for(each.version.model.name, target)) for each in found]
+    return render(request, "approvals/policies_open_requests.html", {"target": target, "rows": rows})
+
+
 @require_POST
 @needs(administration.POLICIES)
 def move_policy(request: SignedInRequest, pk: int) -> HttpResponse:
     policy = get_object_or_404(Policy.objects.current(), pk=pk)
     administration.move_policy(policy, up=request.POST.get("to") == "up", by=request.user)
+    if workflow.under_other_policies(policy.target):
+        return redirect("approvals:policy_open_requests", policy.target_id)
     return redirect(f"{reverse('approvals:policies')}#policy-{pk}")
 
 
@@ -123,6 +150,8 @@ def retire_policy(request: SignedInRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         administration.retire_policy(policy, by=request.user)
         messages.success(request, f"The policy {policy} is retired.")
+        if workflow.under_other_policies(policy.target):
+            return redirect("approvals:policy_open_requests", policy.target_id)
         return redirect("approvals:policies")
     context = {"policy": policy, "meaning": rulebook.meaning(policy), "fallback": rulebook.fallback()}
     return render(request, "approvals/policies_retire.html", context)

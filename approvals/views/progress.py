@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Max, Q
 from django.utils import timezone
 
@@ -66,8 +67,9 @@ def _ahead(request: PromotionRequest) -> list[Step]:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """`state`: `running`, `queued`, `held` (a freeze is on), `behind` (an older entry of the same target goes first),
-    `waiting` (MLflow did not answer), `delayed` (no worker takes it), or "" when nothing is owed."""
+    """`state`: `running`, `half` (MLflow has done a part of it), `queued`, `held` (a freeze is on), `behind` (an older
+    entry of the same target goes first), `waiting` (MLflow did not answer), `delayed` (no worker takes it), or "" when
+    nothing is owed."""
 
     state: str
     entry: OutboxEntry | None = None
@@ -75,9 +77,9 @@ class Delivery:
     behind: OutboxEntry | None = None
 
     @property
-    def has_begun(self) -> bool:
-        """Stage or alias were moved before the delivery failed; the plan is kept for the retry."""
-        return self.entry is not None and self.entry.plan is not None
+    def half_since(self) -> datetime | None:
+        half = self.entry.half if self.entry else None
+        return datetime.fromisoformat(half["since"]) if half else None
 
 
 def delivery(request: PromotionRequest) -> Delivery:
@@ -93,7 +95,9 @@ def delivery(request: PromotionRequest) -> Delivery:
     if entry.held_until and entry.held_until > now:
         return Delivery("held", entry, since=since)
     if entry.is_urgent:
-        older = older.filter(Q(held_until=None) | Q(held_until__lte=now))  # it overtakes the others
+        older = older.filter(Q(held_until=None) | Q(held_until__lte=now), is_at_rest=False)  # it overtakes the others
+    if entry.half:
+        return Delivery("half", entry, since=since)
     if behind := older.order_by("pk").first():
         return Delivery("behind", entry, behind=behind)
     if now - since > SLOW_AFTER:
@@ -113,6 +117,12 @@ class Checking:
     """The external checks that have not answered, by title; "" when none is waited for."""
 
     inspection: Inspection | None
+    attempts: int
+    deadline_at: datetime | None
+    """When the last external check that is waited for is given up."""
+
+    given_up_at: datetime | None
+    """When a look that does not succeed is given up."""
 
 
 def checking(now: Standing) -> Checking | None:
@@ -131,6 +141,9 @@ def checking(now: Standing) -> Checking | None:
         is_delayed=owed.is_owed and timezone.now() - since > SLOW_AFTER,
         waits_outside=" and ".join(waiting),
         inspection=Inspection.objects.filter(version=now.request.version_id).first() if owed.is_owed else None,
+        attempts=owed.attempts,
+        deadline_at=max((check.deadline_at for check in now.checks if check.deadline_at), default=None),
+        given_up_at=owed.waiting_since + timedelta(hours=settings.CHECKING_HOURS) if owed.waiting_since else None,
     )
 
 
@@ -150,7 +163,7 @@ def reopened(request: PromotionRequest) -> AuditEvent | None:
     return newest if newest is not None and newest.action == Action.REQUEST_REOPENED else None
 
 
-def mark(request: PromotionRequest, found: Delivery, looked: Checking | None = None) -> str:
+def mark(request: PromotionRequest, found: Delivery, looked: Checking | None = None, *, stale: str = "") -> str:
     """Changes when anything that moves by itself has changed on the page. One query."""
     newest = AuditEvent.objects.filter(request=request).aggregate(newest=Max("sequence"))["newest"]
     entry = found.entry
@@ -158,7 +171,7 @@ def mark(request: PromotionRequest, found: Delivery, looked: Checking | None = N
     if looked is not None:
         row = looked.inspection
         tried += (looked.is_delayed, looked.waiting_since, looked.due_at, row.bytes_done if row else 0)  # type: ignore[assignment]
-    return "-".join(map(str, (request.status, newest, found.state, *tried))).replace(" ", "_")
+    return "-".join(map(str, (request.status, newest, found.state, bool(stale), *tried))).replace(" ", "_")
 
 
 # --- What cannot be done, and why -------------------------------------------------------------------------------------
@@ -184,6 +197,14 @@ def refusals(now: Standing) -> list[Refusal]:
     if status in (Status.CHANGES_REQUESTED, Status.FAILED) or now.blocking:
         found.append(("Submit it again", now.actions["resubmit"]))
     return [Refusal(words, answer.reason) for words, answer in found if not answer]
+
+
+def ended_by(request: PromotionRequest) -> str:
+    """Who withdrew or ended it; "" where it is not so."""
+    if request.status != Status.WITHDRAWN:
+        return ""
+    event = request.events.filter(action=Action.REQUEST_WITHDRAWN).order_by("-sequence").first()
+    return event.actor_label.partition(" <")[0] if event else ""
 
 
 def holder(request: PromotionRequest) -> int | None:

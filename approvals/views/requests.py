@@ -22,9 +22,9 @@ from approvals import (
     timeline,
     workflow,
 )
-from approvals.forms import CommentForm, NewRequestForm, ResubmitForm, ReviewForm, WithdrawForm
+from approvals.forms import CommentForm, EndForm, EndHalfForm, NewRequestForm, ResubmitForm, ReviewForm, WithdrawForm
 from approvals.forms_urgent import AfterwardsForm, ConfirmForm
-from approvals.models import FreezeWindow, Policy, PromotionRequest, Status, Target
+from approvals.models import FreezeWindow, PromotionRequest, RequestKind, Status, Target
 from approvals.views import dossier, progress
 from approvals.views.shared import SignedInRequest, tell
 from registry_ui import notes
@@ -123,10 +123,13 @@ def live(request: SignedInRequest, pk: int) -> HttpResponse:
     the end, which tells HTMX to stop asking."""
     found = get_request(pk)
     delivery, now = progress.delivery(found), standing.of(found, request.user)
-    moves = _moves(now)
-    if moves and request.GET.get("seen") == progress.mark(found, delivery, progress.checking(now)):
+    moves, seen = _moves(now), request.GET.get("seen", "")
+    if moves and seen == progress.mark(found, delivery, progress.checking(now), stale=now.stale):
         return HttpResponse(status=204)
-    context = _live_context(found, now, delivery) | _empty_forms(found) | {"is_swap": True}
+    before = seen.partition("-")[0]
+    context = _live_context(found, now, delivery, request.user) | _empty_forms(found) | {"is_swap": True}
+    # Where somebody may be typing, the forms stay, and what they would do is told anew.
+    context["keeps_forms"] = before in (Status.PENDING, found.status)
     return render(request, "approvals/_request_live.html", context, status=200 if moves else 286)
 
 
@@ -145,7 +148,7 @@ def page(
         workflow.opened(found, by=request.user, now=now)
     if found.champion:
         found.champion.model = found.version.model
-    context = _live_context(found, now, progress.delivery(found)) | {
+    context = _live_context(found, now, progress.delivery(found), request.user) | {
         **_empty_forms(found),
         **_afterwards(found, request.user),
         "conflict": conflict,
@@ -170,18 +173,22 @@ def _empty_forms(found: PromotionRequest) -> dict[str, Any]:
         "comment_form": CommentForm(),
         "withdraw_form": WithdrawForm(),
         "resubmit_form": ResubmitForm(),
+        "end_form": EndForm(),
+        "end_half_form": EndHalfForm(),
         "afterwards_form": AfterwardsForm(),
         "confirm_form": ConfirmForm(),
     }
 
 
 def _moves(now: standing.Standing) -> bool:
-    """Whether the worker is at it, so that the page follows."""
+    """Whether something may happen without this person, so that the page follows."""
     status = now.request.status
-    return status == Status.APPROVED or (status == Status.CHECKING and not now.blocking)
+    return status in (Status.APPROVED, Status.PENDING) or (status == Status.CHECKING and not now.blocking)
 
 
-def _live_context(found: PromotionRequest, now: standing.Standing, delivery: progress.Delivery) -> dict[str, Any]:
+def _live_context(
+    found: PromotionRequest, now: standing.Standing, delivery: progress.Delivery, user: User
+) -> dict[str, Any]:
     entries, has_earlier = timeline.of(found)
     is_applied = found.status == Status.APPLIED
     looked = progress.checking(now)
@@ -195,22 +202,34 @@ def _live_context(found: PromotionRequest, now: standing.Standing, delivery: pro
         "steps": progress.steps(now),
         "undecidable": progress.undecidable(now),
         "refusals": progress.refusals(now),
-        "still_needed": policy.still_needed(now.states),
+        "is_last": workflow.is_last(now),
+        "ended_by": progress.ended_by(found),
+        "renamed": standing.renamed(found.version),
         "delivery": delivery,
         "finding_owners": forms_findings.possible_owners() if now.actions["approve"] else [],
-        "policy_now": Policy.objects.filter(pk=now.rule.policy_id or 0).values_list("version", flat=True).first(),
+        "policy_now": _policy_now(found, user),
         **(
             _freeze_notice(found.version.model.name, found.target)
             if found.status == Status.PENDING and not found.is_urgent
             else {}
         ),
-        "mark": progress.mark(found, delivery, looked),
+        "mark": progress.mark(found, delivery, looked, stale=now.stale),
         "moves_by_itself": _moves(now),
         "holder": progress.holder(found) if is_applied else None,
         "note": _note(found) if is_applied else None,
         "timeline": entries,
         "has_earlier": has_earlier,
     }
+
+
+def _policy_now(found: PromotionRequest, user: User) -> dict[str, Any]:
+    """Of a request that waits for people or checks: the policy that it would get today, where that is another."""
+    if found.status not in (Status.CHECKING, Status.PENDING) or found.kind != RequestKind.PROMOTION:
+        return {}
+    rule = standing.rule_for(found.version.model.name, found.target)
+    if standing.is_same_policy(found.rule, rule):
+        return {}
+    return {"rule": rule, "may_submit": administration.may(user, administration.POLICIES)}
 
 
 def _freeze_notice(model_name: str, target: Target, known: Sequence[FreezeWindow] | None = None) -> dict[str, Any]:
@@ -270,7 +289,7 @@ def _overtaken(
 ) -> HttpResponse:
     """Somebody else may have been faster by a second, or this person has no say. What was typed stays on the page: in
     the decision form where there still is one (over the evidence as it is now), else as a comment not yet sent."""
-    fresh = {"comment": typed, "fingerprint": found.fingerprint}
+    fresh = {"comment": typed, "fingerprint": found.fingerprint, "meaning": request.POST.get("meaning", "")}
     status = 409 if request.user.has_perm(standing.REVIEW) else 403
     return page(
         request,
@@ -348,10 +367,38 @@ def retry(request: SignedInRequest, pk: int) -> HttpResponse:
     return _do(request, pk, forms.Form(request.POST), verb, done="Delivery is tried again.")
 
 
+@require_POST
+def submit_under(request: SignedInRequest, pk: int) -> HttpResponse:
+    def verb(found: PromotionRequest) -> None:
+        workflow.submit_under(found, by=request.user)
+
+    done = "The request was submitted again under the policy of today; its checks run now."
+    return _do(request, pk, forms.Form(request.POST), verb, done=done)
+
+
+@require_POST
+def end(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Somebody else than the requester ends it."""
+
+    def verb(found: PromotionRequest, reason: str) -> None:
+        workflow.end(found, by=request.user, reason=reason)
+
+    return _do(request, pk, EndForm(request.POST), verb, done="The request is ended.")
+
+
+@require_POST
+def end_half(request: SignedInRequest, pk: int) -> HttpResponse:
+    def verb(found: PromotionRequest, how: str, reason: str) -> None:
+        workflow.end_half(found, by=request.user, how=how, reason=reason)
+
+    done = "Your decision is recorded. The worker carries it out."
+    return _do(request, pk, EndHalfForm(request.POST), verb, done=done)
+
+
 def _do(request: SignedInRequest, pk: int, form: forms.Form, verb: Callable[..., None], *, done: str) -> HttpResponse:
     """One verb with the form's fields, then the page anew; refused: the page as it is now, with what was typed."""
     found = get_request(pk)
-    name = {WithdrawForm: "withdraw_form", ResubmitForm: "resubmit_form"}.get(type(form), "form")
+    name = _NAMES.get(type(form), "form")
     if not form.is_valid():
         return page(request, found, bound={name: form}, status=422)
     try:
@@ -360,6 +407,14 @@ def _do(request: SignedInRequest, pk: int, form: forms.Form, verb: Callable[...,
         return page(request, get_request(pk), bound={name: form}, conflict=error.message, status=409)
     messages.success(request, done)
     return redirect(found)
+
+
+_NAMES: dict[type[forms.Form], str] = {
+    WithdrawForm: "withdraw_form",
+    ResubmitForm: "resubmit_form",
+    EndForm: "end_form",
+    EndHalfForm: "end_half_form",
+}
 
 
 def get_request(pk: int) -> PromotionRequest:

@@ -15,12 +15,13 @@ from approvals.models.requests import OPEN
 
 def half_done(models: Collection[str]) -> set[str]:
     """Those of the models in which an open request has been moved, or may have been, and is not settled: its last
-    outbox entry has a plan. Also those to which something is being put back right now."""
+    outbox entry has a plan. What is half delivered and at rest is settled as far as it is there. Also those to which
+    something is being put back right now."""
     last = OutboxEntry.objects.filter(request=OuterRef("pk")).order_by("-pk")
     moving = PromotionRequest.objects.filter(status__in=OPEN, version__model__name__in=models).annotate(
-        plan=Subquery(last.values("plan")[:1])
+        plan=Subquery(last.values("plan")[:1]), is_at_rest=Subquery(last.values("is_at_rest")[:1])
     )
-    found = set(moving.filter(plan__isnull=False).values_list("version__model__name", flat=True))
+    found = set(moving.filter(plan__isnull=False, is_at_rest=False).values_list("version__model__name", flat=True))
     restoring = Incident.objects.filter(is_owed=True, model_name__in=models, details__has_key="began_at")
     return found | set(restoring.values_list("model_name", flat=True))
 

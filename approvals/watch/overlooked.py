@@ -48,9 +48,11 @@ def _hold_against(event: AuditEvent, known: Known) -> int:
     if target.alias:
         holder = entry.plan.get("alias_holder")
         saw[tenures.alias_place(target.alias)] = set() if holder is None else {holder}
+    halfway = AuditEvent.objects.in_bulk((entry.half or {}).get("places", {}).values())
     for place, numbers in saw.items():
         watched = WatchedPlace.objects.filter(target=target, place=place, first_seen_at__lte=entry.created_at)
-        held = _held_before(event, target.pk, place)
+        reached = (entry.half or {}).get("places", {}).get(place)  # by a half delivery, before the whole
+        held = _held_before(halfway.get(reached, event), target.pk, place)
         if numbers == held or not watched.exists() or _was_put_back(event, target.pk, place, entry.created_at):
             continue
         found += 1

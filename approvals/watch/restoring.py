@@ -27,7 +27,7 @@ from approvals.watch.judging import last_approved
 from registry_ui.alone import alone
 from registry_ui.mirror import identity, sync
 from registry_ui.mirror.models import Stage
-from registry_ui.mirror.registry import NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
+from registry_ui.mirror.registry import Denied, NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
 
 logger = structlog.get_logger(__name__)
 
@@ -78,7 +78,7 @@ def restore(pk: int, registry: Registry) -> str:
     except ChangedAgain:
         job.give_up("It changed again before it was put back.")
         outcome = "changed"
-    except Unreachable as error:
+    except (Unreachable, Denied) as error:
         outcome = job.release(error.message)
     except NotFound:
         _refresh(registry, incident.model_name)
@@ -97,7 +97,9 @@ def restore(pk: int, registry: Registry) -> str:
 def _due() -> QuerySet[Incident]:
     """Owed now, held by no worker, and no delivery is at the model."""
     now = timezone.now()
-    delivering = OutboxEntry.objects.open().filter(Q(plan__isnull=False) | Q(lease_expires_at__gt=now))
+    delivering = OutboxEntry.objects.open().filter(
+        Q(plan__isnull=False, is_at_rest=False) | Q(lease_expires_at__gt=now)
+    )
     return (
         Incident.objects.open()
         .filter(is_owed=True, available_at__lte=now)

@@ -25,8 +25,16 @@ from approvals.workflow.probation import (
 from approvals.workflow.probation import settle as settle_probations
 from approvals.workflow.reading import opened
 from approvals.workflow.reopening import reopen
-from approvals.workflow.requesting import expire_due, request_promotion, resubmit, withdraw
-from approvals.workflow.reviewing import comment, reconsider, retry, review
+from approvals.workflow.requesting import (
+    end,
+    expire_due,
+    request_promotion,
+    resubmit,
+    submit_under,
+    under_other_policies,
+    withdraw,
+)
+from approvals.workflow.reviewing import comment, end_half, is_last, reconsider, retry, review
 from approvals.workflow.rolling_back import allowed_alone, roll_back
 from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, NoMeaning, NotAllowed, WorkflowError
 
@@ -52,9 +60,12 @@ __all__ = [
     "conclude",
     "confirm_probation",
     "drop_afterwards",
+    "end",
     "end_due_probations",
+    "end_half",
     "escalate",
     "expire_due",
+    "is_last",
     "may_close",
     "opened",
     "override",
@@ -70,5 +81,7 @@ __all__ = [
     "running_beside",
     "settle_probations",
     "store_attempt",
+    "submit_under",
+    "under_other_policies",
     "withdraw",
 ]

@@ -83,14 +83,22 @@ def make_way(existing: PromotionRequest, *, by: User, reason: str) -> None:
     request = standing.lock(existing)
     if not request.is_open:
         return
+    take_back(request, by=by, reason=reason)
+
+
+def take_back(request: PromotionRequest, *, by: User, reason: str) -> None:
+    """Ends an open, locked request unapplied, with its delivery if one is owed. What that has begun to change in MLflow
+    stays, and the watch finds it. Raises Conflict when a worker is at it in this moment."""
     rows: list[OutboxEntry] = []
     if request.status == Status.APPROVED:
         now = timezone.now()
         free = request.outbox_entries.open().filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
         rows = list(free)
-        closed = free.update(closed_at=now, outcome=OutboxEntry.Outcome.FAILED, last_error=reason)
+        ended = {"closed_at": now, "outcome": OutboxEntry.Outcome.FAILED, "last_error": reason}
+        # What is at rest is in the tenures: only a move that is not settled leaves its plan behind.
+        closed = free.filter(is_at_rest=True).update(**ended, plan=None, half=None, is_at_rest=False, ending="")
+        closed = closed or free.update(**ended)
         if not closed:
-            raise Conflict(f"Request #{request.pk} is being delivered right now.", request)
-        move(request, Status.FAILED, status_reason=reason)
+            raise Conflict(f"Request #{request.pk} is being delivered right now. Look again in a moment.", request)
     move(request, Status.WITHDRAWN, status_reason=reason)
     ledger.record(Action.REQUEST_WITHDRAWN, actor=by, request=request, data={"reason": reason}, rows=rows)

@@ -7,10 +7,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from approvals import asking, ledger, outbox, policy, standing
-from approvals.models import Action, Assessment, PromotionRequest, RequestKind, Status, Target, Verdict
+from approvals.models import Action, Assessment, Policy, PromotionRequest, RequestKind, Status, Target, Verdict
 from approvals.models.requests import UNDECIDED
 from approvals.workflow import making, rolling_back
-from approvals.workflow.shared import Conflict, Invalid, move, require
+from approvals.workflow.shared import Conflict, Invalid, NotAllowed, move, require
 from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 from registry_ui.alone import alone
@@ -69,11 +69,53 @@ def resubmit(request: PromotionRequest, *, by: User, justification: str = "") ->
 
 
 @verb()
+def submit_under(request: PromotionRequest, *, by: User) -> None:
+    """Somebody who manages policies submits an open request again under the policy that applies today; checks follow,
+    and approvals stay where a slot of the new rule can use them. Raises NotAllowed, Invalid (the same applies still) or
+    Conflict (it is decided by now)."""
+    if not by.has_perm(MANAGE):
+        raise NotAllowed("Only administrators submit requests again under another policy.")
+    rule = _rule_now(request)
+    if request.status not in SUBMITTED:
+        raise Conflict(f"Nothing to submit again: {request.get_status_display().lower()}.", request)
+    if rule.as_json() == request.rule:
+        raise Invalid("The request is under this policy already.")
+    expires_at = timezone.now() + timedelta(days=rule.open_for_days)
+    move(request, Status.CHECKING, status_reason="", rule=rule.as_json(), expires_at=expires_at)
+    Assessment.objects.owe(request)
+    outbox.hint_assessment(request)
+    told = {"justification": request.justification, "rule": rule.as_json(), "policy": rule.model_pattern}
+    ledger.record(Action.REQUEST_RESUBMITTED, actor=by, request=request, data=told)
+
+
+def under_other_policies(target: Target) -> list[PromotionRequest]:
+    """Open requests for the target that would get another policy, or another version of theirs, if they were asked
+    today; oldest first. One query, and one for the policies."""
+    asked = PromotionRequest.objects.filter(target=target, status__in=SUBMITTED, kind=RequestKind.PROMOTION)
+    known = list(Policy.objects.current().filter(target=target))
+    return [
+        request
+        for request in asked.with_subject().defer("evidence").order_by("pk")
+        if not standing.is_same_policy(request.rule, standing.rule_among(known, request.version.model.name))
+    ]
+
+
+@verb()
 def withdraw(request: PromotionRequest, *, by: User, reason: str = "") -> None:
-    """The requester takes the request back. Raises NotAllowed."""
+    """The requester takes the request back, also while its delivery waits. Raises NotAllowed or Conflict (a worker is
+    delivering it in this moment)."""
     require(standing.of(request, by).actions["withdraw"])
-    move(request, Status.WITHDRAWN, status_reason=reason.strip())
-    ledger.record(Action.REQUEST_WITHDRAWN, actor=by, request=request, data={"reason": reason.strip()})
+    making.take_back(request, by=by, reason=reason.strip())
+
+
+@verb()
+def end(request: PromotionRequest, *, by: User, reason: str) -> None:
+    """A reviewer or administrator ends somebody else's open request, whatever it waits for. Raises NotAllowed, Invalid
+    (no reason) or Conflict (a worker is delivering it in this moment)."""
+    require(standing.of(request, by).actions["end"])
+    if not reason.strip():
+        raise Invalid("Say why: the requester and the auditors will read it.")
+    making.take_back(request, by=by, reason=reason.strip())
 
 
 def expire_due() -> int:
@@ -97,6 +139,12 @@ def _expire(pk: int) -> bool:
     move(request, Status.EXPIRED, status_reason=reason)
     ledger.record(Action.REQUEST_EXPIRED, actor=None, request=request, data={"reason": reason})
     return True
+
+
+MANAGE = "approvals.manage_policies"
+SUBMITTED = (Status.CHECKING, Status.PENDING)
+"""Statuses from which somebody else may submit a request again; what waits for its requester takes the rule anew
+anyway."""
 
 
 def _rule_now(request: PromotionRequest) -> policy.Rule:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import NoReturn
 
 from django.db.models import F
 from django.utils import timezone
@@ -33,17 +34,20 @@ def review(
     meaning: str = "",
     proof: policy.Proof | None = None,
     findings: Sequence[FindingInput] = (),
+    last: bool | None = None,
 ) -> Review:
     """Signs one person's verdict over the evidence. The last missing approval approves the request and hands it to
     delivery; one rejection rejects it; requested changes send it back to the requester.
 
-    `fingerprint` is that of the evidence on the reviewer's screen, `proof` how and when they last showed who they are.
+    `fingerprint` is that of the evidence on the reviewer's screen, `proof` how and when they last showed who they are,
+    `last` whether their page said that this is the last missing approval (None: nothing said so).
     Raises NotAllowed, Invalid (a comment or a meaning is missing), NeedsReauthentication, or Conflict (the request
-    changed meanwhile; one whose content changed in MLflow goes back to review first).
+    changed meanwhile, or the approval would do another thing than the page said; one whose content changed in MLflow
+    goes back to review first).
     """
     if verdict == Verdict.APPROVE and reopen(request):
         raise Conflict("The request changed in MLflow while you were reading. Look at what is asked now.", request)
-    return _sign(request, by, Verdict(verdict), comment.strip(), fingerprint, meaning, proof, findings)
+    return _sign(request, by, Verdict(verdict), comment.strip(), fingerprint, meaning, proof, findings, last)
 
 
 @verb()
@@ -56,11 +60,14 @@ def _sign(
     meaning: str,
     proof: policy.Proof | None,
     findings: Sequence[FindingInput],
+    last: bool | None,
 ) -> Review:
     now = standing.of(request, by)
     require(now.actions[verdict.value])
     if fingerprint is not None and fingerprint != request.fingerprint:
         raise Conflict("The evidence is no longer what you were reading. Look at what is asked now.", request)
+    if verdict == Verdict.APPROVE and last is not None and last != is_last(now):
+        raise Conflict(_what_it_would_do(now), request)
     if not comment and verdict != Verdict.APPROVE:
         raise Invalid("Say why: the requester and the auditors will read it.")
     if not comment and now.rule.requires_reason:
@@ -108,6 +115,24 @@ def _sign(
     return signed
 
 
+def is_last(now: standing.Standing) -> bool:
+    """Whether one more approval completes the request, so that it is delivered."""
+    return policy.still_needed(now.states) == 1
+
+
+def _what_it_would_do(now: standing.Standing) -> str:
+    """The page said another thing: somebody approved meanwhile, or an approval no longer counts."""
+    request = now.request
+    counted = [review.reviewer.name for review in now.reviews if review.reviewer_id in now.counted]
+    given = f"{' and '.join(counted)} approved meanwhile" if counted else "An approval no longer counts"
+    if not is_last(now):
+        return f"{given}: yours would not be the last one. Approve again if that is right."
+    return (
+        f"{given}: yours would be the last missing approval, and version {request.version.number} would get "
+        f"{request.target.meaning} in MLflow at once. Approve again if you want that."
+    )
+
+
 def _check_signature(rule: policy.SignatureRule, verdict: Verdict, meaning: str, proof: policy.Proof | None) -> None:
     if rule.asks_meaning and verdict == Verdict.APPROVE and not meaning:
         raise NoMeaning("Say what your signature means: reviewed, approved or responsible.")
@@ -135,13 +160,35 @@ def comment(request: PromotionRequest, *, by: User, body: str) -> Comment:
 
 @verb()
 def retry(request: PromotionRequest, *, by: User) -> OutboxEntry:
-    """Hands a failed request to delivery again, under the approvals it has. Raises NotAllowed."""
+    """Hands a failed request to delivery again, under the approvals it has; one that waits is due at once. Raises
+    NotAllowed, or Conflict (a worker is delivering it in this moment)."""
     require(standing.of(request, by).actions["retry"])
-    move(request, Status.APPROVED, status_reason="", decided_at=F("decided_at"))
-    entry = outbox.enqueue(request)
+    if request.status == Status.FAILED:
+        move(request, Status.APPROVED, status_reason="", decided_at=F("decided_at"))
+        entry = outbox.enqueue(request)
+    else:
+        entry = outbox.hasten(request) or _is_delivered(request)
     approvers = counting.approver_labels(request)
     ledger.record(Action.DELIVERY_RETRIED, actor=by, request=request, allowed_by=approvers, rows=[entry])
     return entry
+
+
+@verb()
+def end_half(request: PromotionRequest, *, by: User, how: str, reason: str) -> None:
+    """Says how a half delivery ends that is not to be tried again: `revert` has what MLflow did put back, `accept`
+    keeps it as it is. The worker carries it out. Raises NotAllowed, Invalid (no reason, or no such end) or Conflict."""
+    require(standing.of(request, by).actions["end_half"])
+    if how not in OutboxEntry.Ending.values:
+        raise Invalid("Say whether it is put back or accepted as it is.")
+    if not reason.strip():
+        raise Invalid("Say why: the requester and the auditors will read it.")
+    entry = outbox.hasten(request, ending=how) or _is_delivered(request)
+    told = {"how": how, "reason": reason.strip()}
+    ledger.record(Action.DELIVERY_ENDED, actor=by, request=request, data=told, rows=[entry])
+
+
+def _is_delivered(request: PromotionRequest) -> NoReturn:
+    raise Conflict("It is being delivered right now. Look again in a moment.", request)
 
 
 def reconsider(request: PromotionRequest, *, by: User | None) -> None:

@@ -23,6 +23,7 @@ from registry_ui.mirror import artifacts, snapshots, zeros
 from registry_ui.mirror.mlflow_setup import MlflowSetup
 from registry_ui.mirror.registry import (
     ArtifactFile,
+    Denied,
     LoggedModelFacts,
     ModelSnapshot,
     NotFound,
@@ -342,6 +343,8 @@ class MlflowRegistry(MlflowSetup):
             return NotFound(message)
         if status == 404 and not code:
             return Unreachable(f"There is no MLflow registry at {self.url} (answer 404).")
+        if status in {401, 403}:
+            return Denied(_denied(status, response.request.method or "", response.url, message))
         return Refused(message or f"MLflow answered {status} {response.reason}.")
 
 
@@ -352,6 +355,30 @@ def _understood() -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unreachable(f"MLflow's answer cannot be read ({type(error).__name__}: {str(error)[:200]}).") from error
+
+
+_RIGHTS = {
+    # end of the path: what the account may not do, and the right that MLflow's basic-auth app asks for
+    ("POST", "model-versions/transition-stage"): ("move a version's stage", "EDIT on the registered model"),
+    ("POST", "registered-models/alias"): ("set an alias", "EDIT on the registered model"),
+    ("DELETE", "registered-models/alias"): ("delete an alias", "MANAGE on the registered model"),
+    ("PATCH", "model-versions/update"): ("write a version's description", "EDIT on the registered model"),
+    ("POST", "model-versions/set-tag"): ("set a version's tag", "EDIT on the registered model"),
+    ("DELETE", "model-versions/delete-tag"): ("delete a version's tag", "MANAGE on the registered model"),
+}
+
+
+def _denied(status: int, method: str, url: str, said: str) -> str:
+    said = f" MLflow said: {said}" if said else ""
+    if status == 401:
+        return (
+            "MLflow does not accept Countersign's credentials (401): MLFLOW_TRACKING_USERNAME and "
+            f"MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, of the worker are missing, wrong or expired.{said}"
+        )
+    path = url.partition("?")[0]
+    found = (words for (verb, end), words in _RIGHTS.items() if verb == method and path.endswith(end))
+    may_not, right = next(found, ("read this", "READ"))
+    return f"MLflow does not let Countersign's account {may_not} (403): it needs {right}.{said}"
 
 
 def _named(model: str) -> str:

@@ -48,6 +48,13 @@ class Refused(RegistryError):
     """MLflow answered no (4xx); the message is MLflow's own."""
 
 
+class Denied(Refused):
+    """MLflow does not accept the credentials (401), or they lack a right (403). Nothing is wrong with what was asked:
+    once somebody has put the account right, the same call succeeds. The message names what is missing."""
+
+    may_retry = True
+
+
 @dataclass(frozen=True, slots=True)
 class VersionSnapshot:
     model: str

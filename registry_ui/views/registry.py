@@ -85,6 +85,7 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
         "page": page,
         "rows": catalogue.version_rows(list(page.object_list), columns),
         "governed": {target.alias for target in targets if target.alias},
+        "half_delivered": aftermath.half_delivered(found),
         "incidents": Incident.objects.open().filter(model_name=found.name).order_by("-seen_at")[:INCIDENTS_SHOWN],
         "open_requests": asked.order_by("-pk")[:REQUESTS_SHOWN],
         "events": own_history(request.user, found.name),

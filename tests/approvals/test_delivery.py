@@ -216,21 +216,6 @@ def test_a_refusal_fails_with_mlflows_words_and_can_be_retried(
     assert_promoted(registry, approved)
 
 
-def test_a_refusal_half_way_says_what_was_done_and_a_retry_remembers_what_was_replaced(
-    registry: FakeRegistry, approved: PromotionRequest, remy: User
-) -> None:
-    registry.fail_next("set_alias", Refused("No aliases today."))
-    assert deliver(approved, registry) == "failed"
-    assert (
-        "No aliases today. Before that, the approval note was written and the stage was set to Production."
-        in approved.status_reason
-    )
-    assert provenance.has_note(registry.version(MODEL, 7).description, approved.pk)
-    workflow.retry(approved, by=remy)
-    assert deliver(approved, registry) == "applied"
-    assert_promoted(registry, approved)
-
-
 def test_a_deleted_version_fails_plainly(registry: FakeRegistry, approved: PromotionRequest) -> None:
     registry.delete_version(MODEL, 7)
     assert deliver(approved, registry) == "failed"

@@ -245,8 +245,9 @@ def test_only_the_requester_withdraws(rita: User, remy: User, production: Target
     assert make_request(request.version, production, by=rita).pk != request.pk
 
 
-def test_an_approved_request_cannot_be_withdrawn(rita: User, remy: User, staging: Target) -> None:
+def test_an_applied_request_cannot_be_withdrawn(rita: User, remy: User, staging: Target) -> None:
     request = approve(make_request(make_version(), staging, by=rita), remy)
+    PromotionRequest.objects.filter(pk=request.pk).move(Status.APPLIED)
     with pytest.raises(NotAllowed, match="cannot be withdrawn any more"):
         workflow.withdraw(request, by=rita)
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from registry_ui.mirror.mlflow_registry import MlflowRegistry
-from registry_ui.mirror.registry import NotFound, Refused, RegistryError, Unreachable
+from registry_ui.mirror.registry import Denied, NotFound, Refused, RegistryError, Unreachable
 
 
 class Scripted(ThreadingHTTPServer):
@@ -78,10 +78,12 @@ def error_of(call: Callable[[], object]) -> RegistryError:
         (200, "[]", Unreachable, "does not sound like MLflow"),
         (404, "Not here", Unreachable, "There is no MLflow registry at"),
         (404, '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such model"}', NotFound, "no such model"),
-        (401, "You are not authenticated.", Refused, "You are not authenticated."),
-        (403, '{"error_code": "PERMISSION_DENIED", "message": "ask Ada"}', Refused, "ask Ada"),
+        (401, "You are not authenticated.", Denied, "credentials (401): MLFLOW_TRACKING_USERNAME and"),
+        (401, "You are not authenticated.", Denied, "MLflow said: You are not authenticated."),
+        (403, '{"error_code": "PERMISSION_DENIED", "message": "ask Ada"}', Denied, "MLflow said: ask Ada"),
+        (403, "Permission denied", Denied, "does not let Countersign's account"),
         (400, '{"error_code": "BAD_REQUEST", "message": "value too long"}', Refused, "value too long"),
-        (403, "<html>Forbidden</html>", Refused, "MLflow answered 403 Forbidden."),
+        (403, "<html>Forbidden</html>", Denied, "(403)"),
     ],
 )
 def test_answer_becomes_the_right_error(
@@ -92,7 +94,27 @@ def test_answer_becomes_the_right_error(
         error = error_of(call)
         assert type(error) is kind
         assert message in error.message
-        assert error.may_retry is (kind is Unreachable)
+        assert error.may_retry is (kind in (Unreachable, Denied))
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda registry: registry.version("churn", 1), "account read this (403): it needs READ."),
+        (
+            lambda registry: registry.set_stage("churn", 1, "Production", archive_existing=True),
+            "account move a version's stage (403): it needs EDIT on the registered model.",
+        ),
+        (lambda registry: registry.set_alias("churn", "champion", 1), "set an alias (403): it needs EDIT"),
+        (lambda registry: registry.delete_alias("churn", "champion"), "delete an alias (403): it needs MANAGE"),
+        (lambda registry: registry.set_description("churn", 1, "x"), "write a version's description (403)"),
+        (lambda registry: registry.set_tag("churn", 1, "a", "b"), "set a version's tag (403): it needs EDIT"),
+        (lambda registry: registry.delete_tag("churn", 1, "a"), "delete a version's tag (403): it needs MANAGE"),
+    ],
+)
+def test_a_missing_right_is_named(server: Scripted, call: Callable[[MlflowRegistry], object], told: str) -> None:
+    registry = server.says(403, "Permission denied")
+    assert told in error_of(lambda: call(registry)).message
 
 
 def test_slow_server_is_unreachable_with_the_time_waited(server: Scripted) -> None:

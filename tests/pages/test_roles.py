@@ -381,7 +381,7 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         "/requests/{request}/retry/",
         {},
         frozenset({"reviewer", "administrator"}),
-        "Reviewers and administrators can retry a failed delivery.",
+        "Reviewers and administrators can retry a delivery that failed or waits.",
         has_failed,
     ),
     "approvals:roll_back": (
