@@ -16,7 +16,9 @@ from django.views.decorators.http import require_safe
 
 from approvals.models import OutboxEntry
 from registry_ui.mirror import clock
-from registry_ui.mirror.models import MirrorState, SetupCheck
+from registry_ui.mirror.models import MirrorState, RegisteredModel, SetupCheck
+
+NO_MODEL = "MLflow answers, and shows no model to this account."
 
 
 @login_not_required
@@ -93,7 +95,12 @@ def _sweep(mirror: MirrorState) -> dict[str, Any]:
     if mirror.swept_at is None:
         return _check(False, "No sweep has ended yet.")
     age = (timezone.now() - mirror.swept_at).total_seconds()
-    return _check(age <= 3 * settings.SWEEP_SECONDS, f"The last one ended {age:.0f} seconds ago.")
+    said = [f"The last one ended {age:.0f} seconds ago."]
+    if not RegisteredModel.objects.exists():
+        said.append(NO_MODEL)
+    if mirror.sweep_notes:
+        said.append(f"What could not be read or kept: {len(mirror.sweep_notes)}, see the System page.")
+    return _check(age <= 3 * settings.SWEEP_SECONDS, " ".join(said))
 
 
 def registry(mirror: MirrorState) -> dict[str, Any]:

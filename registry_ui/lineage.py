@@ -59,11 +59,15 @@ def losses(version: Any) -> list[str]:
     """What MLflow has lost since, or never had, of what the version points to: a sentence each."""
     run, logged_model = version.run, version.run.get("logged_model") or {}
     found = []
-    if run.get("is_missing"):
+    if run.get("is_unreadable"):
+        found.append(f"MLflow does not let Countersign read the run of version {version.number}.")
+    elif run.get("is_missing"):
         found.append(f"The run of version {version.number} does not exist in MLflow any more.")
     elif run.get("is_deleted"):
         found.append(f"The run of version {version.number} was deleted in MLflow.")
-    if logged_model.get("is_missing"):
+    if logged_model.get("is_unreadable"):
+        found.append(f"MLflow does not let Countersign read the logged model of version {version.number}.")
+    elif logged_model.get("is_missing"):
         found.append(f"The logged model of version {version.number} was deleted in MLflow.")
     if problem := _copied_from(version).get("problem"):
         found.append(f"Version {version.number} is a copy, and its source can't be followed. {problem}")

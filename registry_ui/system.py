@@ -13,9 +13,11 @@ from django.utils import timezone
 from approvals.models import ChainHead, LedgerCut, Notification, NotificationState, OutboxEntry, Verification
 from approvals.models.notifications import LONGEST
 from registry_ui import health
+from registry_ui.health import NO_MODEL
 from registry_ui.mirror import identity
-from registry_ui.mirror.models import MirrorState, SetupCheck
+from registry_ui.mirror.models import MirrorState, RegisteredModel, SetupCheck
 
+NOTES_SHOWN = 10
 GOOD, SLOW, BAD = "good", "slow", "bad"
 
 
@@ -69,7 +71,7 @@ def _simple(name: str, check: Mapping[str, Any], remedy: str) -> Part:
 
 
 def _mlflow(mirror: MirrorState) -> Part:
-    version = f"Version {mirror.server_version}" if mirror.server_version else "Version not known"
+    version = f"Version {mirror.server_version}" if mirror.server_version else "It does not tell its version"
     if mirror.is_failing:
         return Part(
             "MLflow",
@@ -204,10 +206,6 @@ def _mirror(mirror: MirrorState) -> Part:
 
 def _sweep(mirror: MirrorState) -> Part:
     usual = f"Every {settings.SWEEP_SECONDS} seconds all models and versions are compared"
-    progress = mirror.sweep_progress
-    if progress and mirror.sweeping_until and mirror.sweeping_until > timezone.now():
-        counted = f"{progress.get('models', 0):,} models and {progress.get('versions', 0):,} versions so far"
-        return Part("Sweep", GOOD, "Runs now", f"{counted}; last one ended", mirror.swept_at)
     if mirror.is_stopped:
         return Part(
             "Sweep",
@@ -232,6 +230,10 @@ def _sweep(mirror: MirrorState) -> Part:
             error=mirror.sweep_error,
             remedy="Deletions, tags and aliases are seen by the sweep alone. manage.py sweep runs one now.",
         )
+    progress = mirror.sweep_progress
+    if progress and mirror.sweeping_until and mirror.sweeping_until > timezone.now():
+        counted = f"{progress.get('models', 0):,} models and {progress.get('versions', 0):,} versions so far"
+        return Part("Sweep", GOOD, "Runs now", f"{counted}; last one ended", mirror.swept_at)
     if mirror.swept_at is None:
         return Part(
             "Sweep",
@@ -248,6 +250,26 @@ def _sweep(mirror: MirrorState) -> Part:
             "Last one ended",
             mirror.swept_at,
             remedy="Deletions, tags and aliases are seen by the sweep alone. manage.py sweep runs one now.",
+        )
+    if mirror.sweep_notes:
+        count = len(mirror.sweep_notes)
+        return Part(
+            "Sweep",
+            SLOW,
+            "With gaps",
+            f"{count} thing{'' if count == 1 else 's'} could not be read or kept; last one ended",
+            mirror.swept_at,
+            error="\n".join(mirror.sweep_notes[:NOTES_SHOWN]),
+            remedy="Everything else is mirrored. Give the service account the rights that it lacks.",
+        )
+    if not RegisteredModel.objects.exists():
+        return Part(
+            "Sweep",
+            SLOW,
+            "Sees nothing",
+            f"{NO_MODEL} Last one ended",
+            mirror.swept_at,
+            remedy="If MLflow has models, the service account may not read them, or its workspace is another one.",
         )
     return Part("Sweep", GOOD, "On time", f"{usual}; last one ended", mirror.swept_at)
 

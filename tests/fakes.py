@@ -15,6 +15,7 @@ from typing import Any
 from registry_ui.mirror.registry import (
     PROMPT_TAG,
     ArtifactFile,
+    Denied,
     Identity,
     LoggedModelFacts,
     ModelMetric,
@@ -63,6 +64,9 @@ class FakeRegistry:
         self._replica: tuple[dict[str, ModelSnapshot], dict[tuple[str, int], VersionSnapshot]] | None = None
         self._is_all_behind = False
         self._empty: dict[str, int] = {}
+        self.denied: set[str] = set()
+        """Models, runs and LoggedModels that the account may not read: a listing leaves them out without a word."""
+
         self._ids = count(1)
         self._lock = threading.RLock()
 
@@ -120,14 +124,15 @@ class FakeRegistry:
             latest = self._latest()
             models = self._replica[0] if self._replica else self._models
             listed = [models[each] for each in sorted(models) if name in (None, each)]
-            return [replace(each, latest=latest.get(each.name, ())) for each in listed if not each.is_prompt]
+            shown = (each for each in listed if not each.is_prompt and each.name not in self.denied)
+            return [replace(each, latest=latest.get(each.name, ())) for each in shown]
 
         yield from self._pages("models", page_size, by_name)
 
     def versions(self, *, page_size: int = 10_000, model: str | None = None) -> Iterator[Sequence[VersionSnapshot]]:
         def newest_first() -> list[VersionSnapshot]:
             all_of_them = [*self._versions.values(), *self._deleted.values()]
-            hidden = {each.model for each in all_of_them if is_prompt(each.tags)}
+            hidden = {each.model for each in all_of_them if is_prompt(each.tags)} | self.denied
             found = [
                 each
                 for each in (self._replica[1] if self._replica else self._versions).values()
@@ -153,14 +158,20 @@ class FakeRegistry:
                 return
             self.between_pages()
 
+    def _may_read(self, name: str) -> None:
+        if name in self.denied:
+            raise Denied("Permission denied")
+
     def model(self, name: str) -> ModelSnapshot:
         self._request("model", name)
+        self._may_read(name)
         if self._replica and self._is_all_behind:
             return self._replica[0][name]
         return self._model(name)
 
     def version(self, model: str, number: int) -> VersionSnapshot:
         self._request("version", model, number)
+        self._may_read(model)
         if self._replica and self._is_all_behind:
             return self._replica[1][model, number]
         return self._version(model, number)
@@ -171,17 +182,18 @@ class FakeRegistry:
         found = (each for each in versions.values() if (each.model, each.stage) == (model, stage))
         return sorted(found, key=lambda each: (-each.last_updated_at, -each.number))
 
-    def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunFacts]:
+    def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunFacts | Denied]:
         return self._among("runs", run_ids, self._runs)
 
-    def logged_models(self, ids: Iterable[str]) -> Mapping[str, LoggedModelFacts]:
+    def logged_models(self, ids: Iterable[str]) -> Mapping[str, LoggedModelFacts | Denied]:
         return self._among("logged_models", ids, self._logged_models)
 
     def _among(self, method: str, ids: Iterable[str], held: Mapping[str, Any]) -> dict[str, Any]:
         wanted = set(ids)
         if wanted:
             self._request(method, *sorted(wanted))
-        return {each: held[each] for each in wanted if each in held}
+        found = {each: held[each] for each in wanted if each in held}
+        return found | {each: Denied("Permission denied") for each in wanted & self.denied}
 
     # --- The port: files
 

@@ -14,7 +14,15 @@ from django.utils import timezone
 
 from registry_ui.mirror import rows
 from registry_ui.mirror.models import ModelVersion, RegisteredModel, Stage
-from registry_ui.mirror.registry import ModelSnapshot, NotFound, Registry, Unreachable, VersionSnapshot
+from registry_ui.mirror.registry import (
+    Denied,
+    ModelSnapshot,
+    NotFound,
+    Registry,
+    Unreachable,
+    Unsigned,
+    VersionSnapshot,
+)
 
 MOST_NUMBERS = 500
 """Versions of one model that are asked for in one look, what holds a place first and then the longest unread."""
@@ -39,6 +47,8 @@ class Found:
     """Numbers that were left for the next look."""
 
     is_hidden: bool = False
+    is_unreadable: bool = False
+    """Whether this account may not read one of the versions."""
 
 
 def read(registry: Registry, name: str, *, is_listed: bool = True, most: int = MOST_NUMBERS) -> Found:
@@ -54,6 +64,10 @@ def read(registry: Registry, name: str, *, is_listed: bool = True, most: int = M
             found.numbered.append(registry.version(name, number))
         except NotFound:
             found.gone.add(number)
+        except Unsigned:
+            raise
+        except Denied:
+            found.is_unreadable = True
     found.is_hidden = (
         named.is_prompt
         or (not found.listed and bool(found.numbered) and not any(registry.versions(model=name)))  # asked once more
@@ -69,6 +83,7 @@ def store(found: Found) -> int:
     rows.put_versions(found.listed, found.listed_at)
     rows.put_versions(found.numbered, found.numbered_at)
     rows.mark_hidden(name, found.asked_at, is_hidden=found.is_hidden)
+    rows.mark_unreadable(name, found.asked_at, is_unreadable=found.is_unreadable)
     return rows.mark_deleted(name, found.numbered_at, found.gone)
 
 

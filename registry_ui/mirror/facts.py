@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from registry_ui.mirror import copies, measures
 from registry_ui.mirror.models import ModelVersion, Stage
-from registry_ui.mirror.registry import LoggedModelFacts, Registry, RunFacts, as_plain
+from registry_ui.mirror.registry import Denied, LoggedModelFacts, Registry, RunFacts, as_plain
 from registry_ui.mirror.rows import chunks
 
 BATCH = 400
@@ -38,6 +38,7 @@ def unread() -> "QuerySet[ModelVersion]":
 def due(now: datetime) -> "QuerySet[ModelVersion]":
     """Versions whose facts may have moved since they were read, the longest unread first."""
     lively = Q(created_at__gt=now - YOUNG) | Q(stage__in=(Stage.STAGING, Stage.PRODUCTION)) | ~Q(run__status__in=FINAL)
+    lively |= Q(run__is_unreadable=True) | Q(run__logged_model__is_unreadable=True)  # until somebody gives the right
     old = Q(facts_at__lt=now - EVERY_DAY)
     return ModelVersion.objects.filter(_HAS_SOURCE, lively | old, facts_at__lt=now, deleted_at=None).order_by(
         "facts_at"
@@ -67,14 +68,17 @@ def read(
 
 def _put(
     row: ModelVersion,
-    run: RunFacts | None,
-    logged_model: LoggedModelFacts | None,
+    run: RunFacts | Denied | None,
+    logged_model: LoggedModelFacts | Denied | None,
     logged_model_id: str,
     origin: copies.Origin | None,
     asked_at: datetime,
 ) -> None:
     """The LoggedModel's values win over its run's, and what the run says else is noted. What has disappeared from
-    MLflow is kept as it was last seen, and marked."""
+    MLflow, or may not be read, is kept as it was last seen, and marked."""
+    unreadable = isinstance(run, Denied), isinstance(logged_model, Denied)
+    run = None if isinstance(run, Denied) else run
+    logged_model = None if isinstance(logged_model, Denied) else logged_model
     lost_run = run is None and row.run.get("run_id", "") == row.run_id != ""
     lost_model = logged_model is None and row.run.get("logged_model", {}).get("id", "") == logged_model_id != ""
     metrics, of_metrics = measures.joined(run.metrics if run else {}, logged_model.metrics if logged_model else ())
@@ -93,7 +97,7 @@ def _put(
         params = row.params | params if lost_run else params | row.params
         of_params = {**was.get("params", {}), **of_params}
         early = was.get("early", {})
-    facts = {
+    facts: dict[str, Any] = {
         "metrics": metrics,
         "params": params,
         "fact_sources": _without_empty(metrics=of_metrics, params=of_params, early=early),
@@ -101,6 +105,10 @@ def _put(
         | {"logged_model": _model_facts(row, logged_model, logged_model_id, is_lost=lost_model)}
         | ({"copied_from": origin} if origin else {}),
     }
+    for part, is_unreadable in zip((facts["run"], facts["run"]["logged_model"]), unreadable, strict=True):
+        part.pop("is_unreadable", None)
+        if is_unreadable:
+            part |= {"is_missing": False, "is_unreadable": True}
     if all(getattr(row, name) == value for name, value in facts.items()):
         facts = {}
     same_version = ModelVersion.objects.filter(pk=row.pk, run_id=row.run_id, logged_model_id=row.logged_model_id)

@@ -32,6 +32,7 @@ from registry_ui.mirror.registry import (
     RunFacts,
     ServerInfo,
     Unreachable,
+    Unsigned,
     VersionSnapshot,
 )
 
@@ -54,6 +55,7 @@ HISTORY_PAGE = 10_000
 FEW = 3
 """Up to so many runs or LoggedModels are asked for one by one; a search needs the list of experiments first."""
 
+_VERSION = re.compile(r"\d[\w.+-]{0,39}")
 _UNSTORABLE_JSON = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -86,7 +88,10 @@ class MlflowRegistry(MlflowSetup):
         latency_ms = (time.perf_counter() - started) * 1000
         if response.status_code != 200:
             raise self._error(response)
-        return ServerInfo(version=response.text.strip()[:40], latency_ms=latency_ms)
+        version = response.text.strip()
+        if not _VERSION.fullmatch(version):
+            raise Refused("Something else than MLflow answers GET /version.")
+        return ServerInfo(version=version, latency_ms=latency_ms)
 
     def models(self, *, page_size: int = 1000, name: str | None = None) -> Iterator[Sequence[ModelSnapshot]]:
         query: dict[str, Any] = {"max_results": page_size}
@@ -131,45 +136,61 @@ class MlflowRegistry(MlflowSetup):
 
     # --- Reading runs and LoggedModels
 
-    def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunFacts]:
+    def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunFacts | Denied]:
+        denied: dict[str, Denied] = {}
         with _understood():
-            return {facts.run_id: facts for facts in map(snapshots.run, self._raw_runs(run_ids))}
+            return {facts.run_id: facts for facts in map(snapshots.run, self._raw_runs(run_ids, denied))} | denied
 
-    def _raw_runs(self, run_ids: Iterable[str]) -> Iterator[dict[str, Any]]:
-        wanted = _plain(run_ids)
-        if len(wanted) <= FEW:
-            return self._each("runs/get", wanted, "run", in_query="run_id")
-        return self._matching("runs/search", wanted, "attributes.run_id", "runs", {"run_view_type": "ALL"})
+    def _raw_runs(self, run_ids: Iterable[str], denied: dict[str, Denied] | None = None) -> Iterator[dict[str, Any]]:
+        """`denied` takes those that may not be read."""
+        denied = {} if denied is None else denied
+        wanted, found = _plain(run_ids), set()
+        if len(wanted) > FEW:
+            for raw in self._matching("runs/search", wanted, "attributes.run_id", "runs", {"run_view_type": "ALL"}):
+                found.add(raw["info"]["run_id"])
+                yield raw
+        left = [one for one in wanted if one not in found]  # a search leaves out what may not be read without a word
+        yield from self._each("runs/get", left, "run", denied, in_query="run_id")
 
-    def logged_models(self, ids: Iterable[str]) -> Mapping[str, LoggedModelFacts]:
-        wanted = _plain(ids)
-        if len(wanted) <= FEW:
-            found = self._each("logged-models", wanted, "model")
-        else:
-            found = self._matching("logged-models/search", wanted, "model_id", "models", {})
+    def logged_models(self, ids: Iterable[str]) -> Mapping[str, LoggedModelFacts | Denied]:
+        wanted, denied = _plain(ids), dict[str, Denied]()
         with _understood():
-            read = [snapshots.logged_model(raw) for raw in found]
+            searched = (
+                self._matching("logged-models/search", wanted, "model_id", "models", {}) if len(wanted) > FEW else ()
+            )
+            read = [snapshots.logged_model(raw) for raw in searched]
+            found = {facts.logged_model_id for facts in read}
+            left = [one for one in wanted if one not in found]
+            read += [snapshots.logged_model(raw) for raw in self._each("logged-models", left, "model", denied)]
         logged = zeros.Logged(self._raw_runs, self._logged_values)
-        return {facts.logged_model_id: facts for facts in zeros.proven(read, logged)}
+        return {facts.logged_model_id: facts for facts in zeros.proven(read, logged)} | denied
 
     def _logged_values(self, run_id: str, key: str) -> Iterator[dict[str, Any]]:
         query = {"run_id": run_id, "metric_key": key, "max_results": HISTORY_PAGE}
         for page in self._pages("GET", "metrics/get-history", query, "metrics"):
             yield from page
 
-    def _each(self, path: str, ids: Sequence[str], key: str, *, in_query: str = "") -> Iterator[dict[str, Any]]:
+    def _each(
+        self, path: str, ids: Sequence[str], key: str, denied: dict[str, Denied], *, in_query: str = ""
+    ) -> Iterator[dict[str, Any]]:
         for one in ids:
             try:
-                yield (self._call("GET", path, {in_query: one}) if in_query else self._call("GET", f"{path}/{one}"))[
-                    key
-                ]
+                answer = self._call("GET", path, {in_query: one}) if in_query else self._call("GET", f"{path}/{one}")
             except NotFound:
                 continue
+            except Unsigned:
+                raise
+            except Denied as error:
+                denied[one] = error
+                continue
+            yield answer[key]
 
     def _matching(
         self, path: str, ids: Sequence[str], attribute: str, key: str, more: Mapping[str, Any]
     ) -> Iterator[dict[str, Any]]:
         experiments = self._experiment_ids()
+        if not experiments:
+            return
         for start in range(0, len(ids), FACTS_BATCH):
             batch = ids[start : start + FACTS_BATCH]
             listed = ", ".join(f"'{one}'" for one in batch)
@@ -344,7 +365,8 @@ class MlflowRegistry(MlflowSetup):
         if status == 404 and not code:
             return Unreachable(f"There is no MLflow registry at {self.url} (answer 404).")
         if status in {401, 403}:
-            return Denied(_denied(status, response.request.method or "", response.url, message))
+            words = _denied(status, response.request.method or "", response.url, message)
+            return Unsigned(words) if status == 401 else Denied(words)
         return Refused(message or f"MLflow answered {status} {response.reason}.")
 
 

@@ -34,6 +34,11 @@ class RegisteredModel(models.Model):
         blank=True,
         help_text="When MLflow was first seen not to list it, or its versions, that it has by name.",
     )
+    unreadable_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When MLflow was first seen not to let this account read it, or a version of it.",
+    )
 
     class Meta:
         indexes = [
@@ -209,6 +214,9 @@ class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by its
     missing = models.JSONField(
         default=dict,
         help_text="What a sweep no longer found listed, too much at once to be believed: see sweep.Missing.",
+    )
+    sweep_notes = models.JSONField(
+        default=list, help_text="What the last sweep could not read or keep, a sentence each."
     )
     missing_confirmed_at = models.DateTimeField(null=True, help_text="When a person said that it is so.")
     cursor = models.BigIntegerField(default=0, help_text="Newest last_updated_timestamp seen, in milliseconds.")

@@ -55,6 +55,10 @@ class Denied(Refused):
     may_retry = True
 
 
+class Unsigned(Denied):
+    """The credentials themselves (401): whatever is asked next is answered so too."""
+
+
 @dataclass(frozen=True, slots=True)
 class VersionSnapshot:
     model: str
@@ -188,11 +192,11 @@ class Registry(Protocol):
     def versions_in_stage(self, model: str, stage: str) -> Sequence[VersionSnapshot]:
         """Also of a model whose versions MLflow does not list; none of a model that does not exist."""
 
-    def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunFacts]:
-        """By id; runs that do not exist are absent."""
+    def runs(self, run_ids: Iterable[str]) -> Mapping[str, RunFacts | Denied]:
+        """By id; runs that do not exist are absent, and for those that this account may not read there is why."""
 
-    def logged_models(self, ids: Iterable[str]) -> Mapping[str, LoggedModelFacts]:
-        """By id; LoggedModels that do not exist are absent."""
+    def logged_models(self, ids: Iterable[str]) -> Mapping[str, LoggedModelFacts | Denied]:
+        """The same of LoggedModels."""
 
     def version_root(self, model: str, number: int) -> str:
         """The address of the version's files, for the two methods below."""

@@ -8,6 +8,7 @@ otherwise have to end one of two that wait for each other.
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -95,12 +96,48 @@ def known_models(among: Collection[str] | None = None) -> dict[str, int]:
     return {name: digest(tags, [frozenset(held.get(name, {}).items()), *values]) for name, tags, *values in listed}
 
 
+# --- What does not fit: names of MLflow on SQLite may have any length, and PostgreSQL ends the whole statement
+
+
+LONGEST_NAME = 256
+MOST_NUMBER = 2**31 - 1
+
+
+def fitting_models(snapshots: Iterable[ModelSnapshot]) -> tuple[list[ModelSnapshot], list[str]]:
+    """Those that the tables can hold, without aliases that they cannot, and a sentence for each refusal."""
+    good, refused = [], []
+    for each in snapshots:
+        if len(each.name) > LONGEST_NAME:
+            refused.append(
+                f"The model {each.name[:60]}… was refused: its name has {len(each.name)} characters, and at most "
+                f"{LONGEST_NAME} can be kept."
+            )
+            continue
+        held = {alias: number for alias, number in each.aliases.items() if _fits(alias, number)}
+        refused += [
+            f"The alias {alias[:60]} of {each.name} was refused: it is too long."
+            for alias in each.aliases.keys() - held.keys()
+        ]
+        good.append(each if len(held) == len(each.aliases) else replace(each, aliases=held))
+    return good, refused
+
+
+def fitting_versions(snapshots: Iterable[VersionSnapshot]) -> list[VersionSnapshot]:
+    """The same of versions; that their model is refused is said of the model."""
+    return [each for each in snapshots if _fits(each.model, each.number)]
+
+
+def _fits(name: str, number: int) -> bool:
+    return len(name) <= LONGEST_NAME and 0 < number <= MOST_NUMBER
+
+
 # --- Writing
 
 
 def put_models(snapshots: Sequence[ModelSnapshot], asked_at: datetime) -> None:
-    """Upserts models and replaces their aliases. Canaries are left out, and so are their versions."""
-    snapshots = [each for each in snapshots if not CANARY.fullmatch(each.name)]
+    """Upserts models and replaces their aliases. Canaries, with their versions, and what does not fit are left out."""
+    fitting, _ = fitting_models(snapshots)
+    snapshots = [each for each in fitting if not CANARY.fullmatch(each.name)]
     at, read_at = _adapted_moments(asked_at)
     columns = ("name", "description", "tags", "created_at", "last_updated_at", "read_at")
     for chunk in chunks(sorted(snapshots, key=attrgetter("name"))):
@@ -130,7 +167,8 @@ def _replace_aliases(wanted: Mapping[str, Mapping[str, int]], asked_at: datetime
 def put_versions(
     snapshots: Sequence[VersionSnapshot], asked_at: datetime, model_ids: Mapping[str, int] | None = None
 ) -> None:
-    """Upserts versions of mirrored models; those of other models are left out."""
+    """Upserts versions of mirrored models; those of other models are left out, and so is what does not fit."""
+    snapshots = fitting_versions(snapshots)
     if model_ids is None:
         names = {each.model for each in snapshots}
         model_ids = dict(RegisteredModel.objects.filter(name__in=names).values_list("name", "pk"))
@@ -162,7 +200,7 @@ def mark_deleted(model: str, asked_at: datetime, numbers: Collection[int] | None
     with transaction.atomic():
         if numbers is None:
             whole = RegisteredModel.objects.filter(name=model, deleted_at=None, read_at__lt=asked_at)
-            if whole.update(deleted_at=asked_at, read_at=asked_at, hidden_at=None):
+            if whole.update(deleted_at=asked_at, read_at=asked_at, hidden_at=None, unreadable_at=None):
                 Alias.objects.filter(model__name=model).delete()
         versions = ModelVersion.objects.filter(model__name=model, read_at__lt=asked_at)
         if numbers is None:
@@ -175,6 +213,12 @@ def mark_deleted(model: str, asked_at: datetime, numbers: Collection[int] | None
                 deleted_at=Coalesce("deleted_at", asked_at), read_at=asked_at
             )
     return sum(deleted_at is None for deleted_at in gone.values())
+
+
+def mark_unreadable(model: str, asked_at: datetime, *, is_unreadable: bool) -> None:
+    """Notes that this account may not read the model, or a version of it; or that it may again."""
+    rows = RegisteredModel.objects.filter(name=model, unreadable_at__isnull=is_unreadable)
+    rows.update(unreadable_at=asked_at if is_unreadable else None)
 
 
 def mark_hidden(model: str, asked_at: datetime, *, is_hidden: bool) -> None:

@@ -8,6 +8,9 @@ from registry_ui.mirror.registry import LoggedModelFacts, ModelMetric, ModelSnap
 
 Raw = Mapping[str, Any]
 
+LAST_MOMENT = 253_370_764_800_000
+"""The year 9999, in milliseconds."""
+
 _LOGGED_MODEL_SOURCE = re.compile(r"models:/(m-[0-9A-Za-z]+)/?")
 _PLAIN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -23,8 +26,8 @@ def model(raw: Raw) -> ModelSnapshot:
         description=raw.get("description", ""),
         tags=_pairs(raw.get("tags", ())),
         aliases={each["alias"]: int(each["version"]) for each in raw.get("aliases", ())},
-        created_at=int(raw.get("creation_timestamp", 0)),
-        last_updated_at=int(raw.get("last_updated_timestamp", 0)),
+        created_at=_moment(raw.get("creation_timestamp", 0)),
+        last_updated_at=_moment(raw.get("last_updated_timestamp", 0)),
         latest=tuple(sorted(int(each["version"]) for each in raw.get("latest_versions", ()))),
     )
 
@@ -35,17 +38,17 @@ def version(raw: Raw) -> VersionSnapshot:
     return VersionSnapshot(
         model=raw["name"],
         number=int(raw["version"]),
-        stage=raw.get("current_stage", "None"),
+        stage=raw.get("current_stage", "None")[:20],
         description=raw.get("description", ""),
         tags=_pairs(raw.get("tags", ())),
-        status=raw.get("status", "READY"),
+        status=raw.get("status", "READY")[:40],
         status_message=raw.get("status_message", ""),
         source=source,
-        run_id=raw.get("run_id", ""),
+        run_id=raw.get("run_id", "")[:64],  # MLflow makes ids of 32 characters; a longer one names no run
         run_link=raw.get("run_link", ""),
-        logged_model_id=raw.get("model_id") or (from_source[1] if from_source else ""),
-        created_at=int(raw.get("creation_timestamp", 0)),
-        last_updated_at=int(raw.get("last_updated_timestamp", 0)),
+        logged_model_id=(raw.get("model_id") or (from_source[1] if from_source else ""))[:64],
+        created_at=_moment(raw.get("creation_timestamp", 0)),
+        last_updated_at=_moment(raw.get("last_updated_timestamp", 0)),
     )
 
 
@@ -125,6 +128,11 @@ def _last_measured(raw: Iterable[Raw]) -> tuple[ModelMetric, ...]:
         )
         last[found.key, found.dataset_name, found.dataset_digest] = found
     return tuple(last.values())
+
+
+def _moment(value: Any) -> int:
+    """Within what a date can be."""
+    return min(max(int(value), 0), LAST_MOMENT)
 
 
 def _whole(value: Any) -> int | None:

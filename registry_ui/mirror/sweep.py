@@ -17,7 +17,17 @@ from django.utils import timezone
 
 from registry_ui.mirror import by_name, facts, health, identity, rows
 from registry_ui.mirror.models import MirrorState, ModelVersion, RegisteredModel
-from registry_ui.mirror.registry import ModelSnapshot, NotFound, Refused, Registry, RegistryError, VersionSnapshot
+from registry_ui.mirror.registry import (
+    Denied,
+    ModelSnapshot,
+    NotFound,
+    Refused,
+    Registry,
+    RegistryError,
+    ServerInfo,
+    Unsigned,
+    VersionSnapshot,
+)
 
 T = TypeVar("T")
 
@@ -25,6 +35,9 @@ log = structlog.get_logger(__name__)
 
 MOST_ASKED = 2_000
 """Questions by name and number in one sweep, some 15 seconds of MLflow's time; what is left waits for the next one."""
+
+MOST_NOTES = 50
+NOT_READABLE = "MLflow does not let Countersign read"
 
 LEASE_SECONDS = 300
 """How long a sweep may show no progress before another may start."""
@@ -74,6 +87,8 @@ class SweepReport:
     facts: int = 0
     seconds: float = 0.0
     changes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What could not be read or kept, a sentence each."""
 
 
 OnProgress = Callable[[SweepReport], None]
@@ -104,7 +119,7 @@ class _Sweep:
 
     def run(self) -> SweepReport:
         started = time.perf_counter()
-        server = self.registry.ping()
+        server = self._server()
         identity.confirm(self.registry, dry_run=self.dry_run)
         models_at_start, versions_at_start = rows.known_models(), rows.known_versions()
         models = self._models(models_at_start)
@@ -123,8 +138,9 @@ class _Sweep:
             health.swept(
                 swept_at=timezone.now(),
                 cursor=self.newest,
-                server_version=server.version,
-                latency_ms=server.latency_ms,
+                server_version=server.version if server else "",
+                latency_ms=server.latency_ms if server else None,
+                sweep_notes=self.report.notes[:MOST_NOTES],
                 missing={},
                 missing_confirmed_at=None,
                 **looked,
@@ -132,11 +148,21 @@ class _Sweep:
         self.report.seconds = time.perf_counter() - started
         return self.report
 
+    def _server(self) -> ServerInfo | None:
+        """Its version is for display alone: a gateway that does not pass it on stops nothing."""
+        try:
+            return self.registry.ping()
+        except RegistryError as error:
+            log.info("sweep.no_version", error=error.message)
+            return None
+
     def _models(self, known: dict[str, int]) -> dict[str, bool]:
         """The listed models, each with whether it has versions."""
         seen: dict[str, bool] = {}
         for asked_at, page in read_ahead(self.registry.models()):
-            models = [each for each in page if each.name in known or not each.is_prompt]
+            fitting, refused = rows.fitting_models(page)
+            self.report.notes += refused
+            models = [each for each in fitting if each.name in known or not each.is_prompt]
             self._put_models(
                 [each for each in models if known.get(each.name) != rows.model_digest(each)], known, asked_at
             )
@@ -152,8 +178,9 @@ class _Sweep:
         prompts: set[str] = set()
         model_ids = dict(RegisteredModel.objects.values_list("name", "pk"))
         asked_for |= set(RegisteredModel.objects.filter(deleted_at=None).values_list("name", flat=True))
-        for asked_at, page in read_ahead(self.registry.versions()):
-            self.newest = max(self.newest, page[0].last_updated_at if page else 0)
+        for asked_at, listed in read_ahead(self.registry.versions()):
+            self.newest = max(self.newest, listed[0].last_updated_at if listed else 0)
+            page = rows.fitting_versions(listed)
             if unknown := {each.model for each in page} - asked_for:
                 asked_for |= unknown
                 found = self._read_models(unknown)
@@ -181,9 +208,11 @@ class _Sweep:
         """Asks by name and number for what was mirrored before and is not listed now, for what MLflow says it has and
         does not list, and for what was hidden before; the longest unread first. Where too much is missing at once and
         nobody has confirmed it, asks for what was hidden before alone, and returns what is missing."""
-        rest = RegisteredModel.objects.filter(deleted_at=None).values_list("name", "read_at", "hidden_at")
-        read_at = {name: at for name, at, _ in rest}
-        hidden = {name for name, _, hidden_at in rest if hidden_at}
+        rest = RegisteredModel.objects.filter(deleted_at=None).values_list(
+            "name", "read_at", "hidden_at", "unreadable_at"
+        )
+        read_at = {name: at for name, at, *_ in rest}
+        hidden = {name for name, _, *apart in rest if any(apart)}  # known not to be listed in full
         held = set(ModelVersion.objects.filter(deleted_at=None).values_list("model__name", "number"))
         models = {name for name, has_versions in listed_models.items() if has_versions} - {name for name, _ in listed}
         models = (models | read_at.keys() & known_models.keys() - listed_models.keys()) - hidden
@@ -213,8 +242,16 @@ class _Sweep:
         try:
             found = by_name.read(self.registry, name, is_listed=is_listed)
         except by_name.Contradiction as error:
-            log.warning("sweep.contradiction", model=name, error=error.message)
+            self.report.notes.append(error.message)
             self.unasked += 1
+            return
+        except Unsigned:
+            raise
+        except Denied as error:
+            self.asked += 1
+            self.report.notes.append(f"{NOT_READABLE} the model {name}. {error.message}")
+            if not self.dry_run:
+                rows.mark_unreadable(name, asked_at, is_unreadable=True)
             return
         except NotFound:
             self.asked += 2
@@ -226,6 +263,8 @@ class _Sweep:
             return
         self.asked += 3 + len(found.numbered) + len(found.gone)
         self.unasked += found.unasked
+        if found.is_unreadable:
+            self.report.notes.append(f"{NOT_READABLE} all versions of {name}.")
         met = [each for each in (*found.listed, *found.numbered) if (name, each.number) not in listed]
         self._count_versions(
             [each for each in met if known.get((name, each.number)) != rows.version_digest(each)], known
@@ -256,6 +295,10 @@ class _Sweep:
                 found.append(self.registry.model(name))
             except NotFound:
                 continue
+            except Unsigned:
+                raise
+            except Denied as error:
+                self.report.notes.append(f"{NOT_READABLE} the model {name}. {error.message}")
         return found
 
     # --- Writing, or only saying

@@ -17,11 +17,13 @@ from registry_ui.alone import alone
 from registry_ui.mirror import by_name, facts, health, identity, rows
 from registry_ui.mirror.models import Alias, MirrorState, ModelVersion, RefreshHint, RegisteredModel
 from registry_ui.mirror.registry import (
+    Denied,
     ModelSnapshot,
     NotFound,
     Registry,
     RegistryError,
     Unreachable,
+    Unsigned,
     VersionSnapshot,
 )
 from registry_ui.mirror.sweep import LEASE_SECONDS, SweepReport, sweep
@@ -109,7 +111,7 @@ def _pull_hidden(registry: Registry) -> int:
     changed = 0
     hidden = RegisteredModel.objects.filter(deleted_at=None, hidden_at__isnull=False).order_by("read_at")
     for name in list(hidden.values_list("name", flat=True)[:FEW_HIDDEN]):
-        with suppress(NotFound, by_name.Contradiction):  # deleted, or that is not certain: the sweep sees to it
+        with suppress(NotFound, Denied, by_name.Contradiction):  # the sweep sees to it
             asked_at, model = timezone.now(), registry.model(name)
             if rows.known_models({name}).get(name) != rows.model_digest(model):
                 by_name.store(by_name.read(registry, name))
@@ -122,7 +124,8 @@ def _pull_hidden(registry: Registry) -> int:
 def _take(registry: Registry, page: Sequence[VersionSnapshot], asked_at: datetime) -> int:
     """Stores what differs in a page, with the models it belongs to (and so their aliases)."""
     known = rows.known_versions(page if len(page) <= FIRST_PAGE else None)
-    changed = [each for each in page if known.get((each.model, each.number)) != rows.version_digest(each)]
+    fitting = rows.fitting_versions(page)
+    changed = [each for each in fitting if known.get((each.model, each.number)) != rows.version_digest(each)]
     if changed:
         identity.confirm(registry, within=1)
         _refresh_models(registry, {each.model for each in changed})
@@ -136,8 +139,13 @@ def _refresh_models(registry: Registry, names: set[str]) -> None:
     if len(names) > FEW_MODELS:
         found = [each for page in registry.models() for each in page if each.name in names]
     for name in sorted(names - {each.name for each in found}):
-        with suppress(NotFound):  # deleted since the page was read; its versions are then left out
+        try:
             found.append(registry.model(name))
+        except Unsigned:
+            raise
+        except (NotFound, Denied):  # deleted since the page was read; its versions are then left out
+            continue
+    found, _ = rows.fitting_models(found)
     known = rows.known_models(names)
     rows.put_models(
         [

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from registry_ui.mirror.mlflow_registry import MlflowRegistry
-from registry_ui.mirror.registry import Denied, NotFound, Refused, RegistryError, Unreachable
+from registry_ui.mirror.registry import Denied, NotFound, Refused, RegistryError, Unreachable, Unsigned
 
 
 class Scripted(ThreadingHTTPServer):
@@ -78,23 +78,24 @@ def error_of(call: Callable[[], object]) -> RegistryError:
         (200, "[]", Unreachable, "does not sound like MLflow"),
         (404, "Not here", Unreachable, "There is no MLflow registry at"),
         (404, '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such model"}', NotFound, "no such model"),
-        (401, "You are not authenticated.", Denied, "credentials (401): MLFLOW_TRACKING_USERNAME and"),
-        (401, "You are not authenticated.", Denied, "MLflow said: You are not authenticated."),
+        (401, "You are not authenticated.", Unsigned, "credentials (401): MLFLOW_TRACKING_USERNAME and"),
+        (401, "You are not authenticated.", Unsigned, "MLflow said: You are not authenticated."),
         (403, '{"error_code": "PERMISSION_DENIED", "message": "ask Ada"}', Denied, "MLflow said: ask Ada"),
         (403, "Permission denied", Denied, "does not let Countersign's account"),
         (400, '{"error_code": "BAD_REQUEST", "message": "value too long"}', Refused, "value too long"),
         (403, "<html>Forbidden</html>", Denied, "(403)"),
+        (200, "{}", Unreachable, "MLflow's answer cannot be read"),
     ],
 )
 def test_answer_becomes_the_right_error(
     server: Scripted, status: int, body: str, kind: type[RegistryError], message: str
 ) -> None:
     registry = server.says(status, body)
-    for call in (lambda: registry.version("churn", 1), lambda: registry.set_alias("churn", "champion", 1)):
+    for call in (lambda: registry.version("churn", 1), lambda: registry.model("churn")):
         error = error_of(call)
         assert type(error) is kind
         assert message in error.message
-        assert error.may_retry is (kind in (Unreachable, Denied))
+        assert error.may_retry is (kind in {Unreachable, Denied, Unsigned})
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ class Command(BaseCommand):
             raise CommandError(error.message) from error
         finally:
             self._end_line()
-        for line in report.changes:
+        for line in (*report.notes, *report.changes):
             self.stdout.write(line)
         self.stdout.write(
             f"{report.models} models and {report.versions} versions in MLflow, read in {report.seconds:.1f} s. "
