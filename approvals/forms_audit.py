@@ -10,8 +10,8 @@ from approvals.audit import reviews, sampling
 from approvals.audit.periods import Period
 from approvals.audit.population import Scope
 from approvals.history_filters import MomentInput, UntilField
+from approvals.model_names import ModelNameField, is_known
 from approvals.models import Target, Tenure
-from registry_ui.mirror.models import RegisteredModel
 
 _WRONG_TIME = {"invalid": "Write a time such as 2026-11-23 or 2026-11-23T12:04."}
 
@@ -45,14 +45,14 @@ class PeriodForm(forms.Form):
 
 
 class PopulationForm(PeriodForm):
-    model = forms.CharField(label="Model", required=False, max_length=256)
+    model = ModelNameField(label="Model", required=False)
     target = forms.ModelChoiceField(
         Target.objects.order_by("position", "name"), required=False, empty_label="Every target", to_field_name="name"
     )
 
     def clean_model(self) -> str:
         name = str(self.cleaned_data["model"])
-        if name and not _is_known(name):
+        if name and not is_known(name):
             raise forms.ValidationError("No model of this name is known. Capital letters matter.")
         return name
 
@@ -91,9 +91,7 @@ class AccessForm(forms.Form):
     target = forms.ModelChoiceField(
         Target.objects.order_by("position", "name"), required=False, empty_label="Every target", to_field_name="name"
     )
-    model = forms.CharField(
-        label="Model", required=False, max_length=256, help_text="Shows the policies that apply to it."
-    )
+    model = ModelNameField(label="Model", required=False, help_text="Shows the policies that apply to it.")
     person = forms.CharField(label="Changes of", required=False, max_length=120, help_text="Part of a name or address.")
 
     def clean_at(self) -> datetime | None:
@@ -116,8 +114,3 @@ class ReviewsForm(PeriodForm):
         max_value=3600,
         help_text=f"{reviews.HASTY_SECONDS} unless said otherwise.",
     )
-
-
-def _is_known(name: str) -> bool:
-    """In the mirror, or in the record alone: a model may be gone, or never have been in this MLflow."""
-    return RegisteredModel.objects.filter(name=name).exists() or Tenure.objects.filter(model_name=name).exists()

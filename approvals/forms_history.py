@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 
 from approvals import history_import
+from approvals.model_names import ModelNameField
 from approvals.models import Target
 
 WRONG_TIME = "Write a time such as 2026-11-23 or 2026-11-23T12:04; without a zone it is UTC."
@@ -68,7 +69,7 @@ class MomentForm(forms.Form):
         widget=MomentWidget(attrs={"step": "any"}),
         error_messages={"invalid": WRONG_TIME},
     )
-    model = forms.CharField(label="Model", required=False, max_length=256, strip=True)
+    model = ModelNameField(label="Model", required=False)
     target = forms.ModelChoiceField(
         Target.objects.none(),
         required=False,
@@ -94,7 +95,8 @@ class MomentForm(forms.Form):
 class ImportForm(forms.Form):
     file = forms.FileField(
         label="CSV file",
-        help_text=f"UTF-8, at most {history_import.LARGEST // 1024 // 1024} MB and {history_import.MOST_ROWS:,} rows.",
+        help_text=f"UTF-8, or UTF-16 as Excel saves it; at most {history_import.LARGEST // 1024 // 1024} MB and "
+        f"{history_import.MOST_ROWS:,} rows.",
         widget=forms.ClearableFileInput(attrs={"accept": ".csv,text/csv"}),
         max_length=200,
     )

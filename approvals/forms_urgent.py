@@ -46,9 +46,9 @@ class BreakGlassForm(forms.Form):
 
     def clean_model_name(self) -> str:
         typed = str(self.cleaned_data["model_name"]).strip()
-        if typed != self.expected:
+        if typed != self.expected.strip():
             raise forms.ValidationError("That is not the name of this model.")
-        return typed
+        return self.expected
 
 
 class AfterwardsForm(forms.Form):

@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef
 
 from approvals import history
 from approvals.history import Events
+from approvals.model_names import ModelNameField
 from approvals.models import Action, AuditEvent, PromotionRequest
 from registry_ui.accounts.models import User
 from registry_ui.mirror.models import RegisteredModel
@@ -91,6 +92,10 @@ class IntegerFilter(filters.Filter):  # type: ignore[misc]
     field_class = forms.IntegerField
 
 
+class ModelFilter(filters.Filter):  # type: ignore[misc]
+    field_class = ModelNameField
+
+
 class SinceFilter(filters.Filter):  # type: ignore[misc]
     field_class = forms.DateTimeField
 
@@ -120,7 +125,7 @@ _BIGGEST = 2_147_483_647
 
 
 class HistoryFilter(filters.FilterSet):  # type: ignore[misc]
-    model = filters.CharFilter(field_name="model_name", label="Model")
+    model = ModelFilter(field_name="model_name", label="Model")
     version = IntegerFilter(field_name="version_number", label="Version", min_value=1, max_value=_BIGGEST)
     request = IntegerFilter(field_name="request", label="Request", min_value=1, max_value=_BIGGEST)
     person = filters.ChoiceFilter(label="Person", choices=_people, empty_label="Everyone", method="by_person")

@@ -1,12 +1,11 @@
 """Earlier history from a spreadsheet: a CSV file read row by row, each row accepted or refused with a reason. Reads
 only; `administration.import_history` stores what is accepted here."""
 
-import csv
 import hashlib
-import io
+import unicodedata
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -14,21 +13,16 @@ from typing import Any
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
-from approvals import tenures
+from approvals import history_file, model_names, tenures
+from approvals.history_file import COLUMNS, LARGEST, MOST_ROWS, REQUIRED, BadFile
 from approvals.models import Target, Tenure
+from registry_ui.mirror.models import ModelVersion
 
-LARGEST = 5 * 1024 * 1024
-"""Bytes."""
+__all__ = ["COLUMNS", "LARGEST", "MOST_ROWS", "REQUIRED", "BadFile", "Checked", "Row", "check", "digest"]
 
-MOST_ROWS = 20_000
-COLUMNS = ("model", "version", "target", "from", "until", "requested_by", "approved_by", "note")
-REQUIRED = COLUMNS[:4]
+
 LONGEST: Mapping[str, int] = {"model": 256, "requested_by": 400, "approved_by": 2000, "note": 2000}
 HIGHEST_VERSION = 2_147_483_647
-
-
-class BadFile(Exception):
-    """The file as a whole cannot be read; the message is a sentence for the person who sent it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +45,9 @@ class Row:
     spans: list[Span] = field(default_factory=list)
     reason: str = ""
     """Why it is refused; "" when it is accepted."""
+
+    warnings: list[str] = field(default_factory=list)
+    """What is odd about it beside what MLflow says; it is accepted all the same."""
 
     @property
     def is_accepted(self) -> bool:
@@ -79,6 +76,11 @@ class Checked:
     def refused(self) -> list[Row]:
         return [row for row in self.rows if not row.is_accepted]
 
+    @property
+    def odd(self) -> list[Row]:
+        """Accepted, with warnings."""
+        return [row for row in self.rows if row.is_accepted and row.warnings]
+
 
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
@@ -89,7 +91,9 @@ def check(content: bytes, *, now: datetime | None = None) -> Checked:
     the first is accepted. Raises BadFile. A handful of queries, whatever the number of rows."""
     now = now or timezone.now()
     targets = {target.name: target for target in Target.objects.all()}
-    rows = [Row(line, cells) for line, cells in _lines(content)]
+    rows = [
+        Row(line, cells | {"model": model_names.known(cells["model"])}) for line, cells in history_file.lines(content)
+    ]
     known = _Known.of({row.model for row in rows})
     seen: dict[tuple[str, ...], int] = {}
     for row in rows:
@@ -100,65 +104,8 @@ def check(content: bytes, *, now: datetime | None = None) -> Checked:
                 row.reason = f"It says the same as line {same}."
         if row.is_accepted:
             row.reason = known.take(row)
+    _warn(rows)
     return Checked(digest(content), rows)
-
-
-# --- The file ---------------------------------------------------------------------------------------------------------
-
-
-def _lines(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, column to trimmed cell) of each row that is not empty."""
-    if len(content) > LARGEST:
-        raise BadFile(f"The file is larger than {LARGEST // 1024 // 1024} MB. Divide it.")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadFile("The file is not UTF-8. Save it as “CSV UTF-8” in the spreadsheet.") from error
-    if "\x00" in text:
-        raise BadFile("The file has NUL characters in it; it is not a CSV file.")
-    head = text.partition("\n")[0]
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=";" if head.count(";") > head.count(",") else ",", strict=True
-    )
-    names: list[str] | None = None
-    count, line = 0, 1
-    try:
-        for cells in reader:
-            first, line = line, reader.line_num + 1
-            if not any(cell.strip() for cell in cells):
-                continue
-            if names is None:
-                names = _header(cells)
-                continue
-            count += 1
-            if count > MOST_ROWS:
-                raise BadFile(f"The file has more than {MOST_ROWS:,} rows. Divide it.")
-            if len(cells) > len(names) and any(cell.strip() for cell in cells[len(names) :]):
-                raise BadFile(f"Line {first} has more cells than the header has columns.")
-            yield first, {name: cells[at].strip() if at < len(cells) else "" for at, name in enumerate(names)}
-    except csv.Error as error:
-        raise BadFile(f"Line {reader.line_num} is not CSV: {error}.") from error
-    if names is None:
-        raise BadFile("The file is empty.")
-    if not count:
-        raise BadFile("The file has a header and no rows.")
-
-
-def _header(cells: Sequence[str]) -> list[str]:
-    names = [cell.strip().lower().replace(" ", "_") for cell in cells]
-    while names and not names[-1]:
-        names.pop()
-    if missing := [name for name in REQUIRED if name not in names]:
-        raise BadFile(f"The first line has no column {_listed(missing)}. Columns are {_listed(COLUMNS)}.")
-    if strange := [name for name in names if name not in COLUMNS]:
-        raise BadFile(f"The first line has a column {strange[0]!r}. Columns are {_listed(COLUMNS)}.")
-    if len(set(names)) < len(names):
-        raise BadFile("The first line has a column twice.")
-    return names
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 # --- One row ----------------------------------------------------------------------------------------------------------
@@ -208,6 +155,36 @@ def _verdict(row: Row, targets: Mapping[str, Target], known: "_Known", now: date
             when = own or span.end
             return f"Countersign's own record of {span.place} begins at {_words(when)}; a row may reach up to then."
     return ""
+
+
+def _warn(rows: Sequence[Row]) -> None:
+    """Fills in what is impossible or hidden beside what MLflow says, row by row."""
+    names = sorted({row.model for row in rows})
+    wanted = {(row.model, row.version) for row in rows}
+    highest: dict[str, int] = {}
+    registered: dict[tuple[str, int], datetime] = {}
+    for at in range(0, len(names), 500):
+        versions = ModelVersion.objects.filter(model__name__in=names[at : at + 500])
+        for name, number, created_at in versions.values_list("model__name", "number", "created_at").iterator():
+            highest[name] = max(number, highest.get(name, 0))
+            if (name, number) in wanted:
+                registered[name, number] = created_at
+    for row in rows:
+        hidden = {char for cell in row.cells.values() for char in cell if unicodedata.category(char) in _HIDDEN}
+        if hidden:
+            codes = ", ".join(f"U+{ord(char):04X}" for char in sorted(hidden))
+            row.warnings.append(f"It has characters that nobody sees: {codes}.")
+        if not row.spans:
+            continue
+        most, created_at = highest.get(row.model), registered.get((row.model, row.version))
+        if most is not None and row.version > most:
+            row.warnings.append(f"MLflow's highest version of this model is {most}.")
+        elif created_at is not None and row.spans[0].start < created_at:
+            row.warnings.append(f"MLflow registered version {row.version} only at {_words(created_at)}.")
+
+
+_HIDDEN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
+"""Unicode's categories of control, format (bidirectional marks among them) and private characters, and separators."""
 
 
 def _moment(text: str) -> datetime | None:

@@ -72,21 +72,19 @@ def stream(scope: Scope, sample: Sample, *, at: datetime, by: str) -> Iterator[b
     yield from writer.add(
         "population.csv", _encoded(population.csv_lines(COLUMNS, (each.as_plain() for each in population.every(scope))))
     )
-    rows = (
-        {"place": place, "folder": folder_of(place, each), **each.as_plain()} for place, each in enumerate(drawn, 1)
-    )
-    yield from writer.add("sample.csv", _encoded(population.csv_lines(("place", "folder", *COLUMNS), rows)))
-    for place, change in enumerate(drawn, 1):
+    rows = ({"rank": rank, "folder": folder_of(rank, each), **each.as_plain()} for rank, each in enumerate(drawn, 1))
+    yield from writer.add("sample.csv", _encoded(population.csv_lines(("rank", "folder", *COLUMNS), rows)))
+    for rank, change in enumerate(drawn, 1):
         for name, content in dossier.files(change):
-            yield from writer.add(f"{folder_of(place, change)}/{name}", iter([content]))
+            yield from writer.add(f"{folder_of(rank, change)}/{name}", iter([content]))
     lines = [f"{digest}  {name}\n" for name, digest in writer.manifest]
     yield from writer.add("MANIFEST.sha256", iter(["".join(lines).encode()]))
     yield writer.close()
 
 
-def folder_of(place: int, change: Change) -> str:
+def folder_of(rank: int, change: Change) -> str:
     """`changes/001-start-17`"""
-    return f"changes/{place:03}-{change.id}"
+    return f"changes/{rank:03}-{change.id}"
 
 
 def name_of(scope: Scope) -> str:

@@ -394,6 +394,8 @@ class _Line:
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Rows as CSV (RFC 4180), as they come. Cells that a spreadsheet would run as a formula get an apostrophe."""
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"Two columns have one name: {', '.join(columns)}.")
     writer = csv.writer(_Line())
     yield str(writer.writerow(columns))
     for row in rows:

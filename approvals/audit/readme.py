@@ -74,7 +74,7 @@ FILES
 completeness.json   the statement above with all of its numbers, what the watch looked at and when it could not
 incidents.json      changes outside the gate that were seen in the period, each with how it was resolved
 population.csv      every change of what held a target in the period, one row each
-sample.csv          the rows that were drawn, in the order in which they were drawn, each with its folder
+sample.csv          the rows that were drawn, each with its rank in the draw and its folder
 changes/…           one folder for each of them:
   change.json         the row of the population
   tenures.json        how long the version held the place, and what it replaced

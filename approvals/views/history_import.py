@@ -23,7 +23,7 @@ ROWS_PER_PAGE = 50
 KEPT_SECONDS = 3600
 """So long a file waits for its confirmation, in the cache; it is no part of any record until then."""
 
-SHOWN = {"": "All", "accepted": "Accepted", "refused": "Refused"}
+SHOWN = {"": "All", "accepted": "Accepted", "refused": "Refused", "odd": "With warnings"}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -66,7 +66,7 @@ def _dry_run(request: SignedInRequest, name: str, content: bytes) -> dict[str, o
     """Looked at anew each time, so that it says what would happen now."""
     checked = earlier_history.check(content)
     show = request.GET.get("show", "")
-    rows = {"accepted": checked.accepted, "refused": checked.refused}.get(show, checked.rows)
+    rows = {"accepted": checked.accepted, "refused": checked.refused, "odd": checked.odd}.get(show, checked.rows)
     return {
         "file": name,
         "checked": checked,
@@ -74,7 +74,7 @@ def _dry_run(request: SignedInRequest, name: str, content: bytes) -> dict[str, o
         "counts": [
             (key, words, len(found))
             for (key, words), found in zip(
-                SHOWN.items(), (checked.rows, checked.accepted, checked.refused), strict=True
+                SHOWN.items(), (checked.rows, checked.accepted, checked.refused, checked.odd), strict=True
             )
         ],
         "page": Paginator(rows, ROWS_PER_PAGE).get_page(request.GET.get("page")),

@@ -6,7 +6,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import administration, policy_files, rehearsal, rulebook, standing, versions, workflow
+from approvals import administration, model_names, policy_files, rehearsal, rulebook, standing, versions, workflow
 from approvals.forms_admin import TargetForm
 from approvals.forms_policy import CheckForms, PolicyForm, slot_forms
 from approvals.models import Policy, Target
@@ -21,7 +21,7 @@ MODELS_OFFERED = 200
 
 @require_safe
 def policies(request: SignedInRequest) -> HttpResponse:
-    name = request.GET.get("model", "").strip()[:256]
+    name = model_names.known(request.GET.get("model", "")[:256])
     context = {
         "chapters": rulebook.chapters(),
         "may_manage": administration.may(request.user, administration.POLICIES),

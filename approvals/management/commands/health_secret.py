@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from approvals import health_reports
+from approvals import health_reports, model_names
 
 
 class Command(BaseCommand):
@@ -16,4 +16,4 @@ class Command(BaseCommand):
         parser.add_argument("model", help="the model's name, as MLflow has it")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(health_reports.secret_for(options["model"].strip()))
+        self.stdout.write(health_reports.secret_for(model_names.known(options["model"])))

@@ -35,6 +35,8 @@ class Command(BaseCommand):
             checked = history_import.check(content)
             for row in checked.refused:
                 self.stderr.write(f"Line {row.line}: {row.reason}")
+            for row in checked.odd:
+                self.stderr.write(f"Line {row.line}: warning: {' '.join(row.warnings)}")
             if not options["dry_run"]:
                 administration.import_history(content, file=file.name, confirmed=checked.sha256, by=by)
         except OSError as error:
