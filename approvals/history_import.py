@@ -176,11 +176,11 @@ def _warn(rows: Sequence[Row]) -> None:
             row.warnings.append(f"It has characters that nobody sees: {codes}.")
         if not row.spans:
             continue
-        most, created_at = highest.get(row.model), registered.get((row.model, row.version))
+        most, since = highest.get(row.model), registered.get((row.model, row.version))
         if most is not None and row.version > most:
             row.warnings.append(f"MLflow's highest version of this model is {most}.")
-        elif created_at is not None and row.spans[0].start < created_at:
-            row.warnings.append(f"MLflow registered version {row.version} only at {_words(created_at)}.")
+        elif since is not None and row.spans[0].start < since:
+            row.warnings.append(f"MLflow registered version {row.version} only at {_words(since)}.")
 
 
 _HIDDEN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
