@@ -13,6 +13,7 @@ from bench.report import HEADER, Row
 
 PARTS = ("mirror", "delivery", "queues", "artifacts", "pages", "ledger")
 
+SMALL_LOADS = ((2, 1_000_000), (20, 4_000))
 SIZES = ("versions", "requests", "events", "folder", "worker")
 
 
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent.parent / ".bench")
     parser.add_argument("--worker", default="", help="options for the worker of the part queues")
+    parser.add_argument("--small", action="store_true", help="few files and deliveries: does every part still run?")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
@@ -36,10 +38,11 @@ def main() -> int:
     options.folder.mkdir()
     print(HEADER, flush=True)
     sizes = [f"--{name}={getattr(options, name)}" for name in SIZES]
+    small = ["--small"] if options.small else []
     # Each part is a process of its own, because Django knows one database; in their order, because the ledger verifies
     # what the pages have made.
     return max(
-        subprocess.run([sys.executable, "-m", "bench", part, *sizes, "--inside"], check=False).returncode
+        subprocess.run([sys.executable, "-m", "bench", part, *sizes, *small, "--inside"], check=False).returncode
         for part in sorted(options.parts or PARTS, key=PARTS.index)
     )
 
@@ -103,11 +106,13 @@ def _rows_with_servers(part: str, options: argparse.Namespace) -> Iterator[Row]:
         elif part == "artifacts":
             from bench import artifacts
 
-            yield from artifacts.rows(server.url, folder)
+            loads, rounds = (SMALL_LOADS, 1) if options.small else (artifacts.LOADS, artifacts.ROUNDS)
+            yield from artifacts.rows(server.url, folder, loads=loads, rounds=rounds)
         else:
             from bench import delivery
 
-            yield from delivery.rows(server.url, folder)
+            single, queued = (2, 5) if options.small else (delivery.SINGLE, delivery.QUEUED)
+            yield from delivery.rows(server.url, folder, single=single, queued=queued)
 
 
 def _environment(

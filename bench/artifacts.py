@@ -7,7 +7,7 @@ them. It does not go through Countersign's adapter, and both must come to the sa
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -27,12 +27,12 @@ LOADS = ((20, 20_000_000), (500, 4_000))
 ROUNDS = 5
 
 
-def rows(url: str, folder: Path) -> Iterator[Row]:
-    for count, size in LOADS:
-        yield _row(url, folder, count, size)
+def rows(url: str, folder: Path, *, loads: Sequence[tuple[int, int]] = LOADS, rounds: int = ROUNDS) -> Iterator[Row]:
+    for count, size in loads:
+        yield _row(url, folder, count, size, rounds=rounds)
 
 
-def _row(url: str, folder: Path, count: int, size: int) -> Row:
+def _row(url: str, folder: Path, count: int, size: int, *, rounds: int) -> Row:
     engineer, registry = Backstage(url), MlflowRegistry(url, timeout_seconds=60)
     noise = Random(count)
     name, paths = f"bench {count} files", [f"part-{number:04}.bin" for number in range(count)]
@@ -54,7 +54,7 @@ def _row(url: str, folder: Path, count: int, size: int) -> Row:
             told = subprocess.run(["sha256sum", *paths], cwd=place, check=True, capture_output=True, text=True).stdout
         seen.add(tuple(line.split()[0] for line in told.splitlines()))
 
-    measured, limit = medians(hash_files, fetch_and_sum, rounds=ROUNDS)
+    measured, limit = medians(hash_files, fetch_and_sum, rounds=rounds)
     if len(seen) != 1 or len(min(seen)) != count:
         raise RuntimeError("The hashes are not those of sha256sum.")
     speed = f"{count * size / 1_000 / measured:,.0f} MB/s, {count * 1_000 / measured:,.0f} files/s"

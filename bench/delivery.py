@@ -22,6 +22,7 @@ from registry_ui.mirror import sync
 from registry_ui.mirror.mlflow_registry import MlflowRegistry
 from registry_ui.mirror.models import ModelVersion
 
+SINGLE, QUEUED = 30, 200
 Call = Callable[[], object]
 
 
@@ -42,7 +43,7 @@ class Recorder:
         return call
 
 
-def rows(url: str, folder: Path, *, single: int = 30, queued: int = 200) -> Iterator[Row]:
+def rows(url: str, folder: Path, *, single: int = SINGLE, queued: int = QUEUED) -> Iterator[Row]:
     registry = MlflowRegistry(url, timeout_seconds=60)
     people = _people()
     sync.sweep(registry)

@@ -10,7 +10,16 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals.models import ChainHead, LedgerCut, Notification, NotificationState, OutboxEntry, Verification
+from approvals.models import (
+    Assessment,
+    ChainHead,
+    LedgerCut,
+    Notification,
+    NotificationState,
+    OutboxEntry,
+    Verification,
+    WatchState,
+)
 from approvals.models.notifications import LONGEST
 from registry_ui import health
 from registry_ui.health import NO_MODEL
@@ -55,6 +64,8 @@ def parts() -> list[Part]:
         _worker(mirror),
         _mirror(mirror),
         _sweep(mirror),
+        _watch(mirror),
+        _checks(),
         _broker(checks["broker"]),
         _outbox(),
         _notifications(),
@@ -272,6 +283,32 @@ def _sweep(mirror: MirrorState) -> Part:
             remedy="If MLflow has models, the service account may not read them, or its workspace is another one.",
         )
     return Part("Sweep", GOOD, "On time", f"{usual}; last one ended", mirror.swept_at)
+
+
+def _watch(mirror: MirrorState) -> Part:
+    if mirror.swept_at is None:
+        return Part("Watch", SLOW, "Not yet", "It begins when the first sweep has ended.")
+    looked_at = WatchState.objects.filter(pk=1).values_list("looked_at", flat=True).first()
+    detail = f"MLflow is compared with what was approved every {settings.DRAIN_SECONDS} seconds; last"
+    if looked_at is None or (timezone.now() - looked_at).total_seconds() > settings.STALE_AFTER_SECONDS:
+        return Part("Watch", BAD, "Late", detail if looked_at else "It has not looked yet.", looked_at, remedy=_QUEUE)
+    return Part("Watch", GOOD, "On time", detail, looked_at)
+
+
+def _checks() -> Part:
+    """Requests whose files and checks the worker owes a look."""
+    now = timezone.now()
+    owed = Assessment.objects.due(now).order_by("due_at")
+    oldest = owed.first()
+    if oldest is None:
+        return Part("Checks", GOOD, "None waiting", "No request waits for its files and checks to be looked at.")
+    detail = f"{owed.count():,} waiting; the oldest is of request #{oldest.request_id}, due"
+    if (now - oldest.due_at).total_seconds() > settings.STALE_AFTER_SECONDS:
+        return Part("Checks", SLOW, "Late", detail, oldest.due_at, error=oldest.last_error, remedy=_QUEUE)
+    return Part("Checks", GOOD, "Under way", detail, oldest.due_at, error=oldest.last_error)
+
+
+_QUEUE = "A worker has to read its queue: see Queues in docs/operations.md, and the worker's log."
 
 
 def _broker(check: Mapping[str, Any]) -> Part:
