@@ -12,13 +12,12 @@ import structlog
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
 
 from approvals import policy, standing, workflow
 from approvals.models import Assessment, PromotionRequest, Status
 from approvals.models.requests import UNDECIDED
 from registry_ui.alone import alone
-from registry_ui.mirror import inspection, sync
+from registry_ui.mirror import clock, inspection, sync
 from registry_ui.mirror.models import ModelVersion
 from registry_ui.mirror.registry import Denied, NotFound, Registry, RegistryError, Unreachable
 
@@ -51,7 +50,7 @@ def assess(request_id: int, registry: Registry) -> str:
     try:
         if claimed.failures > MOST_FAILURES:
             raise GivenUp
-        _read(request, registry, renew=lambda: held.update(lease_expires_at=timezone.now() + lease))
+        _read(request, registry, renew=lambda: held.update(lease_expires_at=clock.now() + lease))
     except GivenUp:
         problem = (
             f"The inspection ended {MOST_FAILURES} times without a result, so it is not tried again by itself. "
@@ -81,7 +80,7 @@ def assess(request_id: int, registry: Registry) -> str:
 def _given_up(claimed: Assessment) -> str:
     """Why there is no further try: a sentence for the page, or "". Whoever asked can submit the request again."""
     hours = settings.CHECKING_HOURS
-    if claimed.waiting_since and timezone.now() - claimed.waiting_since > timedelta(hours=hours):
+    if claimed.waiting_since and clock.now() - claimed.waiting_since > timedelta(hours=hours):
         return f"The model's files could not be read within {hours} hours. Last: {claimed.last_error}"
     return ""
 
@@ -116,7 +115,7 @@ def _read_packaging_once(registry: Registry, champion: ModelVersion) -> None:
 
 
 def _later(held: "models.QuerySet[Assessment]", claimed: Assessment, message: str) -> str:
-    now = timezone.now()
+    now = clock.now()
     pause = min(2 ** min(claimed.attempts - 1, 16), settings.DELIVERY_BACKOFF_CAP_SECONDS)
     held.update(
         claimed_by="",
@@ -136,9 +135,7 @@ def drain(
     if first is not None:
         _assess_alone(first, registry)
     for done in range(limit):
-        due = (
-            Assessment.objects.due(timezone.now()).order_by("due_at", "pk").values_list("request_id", flat=True).first()
-        )
+        due = Assessment.objects.due(clock.now()).order_by("due_at", "pk").values_list("request_id", flat=True).first()
         if due is None or is_over():
             return done
         _assess_alone(due, registry)

@@ -10,10 +10,10 @@ from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.utils import timezone
 
 from approvals.models import OutboxEntry, PromotionRequest, Tenure, WatchState
 from approvals.models.requests import OPEN
+from registry_ui.mirror import clock
 
 logger = structlog.get_logger(__name__)
 
@@ -24,8 +24,11 @@ def enqueue(request: PromotionRequest) -> OutboxEntry:
     A retry takes over the plan of a failed delivery that had begun to move, so that what it replaced is not forgotten.
     """
     earlier = request.outbox_entries.order_by("-pk").first()
+    now = clock.now()
     entry = OutboxEntry.objects.create(
         request=request,
+        created_at=now,
+        available_at=now,
         model_name=request.version.model.name,
         target_id=request.target_id,
         plan=earlier.plan if earlier else None,
@@ -38,7 +41,7 @@ def enqueue(request: PromotionRequest) -> OutboxEntry:
 def hasten(request: PromotionRequest, **fields: Any) -> OutboxEntry | None:
     """Makes the request's open entry due now and keeps `fields` on it, in the caller's transaction; None when a worker
     is at it."""
-    now = timezone.now()
+    now = clock.now()
     free = OutboxEntry.objects.open().filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now), request=request)
     if not free.update(available_at=now, **fields):
         return None
@@ -74,7 +77,7 @@ def _send(task: str, pk: int | None = None) -> bool:
 def wake_next(entry: OutboxEntry) -> None:
     """Hints at the entry that waited behind this one, if there is one."""
     following = (
-        OutboxEntry.objects.due(timezone.now())
+        OutboxEntry.objects.due(clock.now())
         .filter(model_name=entry.model_name, target_id=entry.target_id)
         .order_by("pk")
         .values_list("pk", flat=True)
@@ -91,7 +94,7 @@ MOST_HINTS = 100
 def release(entries: Iterable[int]) -> int:
     """Makes entries that a freeze held due at once, in the caller's transaction; those that are still under a freeze
     are held again when a worker takes them. Returns how many were released."""
-    now, wanted = timezone.now(), list(entries)
+    now, wanted = clock.now(), list(entries)
     released = OutboxEntry.objects.open().filter(pk__in=wanted, held_until__gt=now)
     count = released.update(available_at=now, held_until=now)
     for pk in wanted[:MOST_HINTS]:
@@ -101,7 +104,7 @@ def release(entries: Iterable[int]) -> int:
 
 def held() -> QuerySet[OutboxEntry]:
     """Entries that a freeze holds now, oldest first."""
-    return OutboxEntry.objects.open().filter(held_until__gt=timezone.now()).order_by("pk")
+    return OutboxEntry.objects.open().filter(held_until__gt=clock.now()).order_by("pk")
 
 
 PORTION = 1000
@@ -114,7 +117,7 @@ def prune() -> int:
     looked_at = WatchState.objects.filter(pk=1).values_list("looked_at", flat=True).first()
     if looked_at is None:
         return 0
-    before = min(timezone.now() - timedelta(days=settings.KEEP_DELIVERIES_DAYS), looked_at)
+    before = min(clock.now() - timedelta(days=settings.KEEP_DELIVERIES_DAYS), looked_at)
     holds = Tenure.objects.open().filter(request=OuterRef("request"))
     over = OutboxEntry.objects.filter(Q(outcome=OutboxEntry.Outcome.APPLIED) | Q(plan=None), closed_at__lt=before)
     return delete_in_portions(over.exclude(request__status__in=OPEN).exclude(Exists(holds)))

@@ -3,6 +3,7 @@
 A dead MLflow or broker does not take the pages down, so the answer is "degraded" then, and 503 only with `?strict=1`.
 """
 
+from datetime import datetime
 from typing import Any
 
 from celery import current_app
@@ -11,7 +12,6 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from approvals.models import OutboxEntry
@@ -49,12 +49,12 @@ def examine() -> dict[str, dict[str, Any]]:
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             return {"database": _check(False, "Migrations are missing: run manage.py migrate.")}
         mirror: MirrorState = MirrorState.objects.current()
-        owed = OutboxEntry.objects.owed(timezone.now())
+        owed = OutboxEntry.objects.owed(clock.now())
         backlog = owed.count()
         oldest = owed.first()
     except DatabaseError as error:
         return {"database": _check(False, f"Cannot be used: {type(error).__name__}.")}
-    waits = (timezone.now() - oldest.owed_since).total_seconds() if oldest else 0.0
+    waits = _seconds_since(oldest.owed_since) if oldest else 0.0
     if mirror.is_failing:
         mlflow = _check(False, f"Has not answered since {mirror.failing_since:%Y-%m-%d %H:%M:%S} UTC: {mirror.error}")
     else:
@@ -73,8 +73,8 @@ def examine() -> dict[str, dict[str, Any]]:
         "mirror": _pull(mirror),
         "sweep": _sweep(mirror),
         "outbox": _check(
-            waits < settings.STALE_AFTER_SECONDS,
-            f"{backlog} waiting, the oldest for {waits:.0f} seconds." if backlog else "Empty.",
+            _is_recent(waits, settings.STALE_AFTER_SECONDS),
+            _told(waits, f"{backlog} waiting, the oldest for {waits:.0f} seconds.") if backlog else "Empty.",
         ),
     }
 
@@ -82,8 +82,8 @@ def examine() -> dict[str, dict[str, Any]]:
 def _pull(mirror: MirrorState) -> dict[str, Any]:
     if mirror.pulled_at is None:
         return _check(False, "Never filled: is a worker with beat running?")
-    age = (timezone.now() - mirror.pulled_at).total_seconds()
-    return _check(age <= settings.STALE_AFTER_SECONDS, f"{age:.0f} seconds old.")
+    age = _seconds_since(mirror.pulled_at)
+    return _check(_is_recent(age, settings.STALE_AFTER_SECONDS), _told(age, f"{age:.0f} seconds old."))
 
 
 def _sweep(mirror: MirrorState) -> dict[str, Any]:
@@ -94,13 +94,13 @@ def _sweep(mirror: MirrorState) -> dict[str, Any]:
         )
     if mirror.swept_at is None:
         return _check(False, "No sweep has ended yet.")
-    age = (timezone.now() - mirror.swept_at).total_seconds()
-    said = [f"The last one ended {age:.0f} seconds ago."]
+    age = _seconds_since(mirror.swept_at)
+    said = [_told(age, f"The last one ended {age:.0f} seconds ago.")]
     if not RegisteredModel.objects.exists():
         said.append(NO_MODEL)
     if mirror.sweep_notes:
         said.append(f"What could not be read or kept: {len(mirror.sweep_notes)}, see the System page.")
-    return _check(age <= 3 * settings.SWEEP_SECONDS, " ".join(said))
+    return _check(_is_recent(age, 3 * settings.SWEEP_SECONDS), " ".join(said))
 
 
 def registry(mirror: MirrorState) -> dict[str, Any]:
@@ -132,6 +132,22 @@ def clocks(mirror: MirrorState) -> dict[str, Any]:
         if seconds is not None and abs(seconds) > clock.MOST_SECONDS
     ]
     return _check(not apart, " ".join(apart) or "Within 30 seconds of each other.")
+
+
+def _seconds_since(at: datetime) -> float:
+    """Never a little below nothing, as of two clocks that agree; far below, where they do not."""
+    seconds = (clock.now() - at).total_seconds()
+    return max(seconds, 0.0) if seconds > -clock.MOST_SECONDS else seconds
+
+
+def _is_recent(seconds: float, most: float) -> bool:
+    return 0 <= seconds <= most
+
+
+def _told(seconds: float, words: str) -> str:
+    return (
+        words if seconds >= 0 else f"Its time is {-seconds:.0f} seconds ahead of the database's clock: clocks differ."
+    )
 
 
 def _check(is_ok: bool, detail: str) -> dict[str, Any]:

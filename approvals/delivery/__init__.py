@@ -11,7 +11,6 @@ Called by `approvals.tasks` (and by tests) with a registry.
 from collections.abc import Callable
 
 import structlog
-from django.utils import timezone
 
 from approvals import outbox
 from approvals.delivery import halfway, holding
@@ -21,6 +20,7 @@ from approvals.delivery.settlement import Claim, ClaimLost
 from approvals.ledger import cut
 from approvals.models import OutboxEntry, PromotionRequest
 from registry_ui.alone import alone
+from registry_ui.mirror import clock
 from registry_ui.mirror.registry import Registry, RegistryError
 
 logger = structlog.get_logger(__name__)
@@ -89,7 +89,7 @@ def drain(
     with alone("delivery.half_not_resumed"):
         halfway.resume_what_failed()
     for done in range(limit):
-        due = OutboxEntry.objects.due(timezone.now()).order_by("-is_urgent", "pk").values_list("pk", flat=True).first()
+        due = OutboxEntry.objects.due(clock.now()).order_by("-is_urgent", "pk").values_list("pk", flat=True).first()
         if due is None or is_over():
             return done
         _deliver_alone(due, registry)

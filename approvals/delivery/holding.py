@@ -4,12 +4,12 @@ import contextlib
 
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 
 from approvals import freezes, ledger, outbox, workflow
 from approvals.delivery.settlement import Claim, ClaimLost
 from approvals.models import Action, PromotionRequest
 from approvals.policy.freezes import Freeze
+from registry_ui.mirror import clock
 
 
 class Held(Exception):
@@ -49,7 +49,7 @@ def hold(request: PromotionRequest, claim: Claim, freeze: Freeze) -> str:
 def release_what_is_free() -> int:
     """Makes due what no freeze holds any more, or not until then: a window that was changed in the moment in which a
     worker put an entry aside would hold it for too long. Returns how many."""
-    now, known = timezone.now(), freezes.windows()
+    now, known = clock.now(), freezes.windows()
     rows = list(outbox.held().values_list("pk", "model_name", "target_id", "held_until"))
     scopes = {(name, target) for _, name, target, _ in rows}
     ends = {scope: freezes.holding(*scope, now=now, known=known) for scope in scopes}

@@ -11,11 +11,10 @@ from typing import Any, Self
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.utils import timezone
 
 from approvals import ledger, standing, tenures, workflow
 from approvals.models import Action, AuditEvent, OutboxEntry, PromotionRequest, Status, Tenure
-from registry_ui.mirror import sync
+from registry_ui.mirror import clock, sync
 from registry_ui.mirror.registry import Unreachable, VersionSnapshot
 
 
@@ -38,13 +37,13 @@ class Claim:
 
     def renew(self, **fields: Any) -> None:
         """Prolongs the lease, and keeps `fields` on the row. Raises ClaimLost when another worker has taken over."""
-        if not self._held().update(lease_expires_at=timezone.now() + _lease(), **fields):
+        if not self._held().update(lease_expires_at=clock.now() + _lease(), **fields):
             raise ClaimLost
 
     def release(self, message: str, **fields: Any) -> str:
         """Gives the entry back unpaid: it is due again after a pause that doubles up to the cap. Returns "waiting", or
         "skipped" when another worker has taken over."""
-        now = timezone.now()
+        now = clock.now()
         pause = min(2 ** min(self.entry.attempts - 1, 16), settings.DELIVERY_BACKOFF_CAP_SECONDS)
         given_back = self._held().update(
             claimed_by="",
@@ -63,7 +62,7 @@ class Claim:
 
     def close(self, outcome: OutboxEntry.Outcome, **fields: Any) -> None:
         """Raises ClaimLost when another worker has taken over."""
-        if not self._held().update(closed_at=timezone.now(), outcome=outcome, lease_expires_at=None, **fields):
+        if not self._held().update(closed_at=clock.now(), outcome=outcome, lease_expires_at=None, **fields):
             raise ClaimLost
 
     def _held(self) -> QuerySet[OutboxEntry]:
@@ -144,7 +143,7 @@ def settle_half(
     change of that, and the rest is tried again. Returns "waiting"; raises ClaimLost."""
     standing.lock_targets([request.target_id])
     claim.renew()
-    half = claim.entry.half or {"places": {}, "missing": [], "since": timezone.now().isoformat()}
+    half = claim.entry.half or {"places": {}, "missing": [], "since": clock.now().isoformat()}
     sync.store_versions(snapshots, asked_at=asked_at)
     for place in reached:
         if place.startswith("@"):
@@ -218,7 +217,7 @@ def _end_halves_beside(request: PromotionRequest) -> None:
     for entry in halves.exclude(request=request).order_by("pk"):
         message = f"Request #{request.pk} was delivered to {request.target.name} before this one was complete."
         halves.filter(pk=entry.pk).update(
-            closed_at=timezone.now(), outcome=OutboxEntry.Outcome.FAILED, last_error=message, **OVER
+            closed_at=clock.now(), outcome=OutboxEntry.Outcome.FAILED, last_error=message, **OVER
         )
         other = PromotionRequest.objects.with_subject().get(pk=entry.request_id)
         _fail(other, message, entry)

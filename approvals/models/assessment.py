@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from approvals.models.requests import PromotionRequest
+from registry_ui.mirror import clock
 
 
 class AssessmentQuerySet(models.QuerySet["Assessment"]):
@@ -18,7 +19,7 @@ class AssessmentQuerySet(models.QuerySet["Assessment"]):
 
     def claim(self, request_id: int, *, by: str, lease: timedelta) -> "Assessment | None":
         """Takes it for `lease`, or returns None; one conditional UPDATE, whose row count tells who won."""
-        now = timezone.now()
+        now = clock.now()
         won = (
             self.due(now)
             .filter(request_id=request_id)
@@ -33,7 +34,7 @@ class AssessmentQuerySet(models.QuerySet["Assessment"]):
 
     def owe(self, request: PromotionRequest) -> None:
         """The worker has to look (again), at once; whoever is at it now concludes in vain."""
-        fields = {"is_owed": True, "due_at": timezone.now(), "attempts": 0, "failures": 0}
+        fields = {"is_owed": True, "due_at": clock.now(), "attempts": 0, "failures": 0}
         fields |= {"claimed_by": "", "lease_expires_at": None}
         self.update_or_create(request=request, defaults={**fields, "waiting_since": None, "last_error": ""})
 

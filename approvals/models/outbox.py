@@ -8,6 +8,7 @@ from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from approvals.models.requests import PromotionRequest
+from registry_ui.mirror import clock
 
 
 class OutboxQuerySet(models.QuerySet["OutboxEntry"]):
@@ -51,7 +52,7 @@ class OutboxQuerySet(models.QuerySet["OutboxEntry"]):
 
         One conditional UPDATE; its row count tells who won.
         """
-        now = timezone.now()
+        now = clock.now()
         won = (
             self.due(now)
             .filter(pk=entry_id)
@@ -131,8 +132,8 @@ class OutboxEntry(models.Model):
 
     @property
     def is_held(self) -> bool:
-        return self.held_until is not None and self.held_until > timezone.now()
+        return self.held_until is not None and self.held_until > clock.now()
 
     @property
     def is_claimed(self) -> bool:
-        return self.lease_expires_at is not None and self.lease_expires_at > timezone.now()
+        return self.lease_expires_at is not None and self.lease_expires_at > clock.now()

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
-from django.utils import timezone
 
 from approvals.models import AuditEvent, ChainHead, Kind, Notification, NotificationState
 from approvals.notifications import audience, chat, preferences, wording
 from approvals.notifications.audience import Told
 from registry_ui.accounts.models import User
 from registry_ui.alone import alone
+from registry_ui.mirror import clock
 
 logger = structlog.get_logger(__name__)
 
@@ -89,7 +89,7 @@ def notifications(told: Iterable[Told]) -> list[Notification]:
     wanted = {person for each in told for person in each.people}
     reachable = set(User.objects.active().filter(pk__in=wanted, is_service_account=False).values_list("pk", flat=True))
     wishes = preferences.wishes_of(reachable)
-    now = timezone.now()
+    now = clock.now()
     rows = []
     for each in told:
         for person in sorted(each.people & reachable):

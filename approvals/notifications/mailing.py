@@ -9,12 +9,12 @@ import structlog
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db.models import Max
-from django.utils import timezone
 
 from approvals.models import Kind, Notification, NotificationState, PromotionRequest
 from approvals.models.notifications import NotificationQuerySet
 from approvals.notifications import audience, collecting, messages
 from registry_ui.alone import alone
+from registry_ui.mirror import clock
 
 logger = structlog.get_logger(__name__)
 
@@ -209,7 +209,7 @@ def _pause(state: NotificationState, now: datetime, error: str) -> None:
     pause = min(timedelta(seconds=15) * 2 ** min(state.mail_failures, 10), LONGEST_PAUSE)
     logger.warning("mail.paused", error=error, seconds=pause.total_seconds())
     NotificationState.objects.filter(pk=state.pk).update(
-        mail_paused_until=timezone.now() + pause,
+        mail_paused_until=clock.now() + pause,
         mail_failing_since=state.mail_failing_since or now,
         mail_failures=state.mail_failures + 1,
         mail_error=error,

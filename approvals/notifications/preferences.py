@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 
 from approvals.models import DigestTime, How, Kind, Notification, NotificationChoice
 from registry_ui.accounts.models import User
+from registry_ui.mirror import clock
 
 DEFAULTS: dict[Kind, How] = dict.fromkeys(Kind, How.NOW) | {Kind.EXPIRED: How.DIGEST, Kind.WITHDRAWN: How.DIGEST}
 DIGEST_HOUR = 8
@@ -88,7 +88,7 @@ def save(person: User, *, choices: Mapping[Kind, How], hour: int, time_zone: str
 
 
 def _apply_to_open(person: User) -> None:
-    now = timezone.now()
+    now = clock.now()
     wishes = wishes_of([person.pk])[person.pk]
     for kind in Kind:
         free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)

@@ -7,10 +7,10 @@ import socket
 import uuid
 
 import structlog
-from django.utils import timezone
 
 from approvals.models import Notification
 from approvals.notifications import chat, mailing
+from registry_ui.mirror import clock
 
 logger = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ def send() -> int:
     Notification.objects.give_up_old()
     for way in (mailing, chat):
         try:
-            sent += way.send_due(timezone.now(), f"{claim}/{way.__name__.rpartition('.')[2]}")
+            sent += way.send_due(clock.now(), f"{claim}/{way.__name__.rpartition('.')[2]}")
         except Exception:  # what is wrong with one way keeps nobody from being told the other
             logger.exception("notifications.not_sent", way=way.__name__)
     return sent

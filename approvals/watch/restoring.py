@@ -25,7 +25,7 @@ from approvals.models import Action, AuditEvent, Incident, OutboxEntry, Tenure
 from approvals.watch import incidents
 from approvals.watch.judging import last_approved
 from registry_ui.alone import alone
-from registry_ui.mirror import identity, sync
+from registry_ui.mirror import clock, identity, sync
 from registry_ui.mirror.models import Stage
 from registry_ui.mirror.registry import Denied, NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
 
@@ -96,7 +96,7 @@ def restore(pk: int, registry: Registry) -> str:
 
 def _due() -> QuerySet[Incident]:
     """Owed now, held by no worker, and no delivery is at the model."""
-    now = timezone.now()
+    now = clock.now()
     delivering = OutboxEntry.objects.open().filter(
         Q(plan__isnull=False, is_at_rest=False) | Q(lease_expires_at__gt=now)
     )
@@ -109,7 +109,7 @@ def _due() -> QuerySet[Incident]:
 
 
 def _lease_end() -> datetime:
-    return timezone.now() + timedelta(seconds=settings.DELIVERY_LEASE_SECONDS)
+    return clock.now() + timedelta(seconds=settings.DELIVERY_LEASE_SECONDS)
 
 
 def _moment(milliseconds: int) -> str:
@@ -269,7 +269,7 @@ class _Job:
         self._held().update(
             claimed_by="",
             lease_expires_at=None,
-            available_at=timezone.now() + timedelta(seconds=pause),
+            available_at=clock.now() + timedelta(seconds=pause),
             last_error=message,
         )
         return "waiting"

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db.models import Q
-from django.utils import timezone
 
 from approvals.models import LedgerCut, WatchState
 from approvals.watch.following import follow
 from approvals.watch.looking import look
 from approvals.watch.restoring import restore_due
+from registry_ui.mirror import clock
 from registry_ui.mirror.registry import Registry
 
 
@@ -23,7 +23,7 @@ def run(registry: Registry) -> int:
 def compare(registry: Registry) -> int:
     """Looks and follows what is open; returns how many changes outside the gate were found. Gives way when another
     worker is at it. After one that was killed, the next runs when its lease ends."""
-    now = timezone.now()
+    now = clock.now()
     lease = now + timedelta(seconds=settings.DELIVERY_LEASE_SECONDS)
     WatchState.objects.get_or_create(pk=1)
     free = Q(running_until=None) | Q(running_until__lt=now)

@@ -19,7 +19,7 @@ import requests
 from django.conf import settings
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
 
-from registry_ui.mirror import artifacts, snapshots, zeros
+from registry_ui.mirror import artifacts, snapshots, strangers, zeros
 from registry_ui.mirror.mlflow_setup import MlflowSetup
 from registry_ui.mirror.registry import (
     ArtifactFile,
@@ -90,7 +90,7 @@ class MlflowRegistry(MlflowSetup):
             raise self._error(response)
         version = response.text.strip()
         if not _VERSION.fullmatch(version):
-            raise Refused("Something else than MLflow answers GET /version.")
+            raise Refused(self._stranger(response).message)  # for display alone: nothing else waits for it
         return ServerInfo(version=version, latency_ms=latency_ms)
 
     def models(self, *, page_size: int = 1000, name: str | None = None) -> Iterator[Sequence[ModelSnapshot]]:
@@ -318,7 +318,7 @@ class MlflowRegistry(MlflowSetup):
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise Unreachable(f"Something at {self.url} answers, but it does not sound like MLflow.")
+            raise self._stranger(response)
         return _storable(answer) if _UNSTORABLE_JSON.search(response.content) else answer
 
     def _send(
@@ -335,11 +335,19 @@ class MlflowRegistry(MlflowSetup):
                 raise_on_status=False,
                 respect_retry_after_header=False,
                 stream=stream,
+                allow_redirects=False,  # a POST would become a GET, and a sign-in page an answer
                 **body,
             )
-            return response
         except MlflowException as error:
             raise self._unanswered(error.__context__ or error) from error
+        if elsewhere := strangers.redirect(response):
+            response.close()
+            raise Unreachable(strangers.words(self.url, elsewhere))
+        return response
+
+    def _stranger(self, response: requests.Response) -> Unreachable:
+        what = strangers.page(response) or "its answer does not sound like MLflow"
+        return Unreachable(strangers.words(self.url, what))
 
     def _unanswered(self, error: BaseException) -> Unreachable:
         # requests wraps urllib3's MaxRetryError, whose `reason` names the socket error; the rest is noise.

@@ -7,6 +7,7 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
+from registry_ui.mirror import clock
 from registry_ui.mirror.registry import is_prompt
 
 
@@ -190,7 +191,7 @@ class MirrorStateManager(models.Manager["MirrorState"]):
 
     def claim(self, lease: str, *, seconds: int) -> bool:
         """Takes `pulling_until` or `sweeping_until` unless someone else holds it; it runs out by itself."""
-        now = timezone.now()
+        now = clock.now()
         free = models.Q(**{lease: None}) | models.Q(**{f"{lease}__lt": now})
         self.get_or_create(pk=1)
         return bool(self.filter(free, pk=1).update(**{lease: now + timedelta(seconds=seconds)}))

@@ -15,7 +15,7 @@ from registry_ui.mirror.registry import Denied, NotFound, Refused, RegistryError
 class Scripted(ThreadingHTTPServer):
     """Answers every request with the same status and body; keeps the headers it was sent."""
 
-    status, body, delay = 200, b"{}", 0.0
+    status, body, delay, location = 200, b"{}", 0.0, ""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -38,6 +38,8 @@ class Handler(BaseHTTPRequestHandler):
         server.seen.append(dict(self.headers))
         time.sleep(server.delay)
         self.send_response(server.status)
+        if server.location:
+            self.send_header("Location", server.location)
         self.send_header("Content-Length", str(len(server.body)))
         self.end_headers()
         with contextlib.suppress(BrokenPipeError):  # the client has given up waiting
@@ -74,7 +76,7 @@ def error_of(call: Callable[[], object]) -> RegistryError:
         ),
         (502, "<html>Bad gateway</html>", Unreachable, "MLflow answered 502: Bad Gateway"),
         (429, '{"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "slow down"}', Unreachable, "429: slow down"),
-        (200, "<html>Sign in</html>", Unreachable, "does not sound like MLflow"),
+        (200, "<html>Sign in</html>", Unreachable, "Something else than MLflow answers at"),
         (200, "[]", Unreachable, "does not sound like MLflow"),
         (404, "Not here", Unreachable, "There is no MLflow registry at"),
         (404, '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such model"}', NotFound, "no such model"),
@@ -116,6 +118,44 @@ def test_answer_becomes_the_right_error(
 def test_a_missing_right_is_named(server: Scripted, call: Callable[[MlflowRegistry], object], told: str) -> None:
     registry = server.says(403, "Permission denied")
     assert told in error_of(lambda: call(registry)).message
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_named_without_its_query(server: Scripted, status: int) -> None:
+    registry = server.says(status, "")
+    server.location = "http://login.invalid/start?next=/api&token=secret"
+    for call in (
+        registry.ping,
+        lambda: registry.version("churn", 1),
+        lambda: registry.set_alias("churn", "champion", 1),
+        lambda: list(registry.read_artifact("mlflow-artifacts:/1/model", "MLmodel")),
+    ):
+        server.seen.clear()
+        error = error_of(call)
+        assert type(error) is Unreachable
+        assert error.message == (
+            f"Something else than MLflow answers at {server.url}: a redirect to http://login.invalid/start. "
+            "Check MLFLOW_TRACKING_URI, and whether a proxy in front of it wants people to sign in."
+        )
+        assert len(server.seen) == 1
+
+
+def test_an_html_page_is_no_version_and_no_answer(server: Scripted) -> None:
+    registry = server.says(200, "<!DOCTYPE html><html><head><title>Sign in &amp; go</title></head></html>")
+    for call, kind in ((registry.ping, Refused), (lambda: registry.model("churn"), Unreachable)):
+        error = error_of(call)
+        assert type(error) is kind
+        assert f"Something else than MLflow answers at {server.url}: an HTML page, “Sign in & go”." in error.message
+
+
+@pytest.mark.parametrize("body", ["", "pong", '{"version": "3.1"}'])
+def test_what_is_no_version_is_not_kept_as_one(server: Scripted, body: str) -> None:
+    assert "does not sound like MLflow" in error_of(server.says(200, body).ping).message
+
+
+@pytest.mark.parametrize("version", ["2.14.3", "3.17.2", "3.18.0rc1", "3.18.0.dev0+abc"])
+def test_a_version_is_kept(server: Scripted, version: str) -> None:
+    assert server.says(200, f"{version}\n").ping().version == version
 
 
 def test_slow_server_is_unreachable_with_the_time_waited(server: Scripted) -> None:
