@@ -140,6 +140,7 @@ class Attempt:
             raise Stop(OutboxEntry.Outcome.FAILED, f"{vacated} Nothing was changed.")
         reviewed = request.champion.number if request.champion else None
         if view.champion not in (reviewed, version.number):
+            self.confirm(view, reviewed)
             sync.refresh_model(self.registry, self.name)  # the mirror has to know the new champion
             holds = f"version {view.champion} holds" if view.champion else "nothing holds"
             was = f"version {reviewed}" if reviewed else "no version"
@@ -161,6 +162,15 @@ class Attempt:
             )
         self.check_files()
         holding.check(request)  # one may have begun while the files were read, or between two tries
+
+    def confirm(self, view: View, reviewed: int | None) -> None:
+        """Raises Unreachable when these versions, asked for by name, are elsewhere than the list said: it came from a
+        replica that is behind, and nobody is sent back to review for it."""
+        for number in {view.champion, reviewed} - {None} if self.target.stage else ():
+            with contextlib.suppress(NotFound):
+                stage = self.registry.version(self.name, number or 0).stage
+                if (stage == self.target.stage) != (number in view.in_stage):
+                    raise Unreachable(f"MLflow's list of versions is behind: version {number} is in {stage}.")
 
     def check_files(self) -> None:
         """Reads the version's files once more: an approval is for these bytes and no others."""

@@ -43,6 +43,27 @@ def test_a_replica_that_is_behind_a_delivery_accuses_nobody_and_nothing_is_writt
     assert running("Production") == running("@champion") == {8: DELIVERY}
 
 
+def test_a_delivery_is_not_sent_back_to_review_by_a_listing_that_is_behind(
+    registry: FakeRegistry, production: Target, rita: User, remy: User
+) -> None:
+    answered_by("report", production)
+    assert deliver(approved(registry, 7, production, rita, remy), registry) == "applied"
+    request = approved(registry, 8, production, rita, remy)
+    behind = (
+        dict(registry._models),
+        {
+            key: replace(each, stage={7: "Staging", 6: "Production"}.get(each.number, each.stage))
+            for key, each in registry._versions.items()
+        },
+    )
+    with registry.behind():
+        registry._replica = behind
+        assert deliver(request, registry) == "waiting"
+        assert "MLflow's list of versions is behind" in request.outbox_entries.get().last_error
+    assert request.status == "approved"
+    assert deliver(request, registry) == "applied"
+
+
 def test_a_real_change_right_after_a_delivery_is_found_at_once(
     registry: FakeRegistry, production: Target, rita: User, remy: User
 ) -> None:
