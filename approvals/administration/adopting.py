@@ -33,5 +33,5 @@ def adopt(**_: Any) -> int:
         while portion := list(islice(rows, PORTION)):
             count += len(portion)
             data = {"adopted": label, "count": len(portion)}
-            ledger.record(Action.ROWS_SEALED, actor=None, acting=UPGRADE, data=data, rows=portion)
+            ledger.record(Action.ROWS_SEALED, actor=None, acting=UPGRADE, data=data, rows=portion, in_short=True)
     return count

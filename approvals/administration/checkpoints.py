@@ -107,6 +107,7 @@ def verify_if_due() -> str:
         doing="",
         head=verdict.head,
         problem=verdict.problem,
+        remarks="\n".join(verdict.remarks),
         first_bad=verdict.first_bad,
     )
     return "intact" if verdict.is_intact else "broken"

@@ -31,10 +31,12 @@ def record(
     allowed_by: Iterable[str] = (),
     data: Mapping[str, Any] | None = None,
     rows: Iterable[Model] | Callable[[AuditEvent], Iterable[Model]] = (),
+    in_short: bool = False,
 ) -> AuditEvent:
     """Appends one event in the caller's transaction and returns it. It seals `rows` and the request as they are stored
     now: what changes in them afterwards without an event is a fault to `verify`. `rows` may be a function that writes
-    them first; it is called with the event, which has its number and time and is not stored yet.
+    them first; it is called with the event, which has its number and time and is not stored yet. `in_short` keeps one
+    digest for each row, without names.
 
     `actor` None is no person but the program that `acting` names. Model, version, target and correlation come from
     `request` unless given. `data` must be JSON without NaN and without secrets. Raises RuntimeError outside a
@@ -56,7 +58,7 @@ def record(
         previous_hash=head.hash,
     )
     touched = list(rows(event) if callable(rows) else rows)
-    seals = sealing.seal([*touched, request] if request else touched)
+    seals = sealing.seal([*touched, request] if request else touched, in_short=in_short)
     if head.sequence == 0:
         seals = sealing.merged(sealing.seal_everything(), seals)
     said = [actor.label if actor else acting, "\n".join(allowed_by), {**(data or {}), sealing.KEY: seals}]

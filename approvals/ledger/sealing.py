@@ -30,14 +30,14 @@ KEY = "sealed"
 """Where the seals stand in an event's payload. Every event has it since version 0.4."""
 
 
-def seal(rows: Iterable[Model]) -> Seals:
+def seal(rows: Iterable[Model], *, in_short: bool = False) -> Seals:
     """Reads the rows as they are stored now, one query for each table, and returns their seals. Rows of tables that are
     not in TABLES are passed over."""
     wanted: dict[str, set[int]] = defaultdict(set)
     for row in rows:
         if (label := label_of(row)) in TABLES:
             wanted[label].add(row.pk)
-    return {label: _sealed(TABLES[label], keys) for label, keys in sorted(wanted.items())}
+    return {label: _sealed(TABLES[label], keys, in_short=in_short) for label, keys in sorted(wanted.items())}
 
 
 def seal_everything() -> Seals:
@@ -50,9 +50,9 @@ def merged(first: Seals, second: Seals) -> Seals:
     return {label: first.get(label, {}) | second.get(label, {}) for label in sorted(first.keys() | second.keys())}
 
 
-def _sealed(table: Table, keys: Iterable[int] | None) -> dict[str, Any]:
+def _sealed(table: Table, keys: Iterable[int] | None, *, in_short: bool = False) -> dict[str, Any]:
     found = read(table, keys)
-    if len(found) > MANY:
+    if in_short or len(found) > MANY:
         left_out = table.personal.union(*(skipped for _, skipped in found.values()))
         columns = sorted({*table.columns, *table.many} - left_out)
         return {"": columns} | {str(pk): digest_of(row, columns) for pk, (row, _) in found.items()}

@@ -51,6 +51,7 @@ class Verification(models.Model):
     doing = models.CharField(max_length=60, blank=True, help_text="What it looks at now.")
     head = models.CharField(max_length=64, blank=True, help_text="Hash of the last event that was verified.")
     problem = models.TextField(blank=True)
+    remarks = models.TextField(blank=True, help_text="What could not be held against anything, one sentence per line.")
     first_bad = models.BigIntegerField(null=True, blank=True)
 
     objects = VerificationQuerySet.as_manager()

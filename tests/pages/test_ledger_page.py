@@ -56,6 +56,7 @@ def test_verification_is_asked_for_followed_and_shown(vera: User) -> None:
     assert client.get(f"{PAGE}state/").status_code == 200
     assert "being verified already" in text_of(client.post(f"{PAGE}verify/", follow=True).content.decode())
     assert tasks.verify_ledger() == "intact"
+    assert Verification.objects.get().remarks == ""  # nothing is from before there were seals
     answer = client.get(f"{PAGE}state/")
     assert (answer.status_code, answer["HX-Refresh"]) == (286, "true")
     assert "Intact 3 events verified" in text_of(answer.content.decode())

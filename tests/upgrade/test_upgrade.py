@@ -41,6 +41,12 @@ def test_an_installation_of_0_3_0_goes_on_where_it_was(database: str) -> None:
     problem, remark = became["verdict"]
     assert problem == ""
     assert remark.endswith("the upgrade found, and what happened to them before it is not covered.")
+    for said, words in zip(
+        became["forged"],
+        ("was altered: it is not what event", "is not there any more", "is in no event", "was altered: it is not what"),
+        strict=True,
+    ):
+        assert words in said
     assert {now for _, now in became["statuses"]} > {"pending", "changes_requested", "approved", "applied"}
     for what in ("statuses", "fingerprints"):
         assert [before for before, _ in became[what]] == [now for _, now in became[what]]

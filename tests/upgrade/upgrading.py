@@ -14,13 +14,14 @@ import django
 
 django.setup()
 
+from django.contrib.auth.models import Group  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.core.management.color import no_style  # noqa: E402
-from django.db import connection, models  # noqa: E402
+from django.db import connection, models, transaction  # noqa: E402
 from django.db.migrations.executor import MigrationExecutor  # noqa: E402
 
 from approvals import assessment, ledger, triggers, workflow  # noqa: E402
-from approvals.models import AuditEvent, PromotionRequest, Review, Status  # noqa: E402
+from approvals.models import AuditEvent, Comment, PromotionRequest, Review, Status  # noqa: E402
 from registry_ui.accounts.models import User  # noqa: E402
 
 
@@ -72,6 +73,23 @@ def standing() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def forged() -> list[str]:
+    """What verification says of rows from before the upgrade that somebody alters, deletes and adds by hand."""
+    said = []
+    comment = Comment.objects.get()
+    for change in (
+        lambda: Comment.objects.update(body="Never asked."),
+        lambda: Comment.objects.all().delete(),
+        lambda: Comment.objects.create(request=comment.request, author=comment.author, body="Me too."),
+        lambda: User.objects.get(name="Rita Sanz").groups.add(Group.objects.get(name="reviewer")),
+    ):
+        with transaction.atomic():
+            change()
+            said.append(ledger.verify(with_references=True).problem)
+            transaction.set_rollback(True)
+    return said
+
+
 def main(path: str) -> None:
     told = json.loads(Path(path).read_text())
     load(told)
@@ -81,6 +99,7 @@ def main(path: str) -> None:
     last = told["tables"]["approvals.AuditEvent"]["rows"][-1][0]
     verdict = ledger.verify(with_references=True, with_anchors=True)
     now = {row["pk"]: row for row in standing()}
+    problems = forged()
     assessment.watch()
     watched = {row["pk"]: row for row in standing()}
     half = PromotionRequest.objects.get(status=Status.PENDING, target__name="Production")
@@ -92,6 +111,7 @@ def main(path: str) -> None:
         json.dumps(
             {
                 "verdict": [verdict.problem, *verdict.remarks],
+                "forged": problems,
                 "statuses": [[row["status"], now[str(row["id"])]["status"]] for row in before],
                 "fingerprints": [[row["fingerprint"], now[str(row["id"])]["fingerprint"]] for row in before],
                 "changed_by_the_watch": [pk for pk, row in watched.items() if row != now[pk]],
