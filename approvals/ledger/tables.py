@@ -177,6 +177,8 @@ NOT_HELD: dict[str, str] = {
     "setupcheck": QUEUE,
     "ledgercut": "Stops writing to MLflow while it is open; what it found and who went on is in the event of that.",
     "verification": _OWN,
+    "setupcheck": _OWN,
+    "ledgercut": "What MLflow knows and the ledger does not: nothing in a ledger that was cut off can speak for it.",
     "reading": "When somebody opened a page; the event of a decision has it for who decided.",
     "registeredmodel": _MIRROR,
     "modelversion": _MIRROR,

@@ -35,7 +35,7 @@ def load(told: dict[str, Any]) -> None:
     with connection.schema_editor() as editor:
         triggers.remove(editor)
     tables = [(apps.get_model(label), table) for label, table in told["tables"].items()]
-    with connection.constraint_checks_disabled():
+    with transaction.atomic(), connection.constraint_checks_disabled():
         for model in reversed(apps.get_models(include_auto_created=True)):
             if model._meta.app_label in told["migrations"]:
                 rows = model._base_manager.all()

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('approvals', '0019_ledger_cuts'),
+        ('approvals', '0022_half_delivered_actions'),
     ]
 
     operations = [
