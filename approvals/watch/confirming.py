@@ -17,23 +17,34 @@ LAG = timedelta(seconds=60)
 """So long after a delivery, an answer that does not know of it yet is taken for a replica's."""
 
 
-def confirm(model: str, places: Mapping[str, Target], registry: Registry) -> bool:
+def confirm(model: str, places: Mapping[str, Target], registry: Registry) -> datetime | None:
     """Mirrors all places of the model anew, each version that holds one by MLflow, mirror or tenures asked for by name;
-    returns whether the model can be judged now. Not while MLflow does not answer, or answers what was before a
-    delivery that has just ended."""
+    returns when MLflow was asked, and None when the model can't be judged now: MLflow does not answer, or answers what
+    was before a delivery that has just ended."""
+    asked_at = timezone.now()
     if RegisteredModel.objects.filter(name=model).exclude(deleted_at=None).exists():
-        return True  # MLflow was asked by name before that was marked
+        return asked_at  # MLflow was asked by name before that was marked
     running = {number for held in expected([model]).values() for number in held}
     numbers = running | {number for held in observed(places, [model]).values() for number in held}
     try:
         listed = [each for page in registry.versions(model=model) for each in page]
         numbers |= {each.number for each in listed if each.stage in places}
-        sync.refresh_places(registry, model, numbers)
+        asked_at = sync.refresh_places(registry, model, numbers)
     except NotFound:
-        return False  # marked deleted by now; the next look asks whether it goes by another name
+        return None  # marked deleted by now; the next look asks whether it goes by another name
     except RegistryError:
-        return False
-    return not _is_behind(model, timezone.now() - LAG)
+        return None
+    return None if _is_behind(model, timezone.now() - LAG) else asked_at
+
+
+def is_current(model: str, asked_at: datetime) -> bool:
+    """Whether the mirror still has what MLflow then said: no pull or sweep has written from a listing that it asked for
+    afterwards."""
+    later = {"read_at__gt": asked_at}
+    return not (
+        RegisteredModel.objects.filter(name=model, **later).exists()
+        or ModelVersion.objects.filter(model__name=model, **later).exists()
+    )
 
 
 def _is_behind(model: str, since: datetime) -> bool:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from approvals import tenures
 from approvals.models import AuditEvent, Incident, Target, Tenure, WatchState
-from approvals.watch import deliveries, incidents, reviews
+from approvals.watch import confirming, deliveries, incidents, reviews
 from approvals.watch.incidents import Found
 from approvals.watch.places import Holder, Key, expected, is_other, is_same, names_of, observed
 from registry_ui.mirror.models import ModelVersion, RegisteredModel
@@ -40,12 +40,13 @@ def is_at_work(model: str) -> bool:
 
 
 @transaction.atomic
-def judge(key: Key, target: Target, known: Known) -> int:
-    """Looks at one place once more and writes down what was changed; returns how many incidents were opened."""
+def judge(key: Key, target: Target, known: Known, asked_at: datetime) -> int:
+    """Looks at one place once more and writes down what was changed; returns how many incidents were opened: none when
+    the mirror has anything of the model that is newer than MLflow's answer of `asked_at`."""
     incidents.hold(key.model)
     places = {key.place: target}
     holders = observed(places, [key.model]).get(key, {})  # the mirror first, then whether a delivery is at it
-    if is_at_work(key.model):
+    if is_at_work(key.model) or not confirming.is_current(key.model, asked_at):
         return 0
     held = expected([key.model]).get(key, {})
     if is_same(holders, {number: tenure.version_created_at for number, tenure in held.items()}):

@@ -46,12 +46,15 @@ def look(registry: Registry | None = None) -> Look:
                 found += renames.settle(*renamed, places=places, known=known)
             elif judging.is_at_work(name):
                 continue  # before MLflow is asked
-            elif registry is not None and not confirming.confirm(name, places, registry):
-                continue
             else:
+                asked_at = confirming.confirm(name, places, registry) if registry else timezone.now()
+                if asked_at is None:
+                    continue
                 keys = [Key(name, target.pk, place) for place, target in places.items()]  # as they are by now, not then
                 for key in sorted(keys, key=lambda key: key.is_alias):  # stages first
-                    found += judging.judge(key, places[key.place], known)
+                    found += judging.judge(key, places[key.place], known, asked_at)
+                if not confirming.is_current(name, asked_at):
+                    continue
             if not judging.is_at_work(name):
                 passed.discard(name)
     found += overlooked.look(state) + concealed.look(state, places)

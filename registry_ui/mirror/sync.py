@@ -181,9 +181,10 @@ def refresh_model(registry: Registry, name: str) -> ModelSnapshot:
     return found.model
 
 
-def refresh_places(registry: Registry, name: str, numbers: Collection[int]) -> None:
+def refresh_places(registry: Registry, name: str, numbers: Collection[int]) -> datetime:
     """Mirrors one model with its aliases, and of its versions these and the newest of each stage, each asked for by
-    name: no listing is believed. Raises NotFound, and marks it deleted, when MLflow has no such model."""
+    name: no listing is believed. Returns when it asked. Raises NotFound, and marks it deleted, when MLflow has no such
+    model."""
     identity.confirm(registry, within=identity.OFTEN)
     asked_at = timezone.now()
     try:
@@ -199,6 +200,7 @@ def refresh_places(registry: Registry, name: str, numbers: Collection[int]) -> N
     rows.put_models([model], asked_at)
     rows.put_versions(found, asked_at)
     rows.mark_deleted(name, asked_at, wanted - {each.number for each in found})
+    return asked_at
 
 
 def refresh_version(registry: Registry, model: str, number: int) -> VersionSnapshot:

@@ -1,6 +1,7 @@
 """MLflow is asked about the versions themselves before anybody is accused or anything is put back: listings that are
 behind, and looks that are half."""
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -62,6 +63,24 @@ def test_a_delivery_is_not_sent_back_to_review_by_a_listing_that_is_behind(
         assert "MLflow's list of versions is behind" in request.outbox_entries.get().last_error
     assert request.status == "approved"
     assert deliver(request, registry) == "applied"
+
+
+def test_a_sweep_that_writes_an_older_answer_between_asking_and_judging_accuses_nobody(registry: FakeRegistry) -> None:
+    stale = replace(registry.model(MODEL), aliases={"champion": 5})
+    rows.put_models([stale], timezone.now())
+    ask = registry.version
+
+    def overtaken(model: str, number: int) -> Any:
+        rows.put_models([stale], timezone.now() + timedelta(milliseconds=200))  # asked for later, written first
+        return ask(model, number)
+
+    registry.version = overtaken  # type: ignore[method-assign]
+    found = watch.look(registry)
+    assert (found.found, found.passed) == (0, (MODEL,)), "looked at again next time"
+    registry.version = ask  # type: ignore[method-assign]
+    time.sleep(0.3)
+    assert seen(registry) == 0
+    assert Incident.objects.count() == 0
 
 
 def test_a_real_change_right_after_a_delivery_is_found_at_once(
