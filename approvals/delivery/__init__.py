@@ -48,6 +48,8 @@ def deliver(entry_id: int, registry: Registry) -> str:
         outcome = "skipped"
     except Held as held:
         outcome = holding.hold(request, claim, held.freeze)
+    except cut.CutOff as error:
+        outcome = claim.release(error.message)
     except Exception as error:
         claim.release(f"Delivery met an error of its own ({type(error).__name__}); the worker's log has the details.")
         raise

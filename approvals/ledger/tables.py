@@ -174,8 +174,6 @@ NOT_HELD: dict[str, str] = {
     "watchstate": QUEUE,
     "mirrorstate": QUEUE,
     "refreshhint": QUEUE,
-    "setupcheck": QUEUE,
-    "ledgercut": "Stops writing to MLflow while it is open; what it found and who went on is in the event of that.",
     "verification": _OWN,
     "setupcheck": _OWN,
     "ledgercut": "What MLflow knows and the ledger does not: nothing in a ledger that was cut off can speak for it.",
