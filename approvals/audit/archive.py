@@ -9,8 +9,8 @@ from typing import Any
 
 from django.conf import settings
 
-from approvals.audit import completeness, dossier, population, readme
-from approvals.audit.population import COLUMNS, Change, Scope
+from approvals.audit import completeness, dossier, population, readme, units
+from approvals.audit.population import Scope
 from approvals.audit.sampling import Sample
 
 
@@ -62,29 +62,29 @@ def stream(scope: Scope, sample: Sample, *, at: datetime, by: str) -> Iterator[b
     """The ZIP as it is made, for the sample of the population of `scope`; `at` and `by` are of the event that records
     the export."""
     writer = _Writer(at)
-    changes = {each.id: each for each in population.changes(sample.ids)}
-    drawn = [changes[each] for each in sample.ids if each in changes]
+    drawn = units.of(sample.ids)
     statement = completeness.state(scope)
     told = readme.text(scope, sample, statement, site=settings.SITE_NAME, at=at, by=by)
     yield from writer.add("README.txt", iter([told.encode()]))
     yield from writer.add("completeness.json", iter([dossier.as_json(statement.as_plain())]))
     yield from writer.add("incidents.json", iter([dossier.as_json(_incidents(statement))]))
     yield from writer.add(
-        "population.csv", _encoded(population.csv_lines(COLUMNS, (each.as_plain() for each in population.every(scope))))
+        "population.csv",
+        _encoded(population.csv_lines(units.COLUMNS, (each.as_plain() for each in units.every(scope)))),
     )
     rows = ({"rank": rank, "folder": folder_of(rank, each), **each.as_plain()} for rank, each in enumerate(drawn, 1))
-    yield from writer.add("sample.csv", _encoded(population.csv_lines(("rank", "folder", *COLUMNS), rows)))
-    for rank, change in enumerate(drawn, 1):
-        for name, content in dossier.files(change):
-            yield from writer.add(f"{folder_of(rank, change)}/{name}", iter([content]))
+    yield from writer.add("sample.csv", _encoded(population.csv_lines(("rank", "folder", *units.COLUMNS), rows)))
+    for rank, unit in enumerate(drawn, 1):
+        for name, content in dossier.files(unit):
+            yield from writer.add(f"{folder_of(rank, unit)}/{name}", iter([content]))
     lines = [f"{digest}  {name}\n" for name, digest in writer.manifest]
     yield from writer.add("MANIFEST.sha256", iter(["".join(lines).encode()]))
     yield writer.close()
 
 
-def folder_of(rank: int, change: Change) -> str:
-    """`changes/001-start-17`"""
-    return f"changes/{rank:03}-{change.id}"
+def folder_of(rank: int, unit: units.Unit) -> str:
+    """`units/001-event-412`"""
+    return f"units/{rank:03}-{unit.id}"
 
 
 def name_of(scope: Scope) -> str:

@@ -11,8 +11,8 @@ from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
 from django.utils import timezone
 
 from approvals import tenures
-from approvals.audit import population, proof
-from approvals.audit.population import CAUSES, DELIVERED, OUTSIDE_OF_IT, Cause, Scope
+from approvals.audit import population, proof, units
+from approvals.audit.population import DELIVERED, OUTSIDE_OF_IT, Cause, Scope
 from approvals.models import Action, AuditEvent, Incident, Target, Tenure, WatchedPlace, WatchState
 from registry_ui.mirror.models import Alias, MirrorState, ModelVersion, Outage
 
@@ -77,12 +77,12 @@ class Statement:
 
     @property
     def seen(self) -> int:
-        """Changes seen in MLflow in the period."""
+        """Deliveries, put-backs and incidents of the period, each counted once whatever it changed."""
         return sum(self.counts.values()) - self.beside
 
     @property
     def beside(self) -> int:
-        """Rows of the population that are no change of the period: found, imported, no longer watched."""
+        """Units of the population that are no change of the period: found, imported, no longer watched."""
         return sum(self.counts[cause] for cause in OUTSIDE_OF_IT)
 
     @property
@@ -140,7 +140,8 @@ class Statement:
         """For machines: numbers, text, lists."""
         return {
             "filters": self.scope.filters,
-            "changes_seen": self.seen,
+            "unit": "one delivery, put-back or incident with everything that it changed",
+            "units_seen": self.seen,
             "delivered": {str(cause): self.counts[cause] for cause in DELIVERED},
             "changed_outside_the_gate": self.exceptions,
             "unexplained": self.unexplained,
@@ -181,7 +182,7 @@ def state(scope: Scope, *, shown: Sequence[AuditEvent] = ()) -> Statement:
     told = _in_the_ledger(scope)
     return Statement(
         scope=scope,
-        counts=_counts(scope),
+        counts=units.counts(scope),
         ledger=told,
         unmatched_deliveries=max(0, told[Action.VERSION_PROMOTED] - _distinct_deliveries(scope)),
         incidents=list(
@@ -205,15 +206,6 @@ def _lost(scope: Scope) -> int:
     only_told = _events(scope, Action.INCIDENT_OPENED).filter(~Exists(listed))
     only_listed = scope.of_incidents(Incident.objects.all()).filter(~Exists(told))
     return only_told.count() + only_listed.count()
-
-
-def _counts(scope: Scope) -> dict[Cause, int]:
-    found = dict.fromkeys(CAUSES, 0)
-    for rows, how, begins in ((population.starts(scope), "origin", True), (population.lone_ends(scope), "end", False)):
-        grouped = population.event_facts(rows, begins=begins).order_by().values_list(how, "action", "kind")
-        for value, action, kind, many in grouped.annotate(n=Count("pk")):
-            found[population.cause_of(value, action, kind)] += many
-    return found
 
 
 _TELLING = (

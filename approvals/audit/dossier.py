@@ -1,4 +1,4 @@
-"""Everything about one change, as the files of its folder in an archive. One file at a time is in memory."""
+"""Everything about one delivery or incident: the files of its folder in an archive. One file is in memory at a time."""
 
 import json
 import re
@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 import registry_ui
 from approvals import certificates, identities, ledger, tenures
 from approvals.audit.population import Change
+from approvals.audit.units import Unit
 from approvals.models import AuditEvent, Incident, PolicyVersion, PromotionRequest, Review, Tenure
 from registry_ui.mirror.models import Exhibit
 
@@ -34,22 +35,23 @@ SUFFIXES = {
 }
 
 
-def files(change: Change) -> Iterator[tuple[str, bytes]]:
-    """(name inside the folder, content). Which there are depends on the change: see README.txt of an archive."""
-    request, tenure = change.request, change.tenure
-    yield "change.json", as_json(change.as_plain())
-    yield "tenures.json", as_json([_tenure(each) for each in _tenures_of(change)])
-    if change.incident is not None:
-        yield "incident.json", as_json(describe_incident(change.incident))
+def files(unit: Unit) -> Iterator[tuple[str, bytes]]:
+    """(name inside the folder, content). Which there are depends on the unit: see README.txt of an archive."""
+    request, incident = unit.request, unit.incident
+    yield "unit.json", as_json({**unit.as_plain(), "changes": [each.as_plain() for each in unit.changes]})
+    held = {each.pk: each for change in unit.changes for each in _tenures_of(change)}
+    yield "tenures.json", as_json([_tenure(each) for each in held.values()])
+    if incident is not None:
+        yield "incident.json", as_json(describe_incident(incident))
     if request is not None:
         yield "evidence.json", request.evidence.encode("utf-8", "surrogatepass")
         yield "request.json", as_json(_request(request))
         yield "policy.json", as_json(_policy(request))
-    yield from _events(change, request)
+    yield from _events(unit, request)
     if request is not None:
         if found := certificates.of(request):
             yield "certificate.html", _certificate(found)
-        yield from _exhibits(request, tenure)
+        yield from _exhibits(request)
 
 
 def as_json(data: Any) -> bytes:
@@ -203,12 +205,12 @@ def _policy(request: PromotionRequest) -> dict[str, Any]:
     }
 
 
-def _events(change: Change, request: PromotionRequest | None) -> Iterator[tuple[str, bytes]]:
-    """The request's part of the ledger and the events that tell of the change, with their hashes."""
-    numbers = (change.sequence, change.tenure.start_sequence, change.tenure.end_sequence)
-    sequences = {number for number in numbers if number is not None}
-    if change.incident is not None:
-        sequences.add(change.incident.opened_sequence)
+def _events(unit: Unit, request: PromotionRequest | None) -> Iterator[tuple[str, bytes]]:
+    """The request's part of the ledger and the events that tell of the changes, with their hashes."""
+    ends = [(each.sequence, each.tenure.start_sequence, each.tenure.end_sequence) for each in unit.changes]
+    sequences = {number for numbers in ends for number in numbers if number is not None}
+    if unit.incident is not None:
+        sequences.add(unit.incident.opened_sequence)
     found = {event.sequence: event for event in AuditEvent.objects.filter(sequence__in=sequences)}
     if request is not None:
         found |= {event.sequence: event for event in request.events.all()}
@@ -230,7 +232,7 @@ def _certificate(found: Mapping[str, Any]) -> bytes:
     return render_to_string("approvals/certificate_alone.html", context).encode()
 
 
-def _exhibits(request: PromotionRequest, tenure: Tenure) -> Iterator[tuple[str, bytes]]:
+def _exhibits(request: PromotionRequest) -> Iterator[tuple[str, bytes]]:
     """Figures and tables that the evidence names and that are still the same bytes; the others are listed."""
     named: Mapping[str, str] = json.loads(request.evidence)["version"].get("exhibits") or {}
     kept, lost = Exhibit.objects.filter(version=request.version), []

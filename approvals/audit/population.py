@@ -1,4 +1,5 @@
-"""The population: every change of what held a place of a target in a period, one row a change, each with its cause.
+"""The changes under the population: every change of what held a place of a target in a period, each with its cause.
+`units` puts together what one delivery or incident changed.
 
 A change is a tenure that began, together with what it replaced, or a tenure that ended without another beginning at
 the same place by the same event. Both are read from `Tenure` alone; the cause is what the ledger and the incidents say.
@@ -10,11 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from itertools import islice
 from typing import Any
 
-from django.db.models import CharField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Cast, Coalesce, Concat
+from django.db.models import CharField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from approvals.audit.periods import Period
 from approvals.evidence import canonical
@@ -146,7 +146,7 @@ class Change:
         )
 
     def as_plain(self) -> dict[str, Any]:
-        """Text, numbers and None; times in ISO 8601, UTC. Keys are COLUMNS."""
+        """Text, numbers and None; times in ISO 8601, UTC. One change in a unit's detail."""
         tenure, request, incident = self.tenure, self.request, self.incident
         return {
             "change": self.id,
@@ -169,27 +169,6 @@ class Change:
         }
 
 
-COLUMNS = (
-    "change",
-    "at",
-    "not_before",
-    "model",
-    "target",
-    "place",
-    "what",
-    "version",
-    "replaced",
-    "cause",
-    "how",
-    "event",
-    "request",
-    "requested_by",
-    "allowed_by",
-    "incident",
-    "resolution",
-)
-
-
 def starts(scope: Scope) -> QuerySet[Tenure]:
     """Tenures that began in the period."""
     found = Tenure.objects.filter(started_at__gte=scope.period.since, started_at__lt=scope.period.until)
@@ -198,6 +177,12 @@ def starts(scope: Scope) -> QuerySet[Tenure]:
 
 def lone_ends(scope: Scope) -> QuerySet[Tenure]:
     """Tenures that ended in the period while no other began at the same place by the same event."""
+    found = Tenure.objects.filter(ended_at__gte=scope.period.since, ended_at__lt=scope.period.until)
+    return without_following(scope.of_tenures(found))
+
+
+def without_following(found: QuerySet[Tenure]) -> QuerySet[Tenure]:
+    """Of ended tenures, those whose end is a change of its own."""
     following = Tenure.objects.filter(
         model_name=OuterRef("model_name"),
         target_id=OuterRef("target_id"),
@@ -207,23 +192,7 @@ def lone_ends(scope: Scope) -> QuerySet[Tenure]:
     # What was imported has no event at either end: then the same moment is what joins them.
     mine, theirs = Coalesce("start_sequence", 0), Coalesce(OuterRef("end_sequence"), 0)
     following = following.alias(mine=mine).filter(mine=theirs)
-    found = Tenure.objects.filter(ended_at__gte=scope.period.since, ended_at__lt=scope.period.until)
-    return scope.of_tenures(found).filter(~Exists(following.exclude(pk=OuterRef("pk"))))
-
-
-def keys(scope: Scope) -> QuerySet[Any, Any]:
-    """(at, change id) of every change, the oldest first. One query, however it is sliced."""
-    began = starts(scope).annotate(at=F("started_at"), change=_id("start-")).values_list("at", "change")
-    ended = lone_ends(scope).annotate(at=F("ended_at"), change=_id("end-")).values_list("at", "change")
-    return began.union(ended, all=True).order_by("at", "change")
-
-
-def _id(kind: str) -> Concat:
-    return Concat(Value(kind), Cast("pk", CharField()), output_field=CharField())
-
-
-def count(scope: Scope) -> int:
-    return starts(scope).count() + lone_ends(scope).count()
+    return found.filter(~Exists(following.exclude(pk=OuterRef("pk"))))
 
 
 def changes(ids: Iterable[str]) -> list[Change]:
@@ -243,13 +212,6 @@ def changes(ids: Iterable[str]) -> list[Change]:
     incidents = _incidents(events.values(), sequences)
     replaced = _replaced([tenure for _, begins, tenure in rows if begins])
     return [_change(each, tenure, begins, events, incidents, replaced) for each, begins, tenure in rows]
-
-
-def every(scope: Scope) -> Iterator[Change]:
-    """The whole population, the oldest first, a few hundred at a time in memory."""
-    found = iter(keys(scope).iterator(chunk_size=2000))
-    while chunk := list(islice(found, CHUNK)):
-        yield from changes(change for _, change in chunk)
 
 
 def _change(

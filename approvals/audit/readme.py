@@ -55,12 +55,15 @@ Period         {period} (from {since} up to, not including, {until})
 Model          {model}
 Target         {target}
 Population     {total} rows
-Sample         {size} changes
+Sample         {size} rows
+
+A row is one delivery, put-back or incident with everything that it changed: stage, alias, and what they took from
+others. What was found before the gate or imported has rows of its own.
 
 COMPLETENESS
 ------------
 
-Changes seen in MLflow  {seen}
+Seen in MLflow  {seen}
   = delivered                  {delivered}
   + changed outside the gate   {exceptions}
   + not explained              {unexplained}
@@ -73,10 +76,10 @@ FILES
 
 completeness.json   the statement above with all of its numbers, what the watch looked at and when it could not
 incidents.json      changes outside the gate that were seen in the period, each with how it was resolved
-population.csv      every change of what held a target in the period, one row each
+population.csv      every delivery and incident of the period that changed what held a target, one row each
 sample.csv          the rows that were drawn, each with its rank in the draw and its folder
-changes/…           one folder for each of them:
-  change.json         the row of the population
+units/…             one folder for each of them:
+  unit.json           the row of the population, and each change of a place under it
   tenures.json        how long the version held the place, and what it replaced
   request.json        who asked and why, reviews, checks with overrides, findings, discussion, when reviewers opened it
   evidence.json       what was decided on, byte for byte as it was frozen: its SHA-256 is "evidence.sha256" in
@@ -98,14 +101,14 @@ HOW THE SAMPLE IS REPEATED
 Seed: {seed}
 It is {origin}.
 
-For each row of population.csv, take the text "<seed>:<change>" (the seed, a colon, the column "change"), encode it as
+For each row of population.csv, take the text "<seed>:<unit>" (the seed, a colon, the column "unit"), encode it as
 UTF-8 and compute its SHA-256 as 64 lower-case hexadecimal digits. Sort the rows by these digits, ascending. The first
 {size} are the sample. In Python:
 
   import csv, hashlib
   rows = csv.DictReader(open("population.csv", encoding="utf-8", newline=""))
-  ids = [row["change"] for row in rows]
-  ids.sort(key=lambda change: hashlib.sha256(("{seed}:" + change).encode()).hexdigest())
+  ids = [row["unit"] for row in rows]
+  ids.sort(key=lambda unit: hashlib.sha256(("{seed}:" + unit).encode()).hexdigest())
   print(ids[:{size}])
 
 HOW THE HASHES ARE CHECKED

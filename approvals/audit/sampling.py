@@ -1,6 +1,6 @@
-"""A random sample that anybody can draw again: the ids of all changes in the order of a hash that a seed decides.
+"""A random sample that anybody can draw again: the ids of all units in the order of a hash that a seed decides.
 
-SHA-256 of `<seed>:<change id>` (UTF-8), as hexadecimal digits; ascending; the first N. The seed is the hash of the last
+SHA-256 of `<seed>:<unit id>` (UTF-8), as hexadecimal digits; ascending; the first N. The seed is the hash of the last
 event of the period unless somebody gives another: whoever made the changes could not know it, and whoever draws the
 sample does not choose it.
 """
@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from approvals.audit import population
+from approvals.audit import units
 from approvals.audit.population import Scope
 from approvals.defaults import GENESIS
 from approvals.models import AuditEvent
@@ -23,11 +23,11 @@ class Sample:
     seed: str
     is_default_seed: bool
     ids: list[str]
-    """Of the changes, in the order in which they were drawn."""
+    """Of the units, in the order in which they were drawn."""
 
 
-def key(seed: str, change_id: str) -> str:
-    return hashlib.sha256(f"{seed}:{change_id}".encode()).hexdigest()
+def key(seed: str, unit_id: str) -> str:
+    return hashlib.sha256(f"{seed}:{unit_id}".encode()).hexdigest()
 
 
 def pick(seed: str, ids: Iterable[str], size: int) -> list[str]:
@@ -45,7 +45,7 @@ def draw(scope: Scope, *, seed: str = "", size: int = DEFAULT_SIZE) -> Sample:
     """Reads the ids of the whole population; memory holds those of the sample. Raises ValueError for a size that is not
     1 to LARGEST."""
     if not 1 <= size <= LARGEST:
-        raise ValueError(f"A sample has 1 to {LARGEST} changes.")
+        raise ValueError(f"A sample has 1 to {LARGEST} units.")
     by_itself = default_seed(scope)
-    ids = (change for _, change in population.keys(scope).iterator(chunk_size=2000))
+    ids = (unit for _, unit in units.keys(scope).iterator(chunk_size=2000))
     return Sample(seed or by_itself, not seed or seed == by_itself, pick(seed or by_itself, ids, size))

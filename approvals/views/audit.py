@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_safe
 from approvals import administration
 from approvals.audit import access as who
 from approvals.audit import archive as archives
-from approvals.audit import completeness, population, replay, reviews, sampling
+from approvals.audit import completeness, population, replay, reviews, sampling, units
 from approvals.audit.periods import Period
 from approvals.audit.population import Scope
 from approvals.forms_audit import AccessForm, PeriodForm, PopulationForm, ReviewsForm, SampleForm
@@ -38,9 +38,9 @@ def audit(request: SignedInRequest) -> HttpResponse:
     is_valid = form.is_valid() and sample_form.is_valid()
     size, seed = sample_form.wanted
     scope = form.scope
-    total = population.count(scope)
+    total = units.count(scope)
     page = Paginator(_Keys(scope, total), PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = population.changes(change for _, change in page.object_list)
+    rows = units.of(unit for _, unit in page.object_list)
     sample = sampling.draw(scope, seed=seed, size=size)
     context = {
         "form": form,
@@ -51,7 +51,7 @@ def audit(request: SignedInRequest) -> HttpResponse:
         "rows": rows,
         "total": total,
         "sample": sample,
-        "drawn": population.changes(sample.ids[:SAMPLE_SHOWN]),
+        "drawn": units.of(sample.ids[:SAMPLE_SHOWN]),
         "more_drawn": max(0, len(sample.ids) - SAMPLE_SHOWN),
         "may_export": administration.may(request.user, administration.EXPORT),
         "downloads": _query(request),
@@ -66,7 +66,7 @@ class _Keys(Sequence[Any]):
     """What the paginator takes: counts once, and reads one page of ids."""
 
     def __init__(self, scope: Scope, total: int) -> None:
-        self._keys, self._total = population.keys(scope), total
+        self._keys, self._total = units.keys(scope), total
 
     def __len__(self) -> int:
         return self._total
@@ -78,7 +78,7 @@ class _Keys(Sequence[Any]):
 @require_GET
 @needs(administration.EXPORT)
 def population_csv(request: SignedInRequest) -> HttpResponseBase:
-    return _population(request, "csv", lambda rows: population.csv_lines(population.COLUMNS, rows))
+    return _population(request, "csv", lambda rows: population.csv_lines(units.COLUMNS, rows))
 
 
 @require_GET
@@ -92,7 +92,7 @@ def _population(request: SignedInRequest, suffix: str, lines: Callable[..., Iter
     if not form.is_valid():
         return _back(request, "approvals:audit")
     own = administration.record_evidence(by=request.user, what="population", filters=form.scope.filters, form=suffix)
-    rows = (each.as_plain() for each in population.every(_before(form.scope, own)))
+    rows = (each.as_plain() for each in units.every(_before(form.scope, own)))
     return _download(lines(rows), f"countersign-population-{_days(form.period)}.{suffix}")
 
 

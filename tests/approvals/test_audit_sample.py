@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from approvals import ledger
-from approvals.audit import archive, dossier, population, sampling
+from approvals.audit import archive, dossier, sampling, units
 from approvals.audit.periods import Period
 from approvals.audit.population import Scope
 from approvals.audit.sampling import Sample
@@ -60,14 +60,14 @@ def test_the_sample_is_repeatable_and_another_seed_gives_another(changed: None) 
     first, again = (sampling.draw(scope, seed="apple", size=5) for _ in range(2))
     assert first == again
     assert sampling.draw(scope, seed="pear", size=5).ids != first.ids
-    assert set(sampling.draw(scope, size=500).ids) == {change for _, change in population.keys(scope)}
+    assert set(sampling.draw(scope, size=500).ids) == {change for _, change in units.keys(scope)}
     assert first.ids == sampling.draw(scope, seed="apple", size=7).ids[:5]
 
 
 def test_every_change_is_drawn_about_as_often_as_another(changed: None) -> None:
     scope = around_now()
-    ids = [change for _, change in population.keys(scope)]
-    drawn = [sampling.pick(str(seed), ids, 1)[0] for seed in range(1100)]
+    ids = [change for _, change in units.keys(scope)]
+    drawn = [sampling.pick(str(seed), ids, 1)[0] for seed in range(100 * len(ids))]
     assert all(50 <= drawn.count(each) <= 160 for each in ids)  # 100 each, were it exact
 
 
@@ -121,7 +121,7 @@ def test_what_stands_in_the_readme_repeats_the_sample_and_checks_the_hashes(
     (check,) = (each for each in programs if "previous_hash" in each)
     said: list[object] = []
     exec(draw, {"print": said.append})  # noqa: S102
-    drawn = [row["change"] for row in csv.DictReader(io.StringIO(packed.read("sample.csv").decode()))]
+    drawn = [row["unit"] for row in csv.DictReader(io.StringIO(packed.read("sample.csv").decode()))]
     assert said == [drawn]
     ledgers = [name for name in packed.namelist() if name.endswith("events.jsonl")]
     assert len(ledgers) == 4
@@ -147,7 +147,7 @@ def packed_folder(root: Path, name: str) -> Path:
 
 
 def test_a_change_has_everything_about_it(changed: None, remy: User) -> None:
-    change = next(each for each in population.every(around_now()) if each.cause == "delivery")
+    change = next(each for each in units.every(around_now()) if each.cause == "delivery")
     made = dict(dossier.files(change))
     request = PromotionRequest.objects.get(pk=change.request.pk)
     assert made["evidence.json"] == request.evidence.encode()
@@ -175,7 +175,7 @@ def test_a_change_has_everything_about_it(changed: None, remy: User) -> None:
 
 
 def test_an_exhibit_that_is_another_by_now_is_listed_not_passed_off(changed: None) -> None:
-    change = next(each for each in population.every(around_now()) if each.cause == "delivery")
+    change = next(each for each in units.every(around_now()) if each.cause == "delivery")
     make_exhibit(change.request.version, "figures/roc.png", png(200))
     made = dict(dossier.files(change))
     assert "exhibits/01-roc.png" not in made
@@ -183,7 +183,7 @@ def test_an_exhibit_that_is_another_by_now_is_listed_not_passed_off(changed: Non
 
 
 def test_a_change_outside_the_gate_has_its_incident_and_no_certificate(changed: None) -> None:
-    change = next(each for each in population.every(around_now()) if each.cause == "incident")
+    change = next(each for each in units.every(around_now()) if each.cause == "incident")
     made = dict(dossier.files(change))
     assert json.loads(made["incident.json"])["after"] == [6]
     assert "certificate.html" not in made
@@ -201,6 +201,7 @@ def test_the_archive_is_made_bit_by_bit(changed: None, rita: User, remy: User, p
     begun = Tenure.objects.filter(model_name="heavy").latest("pk")
     fields = {field.attname: getattr(begun, field.attname) for field in Tenure._meta.fields if field.attname != "id"}
     fields |= {"ended_at": timezone.now(), "end": "replaced", "place": "Production"}
+    fields |= {"start_sequence": None}  # each a unit by itself
     Tenure.objects.bulk_create(Tenure(**fields) for _ in range(60))
     scope = Scope(around_now().period, "heavy")
     sample = sampling.draw(scope, size=200)

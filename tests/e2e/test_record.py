@@ -77,4 +77,4 @@ def test_the_archive_of_a_sample_is_whole(stack: Stack, sign_in: SignIn, tmp_pat
     population = csv.DictReader(io.StringIO(archive.read("population.csv").decode()))
     assert MODEL in {row["model"] for row in population}
     for row in csv.DictReader(io.StringIO(archive.read("sample.csv").decode())):
-        assert f"{row['folder']}/change.json" in manifest
+        assert f"{row['folder']}/unit.json" in manifest

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from approvals import administration, workflow
-from approvals.audit import completeness, population
+from approvals.audit import completeness, units
 from approvals.audit.periods import Period
 from approvals.models import Action, AuditEvent, Policy, PromotionRequest, Reading, Target, Tenure, Verification
 from registry_ui.accounts.models import User
@@ -58,7 +58,7 @@ def body(client: Client, address: str) -> bytes:
 def test_the_population_page_says_whether_it_adds_up(auditor: Client, changed: PromotionRequest) -> None:
     said = page(auditor, f"/history/audit/?{DAYS}")
     assert "Adds up" in said
-    assert "5 changes seen in MLflow = 4 delivered + 1 outside the gate." in said
+    assert "3 deliveries and incidents seen in MLflow, each with all that it changed = 2 delivered + 1 outside" in said
     assert "Version 3 took @champion, replacing version 2" in said
     assert f"Request #{changed.pk}" in said
     assert "The watch has never looked at" in said
@@ -90,7 +90,7 @@ def test_what_does_not_add_up_is_said_loudly(auditor: Client, changed: Promotion
     bypass(make_version("churn"), production, "@champion", has_incident=False)
     said = page(auditor, f"/history/audit/?{DAYS}")
     assert "Does not add up" in said
-    assert "1 change has neither a delivery nor an incident in the ledger." in said
+    assert "1 of them has neither a delivery nor an incident in the ledger." in said
 
 
 def test_the_last_quarter_is_shown_by_itself(auditor: Client, changed: PromotionRequest) -> None:
@@ -130,8 +130,8 @@ def test_the_page_draws_the_sample_that_the_archive_holds(auditor: Client, chang
     shown = auditor.get(f"/history/audit/?{query}").context["sample"].ids
     packed = zipfile.ZipFile(io.BytesIO(body(auditor, f"/history/audit/export/archive.zip?{query}")))
     rows = list(csv.DictReader(io.StringIO(packed.read("sample.csv").decode())))
-    assert [row["change"] for row in rows] == shown
-    assert all(f"{row['folder']}/change.json" in packed.namelist() for row in rows)
+    assert [row["unit"] for row in rows] == shown
+    assert all(f"{row['folder']}/unit.json" in packed.namelist() for row in rows)
 
 
 def test_an_archive_is_an_event_with_its_filters_seed_and_size(
@@ -145,7 +145,7 @@ def test_an_archive_is_an_event_with_its_filters_seed_and_size(
     assert (event.data["seed"], event.data["size"], event.data["filters"]["model"]) == (before.hash, 2, "churn")
     told = json.loads(packed.read("completeness.json"))
     assert told["adds_up"]
-    assert (told["changes_seen"], told["changed_outside_the_gate"]) == (5, 1)
+    assert (told["units_seen"], told["changed_outside_the_gate"]) == (3, 1)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_every_download_is_an_event(auditor: Client, changed: PromotionRequest, 
 
 def test_the_population_is_downloaded_whole(auditor: Client, changed: PromotionRequest) -> None:
     lines = body(auditor, f"/history/audit/export/population.jsonl?{DAYS}").splitlines()
-    assert [json.loads(line)["change"] for line in lines] == [row.id for row in population.every(around_now())]
+    assert [json.loads(line)["unit"] for line in lines] == [row.id for row in units.every(around_now())]
 
 
 def test_pages_cost_the_same_for_few_and_many(
