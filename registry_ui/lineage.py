@@ -60,13 +60,15 @@ def losses(version: Any) -> list[str]:
     run, logged_model = version.run, version.run.get("logged_model") or {}
     found = []
     if run.get("is_unreadable"):
-        found.append(f"MLflow does not let Countersign read the run of version {version.number}.")
+        found.append(f"MLflow does not let Countersign read the run of version {version.number}, or it is gone.")
     elif run.get("is_missing"):
         found.append(f"The run of version {version.number} does not exist in MLflow any more.")
     elif run.get("is_deleted"):
         found.append(f"The run of version {version.number} was deleted in MLflow.")
     if logged_model.get("is_unreadable"):
-        found.append(f"MLflow does not let Countersign read the logged model of version {version.number}.")
+        found.append(
+            f"MLflow does not let Countersign read the logged model of version {version.number}, or it is gone."
+        )
     elif logged_model.get("is_missing"):
         found.append(f"The logged model of version {version.number} was deleted in MLflow.")
     if problem := _copied_from(version).get("problem"):

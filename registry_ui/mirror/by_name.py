@@ -104,7 +104,9 @@ def _confirm_gone(registry: Registry, name: str) -> None:
         return
     try:
         registry.version(name, number)
-    except NotFound:
+    except Unsigned:
+        raise
+    except (NotFound, Denied):  # under basic-auth, 403 is also the answer about a version of a model that is gone
         return
     raise Contradiction(f"MLflow says that there is no model {name}, and has version {number} of it.")
 

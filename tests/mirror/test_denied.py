@@ -64,7 +64,7 @@ def test_a_run_that_may_not_be_read_is_noted_and_the_rest_is_read(
     assert version(4).metrics == {"auc_roc": 0.3, "loss": 1.0}
     page = seen_by(f"/models/{MODEL}/versions/3/")
     assert "May not be read" in page
-    assert "MLflow does not let Countersign read the run of version 3." in page
+    assert "MLflow does not let Countersign read the run of version 3, or it is gone." in page
     assert "Run deleted" not in page
     registry.denied = set()
     sync.sweep(registry)
@@ -99,6 +99,15 @@ def test_a_model_that_may_not_be_read_is_kept_and_noted(registry: FakeRegistry, 
     sync.sweep(registry)
     assert RegisteredModel.objects.get(name="fraud").unreadable_at is None
     assert notes() == []
+
+
+def test_a_deleted_model_is_seen_where_403_is_the_answer_about_its_versions(registry: FakeRegistry) -> None:
+    """As MLflow's basic-auth answers to all but administrators."""
+    sync.sweep(registry)
+    registry.delete_model("fraud")
+    registry.fail_next("version", Denied("Permission denied"))
+    assert sync.sweep(registry).deleted == 1
+    assert RegisteredModel.objects.get(name="fraud").deleted_at is not None
 
 
 def test_credentials_that_are_refused_stop_the_sweep_and_are_said(registry: FakeRegistry) -> None:

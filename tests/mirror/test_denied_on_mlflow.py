@@ -1,0 +1,88 @@
+"""What MLflow's own basic-auth answers to an account that may not read everything."""
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from registry_ui.mirror import sync
+from registry_ui.mirror.mlflow_registry import FEW, MlflowRegistry
+from registry_ui.mirror.models import MirrorState, ModelVersion, RegisteredModel
+from registry_ui.mirror.registry import Denied, Unsigned
+from tests.services.signed import ADMIN, PASSWORD, SignedMlflow
+
+pytestmark = [pytest.mark.django_db, pytest.mark.server]
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignedMlflow]:
+    with SignedMlflow(tmp_path_factory.mktemp("mlflow-signed")) as server:
+        yield server
+
+
+@pytest.fixture
+def registry(signed: SignedMlflow, monkeypatch: pytest.MonkeyPatch) -> MlflowRegistry:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "countersign")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    return MlflowRegistry(signed.url, timeout_seconds=30)
+
+
+def run_of(signed: SignedMlflow, experiment: str) -> str:
+    return str(signed.call("runs/create", experiment_id=experiment, start_time=1)["run"]["info"]["run_id"])
+
+
+def no_more(signed: SignedMlflow, kind: str, one: str) -> None:
+    signed.call(
+        "users/permissions/grant", api="3.0",
+        username="countersign", resource_type=kind, resource_id=one, permission="DENY",
+    )  # fmt: skip
+
+
+def test_what_may_not_be_read_is_noted_and_everything_else_is_mirrored(
+    signed: SignedMlflow, registry: MlflowRegistry
+) -> None:
+    signed.person("countersign")
+    secret = str(signed.call("experiments/create", name="secret")["experiment_id"])
+    runs = [run_of(signed, "0") for _ in range(FEW)]
+    hidden = [run_of(signed, secret) for _ in range(2)]
+    for name in ("open", "closed"):
+        signed.call("registered-models/create", name=name)
+    for run_id in (*runs, *hidden):
+        signed.call("model-versions/create", name="open", source="s3://nothing/here", run_id=run_id)
+    signed.call("model-versions/create", name="closed", source="s3://nothing/here")
+    sync.sweep(registry)
+    assert ModelVersion.objects.count() == 6
+
+    no_more(signed, "experiment", secret)
+    no_more(signed, "registered_model", "closed")
+
+    for asked in ([hidden[0]], [*runs, *hidden]):
+        found = registry.runs(asked)
+        assert {run_id for run_id, facts in found.items() if isinstance(facts, Denied)} == set(asked) & set(hidden)
+    assert isinstance(registry.runs(["f" * 32])["f" * 32], Denied), "nor does it tell such a run from one that is gone"
+    report = sync.sweep(registry)
+    assert report.deleted == 0
+    assert [note.startswith("MLflow does not let Countersign read the model closed.") for note in report.notes] == [
+        True
+    ]
+    assert RegisteredModel.objects.get(name="closed").unreadable_at is not None
+    unreadable = ModelVersion.objects.filter(run__is_unreadable=True).values_list("run_id", flat=True)
+    assert set(unreadable) == set(hidden)
+    assert sync.pull(registry).error == ""
+    assert MirrorState.objects.current().sweep_error == ""
+
+    requests.delete(
+        f"{signed.url}/api/2.0/mlflow/registered-models/delete", json={"name": "open"}, auth=ADMIN, timeout=60
+    ).raise_for_status()
+    assert sync.sweep(registry).deleted == 5
+
+
+def test_wrong_credentials_are_told_from_a_missing_right(signed: SignedMlflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN[0])
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "not-the-password")
+    registry = MlflowRegistry(signed.url, timeout_seconds=30)
+    with pytest.raises(Unsigned):
+        list(registry.versions())
+    with pytest.raises(Unsigned):
+        registry.runs(["f" * 32])
+    assert requests.get(f"{signed.url}/health", timeout=10).status_code == 200
