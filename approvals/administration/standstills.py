@@ -1,18 +1,18 @@
 """What stops Countersign from writing to MLflow until a person says so: another registry that answers, and a ledger
 that was cut off."""
 
-from django.db import transaction
 from django.utils import timezone
 
 from approvals.administration.shared import POLICIES, record, require
 from approvals.models import Action, AuditEvent, LedgerCut
 from approvals.workflow import Conflict, Invalid
+from approvals.workflow.verbs import verb
 from registry_ui.accounts.models import User
 from registry_ui.mirror import identity
 from registry_ui.mirror.models import MirrorState
 
 
-@transaction.atomic
+@verb()
 def accept_registry(*, by: User | None, reason: str) -> AuditEvent:
     """The registry that answered and was refused is the one that is mirrored from now on. `by` None: the command line.
     Raises NotAllowed, Invalid (no reason) or Conflict (none was refused)."""
@@ -29,7 +29,7 @@ def accept_registry(*, by: User | None, reason: str) -> AuditEvent:
     return record(Action.REGISTRY_ACCEPTED, by, data=told)
 
 
-@transaction.atomic
+@verb()
 def acknowledge_cut(*, by: User | None, reason: str) -> AuditEvent:
     """Goes on with a ledger that ends before what MLflow knows of. What holds a place in MLflow now is taken as it is:
     reported where nobody here approved it, and not put back. Raises NotAllowed, Invalid (no reason) or Conflict (it is
