@@ -175,6 +175,8 @@ NOT_HELD: dict[str, str] = {
     "mirrorstate": QUEUE,
     "refreshhint": QUEUE,
     "verification": _OWN,
+    "setupcheck": _OWN,
+    "ledgercut": "What MLflow knows and the ledger does not: nothing in a ledger that was cut off can speak for it.",
     "reading": "When somebody opened a page; the event of a decision has it for who decided.",
     "registeredmodel": _MIRROR,
     "modelversion": _MIRROR,
