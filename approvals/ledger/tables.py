@@ -175,8 +175,6 @@ NOT_HELD: dict[str, str] = {
     "mirrorstate": QUEUE,
     "refreshhint": QUEUE,
     "verification": _OWN,
-    "setupcheck": _OWN,
-    "ledgercut": "What MLflow knows and the ledger does not: nothing in a ledger that was cut off can speak for it.",
     "reading": "When somebody opened a page; the event of a decision has it for who decided.",
     "registeredmodel": _MIRROR,
     "modelversion": _MIRROR,
@@ -220,6 +218,7 @@ HELD_OTHERWISE: dict[str, dict[str, str]] = {
 MAY_GO: dict[str, str] = {
     # Tables of which a row may be missing without a fault, each with the reason.
     "checkpoint": "The copy that counts is kept elsewhere; the table's last rows leave no gap behind them.",
+    "outboxentry": "Closed ones are pruned: see `may_be_gone`; an open one may not go.",
     "exhibit": "Of what the frozen evidence names, pages and archives say that it is no longer there.",
 }
 

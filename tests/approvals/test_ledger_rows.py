@@ -73,17 +73,22 @@ def _first(model: Any) -> Any:
 FORGED: dict[str, tuple[Callable[[], Any], str]] = {
     "a justification": (
         lambda: _first(PromotionRequest).update(justification="Because."),
-        "Request #1 has another justification than event",
+        " has another justification than event",
     ),
     "a rule": (lambda: _first(PromotionRequest).update(rule={}), "its rule is not what event"),
-    "a target": (lambda: _first(PromotionRequest).update(target=1), "its target is not what event"),
+    "a target": (
+        lambda: _first(PromotionRequest).update(target=Target.objects.get(name="Staging")),
+        "its target is not what event",
+    ),
     "a status reason": (lambda: _first(PromotionRequest).update(status_reason="x"), "its status reason is not what"),
     "a time": (lambda: _first(PromotionRequest).update(decided_at=timezone.now()), "its decided at is not what event"),
     "a comment altered": (lambda: _first(Comment).update(body="Fine."), "its body is not what event"),
     "a comment deleted": (lambda: _first(Comment).delete(), "is not there any more: event"),
     "a comment added": (
-        lambda: Comment.objects.create(request_id=1, author_id=User.objects.get(name="Remy Ortiz").pk, body="Fine."),
-        "on request #1 is in no event: it was not made by Countersign.",
+        lambda: Comment.objects.create(
+            request=PromotionRequest.objects.earliest("pk"), author=User.objects.get(name="Remy Ortiz"), body="Fine."
+        ),
+        "is in no event: it was not made by Countersign.",
     ),
     "a check that passed": (lambda: _first(CheckResult).update(outcome="warn"), "its outcome is not what event"),
     "an override": (
