@@ -68,12 +68,19 @@ def read(registry: Registry, name: str, *, is_listed: bool = True, most: int = M
             raise
         except Denied:
             found.is_unreadable = True
-    found.is_hidden = (
-        named.is_prompt
-        or (not found.listed and bool(found.numbered) and not any(registry.versions(model=name)))  # asked once more
+    is_left_out = (
+        (not found.listed and bool(found.numbered) and not any(registry.versions(model=name)))  # asked once more
         or not (is_listed or any(registry.models(name=name)))
-    )
+    )  # fmt: skip
+    found.is_hidden = named.is_prompt or (is_left_out and not _lists_nothing(registry, besides=name))
     return found
+
+
+def _lists_nothing(registry: Registry, *, besides: str) -> bool:
+    """Whether MLflow lists no version at all, although others than this model's are mirrored: then its listing is what
+    is wrong, as behind a proxy that lost the answer, and says nothing of this model."""
+    others = ModelVersion.objects.filter(deleted_at=None).exclude(model__name=besides)
+    return others.exists() and not any(registry.versions(page_size=1))
 
 
 def store(found: Found) -> int:

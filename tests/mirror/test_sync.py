@@ -337,6 +337,16 @@ def test_a_few_are_asked_for_in_however_small_a_registry(churn: FakeRegistry) ->
     assert RegisteredModel.objects.get().hidden_at is None
 
 
+def test_listings_that_have_nothing_at_all_hide_nobody(churn: FakeRegistry) -> None:
+    churn.create_version("fraud_card")
+    sync.sweep(churn)
+    for _ in range(2):
+        with churn.empty("models"), churn.empty("versions"):
+            assert sync.sweep(churn).deleted == 0
+    assert not RegisteredModel.objects.exclude(hidden_at=None).exists()
+    assert not ModelVersion.objects.exclude(deleted_at=None).exists()
+
+
 @pytest.mark.parametrize("look", [sync.refresh_model, lambda registry, _: sync.sweep(registry)])
 def test_one_empty_answer_neither_deletes_nor_hides(churn: FakeRegistry, look: Any) -> None:
     with churn.empty("versions", times=1):
