@@ -174,6 +174,8 @@ NOT_HELD: dict[str, str] = {
     "watchstate": QUEUE,
     "mirrorstate": QUEUE,
     "refreshhint": QUEUE,
+    "setupcheck": QUEUE,
+    "ledgercut": "Stops writing to MLflow while it is open; what it found and who went on is in the event of that.",
     "verification": _OWN,
     "reading": "When somebody opened a page; the event of a decision has it for who decided.",
     "registeredmodel": _MIRROR,

@@ -112,9 +112,11 @@ def take_away_checks() -> None:
 @contextmanager
 def undone() -> Iterator[None]:
     with transaction.atomic():
-        yield
-        if connection.vendor == "postgresql":
-            gc.collect()  # closes the cursors of what was not read to its end, which the roll back would take away
+        try:
+            yield
+        finally:
+            if connection.vendor == "postgresql":
+                gc.collect()  # closes cursors of what was not read to its end, which the roll back would take away
         transaction.set_rollback(True)
 
 
