@@ -210,7 +210,9 @@ def test_a_row_that_was_added_by_hand_is_named(populated: None, label: str) -> N
             others = forgeries(field, field.value_from_object(copied))
             if field.one_to_one:
                 taken = model._base_manager.exclude(**{field.name: None}).values(field.attname)
-                others = field.related_model._base_manager.exclude(pk__in=taken).values_list("pk", flat=True).iterator()
+                others = iter(
+                    list(field.related_model._base_manager.exclude(pk__in=taken).values_list("pk", flat=True))
+                )
             setattr(copied, field.attname, next(others))
         for name, value in {"user": {"email": "eve@example.com"}, "target": {"stage": ""}}.get(label, {}).items():
             setattr(copied, name, value)
