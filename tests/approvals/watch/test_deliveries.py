@@ -14,7 +14,7 @@ from approvals.delivery import settlement
 from approvals.models import Incident, PromotionRequest, Status, Target, Tenure
 from registry_ui.accounts.models import User
 from registry_ui.mirror import sync
-from registry_ui.mirror.registry import Refused
+from registry_ui.mirror.registry import Refused, Unreachable
 from tests.approvals.watch.helpers import MODEL, approved, deliver, race, running, seen
 from tests.fakes import FakeRegistry
 
@@ -126,34 +126,41 @@ def test_a_look_in_the_middle_of_settling_finds_nothing(
 
 
 @pytest.fixture
-def half_moved(registry: FakeRegistry, production: Target, rita: User, remy: User, rosa: User) -> PromotionRequest:
+def half_moved(
+    registry: FakeRegistry, production: Target, rita: User, remy: User, rosa: User, monkeypatch: pytest.MonkeyPatch
+) -> PromotionRequest:
+    """MLflow went away after the stage was set, so that nobody could look what it has."""
     request = approved(registry, 7, production, rita, remy, rosa)
-    registry.fail_next("set_alias", Refused("Not you."))
-    assert deliver(request, registry) == "failed"
-    assert registry.version(MODEL, 7).stage == "Production"
+
+    def goes_away(*_: Any) -> None:
+        registry.is_down = True
+        raise Unreachable("MLflow cannot be reached: Connection refused.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "set_alias", goes_away)
+        assert deliver(request, registry) == "waiting"
+    registry.is_down = False
     return request
 
 
 @pytest.mark.django_db
-def test_a_half_done_delivery_waits_for_its_retry(
-    registry: FakeRegistry, half_moved: PromotionRequest, remy: User
-) -> None:
+def test_a_half_done_delivery_waits_for_its_next_try(registry: FakeRegistry, half_moved: PromotionRequest) -> None:
     assert seen(registry) == 0
     assert watch.look(registry).passed == (MODEL,)
-    workflow.retry(half_moved, by=remy)
-    assert seen(registry) == 0
     assert deliver(half_moved, registry) == "applied"
     assert seen(registry) == 0
     assert Incident.objects.count() == 0
 
 
 @pytest.mark.django_db
-def test_a_half_done_delivery_that_is_submitted_again_waits_too(
-    registry: FakeRegistry, half_moved: PromotionRequest, rita: User
-) -> None:
-    workflow.resubmit(half_moved, by=rita)
+def test_a_half_that_is_settled_is_watched_while_it_waits(registry: FakeRegistry, half_moved: PromotionRequest) -> None:
+    registry.fail_next("set_alias", Refused("Not you."))
+    assert deliver(half_moved, registry) == "waiting"
+    assert watch.look(registry).passed == ()
     assert seen(registry) == 0
-    assert Incident.objects.count() == 0
+    assert running("Production") == {7: DELIVERY}
+    registry.set_stage(MODEL, 8, "Production", archive_existing=True)
+    assert seen(registry) == 1
 
 
 @pytest.mark.django_db
