@@ -13,7 +13,7 @@ from approvals import evidence, provenance, standing, tenures
 from approvals.delivery import annotation, holding
 from approvals.delivery.halfway import Halfway
 from approvals.delivery.settlement import Claim, settle, settle_reopened, settle_unapplied
-from approvals.models import OutboxEntry, PromotionRequest, Verdict
+from approvals.models import OutboxEntry, PromotionRequest, Tenure, Verdict
 from approvals.policy import Rule
 from registry_ui.mirror import inspection, sync
 from registry_ui.mirror.registry import NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
@@ -112,9 +112,21 @@ class Attempt:
         """Reads version, facts and holders from MLflow and brings the mirror's row up to date with them."""
         version = sync.refresh_version(self.registry, self.name, self.number)
         self.request.version.refresh_from_db()
-        in_stage = self.registry.versions_in_stage(self.name, self.target.stage) if self.target.stage else []
+        in_stage = self.in_stage() if self.target.stage else ()
         alias_holder = self.registry.model(self.name).aliases.get(self.target.alias) if self.target.alias else None
-        return View(version, tuple(sorted(held.number for held in in_stage)), alias_holder)
+        return View(version, in_stage, alias_holder)
+
+    def in_stage(self) -> tuple[int, ...]:
+        """The versions in the target's stage. Where MLflow lists others than the tenures know, each is asked for by
+        name: the list may come from a replica that is behind, and what stood there before is told by it."""
+        stage = self.target.stage
+        found = {each.number for each in self.registry.versions_in_stage(self.name, stage)}
+        running = Tenure.objects.open().filter(model_name=self.name, target=self.target, place=stage)
+        for number in found ^ set(running.values_list("version_number", flat=True)):
+            with contextlib.suppress(NotFound):
+                is_there = self.registry.version(self.name, number).stage == stage
+                found = found | {number} if is_there else found - {number}
+        return tuple(sorted(found))
 
     def plan(self, view: View) -> Plan:
         """The plan of the first attempt that wrote anything, or a fresh one."""
