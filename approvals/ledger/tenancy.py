@@ -82,7 +82,7 @@ def _fault_of_start(tenure: Tenure, events: dict[int, AuditEvent]) -> Fault | No
         return Fault(f"{_name(tenure)} does not fit {says}: that is about version {event.version_number}.",
                      event.sequence)  # fmt: skip
     if event.action in _AT_ONCE and tenure.started_at != event.at:
-        return Fault(f"{_name(tenure)} begins at another time than {says[:-23]} says.", event.sequence)
+        return Fault(f"{_name(tenure)} begins at another time than event {event.sequence} says.", event.sequence)
     return None
 
 
