@@ -83,6 +83,8 @@ def start(installation: Installation, supervisor: Supervisor, console: Console) 
     seed = ("demo", "--password", PASSWORD)
     if not seeded.exists():  # before the worker's first look: what is in place then was held before the gate
         supervisor.run(installation.manage("Models", *seed, "--before-the-gate", is_shown=True))
+    elif seeded.read_text() not in ("", installation.mlflow_url):
+        supervisor.run(installation.manage("Registry", *seed, "--moved", is_shown=True))
     with console.step(f"Web server at {installation.url}"):
         web = installation.web()
         supervisor.start(web)
@@ -93,7 +95,7 @@ def start(installation: Installation, supervisor: Supervisor, console: Console) 
         wait_until_well(installation, supervisor)
     if not seeded.exists():
         supervisor.run(installation.manage("Seeding", *seed, is_shown=True))
-        seeded.touch()
+    seeded.write_text(installation.mlflow_url)
 
 
 def wait_until_well(installation: Installation, supervisor: Supervisor, *, seconds: float = 60) -> None:

@@ -8,9 +8,12 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from approvals import administration
 from registry_ui.demo import people
 from registry_ui.demo.console import Console
 from registry_ui.demo.story import Story, StoryError
+from registry_ui.mirror import identity
+from registry_ui.mirror.registry import connect
 
 
 class Command(BaseCommand):
@@ -21,6 +24,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--before-the-gate", action="store_true", help="people and models alone, before the worker first looks"
         )
+        parser.add_argument("--moved", action="store_true", help="accept the demo's MLflow at another port, no more")
 
     def handle(self, *args: Any, **options: Any) -> None:
         for address in (settings.SITE_URL, settings.MLFLOW_TRACKING_URI):
@@ -29,11 +33,25 @@ class Command(BaseCommand):
                     f"{address} is not on this machine. The demo's people have a password that all know."
                 )
         console = Console()
+        if options["moved"]:
+            self._accept(console)
+        else:
+            self._fill(console, options["password"], is_played=not options["before_the_gate"])
+
+    def _fill(self, console: Console, password: str, *, is_played: bool) -> None:
         with console.step("People"):
-            cast = people.assemble(options["password"])
+            cast = people.assemble(password)
         self._train(console)
-        if not options["before_the_gate"]:
+        if is_played:
             self._play(cast, console)
+
+    def _accept(self, console: Console) -> None:
+        """The same MLflow at another address could be a copy; the demo started it, and knows that it is none."""
+        with console.step(f"MLflow moved to {settings.MLFLOW_TRACKING_URI}"):
+            try:
+                identity.confirm(connect())
+            except identity.AnotherRegistry:
+                administration.accept_registry(by=None, reason="The demo was started with another MLFLOW_PORT.")
 
     def _play(self, cast: people.Cast, console: Console) -> None:
         try:
