@@ -61,7 +61,7 @@ def page(client: Client, person: User, request: PromotionRequest) -> str:
     return client.get(request.get_absolute_url()).content.decode()
 
 
-# --- 5.1: a half ------------------------------------------------------------------------------------------------------
+# --- A half -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_half_is_told_as_what_it_is(
@@ -231,7 +231,7 @@ def test_what_an_earlier_version_called_failed_half_way_is_tried_again(
     assert approved.status == Status.APPLIED
 
 
-# --- 5.2: credentials and rights --------------------------------------------------------------------------------------
+# --- Credentials and rights -------------------------------------------------------------------------------------------
 
 NO_RIGHT = "MLflow does not let Countersign's account set an alias (403): it needs EDIT on the registered model."
 
@@ -266,7 +266,7 @@ def test_a_put_back_waits_for_a_right_as_well(
     assert watch.restore(incident.pk, registry) == "put back"
 
 
-# --- 5.3: taken without effect ----------------------------------------------------------------------------------------
+# --- Taken without effect ---------------------------------------------------------------------------------------------
 
 
 def tags(registry: FakeRegistry) -> dict[str, str]:
