@@ -35,6 +35,10 @@ KINDS = {
     "history": "Exports and imports",
     "evidence": "Audit evidence",
     "checkpoint": "Checkpoints",
+    "ledger": "Ledger cut off",
+    "rows": "Rows sealed",
+    "registry": "Registry",
+    "mirror": "Deletions in MLflow",
 }
 """What stands before the dot of an action; each can be filtered by as a whole."""
 

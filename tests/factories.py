@@ -81,6 +81,12 @@ def make_policy(pattern: str, target: Target, *slots: tuple[Any, ...], **terms: 
     return made
 
 
+def save_policy(pattern: str, target: Target, *slots: tuple[Any, ...], **terms: Any) -> Policy:
+    """The same on the record: what `make_policy` writes beside the ledger, verification finds once there are events."""
+    now = Policy.objects.current().filter(target=target, model_pattern=pattern).first()
+    return administration.save_policy(now or Policy(target=target), make_rule(pattern, *slots, **terms), by=None)
+
+
 FILES = {"digest": "d" * 64, "bytes": 3, "count": 1, "manifest": [["MLmodel", 3, "e" * 64]]}
 PACKAGING: dict[str, Any] = {
     "signature": None,

@@ -3,11 +3,12 @@
 import pytest
 
 from approvals import watch, workflow
+from approvals.ledger import tables
 from approvals.models import AuditEvent, Incident, Probation, PromotionRequest, Target, Tenure, WatchedPlace
 from approvals.policy import ProbationRule
 from registry_ui.mirror import sync
 from tests.approvals.world import World
-from tests.factories import make_policy
+from tests.factories import make_policy, save_policy
 
 pytestmark = pytest.mark.django_db
 MODEL = "churn_predictor"
@@ -15,6 +16,10 @@ MODEL = "churn_predictor"
 
 @pytest.fixture
 def world(production: Target, staging: Target) -> World:
+    return built(production, staging)
+
+
+def built(production: Target, staging: Target) -> World:
     for target in (production, staging):
         make_policy("*", target, (1, None))
     made = World(MODEL)
@@ -25,7 +30,7 @@ def world(production: Target, staging: Target) -> World:
 
 def test_a_renamed_model_is_no_fault_of_ledger_or_population(world: World, production: Target) -> None:
     """What was found, put back and delivered before goes on under the new name."""
-    make_policy("*", production, (1, None), on_bypass="put_back")
+    save_policy("*", production, (1, None), on_bypass="put_back")
     world.registry.rename_model(MODEL, "found")
     world.observe(2)
     world.check()
@@ -77,15 +82,20 @@ def test_a_tenure_that_claims_a_delivery_on_an_incident_is_a_fault(world: World,
         world.check()
 
 
-def test_what_changed_before_the_first_look_adds_up(world: World, production: Target) -> None:
+def test_what_changed_before_the_first_look_adds_up(
+    production: Target, staging: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As after an update from a release without tenures: promoted through the gate, changed since."""
-    for number in (2, 3):
-        world.registry.create_version("other", run_id=world.registry.log_run())
-        world.promote(MODEL, number, production)
-    world.observe()
-    world.promote("other", 1, production)
-    Tenure.objects.all().delete()
-    WatchedPlace.objects.all().delete()
+    with monkeypatch.context() as patched:
+        patched.delitem(tables.TABLES, "tenure")  # whose events told of none
+        world = built(production, staging)
+        for number in (2, 3):
+            world.registry.create_version("other", run_id=world.registry.log_run())
+            world.promote(MODEL, number, production)
+        world.observe()
+        world.promote("other", 1, production)
+        Tenure.objects.all().delete()
+        WatchedPlace.objects.all().delete()
     world.registry.set_stage(MODEL, 4, "Production", archive_existing=True)
     world.registry.set_stage("other", 1, "Archived", archive_existing=False)
     world.observe(2)
@@ -108,7 +118,7 @@ def test_what_is_put_back_does_not_escape_its_probation(
 ) -> None:
     """Version 3 is on probation when somebody puts version 4 in its place; it is put back after its time was over."""
     world.promote(MODEL, 2, production)
-    make_policy("*", production, (1, None), on_bypass=response, probation=ProbationRule(24))
+    save_policy("*", production, (1, None), on_bypass=response, probation=ProbationRule(24))
     asked = world.promote(MODEL, 3, production)
     world.registry.set_stage(MODEL, 4, "Production", archive_existing=True)
     sync.sweep(world.registry)
@@ -129,7 +139,7 @@ def test_what_is_put_back_does_not_escape_its_probation(
 
 
 def test_a_probation_ends_where_what_holds_the_target_now_stays(world: World, production: Target) -> None:
-    make_policy("*", production, (1, None), on_bypass="review", probation=ProbationRule(24))
+    save_policy("*", production, (1, None), on_bypass="review", probation=ProbationRule(24))
     world.promote(MODEL, 3, production)
     world.registry.set_stage(MODEL, 4, "Production", archive_existing=True)
     world.observe()
@@ -147,7 +157,7 @@ def test_a_roll_back_that_met_a_change_outside_the_gate_is_tried_again_when_that
 ) -> None:
     """The change had not been seen when the time was over; the roll back failed on it."""
     world.promote(MODEL, 2, production)
-    make_policy("*", production, (1, None), on_bypass="put_back", probation=ProbationRule(24))
+    save_policy("*", production, (1, None), on_bypass="put_back", probation=ProbationRule(24))
     world.promote(MODEL, 3, production)
     world.registry.set_stage(MODEL, 4, "Production", archive_existing=True)
     world.end_probations()

@@ -105,13 +105,21 @@ def go(registry: FakeRegistry, model: str, promotion: Promotion, people: tuple[U
     return request
 
 
+@pytest.fixture
+def one_registry() -> FakeRegistry:
+    """The examples share their database, which belongs to one registry."""
+    return FakeRegistry()
+
+
 @tries(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(promotions=PROMOTIONS)
 @example(
     promotions=[(4, "Staging"), (3, "Staging"), (3, "Staging"), (3, "Production"), (3, "Shadow"), (4, "Production")]
 )
-def test_every_moment_is_what_mlflow_said_then(rita: User, remy: User, promotions: list[Promotion]) -> None:
-    registry, model = FakeRegistry(), next(_names)
+def test_every_moment_is_what_mlflow_said_then(
+    rita: User, remy: User, one_registry: FakeRegistry, promotions: list[Promotion]
+) -> None:
+    registry, model = one_registry, next(_names)
     Target.objects.get_or_create(name="Shadow", defaults={"alias": "shadow"})
     for target in Target.objects.all():
         make_policy(model, target, (1, None))
