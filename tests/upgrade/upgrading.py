@@ -99,11 +99,11 @@ def main(path: str) -> None:
     last = told["tables"]["approvals.AuditEvent"]["rows"][-1][0]
     verdict = ledger.verify(with_references=True, with_anchors=True)
     now = {row["pk"]: row for row in standing()}
-    problems = forged()
+    problems = forged() if Comment.objects.exists() else []
     assessment.watch()
     watched = {row["pk"]: row for row in standing()}
     half = PromotionRequest.objects.get(status=Status.PENDING, target__name="Production")
-    workflow.review(half, by=User.objects.get(name="Rosa Lindt"), verdict="approve", comment="Also.")
+    workflow.review(half, by=User.objects.get(name__startswith="Rosa"), verdict="approve", comment="Also.")
     half.refresh_from_db()
     after = ledger.verify(with_references=True, with_anchors=True)
     call_command("migrate", verbosity=0)
