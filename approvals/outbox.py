@@ -1,6 +1,6 @@
 """Tells Celery that an outbox row wants looking at. A hint only: when the broker is away, the drain finds the row."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -120,12 +120,12 @@ def prune() -> int:
     before = min(clock.now() - timedelta(days=settings.KEEP_DELIVERIES_DAYS), looked_at)
     holds = Tenure.objects.open().filter(request=OuterRef("request"))
     over = OutboxEntry.objects.filter(Q(outcome=OutboxEntry.Outcome.APPLIED) | Q(plan=None), closed_at__lt=before)
-    return delete_in_portions(over.exclude(request__status__in=OPEN).exclude(Exists(holds)))
+    over = over.exclude(request__status__in=OPEN).exclude(Exists(holds))
+    return sum(OutboxEntry.objects.filter(pk__in=some).delete()[0] for some in in_portions(over))
 
 
-def delete_in_portions(rows: "QuerySet[Any]") -> int:
-    """Deletes the rows, in transactions that are short; returns how many."""
-    count = 0
+def in_portions(rows: "QuerySet[Any]") -> Iterator[list[int]]:
+    """The numbers of the rows, a portion at a time, so that the transaction in which the caller deletes each is
+    short."""
     while some := list(rows.order_by("pk").values_list("pk", flat=True)[:PORTION]):
-        count += rows.model.objects.filter(pk__in=some).delete()[0]
-    return count
+        yield some

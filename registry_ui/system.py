@@ -290,8 +290,10 @@ def _watch(mirror: MirrorState) -> Part:
         return Part("Watch", SLOW, "Not yet", "It begins when the first sweep has ended.")
     looked_at = WatchState.objects.filter(pk=1).values_list("looked_at", flat=True).first()
     detail = f"MLflow is compared with what was approved every {settings.DRAIN_SECONDS} seconds; last"
-    if looked_at is None or (timezone.now() - looked_at).total_seconds() > settings.STALE_AFTER_SECONDS:
+    if (timezone.now() - (looked_at or mirror.swept_at)).total_seconds() > settings.STALE_AFTER_SECONDS:
         return Part("Watch", BAD, "Late", detail if looked_at else "It has not looked yet.", looked_at, remedy=_QUEUE)
+    if looked_at is None:
+        return Part("Watch", SLOW, "Not yet", "It begins now that the first sweep has ended.")
     return Part("Watch", GOOD, "On time", detail, looked_at)
 
 

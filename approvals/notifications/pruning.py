@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from approvals.models import Notification
 from approvals.models.requests import OPEN
-from approvals.outbox import delete_in_portions
+from approvals.outbox import in_portions
 
 
 def prune() -> int:
@@ -16,4 +16,5 @@ def prune() -> int:
     what belongs to a request that is open: what was said of it is not said again."""
     before = timezone.now() - timedelta(days=settings.KEEP_NOTIFICATIONS_DAYS)
     over = Notification.objects.filter(Q(sent_at__lt=before) | Q(dropped_at__lt=before))
-    return delete_in_portions(over.exclude(request__isnull=False, request__status__in=OPEN))
+    over = over.exclude(request__isnull=False, request__status__in=OPEN)
+    return sum(Notification.objects.filter(pk__in=some).delete()[0] for some in in_portions(over))
