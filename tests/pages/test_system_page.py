@@ -18,11 +18,13 @@ def part(name: str) -> system.Part:
     return next(each for each in system.parts() if each.name == name)
 
 
-@pytest.mark.parametrize(("age", "word"), [(5, "On time"), (100, "Late"), (None, "Late")])
-def test_a_watch_that_stands_still_is_called_late(age: int | None, word: str) -> None:
+@pytest.mark.parametrize(
+    ("swept", "age", "word"), [(5, 5, "On time"), (200, 100, "Late"), (100, None, "Late"), (5, None, "Not yet")]
+)
+def test_a_watch_that_stands_still_is_called_late(swept: int, age: int | None, word: str) -> None:
     now = timezone.now()
     assert part("Watch").word == "Not yet"
-    MirrorState.objects.record(pulled_at=now, swept_at=now)
+    MirrorState.objects.record(pulled_at=now, swept_at=now - timedelta(seconds=swept))
     looked_at = None if age is None else now - timedelta(seconds=age)
     WatchState.objects.update_or_create(pk=1, defaults={"looked_at": looked_at})
     assert (part("Watch").word, part("Watch").at) == (word, looked_at)
