@@ -128,7 +128,7 @@ def _registry(mirror: MirrorState) -> Part:
             error=known["not_kept"],
             remedy="Give the service account EDIT on the experiment Default, or let it create experiments.",
         )
-    return Part("Registry", GOOD, "Known", f"{where}, identity {known['key'][:8]}….")
+    return Part("Registry", GOOD, "Known", f"{where}, identity {known['key'][:8]}…")
 
 
 def _cut() -> list[Part]:
