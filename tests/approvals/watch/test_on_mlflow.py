@@ -35,7 +35,8 @@ def engineer(mlflow_server: MlflowServer) -> Backstage:
 
 
 @pytest.fixture
-def registry(mlflow_server: MlflowServer) -> Any:
+def registry(mlflow_server: MlflowServer, engineer: Backstage) -> Any:
+    engineer.delete_all_models()  # notes of the tests before tell of a ledger that is not this one's
     from registry_ui.mirror.mlflow_registry import MlflowRegistry
 
     return MlflowRegistry(mlflow_server.url, timeout_seconds=15)
@@ -44,7 +45,6 @@ def registry(mlflow_server: MlflowServer) -> Any:
 @pytest.fixture
 def model(db: None, registry: Any, engineer: Backstage) -> str:
     """A model of its own with three versions, the first in Production and champion; known to the watch."""
-    engineer.delete_all_models()  # notes of the tests before tell of a ledger that is not this one's
     name = f"watched_{next(_numbers)}"
     for number in (1, 2, 3):
         engineer.create_version(name, run_id=engineer.log_run({"auc_roc": 0.9 + number / 100}))
