@@ -92,7 +92,7 @@ def watch_registry() -> int:
 
 @shared_task(name="approvals.put_back")
 def put_back() -> int:
-    return watch.restore_due(_registry())
+    return watch.put_back(_registry())
 
 
 @shared_task(name="approvals.check_holder_files")

@@ -19,7 +19,7 @@ from approvals.watch.holders import check_files
 from approvals.watch.incidents import may_resolve, request_of, resolve
 from approvals.watch.looking import look
 from approvals.watch.restoring import restore, restore_due
-from approvals.watch.running import compare, run
+from approvals.watch.running import compare, put_back, run
 
 __all__ = [
     "accepted",
@@ -29,6 +29,7 @@ __all__ = [
     "hear",
     "look",
     "may_resolve",
+    "put_back",
     "request_of",
     "requests",
     "resolve",

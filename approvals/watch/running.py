@@ -16,8 +16,16 @@ from registry_ui.mirror.registry import Registry
 def run(registry: Registry) -> int:
     """Compares, and puts back what is owed; returns how many changes outside the gate were found."""
     found = compare(registry)
-    restore_due(registry)
+    put_back(registry)
     return found
+
+
+def put_back(registry: Registry) -> int:
+    """Puts back what is owed and looks again: what went back to a stage has left another. Returns how many it tried."""
+    tried = restore_due(registry)
+    if tried:
+        compare(registry)
+    return tried
 
 
 def compare(registry: Registry) -> int:
