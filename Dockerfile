@@ -10,8 +10,11 @@ COPY requirements.txt ./
 RUN pip install --require-hashes --requirement requirements.txt
 
 COPY manage.py ./
-COPY registry_ui registry_ui
+COPY accounts accounts
+COPY mirror mirror
+COPY components components
 COPY approvals approvals
+COPY registry_ui registry_ui
 COPY templates templates
 
 ENV COUNTERSIGN_STATE_DIR=/var/lib/countersign COUNTERSIGN_STATIC_ROOT=/app/static

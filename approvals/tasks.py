@@ -5,23 +5,16 @@ from functools import cache
 
 from celery import shared_task
 
-from approvals import (
-    administration,
-    assessment,
-    delivery,
-    external_checks,
-    notifications,
-    outbox,
-    watch,
-    workflow,
-)
+from approvals import administration, assessment, delivery, notifications, watch, workflow
+from approvals.assessment import external_calls
+from approvals.workflow import outbox
+from mirror import port
 from registry_ui import lanes
-from registry_ui.mirror import registry
 
 
 @cache
-def _registry() -> registry.Registry:
-    return registry.connect()
+def _registry() -> port.Registry:
+    return port.connect()
 
 
 @shared_task(name="approvals.assess")
@@ -42,7 +35,7 @@ def watch_requests() -> int:
 
 @shared_task(name="approvals.call_checks")
 def call_checks() -> int:
-    return external_checks.call_due()
+    return external_calls.call_due()
 
 
 @shared_task(name="approvals.deliver")

@@ -16,9 +16,10 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from bench.report import Row, medians
-from registry_ui.mirror import artifacts, inspection
-from registry_ui.mirror.mlflow_registry import MlflowRegistry
-from registry_ui.mirror.models import ModelVersion, RegisteredModel
+from mirror import inspection
+from mirror.mlflow import artifacts
+from mirror.mlflow.client import MlflowRegistry
+from mirror.models import ModelVersion, RegisteredModel
 from tests.mirror.backstage import Backstage
 
 LOADS = ((20, 20_000_000), (500, 4_000))

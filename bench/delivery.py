@@ -14,13 +14,13 @@ from typing import Any
 
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import delivery, workflow
 from approvals.models import OutboxEntry, Policy, PromotionRequest, Status, Target
 from bench.report import Row, milliseconds, percent
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.mlflow_registry import MlflowRegistry
-from registry_ui.mirror.models import ModelVersion
+from mirror import sync
+from mirror.mlflow.client import MlflowRegistry
+from mirror.models import ModelVersion
 
 SINGLE, QUEUED = 30, 200
 Call = Callable[[], object]

@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from approvals import history, ledger
+from approvals import ledger
 from approvals.ledger import quick
 from approvals.models import AuditEvent
+from approvals.selectors import history
 from bench.report import Row, milliseconds
 
 MEGABYTE = 1_000_000

@@ -5,11 +5,11 @@ from typing import Any
 
 from django.test import Client
 
+from accounts.models import User
 from bench.report import Row, medians, milliseconds
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.mlflow_registry import MlflowRegistry
-from registry_ui.mirror.models import ModelVersion
+from mirror import sync
+from mirror.mlflow.client import MlflowRegistry
+from mirror.models import ModelVersion
 
 
 def rows(url: str, *, versions: int) -> Iterator[Row]:

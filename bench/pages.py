@@ -54,7 +54,7 @@ def main(database: str, sizes: dict[str, int]) -> None:
     if is_new:
         _fill(**sizes)
     from bench.mirror import signed_in_client
-    from registry_ui.mirror.models import MirrorState
+    from mirror.models import MirrorState
 
     MirrorState.objects.update_or_create(pk=1, defaults={"pulled_at": timezone.now(), "swept_at": timezone.now()})
     client = signed_in_client()
@@ -115,10 +115,12 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
     """Through the ORM in bulk; the events hash-chained, like the real ones."""
     from django.db import connection, transaction
 
-    from approvals import defaults, evidence, identities, ledger, policy, standing
-    from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest, Status, Target
-    from registry_ui.accounts.models import User
-    from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
+    from accounts.models import User
+    from approvals import evidence, ledger, policy
+    from approvals.ledger import pseudonyms
+    from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest, Status, Target, defaults
+    from approvals.selectors import request_state
+    from mirror.models import Alias, ModelVersion, RegisteredModel
     from tests.factories import make_person
 
     random.seed(7)
@@ -154,7 +156,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
         )
         Alias.objects.bulk_create(Alias(model=model, name="champion", number=each - 1) for model in models)
     target = Target.objects.get(name="Production")
-    rule = standing.rule_for("model_00000", target)
+    rule = request_state.rule_for("model_00000", target)
     newest = list(
         ModelVersion.objects.filter(number__gte=each - 10 if versions else each).select_related("model").order_by("pk")
     )
@@ -193,7 +195,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
         Action.REQUEST_APPROVED,
         Action.VERSION_PROMOTED,
     ]
-    tokens = {person.pk: identities.tokenised(person.label, known=[person]) for person in people}
+    tokens = {person.pk: pseudonyms.tokenised(person.label, known=[person]) for person in people}
     previous, batch, total = defaults.GENESIS, [], max(events, 5)
     with transaction.atomic():
         with connection.cursor() as cursor:

@@ -13,16 +13,16 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from accounts.models import User
 from approvals import workflow
 from approvals.models import Kind, Notification, OutboxEntry, Target, WatchState
 from bench.delivery import _approve, _people, _requested, _wait, _without_files
 from bench.report import Row
-from registry_ui.accounts.models import User
+from mirror import sync
+from mirror.mlflow.client import MlflowRegistry
+from mirror.models import MirrorState, ModelVersion
 from registry_ui.demo.installation import Installation
 from registry_ui.demo.processes import Process, Supervisor
-from registry_ui.mirror import sync
-from registry_ui.mirror.mlflow_registry import MlflowRegistry
-from registry_ui.mirror.models import MirrorState, ModelVersion
 from tests.slow_registry import SlowRegistry
 
 ANSWER_SECONDS = 0.2

@@ -12,4 +12,4 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_ui.settings")
 
 app = Celery("countersign", task_cls=LaneTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["approvals", "registry_ui.accounts", "registry_ui.mirror"])
+app.autodiscover_tasks(["approvals", "accounts", "mirror"])

@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from approvals.models import OutboxEntry
-from registry_ui.mirror import clock
-from registry_ui.mirror.models import MirrorState, RegisteredModel, SetupCheck
+from mirror import clock
+from mirror.models import MirrorState, RegisteredModel, SetupCheck
 
 NO_MODEL = "MLflow answers, and shows no model to this account."
 

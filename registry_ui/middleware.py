@@ -9,7 +9,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
-from registry_ui import places, unsent
+from components import page_addresses, unsent
 
 PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()"
 
@@ -46,7 +46,7 @@ class SignIn(LoginRequiredMiddleware):
             return refused
         if request.method == "POST":
             unsent.forget(request)
-        elif "text/html" in request.headers.get("Accept", "") and not places.takes_get(view_func):
+        elif "text/html" in request.headers.get("Accept", "") and not page_addresses.takes_get(view_func):
             return unsent.to_nearest_page(request)
         return None
 

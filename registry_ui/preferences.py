@@ -4,7 +4,7 @@ from django import forms
 from django.conf import settings
 from django.http import HttpResponse
 
-from registry_ui.accounts.models import User
+from accounts.models import User
 
 THEMES = {"system": "Like the system", "light": "Light", "dark": "Dark"}
 ONE_YEAR = 31_536_000

@@ -35,8 +35,9 @@ CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{_site.netloc}"]
 # --- Apps and middleware ----------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "registry_ui.accounts",
-    "registry_ui.mirror",
+    "accounts",
+    "mirror",
+    "components",
     "registry_ui",
     "approvals",
     "allauth",
@@ -87,8 +88,8 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "registry_ui.context.site",
-                "approvals.context.inbox",
+                "components.context_processors.site",
+                "approvals.context_processors.inbox",
             ],
         },
     }
@@ -129,14 +130,14 @@ LOGIN_REDIRECT_URL = "approvals:inbox"
 LOGOUT_REDIRECT_URL = "account_login"
 
 SIGNUP_OPEN = env.flag("COUNTERSIGN_SIGNUP_OPEN", default=False)
-ACCOUNT_ADAPTER = "registry_ui.accounts.adapters.AccountAdapter"
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
 ACCOUNT_SIGNUP_REDIRECT_URL = "welcome"  # nobody has a role at first
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
-ACCOUNT_SIGNUP_FORM_CLASS = "registry_ui.accounts.forms.SignupNameForm"
+ACCOUNT_SIGNUP_FORM_CLASS = "accounts.forms.SignupNameForm"
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if SIGNUP_OPEN else "optional"
-ACCOUNT_USER_DISPLAY = "registry_ui.accounts.models.label_of"
+ACCOUNT_USER_DISPLAY = "accounts.models.label_of"
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_PREVENT_ENUMERATION = True
@@ -146,8 +147,8 @@ ACCOUNT_CHANGE_EMAIL = True
 # Whoever finds a session open must not lead the way back in, and so the proof of a signature, to themselves.
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_FORMS = {
-    "add_email": "registry_ui.accounts.addresses.NewAddressForm",
-    "reset_password_from_key": "registry_ui.accounts.passwords.NewPasswordForm",
+    "add_email": "accounts.addresses.NewAddressForm",
+    "reset_password_from_key": "accounts.passwords.NewPasswordForm",
 }
 ALLAUTH_TRUSTED_PROXY_COUNT = env.number("COUNTERSIGN_TRUSTED_PROXY_COUNT", default=0, minimum=0)
 
@@ -156,7 +157,7 @@ MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = SITE_NAME
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not IS_HTTPS  # browsers allow it for localhost alone
 
-SOCIALACCOUNT_ADAPTER = "registry_ui.accounts.adapters.SocialAccountAdapter"
+SOCIALACCOUNT_ADAPTER = "accounts.adapters.SocialAccountAdapter"
 SOCIALACCOUNT_EMAIL_VERIFICATION = "mandatory"  # by the provider, or else by a mail of ours
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
 SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True

@@ -21,10 +21,10 @@ from approvals.models import (
     WatchState,
 )
 from approvals.models.notifications import LONGEST
+from mirror import identity
+from mirror.models import MirrorState, RegisteredModel, SetupCheck
 from registry_ui import health
 from registry_ui.health import NO_MODEL
-from registry_ui.mirror import identity
-from registry_ui.mirror.models import MirrorState, RegisteredModel, SetupCheck
 
 NOTES_SHOWN = 10
 GOOD, SLOW, BAD = "good", "slow", "bad"

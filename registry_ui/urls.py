@@ -2,8 +2,8 @@
 
 from django.urls import include, path, register_converter
 
+from accounts.views import from_provider, prove_at_provider, set_password, to_provider, welcome
 from registry_ui import converters, health, views
-from registry_ui.accounts.views import from_provider, prove_at_provider, set_password, to_provider, welcome
 
 register_converter(converters.ModelName, "model")
 

@@ -10,14 +10,15 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 
-from approvals import defaults, triggers
-from approvals.models import Target
-from registry_ui.accounts.models import User
+from accounts.models import User
+from approvals.ledger import triggers
+from approvals.models import Target, defaults
 from tests.factories import make_person
 from tests.mirror.backstage import Backstage
 from tests.mlflow_server import MlflowServer
 from tests.services.compose import MlflowOfCompose, make_mlflows_database
 from tests.services.postgres import postgres
+from tests.waiting import within
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +69,18 @@ def production(db: None) -> Target:
     return Target.objects.get(name="Production")
 
 
+def sessions_left() -> int:
+    """Of PostgreSQL, sessions other than this thread's: a thread of the test that still runs has one, and the database
+    could not be removed at the end of the run."""
+    if connection.vendor != "postgresql":
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return int(cursor.fetchone()[0])
+
+
 @pytest.fixture
 def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """The test database with real commits, for threads and processes; emptied afterwards in spite of the triggers."""
@@ -76,6 +89,7 @@ def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
             yield
         finally:
             connection.close()
+            assert within(10, lambda: not sessions_left()), "This test leaves a session of the database open."
             with connection.schema_editor() as editor:
                 triggers.remove(editor)
             call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=False)

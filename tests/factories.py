@@ -12,13 +12,13 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import administration, workflow
 from approvals.models import FreezeWindow, Incident, Policy, PolicyVersion, PromotionRequest, Target
 from approvals.policy import Rule, SlotRule
 from approvals.policy.freezes import Once
 from approvals.watch import incidents
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import Exhibit, Inspection, ModelVersion, RegisteredModel
+from mirror.models import Exhibit, Inspection, ModelVersion, RegisteredModel
 
 PASSWORD = "a-long-enough-password"
 _numbers = count(1)

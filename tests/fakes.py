@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from registry_ui.mirror.registry import (
+from mirror.port import (
     PROMPT_TAG,
     ArtifactFile,
     Denied,

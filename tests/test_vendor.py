@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-STATIC = ROOT / "registry_ui" / "static"
+STATIC = ROOT / "components" / "static"
 LOCK = STATIC / "vendor" / "VENDOR.json"
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 OWN_ASSETS = sorted([*STATIC.glob("*.css"), *STATIC.glob("*.js"), *STATIC.glob("*.svg")])

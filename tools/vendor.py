@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ROOT / "vendor.toml"
-STATIC = ROOT / "registry_ui" / "static"
+STATIC = ROOT / "components" / "static"
 VENDOR = STATIC / "vendor"
 SPRITE = STATIC / "icons.svg"
 LOCK = VENDOR / "VENDOR.json"

@@ -5,14 +5,14 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from approvals import ledger, outbox
+from accounts.models import User
+from approvals import ledger
 from approvals.administration.shared import CHECKPOINT, HISTORY, record, require
 from approvals.ledger import chain, notes
 from approvals.models import Action, ChainHead, Checkpoint, Verification
 from approvals.models.checkpoints import SILENT
-from approvals.workflow import Conflict, Invalid, verbs
+from approvals.workflow import Conflict, Invalid, outbox, verbs
 from approvals.workflow.verbs import verb
-from registry_ui.accounts.models import User
 
 # --- Checkpoints ------------------------------------------------------------------------------------------------------
 

@@ -1,11 +1,11 @@
 """A person's word that what MLflow no longer lists is gone, where it is too much at once to be believed."""
 
+from accounts.models import User
 from approvals.administration.shared import POLICIES, record, require
 from approvals.models import Action, AuditEvent
 from approvals.workflow import Conflict, Invalid
 from approvals.workflow.verbs import verb
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
+from mirror import sync
 
 
 @verb()

@@ -2,14 +2,13 @@
 
 from django.utils import timezone
 
-from approvals import outbox
+from accounts.models import User
 from approvals import policy as rules
 from approvals.administration.shared import POLICIES, record, require, valid
 from approvals.models import Action, FreezeWindow
 from approvals.policy import freezes
-from approvals.workflow import Invalid
+from approvals.workflow import Invalid, outbox
 from approvals.workflow.verbs import verb
-from registry_ui.accounts.models import User
 
 
 @verb()

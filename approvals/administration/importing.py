@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from approvals import history_import, tenures
+from accounts.models import User
+from approvals import tenures
 from approvals.administration.shared import IMPORT, record, require
-from approvals.history_import import Checked
 from approvals.models import Action, AuditEvent, ChainHead, Tenure
+from approvals.tenures import importing
+from approvals.tenures.importing import Checked
 from approvals.workflow import Invalid
 from approvals.workflow.verbs import verb
-from registry_ui.accounts.models import User
 
 ROWS_PER_EVENT = 500
 
@@ -31,7 +32,7 @@ def import_history(content: bytes, *, file: str, confirmed: str, by: User | None
     require(by, IMPORT)
     # Everything that begins or ends a tenure waits for the head of the ledger, so none does between check and writing.
     ChainHead.objects.select_for_update().get(pk=1)
-    checked = history_import.check(content)
+    checked = importing.check(content)
     if checked.sha256 != confirmed:
         raise Invalid("This is not the file whose rows were shown. Look at the rows of this one first.")
     accepted = checked.accepted
@@ -41,7 +42,7 @@ def import_history(content: bytes, *, file: str, confirmed: str, by: User | None
     parts = range(0, len(accepted), ROWS_PER_EVENT)
     for part, at in enumerate(parts, start=1):
         rows = accepted[at : at + ROWS_PER_EVENT]
-        found = history_import.as_tenures(rows)
+        found = importing.as_tenures(rows)
         stored: list[Tenure] = []
 
         def store(event: AuditEvent, found: Any = found, stored: list[Tenure] = stored) -> list[Tenure]:
@@ -54,7 +55,7 @@ def import_history(content: bytes, *, file: str, confirmed: str, by: User | None
     return Imported(len(accepted), len(checked.rows) - len(accepted), made)
 
 
-def _told(checked: Checked, file: str, *, rows: list[history_import.Row], part: int, parts: int) -> dict[str, object]:
+def _told(checked: Checked, file: str, *, rows: list[importing.Row], part: int, parts: int) -> dict[str, object]:
     accepted = len(checked.accepted)
     return {
         "count": len(rows),
@@ -64,5 +65,5 @@ def _told(checked: Checked, file: str, *, rows: list[history_import.Row], part: 
         "refused": len(checked.rows) - accepted,
         "part": part,
         "parts": parts,
-        "rows": [history_import.as_data(row) for row in rows],
+        "rows": [importing.as_data(row) for row in rows],
     }

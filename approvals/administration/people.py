@@ -8,13 +8,14 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from approvals import identities, ledger, workflow
+from accounts import roles
+from accounts.models import User
+from approvals import ledger, workflow
 from approvals.administration.shared import COMMAND_LINE, EXPORT, PEOPLE, record, require, valid
+from approvals.ledger import pseudonyms
 from approvals.models import Action, AuditEvent, PromotionRequest, Review, Status, Verdict
 from approvals.workflow import Invalid
 from approvals.workflow.verbs import verb
-from registry_ui.accounts import roles
-from registry_ui.accounts.models import User
 
 
 @verb()
@@ -205,7 +206,7 @@ def _identity(person: User) -> dict[str, Any]:
 def _named(person: User, kind: Mapping[str, Any]) -> dict[str, Any]:
     """What they are called in MLflow points at them as their own name does, so the ledger has it as tokens too."""
     tokens = {
-        key: [identities.token_of(person, str(name)) for name in kind[key]]
+        key: [pseudonyms.token_of(person, str(name)) for name in kind[key]]
         for key in ("mlflow_names", "former_mlflow_names")
         if key in kind
     }

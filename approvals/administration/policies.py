@@ -5,13 +5,13 @@ from typing import Any
 
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import checks
 from approvals import policy as rules
 from approvals.administration.shared import COMMAND_LINE, POLICIES, record, require, valid
 from approvals.models import Action, Policy, PolicyVersion, Target
 from approvals.workflow import Conflict, Invalid
 from approvals.workflow.verbs import verb
-from registry_ui.accounts.models import User
 
 
 @verb(edits="policy")

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from django.db.models import Q, QuerySet
 
-from approvals import identities
+from accounts import erasure
+from accounts.models import User
 from approvals.administration.people import refuse_pseudonymised, set_active
 from approvals.administration.shared import PEOPLE, record, require
+from approvals.ledger import pseudonyms
 from approvals.models import (
     Action,
     AuditEvent,
@@ -27,8 +29,6 @@ from approvals.models import (
 from approvals.models.identities import Naming, erased
 from approvals.workflow import Invalid
 from approvals.workflow.verbs import verb
-from registry_ui.accounts import erasure
-from registry_ui.accounts.models import User
 
 SHORTEST_NAME = 3
 """Characters: what is shorter stands in too many words to be looked for."""
@@ -58,7 +58,7 @@ def pseudonymise(person: User, *, reason: str, by: User) -> AuditEvent:
     if person.is_active:
         set_active(person, is_active=False, by=by)
     ChainHead.objects.select_for_update().get(pk=1)  # so that nobody records the name again before the event
-    identities.erase(person)
+    pseudonyms.erase(person)
     _erase_copies(person, called)
     erasure.erase(person)
     data = {"person": f"Person {person.pk}", "number": person.pk, "reason": reason}

@@ -6,12 +6,13 @@ from typing import Any
 from allauth.core import context
 from django.db.models.signals import post_save, pre_save
 
-from approvals import identities, ledger
+from accounts.models import User, plain
+from approvals import ledger
 from approvals.administration.people import lock_concerned, reconsider_reviews_of
 from approvals.administration.shared import COMMAND_LINE
+from approvals.ledger import pseudonyms
 from approvals.models import Action
 from approvals.models.identities import Naming
-from registry_ui.accounts.models import User, plain
 
 NAMING = {"name", "email"}
 SIGN_IN = "Countersign sign-in"
@@ -48,8 +49,8 @@ def _record(sender: Any, instance: User, created: bool = False, **_: Any) -> Non
         return
     lock_concerned(instance)
     tokens = {
-        "before": identities.token_of(instance, before, naming=Naming.LABEL),
-        "after": identities.know(instance).token,
+        "before": pseudonyms.token_of(instance, before, naming=Naming.LABEL),
+        "after": pseudonyms.know(instance).token,
     }
     acting = SIGN_IN if context.request else COMMAND_LINE
     by = _signed_in(instance)

@@ -8,11 +8,11 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Model
 
+from accounts.models import User
 from approvals import ledger
 from approvals import policy as rules
 from approvals.models import Action, AuditEvent
 from approvals.workflow import Invalid, NotAllowed
-from registry_ui.accounts.models import User
 
 POLICIES, PEOPLE = "approvals.manage_policies", "accounts.manage_people"
 HISTORY, EXPORT = "approvals.view_history", "approvals.export_history"

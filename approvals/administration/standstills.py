@@ -3,13 +3,13 @@ that was cut off."""
 
 from django.utils import timezone
 
+from accounts.models import User
 from approvals.administration.shared import POLICIES, record, require
 from approvals.models import Action, AuditEvent, LedgerCut
 from approvals.workflow import Conflict, Invalid
 from approvals.workflow.verbs import verb
-from registry_ui.accounts.models import User
-from registry_ui.mirror import identity
-from registry_ui.mirror.models import MirrorState
+from mirror import identity
+from mirror.models import MirrorState
 
 
 @verb()

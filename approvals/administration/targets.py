@@ -4,12 +4,12 @@ from typing import Any
 
 from django.utils import timezone
 
+from accounts.models import User
 from approvals.administration.policies import retire_policy
 from approvals.administration.shared import POLICIES, record, require, valid
 from approvals.models import Action, Policy, Target
 from approvals.workflow import Invalid
 from approvals.workflow.verbs import verb
-from registry_ui.accounts.models import User
 
 
 @verb(edits="target")

@@ -9,11 +9,11 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import StrIndex
 
+from accounts import roles
 from approvals import policy as rules
-from approvals import timeline
 from approvals.audit import replay
+from approvals.ledger import sentences
 from approvals.models import Action, AuditEvent, Identity
-from registry_ui.accounts import roles
 
 REVIEW, OVERRIDE, ROLL_BACK = "approvals.review_promotion", "approvals.override_check", "approvals.roll_back"
 BREAK_GLASS, POLICIES, PEOPLE = "approvals.break_glass", "approvals.manage_policies", "accounts.manage_people"
@@ -173,4 +173,4 @@ def _role_change(event: AuditEvent) -> RoleChange:
             before, after = data.get("groups", []), []
         case Action.PERSON_REACTIVATED:
             before, after = [], data.get("groups", [])
-    return RoleChange(event, str(data.get("person", "")), timeline.sentence(event), before, after)
+    return RoleChange(event, str(data.get("person", "")), sentences.sentence(event), before, after)

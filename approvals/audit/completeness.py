@@ -14,7 +14,7 @@ from approvals import tenures
 from approvals.audit import population, proof, units
 from approvals.audit.population import DELIVERED, OUTSIDE_OF_IT, Cause, Scope
 from approvals.models import Action, AuditEvent, Incident, Target, Tenure, WatchedPlace, WatchState
-from registry_ui.mirror.models import Alias, MirrorState, ModelVersion, Outage
+from mirror.models import Alias, MirrorState, ModelVersion, Outage
 
 MOST_GAPS = 50
 MOST_INCIDENTS = 200

@@ -11,14 +11,16 @@ from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-import registry_ui
-from approvals import certificates, identities, ledger, tenures
+import components
+from approvals import ledger, tenures
+from approvals.audit import certificates
 from approvals.audit.population import Change
 from approvals.audit.units import Unit
+from approvals.ledger import pseudonyms
 from approvals.models import AuditEvent, Incident, PolicyVersion, PromotionRequest, Review, Tenure
-from registry_ui.mirror.models import Exhibit
+from mirror.models import Exhibit
 
-_STYLES = Path(registry_ui.__file__).parent / "static" / "certificate.css"
+_STYLES = Path(components.__file__).parent / "static" / "certificate.css"
 _BASICS = (
     ":root { --tblr-border-color: #ccc; --tblr-bg-surface: #fff; --tblr-secondary-color: #555; } "
     "body { margin: 2rem; font: 0.9rem/1.5 sans-serif; } table { width: 100%; border-collapse: collapse; } "
@@ -221,7 +223,7 @@ def _events(unit: Unit, request: PromotionRequest | None) -> Iterator[tuple[str,
     yield "events.jsonl", "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
     names: dict[str, str] = {}
     for event in found.values():
-        names |= identities.names_in(event)
+        names |= pseudonyms.names_in(event)
     yield "names.json", as_json(dict(sorted(names.items())))
 
 

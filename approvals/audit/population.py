@@ -18,8 +18,8 @@ from django.db.models.functions import Coalesce
 
 from approvals.audit.periods import Period
 from approvals.evidence import canonical
-from approvals.history import guarded
 from approvals.models import Action, AuditEvent, Incident, RequestKind, Target, Tenure
+from approvals.selectors.history import guarded
 
 CHUNK = 500
 HEAVY = ("request__evidence", "request__parts", "request__rule")

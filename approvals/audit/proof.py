@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from approvals import history
-from approvals.defaults import GENESIS
 from approvals.models import AuditEvent, Verification
+from approvals.models.defaults import GENESIS
+from approvals.selectors import history
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Who had which roles, and which policies stood, at a moment: replayed from the ledger's events, or as it is now.
 
-What no event tells stays as every installation starts (`approvals.defaults`), or, of people, as the first event about
-them says it was before; such people are marked.
+What no event tells stays as every installation starts (`approvals.models.defaults`), or, of people, as the first event
+about them says it was before; such people are marked.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from accounts.models import User
 from approvals.models import Action, AuditEvent, Policy, PolicyVersion, Target
-from registry_ui.accounts.models import User
 
 _KINDS = ("person.", "policy.", "target.", "group.")
 TOLD = tuple(action for action in Action if action.startswith(_KINDS))

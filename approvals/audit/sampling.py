@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from approvals.audit import units
 from approvals.audit.population import Scope
-from approvals.defaults import GENESIS
 from approvals.models import AuditEvent
+from approvals.models.defaults import GENESIS
 
 DEFAULT_SIZE, LARGEST = 25, 500
 

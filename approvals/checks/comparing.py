@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from approvals import comparison
 from approvals.checks.kinds import Evidence, Field, Kind, Settings, number
-from approvals.comparison import remarks
+from approvals.evidence import comparison
+from approvals.evidence.comparison import remarks
 
 
 def _bounds(settings: Settings) -> list[str]:

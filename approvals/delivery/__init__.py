@@ -12,16 +12,16 @@ from collections.abc import Callable
 
 import structlog
 
-from approvals import outbox
-from approvals.delivery import halfway, holding
+from approvals.delivery import freezing, halfway
 from approvals.delivery.attempt import Attempt, Stop
-from approvals.delivery.holding import Held
+from approvals.delivery.freezing import Held
 from approvals.delivery.settlement import Claim, ClaimLost
 from approvals.ledger import cut
 from approvals.models import OutboxEntry, PromotionRequest
-from registry_ui.alone import alone
-from registry_ui.mirror import clock
-from registry_ui.mirror.registry import Registry, RegistryError
+from approvals.workflow import outbox
+from mirror import clock
+from mirror.isolation import alone
+from mirror.port import Registry, RegistryError
 
 logger = structlog.get_logger(__name__)
 
@@ -41,13 +41,13 @@ def deliver(entry_id: int, registry: Registry) -> str:
     attempt = Attempt(request, claim, registry)
     try:
         if claim.entry.plan is None:  # nothing was begun: neither read nor write
-            holding.check(request)
+            freezing.check(request)
         cut.check(registry)
         outcome = _run(attempt)
     except ClaimLost:
         outcome = "skipped"
     except Held as held:
-        outcome = holding.hold(request, claim, held.freeze)
+        outcome = freezing.hold(request, claim, held.freeze)
     except cut.CutOff as error:
         outcome = claim.release(error.message)
     except Exception as error:
@@ -87,7 +87,7 @@ def drain(
     if first is not None:
         _deliver_alone(first, registry)
     with alone("delivery.freezes_not_read"):
-        holding.release_what_is_free()
+        freezing.release_what_is_free()
     with alone("delivery.half_not_resumed"):
         halfway.resume_what_failed()
     for done in range(limit):

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import structlog
 from django.conf import settings
 
-from approvals import evidence, ledger, provenance, workflow
+from approvals import evidence, ledger, workflow
+from approvals.evidence import approval_note
 from approvals.models import Checkpoint, PromotionRequest, Status, Verdict
-from registry_ui.mirror.registry import DESCRIPTION_LIMIT, NotFound, Registry, RegistryError, VersionSnapshot
+from mirror.port import DESCRIPTION_LIMIT, NotFound, Registry, RegistryError, VersionSnapshot
 
 logger = structlog.get_logger(__name__)
 
@@ -19,15 +20,15 @@ TAGS = (
 two, which bear witness to the ledger itself."""
 
 
-def note_of(request: PromotionRequest) -> provenance.Note:
+def note_of(request: PromotionRequest) -> approval_note.Note:
     if request.decided_at is None:
         raise RuntimeError(f"{request} is not decided.")
-    names, ground = workflow.approver_labels(request), provenance.Ground.APPROVED
+    names, ground = workflow.approver_labels(request), approval_note.Ground.APPROVED
     if request.is_break_glass:
-        names, ground = [request.requester.label], provenance.Ground.BREAK_GLASS
+        names, ground = [request.requester.label], approval_note.Ground.BREAK_GLASS
     elif request.is_rollback and not request.reviews.live().filter(verdict=Verdict.APPROVE).exists():
-        ground = provenance.Ground.ROLLED_BACK
-    return provenance.Note(request.pk, request.target.name, names, request.decided_at, ground)
+        ground = approval_note.Ground.ROLLED_BACK
+    return approval_note.Note(request.pk, request.target.name, names, request.decided_at, ground)
 
 
 def witness() -> dict[str, str]:
@@ -44,12 +45,12 @@ def witness_of(request: PromotionRequest) -> dict[str, str]:
     return dict((entry.plan or {}).get("witness") or {}) if entry else {}
 
 
-def tags_of(request: PromotionRequest, note: provenance.Note) -> dict[str, str]:
+def tags_of(request: PromotionRequest, note: approval_note.Note) -> dict[str, str]:
     """The same facts as the note, as MLflow tags."""
     values = (
         str(request.pk),
         request.target.name,
-        "" if note.ground == provenance.Ground.BREAK_GLASS else ", ".join(note.approvers),
+        "" if note.ground == approval_note.Ground.BREAK_GLASS else ", ".join(note.approvers),
         note.approved_at.isoformat(timespec="seconds"),
         request.requester.label,
         request.fingerprint,
@@ -80,7 +81,7 @@ def _missing(
 ) -> tuple[str | None, dict[str, str]]:
     """The description to write (None: it has the note), and the tags."""
     note = note_of(request)
-    description = provenance.with_note(version.description, note, limit=DESCRIPTION_LIMIT)
+    description = approval_note.with_note(version.description, note, limit=DESCRIPTION_LIMIT)
     wanted = tags_of(request, note) | dict(witness)
     tags = {key: value for key, value in wanted.items() if version.tags.get(key) != value}
     return (description if description != version.description else None), tags
@@ -94,8 +95,8 @@ def take_back(request: PromotionRequest, registry: Registry) -> None:
     name, number = request.version.model.name, request.version.number
     try:
         version = registry.version(name, number)
-        if provenance.has_note(version.description, request.pk):
-            registry.set_description(name, number, provenance.without_note(version.description, request.pk))
+        if approval_note.has_note(version.description, request.pk):
+            registry.set_description(name, number, approval_note.without_note(version.description, request.pk))
         if version.tags.get(f"{evidence.OWN_TAG}request") == str(request.pk):
             earlier = _applied_before(request)
             before = tags_of(earlier, note_of(earlier)) | witness_of(earlier) if earlier else {}

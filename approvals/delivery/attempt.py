@@ -9,14 +9,16 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from approvals import evidence, provenance, standing, tenures
-from approvals.delivery import annotation, holding
+from approvals import evidence, tenures
+from approvals.delivery import annotation, freezing
 from approvals.delivery.halfway import Halfway
 from approvals.delivery.settlement import Claim, settle, settle_reopened, settle_unapplied
+from approvals.evidence import approval_note
 from approvals.models import OutboxEntry, PromotionRequest, Tenure, Verdict
 from approvals.policy import Rule
-from registry_ui.mirror import inspection, sync
-from registry_ui.mirror.registry import NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
+from approvals.selectors import request_state
+from mirror import inspection, sync
+from mirror.port import NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
 
 ANNOTATED_AGAIN = 2
 """Times that note and tags are written once more when MLflow does not show them."""
@@ -140,7 +142,7 @@ class Attempt:
         carries this request's note, which is written before. What was approved was checked then; now it is finished."""
         gained_stage = self.number in view.in_stage and self.number not in plan.in_stage
         gained_alias = view.alias_holder == self.number != plan.alias_holder
-        return (gained_stage or gained_alias) and provenance.has_note(view.version.description, self.request.pk)
+        return (gained_stage or gained_alias) and approval_note.has_note(view.version.description, self.request.pk)
 
     def check(self, view: View) -> None:
         """Raises Stop when what was approved is not what would be applied."""
@@ -148,7 +150,7 @@ class Attempt:
         if version.status != "READY":
             status = f"{version.status} {version.status_message}".strip()
             raise Stop(OutboxEntry.Outcome.FAILED, f"Version {version.number} is not ready in MLflow: {status}.")
-        if vacated := standing.would_vacate(request.version, self.target):
+        if vacated := request_state.would_vacate(request.version, self.target):
             raise Stop(OutboxEntry.Outcome.FAILED, f"{vacated} Nothing was changed.")
         reviewed = request.champion.number if request.champion else None
         if view.champion not in (reviewed, version.number):
@@ -165,15 +167,15 @@ class Attempt:
                 OutboxEntry.Outcome.REOPENED,
                 f"Reviewers compared with {was}, but {holds} {self.target.name} now. Nothing was promoted.",
             )
-        now = standing.frozen_now(request, champion=request.champion)
+        now = request_state.frozen_now(request, champion=request.champion)
         # Nobody decided on its facts where nobody reviewed it; the files below count all the same.
         if not self.is_unreviewed and (changed := evidence.differences(request.evidence, now)):
             raise Stop(
                 OutboxEntry.Outcome.REOPENED,
-                f"This changed after it was reviewed: {standing.listed(changed, limit=8)}. Nothing was promoted.",
+                f"This changed after it was reviewed: {request_state.listed(changed, limit=8)}. Nothing was promoted.",
             )
         self.check_files()
-        holding.check(request)  # one may have begun while the files were read, or between two tries
+        freezing.check(request)  # one may have begun while the files were read, or between two tries
 
     def confirm(self, view: View, reviewed: int | None) -> None:
         """Raises Unreachable when these versions, asked for by name, are elsewhere than the list said: it came from a

@@ -8,11 +8,13 @@ from django.db import transaction
 from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
 
-from approvals import ledger, outbox, standing, tenures, workflow
+from approvals import ledger, tenures, workflow
 from approvals.delivery import annotation
 from approvals.delivery.settlement import settle, settle_half, settle_reverted
 from approvals.models import Action, OutboxEntry, PromotionRequest, Status
-from registry_ui.mirror.registry import NotFound, RegistryError, Unreachable, VersionSnapshot
+from approvals.selectors import request_state
+from approvals.workflow import outbox
+from mirror.port import NotFound, RegistryError, Unreachable, VersionSnapshot
 
 if TYPE_CHECKING:
     from approvals.delivery.attempt import Attempt, Plan, View
@@ -146,7 +148,7 @@ def resume_what_failed() -> int:
 
 @transaction.atomic
 def _resume(request: PromotionRequest) -> bool:
-    request = standing.lock(request)
+    request = request_state.lock(request)
     moved = PromotionRequest.objects.filter(pk=request.pk, status=Status.FAILED)
     if not moved.move(Status.APPROVED, status_reason="", decided_at=F("decided_at")):
         return False

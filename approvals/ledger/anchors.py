@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from approvals.defaults import GENESIS
 from approvals.evidence import OWN_TAG
 from approvals.ledger import notes
 from approvals.ledger.chain import Link
 from approvals.ledger.verdicts import Fault
 from approvals.models import AuditEvent, Checkpoint
-from registry_ui.mirror.models import ModelVersion
+from approvals.models.defaults import GENESIS
+from mirror.models import ModelVersion
 
 HEAD_TAG, CHECKPOINT_TAG = f"{OWN_TAG}ledger_head", f"{OWN_TAG}checkpoint"
 PORTION = 500

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from django.db.models import Max
 
-from approvals.defaults import GENESIS
 from approvals.ledger import quick
 from approvals.ledger.rows import digest
 from approvals.ledger.verdicts import Fault
 from approvals.models import AuditEvent, ChainHead
+from approvals.models.defaults import GENESIS
 
 Progress = Callable[[int], None]
 

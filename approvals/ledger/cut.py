@@ -15,13 +15,12 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
-from approvals import provenance
-from approvals.evidence import OWN_TAG
+from approvals.evidence import OWN_TAG, approval_note
 from approvals.ledger.anchors import HEAD_TAG
 from approvals.models import AuditEvent, ChainHead, LedgerCut, PromotionRequest, WatchState
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import MirrorState, ModelVersion
-from registry_ui.mirror.registry import Registry, Unreachable
+from mirror import sync
+from mirror.models import MirrorState, ModelVersion
+from mirror.port import Registry, Unreachable
 
 SPARE = 1000
 """Numbers of requests that are passed over after a cut: some were given and never reached MLflow."""
@@ -72,7 +71,9 @@ def look() -> bool:
         changed = changed.filter(last_updated_at__gte=state.witnessed_at)
     else:
         marked = (
-            Q(tags__has_key=HEAD_TAG) | Q(tags__has_key=f"{OWN_TAG}request") | Q(description__contains=provenance.BEGIN)
+            Q(tags__has_key=HEAD_TAG)
+            | Q(tags__has_key=f"{OWN_TAG}request")
+            | Q(description__contains=approval_note.BEGIN)
         )
         changed = changed.filter(marked)
     newest = ModelVersion.objects.aggregate(newest=Max("last_updated_at"))["newest"]
@@ -94,7 +95,7 @@ def _beyond(versions: "QuerySet[ModelVersion]") -> _Beyond:
     read = versions.select_related("model").only("number", "tags", "description", "model__name")
     for version in read.iterator(chunk_size=500):
         name = f"{version.model.name} version {version.number}"
-        numbers = [*map(provenance.request_of, provenance.notes(version.description)), _number(version.tags)]
+        numbers = [*map(approval_note.request_of, approval_note.notes(version.description)), _number(version.tags)]
         for number in numbers:
             if number is not None and max(last_request, request) < number <= HIGHEST:
                 found.add(

@@ -8,8 +8,8 @@ from operator import itemgetter
 
 from django.db.models import Min, Q
 
-from approvals import identities
-from approvals.identities import Problem
+from approvals.ledger import pseudonyms
+from approvals.ledger.pseudonyms import Problem
 from approvals.ledger.verdicts import Fault
 from approvals.models import AuditEvent, ChainHead
 
@@ -23,7 +23,7 @@ def faults() -> Iterator[tuple[Fault, Callable[[], Fault | None] | None]]:
     if found := _of_people():
         yield found, _of_people
     until = ChainHead.objects.get(pk=1).sequence  # before the identities are read: no event up to here has newer ones
-    known = identities.known_tokens()
+    known = pseudonyms.known_tokens()
     for found in (_of_actors(until, known), _of_texts(until, known)):
         if found and found.sequence:
             yield found, partial(_of_event, found.sequence)
@@ -31,7 +31,7 @@ def faults() -> Iterator[tuple[Fault, Callable[[], Fault | None] | None]]:
 
 def _of_people() -> Fault | None:
     """Of the first few problems, the one of the earliest event: where two were swapped, it takes both to know."""
-    firsts = [(_first_event(problem), problem.sentence) for problem in islice(identities.between(), MOST_PROBLEMS)]
+    firsts = [(_first_event(problem), problem.sentence) for problem in islice(pseudonyms.between(), MOST_PROBLEMS)]
     named = [(first, words) for first, words in firsts if first is not None]
     if named:
         first, words = min(named, key=itemgetter(0))
@@ -55,7 +55,7 @@ def _of_actors(until: int, known: frozenset[str]) -> Fault | None:
     pairs = AuditEvent.objects.filter(sequence__lte=until, stored_actor__contains=MARK).order_by()
     firsts = pairs.values_list("actor_id", "stored_actor").annotate(first=Min("sequence")).iterator(chunk_size=PORTION)
     bad = [
-        Fault(words, first) for actor, told, first in firsts if (words := identities.fault(first, actor, [told], known))
+        Fault(words, first) for actor, told, first in firsts if (words := pseudonyms.fault(first, actor, [told], known))
     ]
     return min(bad, key=lambda fault: fault.sequence or 0, default=None)
 
@@ -65,7 +65,7 @@ def _of_texts(until: int, known: frozenset[str]) -> Fault | None:
     named = AuditEvent.objects.filter(Q(payload__contains=MARK) | ~Q(stored_allowed_by=""), sequence__lte=until)
     columns = named.order_by("sequence").values_list("sequence", "stored_allowed_by", "payload")
     for sequence, *told in columns.iterator(chunk_size=PORTION):
-        if words := identities.fault(sequence, None, ["", *told], known):
+        if words := pseudonyms.fault(sequence, None, ["", *told], known):
             return Fault(words, sequence)
     return None
 
@@ -73,5 +73,5 @@ def _of_texts(until: int, known: frozenset[str]) -> Fault | None:
 def _of_event(sequence: int) -> Fault | None:
     columns = ("actor_id", "stored_actor", "stored_allowed_by", "payload")
     actor, *told = AuditEvent.objects.values_list(*columns).get(sequence=sequence)
-    words = identities.fault(sequence, actor, told, identities.known_tokens())
+    words = pseudonyms.fault(sequence, actor, told, pseudonyms.known_tokens())
     return Fault(words, sequence) if words else None

@@ -8,12 +8,11 @@ from django.db import connection
 from django.db.models import Model
 from django.utils import timezone
 
-from approvals import identities
+from accounts.models import User
 from approvals.evidence import canonical
-from approvals.ledger import sealing
+from approvals.ledger import pseudonyms, sealing
 from approvals.ledger.rows import digest
 from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest
-from registry_ui.accounts.models import User
 
 WORKER = "Countersign worker"
 
@@ -62,7 +61,7 @@ def record(
     if head.sequence == 0:
         seals = sealing.merged(sealing.seal_everything(), seals)
     said = [actor.label if actor else acting, "\n".join(allowed_by), {**(data or {}), sealing.KEY: seals}]
-    event.stored_actor, event.stored_allowed_by, told = identities.tokenised(said, known=[actor] if actor else [])
+    event.stored_actor, event.stored_allowed_by, told = pseudonyms.tokenised(said, known=[actor] if actor else [])
     event.payload = canonical(told)
     event.hash = digest(event)
     event.save(force_insert=True)

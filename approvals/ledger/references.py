@@ -17,11 +17,11 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
-from approvals import evidence, identities
-from approvals.ledger import people, sealed, tenancy
+from approvals import evidence
+from approvals.ledger import people, pseudonyms, sealed, tenancy
 from approvals.ledger.verdicts import Fault
 from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest, RequestKind, Review, Status, Verdict
-from registry_ui.mirror.models import Exhibit
+from mirror.models import Exhibit
 
 PORTION = 500
 """Requests, tenures or people that are read at once."""
@@ -212,7 +212,7 @@ def _fault_of_words(name: str, request: Mapping[str, Any], events: Sequence[Told
     for column, (actions, key, without) in _SAID.items():
         event = next((each for each in reversed(events) if each.action in actions), None)
         said = event.data.get(key, without) if event else without
-        if said is not None and not identities.reads(said, request[column]):
+        if said is not None and not pseudonyms.reads(said, request[column]):
             where = f"than event {event.sequence} tells" if event else "though no event tells of one"
             words = f"{name} has another {column.replace('_', ' ')} {where}."
             return Fault(words, event.sequence if event else None)
@@ -256,7 +256,7 @@ def _fault_of_reviews(pk: int, reviews: Sequence[dict[str, Any]], events: Sequen
         if review["verdict"] != _REVIEWED[event.action]:
             return Fault(f"{what} has another verdict than event {event.sequence}.", event.sequence)
         for key, words in _SIGNED.items():
-            if key in event.data and not identities.reads(event.data[key], _plain(review[key])):
+            if key in event.data and not pseudonyms.reads(event.data[key], _plain(review[key])):
                 return Fault(f"{what} {words.format(event.sequence)}.", event.sequence)
     if len(reviews) > len(told):
         extra = reviews[len(told)]["pk"]

@@ -10,11 +10,11 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.db.models import Field, JSONField, Model
 
-from approvals import identities
+from accounts.models import User
+from accounts.roles import PERMISSIONS
 from approvals.evidence import canonical
+from approvals.ledger import pseudonyms
 from approvals.ledger.tables import TABLES, Table, label_of, unsettled
-from registry_ui.accounts.models import User
-from registry_ui.accounts.roles import PERMISSIONS
 
 Seals = dict[str, dict[str, Any]]
 """Table → number of the row → column → what is kept. Of many rows at once, instead: one digest for each over the
@@ -125,4 +125,4 @@ def _tokens(pk: int, value: Any) -> Any:
     if not isinstance(value, list) or not value:
         return value
     person = User.objects.get(pk=pk)
-    return [identities.token_of(person, str(name)) for name in value]
+    return [pseudonyms.token_of(person, str(name)) for name in value]

@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.db.models import Field, Model, QuerySet
 
+from accounts.models import User
 from approvals.models import (
     CheckResult,
     Comment,
@@ -25,7 +26,6 @@ from approvals.models import (
     Target,
     Tenure,
 )
-from registry_ui.accounts.models import User
 
 Row = Mapping[str, Any]
 QUEUE = "How the worker gets on with it: changes with every attempt, and nothing is decided on it."

@@ -1,12 +1,12 @@
 from django.db import migrations
 
-from approvals import triggers
+from approvals.ledger import triggers
 
 GENESIS = "0" * 64
 
 
 def create(apps, schema_editor):
-    """Two targets, two policies and the beginning of the chain, in the tables as they are here; `approvals.defaults`
+    """Two targets, two policies and the beginning of the chain, in the tables as they are here; `approvals.models.defaults`
     has them as they are now."""
     target, policy, slot, head = (
         apps.get_model("approvals", name) for name in ("Target", "Policy", "Slot", "ChainHead")

@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from approvals.models.requests import PromotionRequest
-from registry_ui.mirror import clock
+from mirror import clock
 
 
 class AssessmentQuerySet(models.QuerySet["Assessment"]):

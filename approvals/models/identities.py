@@ -1,5 +1,5 @@
 """Who stands behind the tokens of the ledger: one row per person and text that named them, the only place in the record
-where the text can be taken away. Written by `approvals.identities` alone."""
+where the text can be taken away. Written by `approvals.ledger.pseudonyms` alone."""
 
 import hashlib
 import re

@@ -91,7 +91,7 @@ class EventQuerySet(models.QuerySet["AuditEvent"]):
 
 
 class AuditEvent(models.Model):
-    """People stand in the stored columns as tokens (`approvals.identities`), and the hash covers those. `actor_label`,
+    """People stand in the stored columns as tokens (`ledger.pseudonyms`), and the hash covers those. `actor_label`,
     `allowed_by` and `data` are for reading: with the names, as far as they have not been erased."""
 
     sequence = models.BigIntegerField(primary_key=True, help_text="1, 2, 3, … without a gap.")

@@ -8,7 +8,7 @@ from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from approvals.models.requests import PromotionRequest
-from registry_ui.mirror import clock
+from mirror import clock
 
 
 class OutboxQuerySet(models.QuerySet["OutboxEntry"]):

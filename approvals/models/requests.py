@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from approvals.models.targets import Target
-from registry_ui.mirror.models import ModelVersion
+from mirror.models import ModelVersion
 
 
 class Status(models.TextChoices):

@@ -4,7 +4,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
-from registry_ui.mirror.models import Stage
+from mirror.models import Stage
 
 ALIAS_RULE = RegexValidator(
     r"^(?![lL][aA][tT][eE][sS][tT]$)(?![vV]\d+$)[A-Za-z0-9_\-]+$",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from django.db.models import Q
 
-from approvals import standing
+from accounts.models import User
 from approvals.models import (
     Action,
     AuditEvent,
@@ -24,8 +24,8 @@ from approvals.models.requests import UNDECIDED
 from approvals.notifications import preferences, wording
 from approvals.notifications.urgent import Urgent, approvers_of
 from approvals.notifications.wording import Words
+from approvals.selectors import request_state
 from approvals.watch import wording as incident_words
-from registry_ui.accounts.models import User
 
 CAN_BE_MOOT = (Kind.WAITS, Kind.REMINDER, Kind.ESCALATED, Kind.BLOCKED)
 ASKING = (Kind.WAITS, Kind.REMINDER, Kind.ESCALATED)
@@ -46,11 +46,11 @@ class Told:
     chat: str = ""
 
 
-def waited_for(request: PromotionRequest, now: standing.Standing | None = None) -> frozenset[int]:
+def waited_for(request: PromotionRequest, now: request_state.Standing | None = None) -> frozenset[int]:
     """Ids of those who can move the request on: who may give a missing approval, or its requester when it came
     back to them."""
     if request.status == Status.PENDING:
-        now = now or standing.of(request)
+        now = now or request_state.of(request)
         return frozenset(person.id for state in now.states if not state.is_filled for person in state.candidates)
     is_blocked = request.status == Status.CHECKING and request.checks.blocking().exists()
     if is_blocked or request.status in (Status.CHANGES_REQUESTED, Status.FAILED):
@@ -185,7 +185,7 @@ class _Telling(Urgent):
     def escalated(self) -> list[Told]:
         group = self.event.data.get("group", "")
         members = set(User.objects.active().filter(groups__name=group).values_list("pk", flat=True))
-        now = standing.of(self.request)
+        now = request_state.of(self.request)
         can_sign = members & waited_for(self.request, now) if self.request.status == Status.PENDING else set()
         title = f"{self.subject} has waited too long for its approvals"
         needed = f"It needs {_needed(now)}. You are told as a member of {group}"
@@ -204,7 +204,7 @@ class _Telling(Urgent):
     def checked(self) -> list[Told]:
         request, data, subject = self.request, self.event.data, self.subject
         requester, voided = self.requester, _reviewers(request, named=self.event)
-        changed = f"Changed: {standing.listed(data.get('changed', ()))}."
+        changed = f"Changed: {request_state.listed(data.get('changed', ()))}."
         told = []
         if voided:
             told.append(
@@ -216,7 +216,7 @@ class _Telling(Urgent):
             return [*told, self.told(Kind.BLOCKED, requester, f"Checks block {subject}", reasons)]
         if request.status != Status.PENDING:
             return told
-        now = standing.of(request)
+        now = request_state.of(request)
         people = waited_for(request, now) - self._told_already(voided)
         needed = _needed(now)
         words = wording.Words(
@@ -299,7 +299,7 @@ def _reviewers(request: PromotionRequest, *, named: AuditEvent | None = None) ->
     return {person.pk for person in people if person.pk in ids or person.label in labels}
 
 
-def _needed(now: standing.Standing) -> str:
+def _needed(now: request_state.Standing) -> str:
     return " and ".join(state.slot.sentence for state in now.states if not state.is_filled)
 
 
@@ -316,7 +316,7 @@ def _about_person(event: AuditEvent) -> list[Told]:
     told = []
     for review in given:
         request = PromotionRequest.objects.with_subject().get(pk=review.request_id)
-        now = standing.of(request)
+        now = request_state.of(request)
         if review.reviewer_id in now.counted:
             continue
         subject = wording.subject(request)
@@ -348,7 +348,7 @@ def _about_incident(event: AuditEvent) -> list[Told]:
         words = wording.Words(
             wording.one_line(title), incident_words.resolution(incident), wording.shortened(incident.reason)
         )
-    people = {person.id for person in standing.reviewers()}
+    people = {person.id for person in request_state.reviewers()}
     people |= set(User.objects.holding("approvals.manage_policies").values_list("pk", flat=True))
     key = f"event/{event.sequence}"
     return [Told(Kind.INCIDENT, None, frozenset(people - {event.actor_id}), words, key, event, words.title)]

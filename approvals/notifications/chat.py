@@ -8,7 +8,7 @@ from datetime import datetime
 from django.conf import settings
 
 from approvals.models import Kind, Notification
-from registry_ui.alone import alone
+from mirror.isolation import alone
 
 MOST_LINES = 20
 

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 
+from accounts.models import User
 from approvals.models import AuditEvent, ChainHead, Kind, Notification, NotificationState
 from approvals.notifications import audience, chat, preferences, wording
 from approvals.notifications.audience import Told
-from registry_ui.accounts.models import User
-from registry_ui.alone import alone
-from registry_ui.mirror import clock
+from mirror import clock
+from mirror.isolation import alone
 
 logger = structlog.get_logger(__name__)
 

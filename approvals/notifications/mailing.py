@@ -13,8 +13,8 @@ from django.db.models import Max
 from approvals.models import Kind, Notification, NotificationState, PromotionRequest
 from approvals.models.notifications import NotificationQuerySet
 from approvals.notifications import audience, collecting, messages
-from registry_ui.alone import alone
-from registry_ui.mirror import clock
+from mirror import clock
+from mirror.isolation import alone
 
 logger = structlog.get_logger(__name__)
 

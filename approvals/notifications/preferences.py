@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo, available_timezones
 from django.db import transaction
 from django.db.models import Q
 
+from accounts.models import User
 from approvals.models import DigestTime, How, Kind, Notification, NotificationChoice
-from registry_ui.accounts.models import User
-from registry_ui.mirror import clock
+from mirror import clock
 
 DEFAULTS: dict[Kind, How] = dict.fromkeys(Kind, How.NOW) | {Kind.EXPIRED: How.DIGEST, Kind.WITHDRAWN: How.DIGEST}
 DIGEST_HOUR = 8

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from approvals.models import Notification
 from approvals.models.requests import OPEN
-from approvals.outbox import in_portions
+from approvals.workflow.outbox import in_portions
 
 
 def prune() -> int:

@@ -11,7 +11,7 @@ from approvals.models import Action, AuditEvent, Finding, Kind, Notification, Pr
 from approvals.models.requests import UNDECIDED
 from approvals.notifications import audience, collecting, wording
 from approvals.notifications.audience import Told
-from registry_ui.alone import alone
+from mirror.isolation import alone
 
 HOUR = timedelta(hours=1)
 NEAR_EXPIRY = timedelta(days=2)

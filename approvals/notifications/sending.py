@@ -10,7 +10,7 @@ import structlog
 
 from approvals.models import Notification
 from approvals.notifications import chat, mailing
-from registry_ui.mirror import clock
+from mirror import clock
 
 logger = structlog.get_logger(__name__)
 

@@ -5,9 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from approvals import standing
+from accounts.models import User
 from approvals.models import AuditEvent, Kind, PromotionRequest, Status, Verdict
-from registry_ui.accounts.models import User
+from approvals.selectors import request_state
 
 if TYPE_CHECKING:
     from approvals.notifications.audience import Told
@@ -69,7 +69,7 @@ class Urgent(ABC):
 
     def watching(self) -> set[int]:
         """Everyone who could have approved it, and the administrators."""
-        now = standing.of(self.request)
+        now = request_state.of(self.request)
         could = {person.id for person in now.eligible if any(person.fits(slot) for slot in now.rule.slots)}
         administrators = User.objects.holding("approvals.manage_policies").values_list("pk", flat=True)
         return (could - now.excluded) | set(administrators)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from approvals import timeline
+from approvals.ledger import sentences
 from approvals.models import AuditEvent, PromotionRequest
 
 LONGEST_SAID = 2000
@@ -41,7 +41,7 @@ def name_of(label: str) -> str:
 
 def happened(event: AuditEvent) -> str:
     """`Remy Ortiz approved churn_predictor version 7 for Production.`"""
-    return f"{name_of(event.actor_label)} {timeline.sentence(event)}."
+    return f"{name_of(event.actor_label)} {sentences.sentence(event)}."
 
 
 def shortened(text: str) -> str:
@@ -52,4 +52,4 @@ def shortened(text: str) -> str:
 def of(event: AuditEvent, title: str, *more: str) -> Words:
     """The words for an event: what happened, then `more` sentences, then what was said with it."""
     text = shortened(" ".join([happened(event), *(sentence for sentence in more if sentence)]))
-    return Words(one_line(title), text, shortened(timeline.said(event)))
+    return Words(one_line(title), text, shortened(sentences.said(event)))

@@ -8,13 +8,13 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from approvals.comparison import MetricRow, overview
+from approvals.evidence.comparison import MetricRow, overview
 from approvals.models import CheckResult, Incident, Verification
 from approvals.policy import Reviewer
-from approvals.standing import Standing
+from approvals.selectors.request_state import Standing
 from approvals.watch import wording
-from registry_ui.templatetags.registry import percent, signed
-from registry_ui.templatetags.ui import chip, icon
+from components.templatetags.ui import chip, icon
+from components.templatetags.values import percent, signed
 
 register = template.Library()
 

@@ -18,7 +18,7 @@ from approvals.audit import archive as archives
 from approvals.audit import completeness, population, replay, reviews, sampling, units
 from approvals.audit.periods import Period
 from approvals.audit.population import Scope
-from approvals.forms_audit import AccessForm, PeriodForm, PopulationForm, ReviewsForm, SampleForm
+from approvals.forms.audit import AccessForm, PeriodForm, PopulationForm, ReviewsForm, SampleForm
 from approvals.models import AuditEvent
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.paginator import Page, Paginator
 
-from approvals import comparison
-from approvals.comparison import MetricRow, remarks
-from registry_ui.mirror.models import ModelVersion
+from approvals.evidence import comparison
+from approvals.evidence.comparison import MetricRow, remarks
+from mirror.models import ModelVersion
 
 METRICS_SHOWN = 25
 CHANGED_SHOWN = 25

@@ -7,10 +7,11 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from approvals import external_checks, health_reports, watch
+from approvals import watch
+from approvals.assessment import external_calls
+from approvals.assessment.external_calls import Verdict
 from approvals.checks.external import MOST_BYTES
-from approvals.external_checks import Verdict
-from approvals.watch import hearing
+from approvals.webhooks import health_reports, mlflow_events
 
 STATUS = {
     Verdict.UNKNOWN: 404,
@@ -21,10 +22,10 @@ STATUS = {
 }
 
 HEARD = {
-    hearing.Verdict.NOT_SET_UP: 501,
-    hearing.Verdict.UNSIGNED: 401,
-    hearing.Verdict.UNREADABLE: 400,
-    hearing.Verdict.TAKEN: 200,
+    mlflow_events.Verdict.NOT_SET_UP: 501,
+    mlflow_events.Verdict.UNSIGNED: 401,
+    mlflow_events.Verdict.UNREADABLE: 400,
+    mlflow_events.Verdict.TAKEN: 200,
 }
 
 
@@ -34,7 +35,7 @@ HEARD = {
 def check(request: HttpRequest, token: str) -> JsonResponse:
     if len(request.body) > MOST_BYTES:
         return JsonResponse({"detail": "An answer has at most 64 KB."}, status=413)
-    heard = external_checks.answer(token, request.body, request.headers, now=timezone.now())
+    heard = external_calls.answer(token, request.body, request.headers, now=timezone.now())
     return JsonResponse({"detail": heard.words}, status=STATUS[heard.verdict])
 
 
@@ -62,7 +63,7 @@ def health(request: HttpRequest, token: str) -> JsonResponse:
 @login_not_required
 @require_POST
 def mlflow(request: HttpRequest) -> JsonResponse:
-    if len(request.body) > hearing.MOST_BYTES:
+    if len(request.body) > mlflow_events.MOST_BYTES:
         return JsonResponse({"detail": "An event has at most 256 KB."}, status=413)
     heard = watch.hear(request.body, request.headers, now=timezone.now())
     return JsonResponse({"detail": heard.words}, status=HEARD[heard.verdict])

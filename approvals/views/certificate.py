@@ -4,7 +4,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from approvals import certificates
+from approvals.audit import certificates
 from approvals.models import PromotionRequest
 from approvals.views.shared import SignedInRequest
 

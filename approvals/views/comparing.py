@@ -9,8 +9,8 @@ from approvals.models import PromotionRequest
 from approvals.views import display, sheet
 from approvals.views.bounded import Shown
 from approvals.views.shared import SignedInRequest
-from registry_ui.mirror.exhibits import image_type
-from registry_ui.mirror.models import Exhibit
+from mirror.exhibits import image_type
+from mirror.models import Exhibit
 
 
 @require_safe

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from approvals.comparison import tables
-from registry_ui.mirror.models import Exhibit, ModelVersion
+from approvals.evidence.comparison import tables
+from mirror.models import Exhibit, ModelVersion
 
 SUFFIXES = {
     "image/png": "png",

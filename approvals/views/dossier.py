@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from approvals import comparison
-from approvals.comparison import overview
-from approvals.comparison.overview import Line
+from approvals.evidence import comparison
+from approvals.evidence.comparison import overview
+from approvals.evidence.comparison.overview import Line
 from approvals.models import PromotionRequest
 from approvals.views import bounded
 from approvals.views.bounded import Shown, Table
-from registry_ui import lineage
+from mirror import lineage
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from approvals import policy, workflow
-from approvals.forms_findings import CloseFindingForm
+from approvals.forms.findings import CloseFindingForm
 from approvals.models import Finding
 from approvals.views.shared import SignedInRequest, tell
 

@@ -5,10 +5,11 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from approvals import administration, freezes
-from approvals.forms_freezes import FreezeForm
+from approvals import administration
+from approvals.forms.freezes import FreezeForm
 from approvals.models import FreezeWindow
 from approvals.policy.freezes import zones
+from approvals.selectors import freezes
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
 from approvals.workflow import WorkflowError

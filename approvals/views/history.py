@@ -8,12 +8,13 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_safe
 
-from approvals import administration, ledger, timeline
-from approvals import history as queries
-from approvals.defaults import GENESIS
+from approvals import administration, ledger
 from approvals.evidence import canonical
-from approvals.history_filters import HistoryFilter
+from approvals.forms.history_filters import HistoryFilter
+from approvals.ledger import sentences
 from approvals.models import Action, AuditEvent, ChainHead
+from approvals.models.defaults import GENESIS
+from approvals.selectors import history as queries
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
 
@@ -32,7 +33,7 @@ class Row:
 
     @property
     def icon(self) -> str:
-        return timeline.icon(Action(self.event.action))
+        return sentences.icon(Action(self.event.action))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,8 @@ def _export(
 
 
 def _row(event: AuditEvent) -> Row:
-    (entry,) = timeline.entries([event])
-    told = timeline.SPOKEN.get(Action(event.action))
+    (entry,) = sentences.entries([event])
+    told = sentences.SPOKEN.get(Action(event.action))
     details = queries.readable({key: value for key, value in event.data.items() if key != told or not entry.said})
     return Row(event, event.actor_label.partition(" <")[0], entry.sentence, entry.said, details)
 

@@ -10,14 +10,14 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
+from accounts.models import User
 from approvals import administration
-from approvals import history_import as earlier_history
-from approvals.forms_history import ImportForm
+from approvals.forms.history import ImportForm
 from approvals.models import Action
+from approvals.tenures import importing as earlier_history
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest, tell
 from approvals.workflow import WorkflowError
-from registry_ui.accounts.models import User
 
 ROWS_PER_PAGE = 50
 KEPT_SECONDS = 3600

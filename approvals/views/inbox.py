@@ -9,9 +9,10 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from approvals import inbox as queries
-from approvals import policy, standing
+from approvals import policy
 from approvals.models import Finding, PromotionRequest
+from approvals.selectors import inbox as queries
+from approvals.selectors import request_state
 from approvals.views.shared import SignedInRequest
 
 PAGE_SIZE = 25
@@ -41,7 +42,7 @@ def inbox(request: SignedInRequest) -> HttpResponse:
         "page": page,
         "rows": queries.rows(list(page.object_list), request.user, now=timezone.now()),
         "counts": counts,
-        "permission": policy.may_request(standing.actor_of(request.user)),
+        "permission": policy.may_request(request_state.actor_of(request.user)),
         "is_first_run": not page.paginator.count and not PromotionRequest.objects.exists(),
     }
     shown = render_to_string("approvals/_inbox_rows.html", context, request)

@@ -10,8 +10,9 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from approvals import timeline, watch
-from approvals.forms_incidents import IncidentFilterForm, ResolveIncidentForm
+from approvals import watch
+from approvals.forms.incidents import IncidentFilterForm, ResolveIncidentForm
+from approvals.ledger import sentences
 from approvals.models import Action, AuditEvent, Incident
 from approvals.views.shared import SignedInRequest, tell
 from approvals.watch import wording
@@ -111,7 +112,7 @@ def _page(request: SignedInRequest, found: Incident, form: ResolveIncidentForm, 
         "is_approved": all(holder.request_id for holder in accepted),
         "requests": watch.requests(found),
         "updated_at": datetime.fromisoformat(updated_at) if updated_at else None,
-        "events": timeline.entries(own),
+        "events": sentences.entries(own),
         "form": form,
         "may_resolve": may_resolve,
     }

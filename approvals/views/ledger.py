@@ -12,9 +12,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from approvals import administration
-from approvals import history as queries
 from approvals.ledger import notes, standalone
 from approvals.models import Checkpoint, Verification
+from approvals.selectors import history as queries
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest, tell
 from approvals.workflow import WorkflowError

@@ -5,7 +5,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from approvals.forms_notifications import NotificationForm
+from approvals.forms.notifications import NotificationForm
 from approvals.models import Notification
 from approvals.notifications import preferences
 from approvals.views.shared import SignedInRequest

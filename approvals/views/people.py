@@ -10,14 +10,16 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import administration, remains, rulebook, timeline
-from approvals.forms_admin import GroupForm, InviteForm, PeopleFilterForm, PersonForm, PseudonymiseForm
+from accounts import invitation, roles
+from accounts.models import User
+from approvals import administration
+from approvals.forms.administration import GroupForm, InviteForm, PeopleFilterForm, PersonForm, PseudonymiseForm
+from approvals.ledger import sentences
 from approvals.models import AuditEvent, PromotionRequest
+from approvals.selectors import name_residue, policy_overview
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest, tell
 from approvals.workflow import WorkflowError
-from registry_ui.accounts import invitation, roles
-from registry_ui.accounts.models import User
 
 PAGE_SIZE = 50
 RECENT = 10
@@ -140,7 +142,7 @@ def person(request: SignedInRequest, pk: int) -> HttpResponse:
             messages.success(request, f"The roles and groups of {found.name} are saved.")
             return redirect("approvals:person", pk=pk)
     recent = AuditEvent.objects.filter(actor=found).order_by("-sequence")[:RECENT]
-    context = {"person": found, "row": _row(found), "form": form, "recent": timeline.entries(recent)}
+    context = {"person": found, "row": _row(found), "form": form, "recent": sentences.entries(recent)}
     return render(request, "approvals/person.html", context, status=422 if form.errors else 200)
 
 
@@ -164,7 +166,7 @@ def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
     context = {
         "person": found,
         "row": _row(found),
-        "unmet": rulebook.unmet_without(found.pk) if found.is_active else [],
+        "unmet": policy_overview.unmet_without(found.pk) if found.is_active else [],
         "open_requests": PromotionRequest.objects.open().filter(requester=found).order_by("pk"),
         "owned": User.objects.active().filter(owner=found, is_service_account=True).order_by("name"),
     }
@@ -191,8 +193,8 @@ def pseudonymise(request: SignedInRequest, pk: int) -> HttpResponse:
         "person": found,
         "form": form,
         "hindrances": list(administration.hindrances(found)),
-        "unmet": rulebook.unmet_without(found.pk) if found.is_active else [],
-        "remains": remains.of(administration.names_of(found)),
-        "most": remains.MOST,
+        "unmet": policy_overview.unmet_without(found.pk) if found.is_active else [],
+        "remains": name_residue.of(administration.names_of(found)),
+        "most": name_residue.MOST,
     }
     return render(request, "approvals/person_pseudonymise.html", context, status=422 if form.errors else 200)

@@ -6,15 +6,18 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import administration, model_names, policy_files, rehearsal, rulebook, standing, versions, workflow
-from approvals.forms_admin import TargetForm
-from approvals.forms_policy import CheckForms, PolicyForm, slot_forms
+from approvals import administration, workflow
+from approvals.administration import policy_files
+from approvals.forms.administration import TargetForm
+from approvals.forms.policy import CheckForms, PolicyForm, slot_forms
 from approvals.models import Policy, Target
 from approvals.policy import Rule
+from approvals.selectors import policy_dry_run, policy_history, policy_overview, request_state
+from approvals.tenures import model_names
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
 from approvals.workflow import Conflict, WorkflowError
-from registry_ui.mirror.models import RegisteredModel
+from mirror.models import RegisteredModel
 
 MODELS_OFFERED = 200
 
@@ -23,13 +26,13 @@ MODELS_OFFERED = 200
 def policies(request: SignedInRequest) -> HttpResponse:
     name = model_names.known(request.GET.get("model", "")[:256])
     context = {
-        "chapters": rulebook.chapters(),
+        "chapters": policy_overview.chapters(),
         "may_manage": administration.may(request.user, administration.POLICIES),
         "asked": name,
-        "applications": rulebook.applications(name) if name else [],
+        "applications": policy_overview.applications(name) if name else [],
         "is_known": bool(name) and RegisteredModel.objects.filter(name=name).exists(),
         "models": RegisteredModel.objects.filter(deleted_at=None).order_by("name")[:MODELS_OFFERED],
-        "fallback": rulebook.fallback(),
+        "fallback": policy_overview.fallback(),
     }
     return render(request, "approvals/policies.html", context)
 
@@ -49,8 +52,8 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
     form = PolicyForm(request.POST or None, policy=policy, initial=initial)
     slots = slot_forms(request.POST or None, policy)
     wanted = CheckForms(request.POST or None, policy)
-    changes: list[versions.Change] = []
-    rehearsed: rehearsal.Rehearsal | None = None
+    changes: list[policy_history.Change] = []
+    rehearsed: policy_dry_run.Rehearsal | None = None
     is_adding, is_rehearsing = "add_check" in request.POST, "rehearse" in request.POST
     if is_adding:
         wanted.add(request.POST.get("new_check", ""))
@@ -64,7 +67,7 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
                 saved = administration.save_policy(policy, rule, by=request.user, seen=seen)
             except Conflict as error:
                 form.add_error(None, error.message)
-                changes = versions.between(policy, seen or 0)
+                changes = policy_history.between(policy, seen or 0)
                 form.now_over(Policy.objects.get(pk=policy.pk).version)
             except WorkflowError as error:
                 form.add_error(None, error.message)
@@ -79,20 +82,20 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
         "checks": wanted,
         "changes": changes,
         "rehearsal": rehearsed,
-        "meaning": rulebook.meaning(Policy.objects.get(pk=pk)) if pk else None,
-        "fallback": rulebook.fallback(),
+        "meaning": policy_overview.meaning(Policy.objects.get(pk=pk)) if pk else None,
+        "fallback": policy_overview.fallback(),
     }
     has_errors = not is_adding and not rehearsed and request.method == "POST"  # what was saved has led elsewhere
     return render(request, "approvals/policy_form.html", context, status=422 if has_errors else 200)
 
 
-def _rehearsed(request: SignedInRequest, rule: Rule, target: Target) -> rehearsal.Rehearsal:
-    is_long = request.POST["rehearse"] == str(rehearsal.MOST)
-    return rehearsal.of(rule, target, last=rehearsal.MOST if is_long else rehearsal.USUAL)
+def _rehearsed(request: SignedInRequest, rule: Rule, target: Target) -> policy_dry_run.Rehearsal:
+    is_long = request.POST["rehearse"] == str(policy_dry_run.MOST)
+    return policy_dry_run.of(rule, target, last=policy_dry_run.MOST if is_long else policy_dry_run.USUAL)
 
 
 def _tell_saved(request: SignedInRequest, saved: Policy) -> None:
-    meaning = rulebook.meaning(Policy.objects.current().get(pk=saved.pk))
+    meaning = policy_overview.meaning(Policy.objects.current().get(pk=saved.pk))
     messages.success(request, f"{saved.target} of {saved.model_pattern} now needs {meaning.sentence}.")
     if meaning.shortage:
         messages.warning(request, meaning.shortage)
@@ -117,7 +120,9 @@ def open_requests(request: SignedInRequest, pk: int) -> HttpResponse:
             request, f"{done} request{'' if done == 1 else 's'} submitted again under the policy of today."
         )
         return redirect("approvals:policies")
-    rows = [(each, Rule.from_json(each.rule), standing.rule_for(each.version.model.name, target)) for each in found]
+    rows = [
+        (each, Rule.from_json(each.rule), request_state.rule_for(each.version.model.name, target)) for each in found
+    ]
     return render(request, "approvals/policies_open_requests.html", {"target": target, "rows": rows})
 
 
@@ -137,7 +142,7 @@ def policy_versions(request: SignedInRequest, pk: int) -> HttpResponse:
     policy = get_object_or_404(Policy.objects.select_related("target"), pk=pk)
     context = {
         "policy": policy,
-        "versions": versions.of(policy),
+        "versions": policy_history.of(policy),
         "may_manage": administration.may(request.user, administration.POLICIES),
     }
     return render(request, "approvals/policy_versions.html", context)
@@ -153,7 +158,7 @@ def retire_policy(request: SignedInRequest, pk: int) -> HttpResponse:
         if workflow.under_other_policies(policy.target):
             return redirect("approvals:policy_open_requests", policy.target_id)
         return redirect("approvals:policies")
-    context = {"policy": policy, "meaning": rulebook.meaning(policy), "fallback": rulebook.fallback()}
+    context = {"policy": policy, "meaning": policy_overview.meaning(policy), "fallback": policy_overview.fallback()}
     return render(request, "approvals/policies_retire.html", context)
 
 
@@ -176,7 +181,7 @@ def edit_target(request: SignedInRequest, pk: int | None = None) -> HttpResponse
     context = {
         "form": form,
         "target": Target.objects.get(pk=pk) if pk else None,
-        "fallback": rulebook.fallback(),
+        "fallback": policy_overview.fallback(),
     }
     return render(request, "approvals/target_form.html", context, status=422 if form.errors else 200)
 
@@ -196,6 +201,6 @@ def retire_target(request: SignedInRequest, pk: int) -> HttpResponse:
     context = {
         "target": target,
         "policies": target.policies.filter(retired_at=None).order_by("model_pattern"),
-        "open_requests": target.requests.open().order_by("pk")[: rulebook.MANY],
+        "open_requests": target.requests.open().order_by("pk")[: policy_overview.MANY],
     }
     return render(request, "approvals/target_retire.html", context)

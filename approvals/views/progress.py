@@ -7,10 +7,10 @@ from django.conf import settings
 from django.db.models import Max, Q
 from django.utils import timezone
 
-from approvals import standing
 from approvals.models import Action, Assessment, AuditEvent, OutboxEntry, Outcome, PromotionRequest, Status
-from approvals.standing import Standing
-from registry_ui.mirror.models import Inspection
+from approvals.selectors import request_state
+from approvals.selectors.request_state import Standing
+from mirror.models import Inspection
 
 SLOW_AFTER = timedelta(seconds=15)
 """A delivery that no worker has touched for this long is called delayed."""
@@ -209,5 +209,5 @@ def ended_by(request: PromotionRequest) -> str:
 
 def holder(request: PromotionRequest) -> int | None:
     """The version that holds the target now, as the mirror has it."""
-    now = standing.champion_of(request.version.model, request.target)
+    now = request_state.champion_of(request.version.model, request.target)
     return now.number if now else None

@@ -9,28 +9,28 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from approvals import (
-    administration,
-    aftermath,
-    asking,
-    comparison,
-    forms_findings,
-    freezes,
-    health_reports,
-    policy,
-    standing,
-    timeline,
-    workflow,
+from accounts import reauthentication
+from accounts.models import User
+from approvals import administration, policy, workflow
+from approvals.evidence import comparison
+from approvals.forms import findings as findings_forms
+from approvals.forms.requests import (
+    CommentForm,
+    EndForm,
+    EndHalfForm,
+    NewRequestForm,
+    ResubmitForm,
+    ReviewForm,
+    WithdrawForm,
 )
-from approvals.forms import CommentForm, EndForm, EndHalfForm, NewRequestForm, ResubmitForm, ReviewForm, WithdrawForm
-from approvals.forms_urgent import AfterwardsForm, ConfirmForm
+from approvals.forms.urgent import AfterwardsForm, ConfirmForm
+from approvals.ledger import sentences
 from approvals.models import FreezeWindow, PromotionRequest, RequestKind, Status, Target
+from approvals.selectors import eligibility, follow_up, freezes, note_claims, request_state
 from approvals.views import dossier, progress
 from approvals.views.shared import SignedInRequest, tell
-from registry_ui import notes
-from registry_ui.accounts import reauthentication
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion
+from approvals.webhooks import health_reports
+from mirror.models import ModelVersion
 
 METRICS_IN_SHORT = 4
 NO_PROOF = (
@@ -44,7 +44,7 @@ NO_PROOF = (
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     version = get_object_or_404(ModelVersion.objects.select_related("model"), model__name=name, number=number)
-    permission = policy.may_request(standing.actor_of(request.user))
+    permission = policy.may_request(request_state.actor_of(request.user))
     targets = Target.objects.current()
     previews = [] if not permission else _previews(version, list(targets), request.user.asks_as)
     possible = [each["target"].name for each in previews if each["is_possible"]]
@@ -72,7 +72,7 @@ def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
 
 
 def _previews(version: ModelVersion, targets: list[Target], asked_by: Collection[int]) -> list[dict[str, Any]]:
-    eligible = standing.reviewers()
+    eligible = request_state.reviewers()
     known = freezes.windows()
     return [
         _preview(version, target, eligible, asked_by) | _freeze_notice(version.model.name, target, known)
@@ -84,11 +84,11 @@ def _preview(
     version: ModelVersion, target: Target, eligible: list[policy.Reviewer], asked_by: Collection[int]
 ) -> dict[str, Any]:
     """What asking for this target would mean: the rule, who could approve, what it replaces, why it is impossible."""
-    rule = standing.rule_for(version.model.name, target)
-    holders = standing.holders(version.model, target)
+    rule = request_state.rule_for(version.model.name, target)
+    holders = request_state.holders(version.model, target)
     champion = holders[0] if holders else None
-    open_request = asking.open_request(version, target)
-    impossible = asking.cannot_be_asked(version, target)
+    open_request = eligibility.open_request(version, target)
+    impossible = eligibility.cannot_be_asked(version, target)
     metrics = comparison.metric_rows(version.metrics, champion.metrics) if champion else []
     return {
         "target": target,
@@ -122,7 +122,7 @@ def live(request: SignedInRequest, pk: int) -> HttpResponse:
     """The parts of the page that follow the delivery by themselves: 204 while nothing has changed since `seen`, 286 at
     the end, which tells HTMX to stop asking."""
     found = get_request(pk)
-    delivery, now = progress.delivery(found), standing.of(found, request.user)
+    delivery, now = progress.delivery(found), request_state.of(found, request.user)
     moves, seen = _moves(now), request.GET.get("seen", "")
     if moves and seen == progress.mark(found, delivery, progress.checking(now), stale=now.stale):
         return HttpResponse(status=204)
@@ -143,7 +143,7 @@ def page(
 ) -> HttpResponse:
     """`bound` are forms, by their names in the template, that come back with what was typed; `conflict` says why
     something was not done."""
-    now = standing.of(found, request.user)
+    now = request_state.of(found, request.user)
     if request.method == "GET":
         workflow.opened(found, by=request.user, now=now)
     if found.champion:
@@ -158,7 +158,7 @@ def page(
 
 
 def _afterwards(found: PromotionRequest, user: User) -> dict[str, Any]:
-    context = aftermath.of_request(found, user)
+    context = follow_up.of_request(found, user)
     probation = context["probation"]
     may_see = administration.may(user, administration.POLICIES) or user.pk in found.asked_by
     if probation and probation.is_running and may_see:
@@ -169,7 +169,7 @@ def _afterwards(found: PromotionRequest, user: User) -> dict[str, Any]:
 def _empty_forms(found: PromotionRequest) -> dict[str, Any]:
     return {
         "review_form": ReviewForm(initial={"fingerprint": found.fingerprint}),
-        "findings_form": forms_findings.of(found),
+        "findings_form": findings_forms.of(found),
         "comment_form": CommentForm(),
         "withdraw_form": WithdrawForm(),
         "resubmit_form": ResubmitForm(),
@@ -180,16 +180,16 @@ def _empty_forms(found: PromotionRequest) -> dict[str, Any]:
     }
 
 
-def _moves(now: standing.Standing) -> bool:
+def _moves(now: request_state.Standing) -> bool:
     """Whether something may happen without this person, so that the page follows."""
     status = now.request.status
     return status in (Status.APPROVED, Status.PENDING) or (status == Status.CHECKING and not now.blocking)
 
 
 def _live_context(
-    found: PromotionRequest, now: standing.Standing, delivery: progress.Delivery, user: User
+    found: PromotionRequest, now: request_state.Standing, delivery: progress.Delivery, user: User
 ) -> dict[str, Any]:
-    entries, has_earlier = timeline.of(found)
+    entries, has_earlier = sentences.of(found)
     is_applied = found.status == Status.APPLIED
     looked = progress.checking(now)
     return {
@@ -204,9 +204,9 @@ def _live_context(
         "refusals": progress.refusals(now),
         "is_last": workflow.is_last(now),
         "ended_by": progress.ended_by(found),
-        "renamed": standing.renamed(found.version),
+        "renamed": request_state.renamed(found.version),
         "delivery": delivery,
-        "finding_owners": forms_findings.possible_owners() if now.actions["approve"] else [],
+        "finding_owners": findings_forms.possible_owners() if now.actions["approve"] else [],
         "policy_now": _policy_now(found, user),
         **(
             _freeze_notice(found.version.model.name, found.target)
@@ -226,8 +226,8 @@ def _policy_now(found: PromotionRequest, user: User) -> dict[str, Any]:
     """Of a request that waits for people or checks: the policy that it would get today, where that is another."""
     if found.status not in (Status.CHECKING, Status.PENDING) or found.kind != RequestKind.PROMOTION:
         return {}
-    rule = standing.rule_for(found.version.model.name, found.target)
-    if standing.is_same_policy(found.rule, rule):
+    rule = request_state.rule_for(found.version.model.name, found.target)
+    if request_state.is_same_policy(found.rule, rule):
         return {}
     return {"rule": rule, "may_submit": administration.may(user, administration.POLICIES)}
 
@@ -239,9 +239,9 @@ def _freeze_notice(model_name: str, target: Target, known: Sequence[FreezeWindow
     return {"freeze_on": on, "freeze_near": None if on else freezes.coming(model_name, target, known=known)}
 
 
-def _note(found: PromotionRequest) -> notes.CheckedNote | None:
+def _note(found: PromotionRequest) -> note_claims.CheckedNote | None:
     """This request's approval note as it stands in the description, held against our own records."""
-    return next((each for each in notes.check(found.version) if each.request == found), None)
+    return next((each for each in note_claims.check(found.version) if each.request == found), None)
 
 
 # --- What people do ---------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def _note(found: PromotionRequest) -> notes.CheckedNote | None:
 @require_POST
 def review(request: SignedInRequest, pk: int) -> HttpResponse:
     found = get_request(pk)
-    form, findings = ReviewForm(request.POST), forms_findings.of(found, request.POST)
+    form, findings = ReviewForm(request.POST), findings_forms.of(found, request.POST)
     bound = {"review_form": form} | ({"findings_form": findings} if findings.is_bound else {})
     if not form.is_valid() or (findings.is_bound and not findings.is_valid()):
         return page(request, found, bound=bound, status=422)
@@ -260,7 +260,7 @@ def review(request: SignedInRequest, pk: int) -> HttpResponse:
             found,
             by=request.user,
             proof=policy.Proof(*proof) if proof else None,
-            findings=forms_findings.wanted(findings),
+            findings=findings_forms.wanted(findings),
             **form.cleaned_data,
         )
     except workflow.NeedsReauthentication as error:
@@ -290,7 +290,7 @@ def _overtaken(
     """Somebody else may have been faster by a second, or this person has no say. What was typed stays on the page: in
     the decision form where there still is one (over the evidence as it is now), else as a comment not yet sent."""
     fresh = {"comment": typed, "fingerprint": found.fingerprint, "meaning": request.POST.get("meaning", "")}
-    status = 409 if request.user.has_perm(standing.REVIEW) else 403
+    status = 409 if request.user.has_perm(request_state.REVIEW) else 403
     return page(
         request,
         found,

@@ -3,8 +3,8 @@
 from django.contrib import messages
 from django.http import HttpRequest
 
+from accounts.models import User
 from approvals.workflow import WorkflowError
-from registry_ui.accounts.models import User
 
 
 class SignedInRequest(HttpRequest):

@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from approvals import comparison, evidence, policy
-from approvals.comparison import MetricRow, ValueRow, files, overview, packing, texts
-from approvals.comparison.edits import Budget
-from approvals.comparison.overview import Line
+from approvals import evidence, policy
+from approvals.evidence import comparison
+from approvals.evidence.comparison import MetricRow, ValueRow, files, overview, packing, texts
+from approvals.evidence.comparison.edits import Budget
+from approvals.evidence.comparison.overview import Line
 from approvals.models import PromotionRequest
 from approvals.views import bounded, display
 from approvals.views.bounded import Shown, Table
 from approvals.views.display import Plate
-from registry_ui import charts, curves
-from registry_ui.mirror.models import Inspection, ModelVersion
+from components import charts, curves
+from mirror.models import Inspection, ModelVersion
 from registry_ui.selectors import catalogue
 
 VERSIONS_DRAWN = 60

@@ -12,13 +12,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from approvals import administration, time_travel
-from approvals.forms_history import SPANS, MomentForm, written
+from approvals import administration
+from approvals.forms.history import SPANS, MomentForm, written
 from approvals.models import Tenure
-from approvals.time_travel import Question
+from approvals.tenures import as_of, chart
+from approvals.tenures.as_of import Question
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
-from registry_ui import tenure_chart
 
 LANES = 10
 """Of the time line: more do not fit on a screen."""
@@ -37,7 +37,7 @@ QUICK = (
 class TimeLine:
     """The picture, and the slider over the same span in whole seconds since 1970."""
 
-    picture: tenure_chart.Picture
+    picture: chart.Picture
     low: int
     high: int
     value: int
@@ -58,9 +58,9 @@ def at(request: SignedInRequest) -> HttpResponse:
     found = form.cleaned_data
     question = Question(found["at"] or now, found["model"], found["target"])
     filled = MomentForm(initial=found | {"at": found["at"] or now.replace(microsecond=0)})
-    beginning = time_travel.beginning()
+    beginning = as_of.beginning()
     is_future = question.moment > now
-    page = time_travel.page_of(question, request.GET.get("page"))
+    page = as_of.page_of(question, request.GET.get("page"))
     names = [] if is_future else list(page.object_list)
     context = {
         "form": filled,
@@ -70,7 +70,7 @@ def at(request: SignedInRequest) -> HttpResponse:
         "beginning": beginning,
         "is_before_everything": beginning is None or question.moment < beginning,
         "page": page,
-        "models": time_travel.models(question, names),
+        "models": as_of.models(question, names),
         "steps": _steps(request, question, now),
         "quick": [("Now", _address(request, at=None))]
         + [(words, _address(request, at=written(_minute(now - ago)))) for words, ago in QUICK],
@@ -97,7 +97,7 @@ def at_json(request: SignedInRequest) -> HttpResponse:
         return JsonResponse({"error": " ".join(said)}, status=400)
     question = Question(form.cleaned_data["at"] or now, form.cleaned_data["model"], form.cleaned_data["target"])
     is_future = question.moment > now
-    page = time_travel.page_of(question, number, size=JSON_MODELS)
+    page = as_of.page_of(question, number, size=JSON_MODELS)
     if int(number) > page.paginator.num_pages:
         return JsonResponse({"error": f"There are {page.paginator.num_pages} pages."}, status=400)
     names = [] if is_future else list(page.object_list)
@@ -107,13 +107,13 @@ def at_json(request: SignedInRequest) -> HttpResponse:
     answer = {
         "at": question.moment,
         "asked_at": now,
-        "beginning": time_travel.beginning(),
+        "beginning": as_of.beginning(),
         "is_future": is_future,
         "models": 0 if is_future else page.paginator.count,
         "next": request.build_absolute_uri(f"{request.path}?{following}") if has_next else None,
         "holders": [
-            time_travel.as_plain(model.name, target, holder) | _links(request, holder)
-            for model in time_travel.models(question, names)
+            as_of.as_plain(model.name, target, holder) | _links(request, holder)
+            for model in as_of.models(question, names)
             for target, holders in model.targets
             for holder in holders
         ],
@@ -121,7 +121,7 @@ def at_json(request: SignedInRequest) -> HttpResponse:
     return JsonResponse(_plain(answer))
 
 
-def _links(request: SignedInRequest, holder: time_travel.Holder) -> dict[str, Any]:
+def _links(request: SignedInRequest, holder: as_of.Holder) -> dict[str, Any]:
     number = holder.tenure.request_id
     links = {
         "request": reverse("approvals:request", args=[number]) if number else None,
@@ -172,7 +172,7 @@ def _minute(moment: datetime) -> datetime:
 
 
 def _steps(request: SignedInRequest, question: Question, now: datetime) -> dict[str, tuple[datetime, str] | None]:
-    near = time_travel.neighbours(question)
+    near = as_of.neighbours(question)
     return {
         name: (moment, _address(request, at=written(moment))) if moment and moment <= now else None
         for name, moment in (("before", near.before), ("after", near.after))
@@ -198,8 +198,8 @@ def _time_line(question: Question, since: datetime, until: datetime, *, names: S
     """Of the models `names`, or of the first ones that held something in the span, so that the lanes stay where they
     are while the slider moves."""
     if names is None:
-        names = time_travel.names_in(question, since=since, until=until, most=LANES + 1)
-    found, are_more = time_travel.of_span(names[:LANES], since=since, until=until, target=question.target, most=DRAWN)
+        names = as_of.names_in(question, since=since, until=until, most=LANES + 1)
+    found, are_more = as_of.of_span(names[:LANES], since=since, until=until, target=question.target, most=DRAWN)
     lanes: dict[str, list[Tenure]] = {}
     for tenure in sorted(found, key=lambda each: (each.model_name, each.target.position, each.target.name)):
         lanes.setdefault(_lane(tenure, names, question), []).append(tenure)
@@ -208,7 +208,7 @@ def _time_line(question: Question, since: datetime, until: datetime, *, names: S
     marker = min(max(question.moment, since), until)
     low, high = int(since.timestamp()), int(until.timestamp()) + 1
     return TimeLine(
-        picture=tenure_chart.picture(shown, since=since, until=until, urls=urls, marker=marker),
+        picture=chart.picture(shown, since=since, until=until, urls=urls, marker=marker),
         low=low,
         high=high,
         value=min(max(int(question.moment.timestamp()), low), high),

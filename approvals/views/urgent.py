@@ -10,13 +10,15 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from approvals import asking, comparison, freezes, policy, returning, standing, workflow
-from approvals.forms_urgent import AfterwardsForm, BreakGlassForm, ConfirmForm, RollBackForm
+from accounts import reauthentication
+from approvals import policy, workflow
+from approvals.evidence import comparison
+from approvals.forms.urgent import AfterwardsForm, BreakGlassForm, ConfirmForm, RollBackForm
 from approvals.models import PromotionRequest, Target
+from approvals.selectors import eligibility, freezes, request_state, rollback_candidates
 from approvals.views.requests import NO_PROOF, get_request, page
 from approvals.views.shared import SignedInRequest, tell
-from registry_ui.accounts import reauthentication
-from registry_ui.mirror.models import ModelVersion, RegisteredModel
+from mirror.models import ModelVersion, RegisteredModel
 
 METRICS_SHOWN = 8
 
@@ -26,15 +28,15 @@ METRICS_SHOWN = 8
 @require_http_methods(["GET", "HEAD", "POST"])
 def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
     model, target = get_object_or_404(RegisteredModel, name=name), get_object_or_404(Target, pk=pk)
-    actor = standing.actor_of(request.user)
+    actor = request_state.actor_of(request.user)
     permission = policy.may_roll_back(actor)
     if not permission:
         raise PermissionDenied(permission.reason)
-    holders = standing.holders(model, target)
+    holders = request_state.holders(model, target)
     now = holders[0] if holders else None
-    found = returning.earlier(model, target)
-    default = returning.first(found)
-    rule = standing.rule_for(model.name, target)
+    found = rollback_candidates.earlier(model, target)
+    default = rollback_candidates.first(found)
+    rule = request_state.rule_for(model.name, target)
     initial = {"to": default.number if default else None, "leaving": now.number if now else None}
     form = RollBackForm(
         request.POST or None, numbers=[each.number for each in found if not each.problem], initial=initial
@@ -69,7 +71,7 @@ def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
         "archives": [held.number for held in holders if target.stage and held.stage == target.stage],
         "choices": choices,
         "default": default,
-        "refused": returning.cannot_go_back(target),
+        "refused": rollback_candidates.cannot_go_back(target),
         "rule": policy.rollback_rule(rule, files_limit_mb=None),
         "freeze_on": freezes.holding(model.name, target.pk),
         "form": form,
@@ -97,8 +99,8 @@ def _differences(version: ModelVersion | None, now: ModelVersion | None) -> list
 def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> HttpResponse:
     version = get_object_or_404(ModelVersion.objects.select_related("model"), model__name=name, number=number)
     target = get_object_or_404(Target, pk=pk)
-    rule = standing.rule_for(name, target)
-    permission = policy.may_break_glass(standing.actor_of(request.user), rule.break_glass)
+    rule = request_state.rule_for(name, target)
+    permission = policy.may_break_glass(request_state.actor_of(request.user), rule.break_glass)
     if not permission:
         raise PermissionDenied(permission.reason)
     form, status = BreakGlassForm(request.POST or None, expected=name, initial={"target": target.name}), 200
@@ -130,14 +132,14 @@ def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> Ht
                     f"The glass is broken: version {number} goes to {target} without approvals. Reviewers are told.",
                 )
                 return redirect(made)
-    holders = standing.holders(version.model, target)
+    holders = request_state.holders(version.model, target)
     context = {
         "version": version,
         "target": target,
         "champion": holders[0] if holders else None,
         "rule": rule,
-        "impossible": asking.cannot_be_asked(version, target),
-        "open_request": asking.open_request(version, target),
+        "impossible": eligibility.cannot_be_asked(version, target),
+        "open_request": eligibility.open_request(version, target),
         "freeze_on": freezes.holding(name, target.pk),
         "form": form,
     }

@@ -13,13 +13,13 @@ pages without one.
 
 from approvals.watch.background import accepted, requests
 from approvals.watch.baseline import take
-from approvals.watch.following import follow
-from approvals.watch.hearing import hear
-from approvals.watch.holders import check_files
+from approvals.watch.closing import follow
+from approvals.watch.cycle import compare, put_back, run
+from approvals.watch.detection import look
+from approvals.watch.file_checks import check_files
 from approvals.watch.incidents import may_resolve, request_of, resolve
-from approvals.watch.looking import look
 from approvals.watch.restoring import restore, restore_due
-from approvals.watch.running import compare, put_back, run
+from approvals.webhooks.mlflow_events import hear
 
 __all__ = [
     "accepted",

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
-from approvals import tenure_words, tenures
+from approvals import tenures
 from approvals.models import Incident, PromotionRequest, RequestKind, Tenure
+from approvals.tenures import labels
 from approvals.watch.places import names_of
 
 MOST_REQUESTS = 10
@@ -34,7 +35,7 @@ def accepted(incident: Incident) -> list[Holder]:
     )
     last = {tenure.version_number: tenure for tenure in found if tenures.is_approved(tenure)}
     return [
-        Holder(number, tenure_words.sentence(last[number]), last[number].request_id)
+        Holder(number, labels.sentence(last[number]), last[number].request_id)
         if number in last
         else Holder(number, "How it came there is not known.", None)
         for number in incident.approved

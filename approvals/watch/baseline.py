@@ -10,7 +10,7 @@ from approvals import ledger, tenures
 from approvals.models import Action, AuditEvent, Incident, OutboxEntry, Target, Tenure, WatchedPlace
 from approvals.watch import incidents
 from approvals.watch.places import Holder, Key, Observed, expected, observed, watched
-from registry_ui.mirror.models import MirrorState, ModelVersion
+from mirror.models import MirrorState, ModelVersion
 
 CHUNK = 50
 """Models in one transaction: nobody else can write to the ledger meanwhile."""

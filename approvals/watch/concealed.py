@@ -10,12 +10,12 @@ from django.db.models import Q
 from approvals import tenures
 from approvals.models import Incident, PromotionRequest, Target, Tenure, WatchState
 from approvals.watch import incidents
+from approvals.watch.classification import Known
 from approvals.watch.incidents import Found
-from approvals.watch.judging import Known
 from approvals.watch.places import Key, expected
-from registry_ui.alone import alone
-from registry_ui.mirror.models import ModelVersion, RegisteredModel
-from registry_ui.mirror.registry import PROMPT_TAG
+from mirror.isolation import alone
+from mirror.models import ModelVersion, RegisteredModel
+from mirror.port import PROMPT_TAG
 
 Kind, Resolution = Incident.Kind, Incident.Resolution
 

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from approvals import evidence, provenance
+from approvals import evidence
+from approvals.evidence import approval_note
 from approvals.models import Incident, Target, Tenure
 from approvals.watch.places import expected, observed
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import ModelVersion, RegisteredModel
-from registry_ui.mirror.registry import NotFound, Registry, RegistryError
+from mirror import sync
+from mirror.models import ModelVersion, RegisteredModel
+from mirror.port import NotFound, Registry, RegistryError
 
 LAG = timedelta(seconds=60)
 """So long after a delivery, an answer that does not know of it yet is taken for a replica's."""
@@ -77,4 +78,4 @@ def _written(incident: Incident) -> list[tuple[int, datetime]]:
 
 def _lacks_note(row: ModelVersion, request: int | None) -> bool:
     is_tagged = row.tags.get(f"{evidence.OWN_TAG}request") == str(request)
-    return not is_tagged and not provenance.has_note(row.description, request or 0)
+    return not is_tagged and not approval_note.has_note(row.description, request or 0)

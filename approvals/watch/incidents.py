@@ -7,10 +7,11 @@ from typing import Any
 
 from django.utils import timezone
 
-from approvals import ledger, policy, standing, tenures, workflow
+from accounts.models import User
+from approvals import ledger, policy, tenures, workflow
 from approvals.models import Action, AuditEvent, Incident, LedgerCut, PromotionRequest, Target
+from approvals.selectors import request_state
 from approvals.workflow.verbs import verb
-from registry_ui.accounts.models import User
 
 RESOLVE = "approvals.resolve_incident"
 MOST_PUT_BACKS = 3
@@ -66,7 +67,7 @@ def hold(*models: str) -> None:
 
 def open_one(found: Found) -> tuple[Incident, AuditEvent]:
     """Writes it down with what the policy asks for. In the caller's transaction, which holds settlements off."""
-    response = Incident.Response(standing.rule_for(found.model, found.target).on_bypass)
+    response = Incident.Response(request_state.rule_for(found.model, found.target).on_bypass)
     details = {**found.details, "approved": sorted(found.approved)}
     is_owed = False
     if LedgerCut.objects.settling().exists():

@@ -10,7 +10,7 @@ from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterR
 
 from approvals import tenures
 from approvals.models import Incident, Target, Tenure
-from registry_ui.mirror.models import Alias, ModelVersion
+from mirror.models import Alias, ModelVersion
 
 
 class Key(NamedTuple):

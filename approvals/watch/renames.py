@@ -10,12 +10,12 @@ from django.utils import timezone
 from approvals import tenures
 from approvals.models import Incident, Target, Tenure
 from approvals.watch import deliveries, incidents
+from approvals.watch.classification import Known
 from approvals.watch.incidents import Found
-from approvals.watch.judging import Known
 from approvals.watch.places import Key, expected, observed
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import MirrorState, ModelVersion, RegisteredModel
-from registry_ui.mirror.registry import NotFound, Registry, RegistryError
+from mirror import sync
+from mirror.models import MirrorState, ModelVersion, RegisteredModel
+from mirror.port import NotFound, Registry, RegistryError
 
 
 class Wait(Enum):

@@ -19,15 +19,16 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from approvals import ledger, standing, tenures
+from approvals import ledger, tenures
 from approvals.ledger import cut
 from approvals.models import Action, AuditEvent, Incident, OutboxEntry, Tenure
+from approvals.selectors import request_state
 from approvals.watch import incidents
-from approvals.watch.judging import last_approved
-from registry_ui.alone import alone
-from registry_ui.mirror import clock, identity, sync
-from registry_ui.mirror.models import Stage
-from registry_ui.mirror.registry import Denied, NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
+from approvals.watch.classification import last_approved
+from mirror import clock, identity, sync
+from mirror.isolation import alone
+from mirror.models import Stage
+from mirror.port import Denied, NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
 
 logger = structlog.get_logger(__name__)
 
@@ -228,7 +229,7 @@ class _Job:
     @transaction.atomic
     def settle(self, snapshots: list[VersionSnapshot], asked_at: datetime) -> None:
         """Tenures, mirror rows, events and incident in one transaction. Raises ClaimLost."""
-        standing.lock_targets([self.target.pk])
+        request_state.lock_targets([self.target.pk])
         sync.store_versions(snapshots, asked_at=asked_at)
         if self.alias:
             sync.store_alias(self.name, self.alias, self.approved[0] if self.approved else None)

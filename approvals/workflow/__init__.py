@@ -9,12 +9,12 @@ reviewer opened it. `rolling_back`, `breaking_glass` and `probation` are the way
 what was approved; `afterwards` asks for reviews of what went round the gate.
 """
 
-from approvals.workflow.afterwards import ask_afterwards, drop_afterwards
-from approvals.workflow.breaking_glass import break_glass, call_out_overdue, review_afterwards
-from approvals.workflow.checking import FILES, Answered, answer_check, conclude, override, store_attempt
-from approvals.workflow.counting import approver_labels
-from approvals.workflow.escalating import escalate
+from approvals.workflow.approvals_count import approver_labels
+from approvals.workflow.check_results import FILES, Answered, answer_check, conclude, override, store_attempt
+from approvals.workflow.emergency import break_glass, call_out_overdue, review_afterwards
+from approvals.workflow.escalation import escalate
 from approvals.workflow.findings import FindingInput, close_finding, may_close
+from approvals.workflow.opening import opened
 from approvals.workflow.probation import (
     Reported,
     confirm_probation,
@@ -23,9 +23,8 @@ from approvals.workflow.probation import (
     running_beside,
 )
 from approvals.workflow.probation import settle as settle_probations
-from approvals.workflow.reading import opened
 from approvals.workflow.reopening import reopen
-from approvals.workflow.requesting import (
+from approvals.workflow.requests import (
     end,
     expire_due,
     request_promotion,
@@ -34,8 +33,9 @@ from approvals.workflow.requesting import (
     under_other_policies,
     withdraw,
 )
-from approvals.workflow.reviewing import comment, end_half, is_last, reconsider, retry, review
-from approvals.workflow.rolling_back import allowed_alone, roll_back
+from approvals.workflow.retroactive_reviews import ask_afterwards, drop_afterwards
+from approvals.workflow.reviews import comment, end_half, is_last, reconsider, retry, review
+from approvals.workflow.rollbacks import allowed_alone, roll_back
 from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, NoMeaning, NotAllowed, WorkflowError
 
 __all__ = [

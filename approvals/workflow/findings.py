@@ -6,11 +6,11 @@ from datetime import date
 
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import ledger, policy
 from approvals.models import Action, Finding, Review, Verdict
 from approvals.workflow.shared import Invalid, NotAllowed
 from approvals.workflow.verbs import verb
-from registry_ui.accounts.models import User
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,16 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from approvals import asking, ledger, outbox, policy, returning, standing
+from accounts.models import User
+from approvals import ledger, policy
 from approvals.evidence import canonical
 from approvals.models import Action, AuditEvent, Incident, Probation, PromotionRequest, RequestKind, Status
 from approvals.models.requests import OPEN
-from approvals.workflow import rolling_back
+from approvals.selectors import eligibility, request_state, rollback_candidates
+from approvals.workflow import outbox, rollbacks
 from approvals.workflow.shared import Conflict, Invalid, move, require
 from approvals.workflow.verbs import verb
-from registry_ui.accounts.models import User
-from registry_ui.alone import alone
+from mirror.isolation import alone
 
 O = Probation.Outcome  # noqa: E741
 MOST_REPORTS = 1000
@@ -73,7 +74,9 @@ def confirm_probation(request: PromotionRequest, *, by: User, comment: str) -> N
     or Conflict (it ended in this very moment)."""
     running = Probation.objects.running().select_for_update(of=("self",)).filter(request=request).first()
     require(
-        policy.may_confirm(standing.actor_of(by), standing.after_facts(request, by, on_probation=running is not None))
+        policy.may_confirm(
+            request_state.actor_of(by), request_state.after_facts(request, by, on_probation=running is not None)
+        )
     )
     if not comment.strip():
         raise Invalid("Say what you confirm it on: the auditors will read it.")
@@ -111,7 +114,7 @@ def report_health(
 
 @transaction.atomic
 def _record_report(probation: Probation, is_healthy: bool, reason: str, reported_by: str, message_id: str) -> Reported:
-    request = standing.lock(probation.request)
+    request = request_state.lock(probation.request)
     Probation.objects.select_for_update(of=("self",)).get(pk=probation.pk)
     reports = request.events.filter(action=Action.HEALTH_REPORTED)
     if reports.filter(payload__contains=canonical({"message_id": message_id})[1:-1]).exists():
@@ -165,15 +168,15 @@ def _fall_back_again(probation: Probation) -> None:
     """Once for each time that the version came back: what fails for another reason waits for a person."""
     if probation.rollback is None:
         return
-    champion = standing.champion_of(probation.request.version.model, probation.request.target)
-    rollback = standing.lock(probation.rollback)
+    champion = request_state.champion_of(probation.request.version.model, probation.request.target)
+    rollback = request_state.lock(probation.rollback)
     if champion is None or champion.pk != probation.request.version_id or rollback.status != Status.FAILED:
         return
     if not rollback.requester.is_countersign:
         return
     move(rollback, Status.APPROVED, status_reason="", decided_at=F("decided_at"))
     entry = outbox.enqueue(rollback)
-    allowed = rolling_back.allowed_alone(rollback)
+    allowed = rollbacks.allowed_alone(rollback)
     ledger.record(Action.DELIVERY_RETRIED, actor=None, request=rollback, allowed_by=allowed, rows=[entry])
 
 
@@ -183,34 +186,36 @@ def fall_back(probation: Probation) -> bool:
     before, or while it is open whether the version comes back. Everything or nothing: killed in the middle, it is due
     again."""
     asked = probation.request  # what a roll back may have to make way for is locked first, as a settlement does
-    standing.lock_targets([asked.target_id])
+    request_state.lock_targets([asked.target_id])
     _hold(PromotionRequest.objects.open().filter(version__model=asked.version.model_id, target=asked.target_id))
-    request = standing.lock(asked)
+    request = request_state.lock(asked)
     probation = Probation.objects.select_for_update(of=("self",)).get(pk=probation.pk)
     if probation.closed_at or probation.ends_at > timezone.now():
         return False
     reason = probation.reason or "Nobody confirmed it in time."
     target, model = request.target, request.version.model
-    champion = standing.champion_of(model, target)
+    champion = request_state.champion_of(model, target)
     if champion is None or champion.pk != request.version_id:
         if _may_come_back(request):
             return False  # due again with the next call: what is put back must not stay unconfirmed
         holds = f"Version {champion.number} holds" if champion else "Nothing holds"
         return _close(probation, O.SUPERSEDED, reason=f"{reason} {holds} {target.name} by now.")
-    chosen = returning.first([each for each in returning.earlier(model, target) if each.was_approved])
+    chosen = rollback_candidates.first(
+        [each for each in rollback_candidates.earlier(model, target) if each.was_approved]
+    )
     if chosen is None or chosen.version is None:
-        why = returning.cannot_go_back(target) or "There is no approved earlier version to go back to."
+        why = rollback_candidates.cannot_go_back(target) or "There is no approved earlier version to go back to."
         return _close(probation, O.STAYED, reason=f"{reason} {why}")
-    existing = asking.open_request(chosen.version, target)
+    existing = eligibility.open_request(chosen.version, target)
     if existing is not None and existing.kind == RequestKind.ROLLBACK and existing.decided_at and existing.is_open:
         return _close(probation, O.ROLLED_BACK, reason=reason, rollback=existing)
     by = User.objects.countersign()
-    rollback = rolling_back.make_rollback(
+    rollback = rollbacks.make_rollback(
         chosen,
         target,
         by=by,
         reason=f"Probation of request #{request.pk}: {reason}",
-        allowed_by=[rolling_back.because_of(probation)],
+        allowed_by=[rollbacks.because_of(probation)],
     )
     return _close(probation, O.ROLLED_BACK, reason=reason, rollback=rollback)
 

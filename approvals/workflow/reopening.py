@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterable
 from django.db import transaction
 from django.db.models import Model
 
-from approvals import evidence, ledger, outbox, standing
+from approvals import evidence, ledger
 from approvals.models import Action, Assessment, PromotionRequest, Status
-from approvals.workflow import checking, counting
+from approvals.selectors import request_state
+from approvals.workflow import approvals_count, check_results, outbox
 from approvals.workflow.shared import frozen_fields, move
 
 
@@ -26,19 +27,19 @@ def reopen(
     changed; where the version points at other files, the worker reads them first. Kept approvals may complete the
     request again.
     """
-    locked = standing.lock(request)
+    locked = request_state.lock(request)
     if locked.status not in sources:
         return []
-    champion = standing.champion_for(locked)
+    champion = request_state.champion_for(locked)
     fields = frozen_fields(locked, champion)
     if fields["fingerprint"] == locked.fingerprint:
         return []
     changed = evidence.differences(locked.evidence, fields["evidence"])
     parts = evidence.changed_parts(locked.parts, fields["parts"])
     before = locked.fingerprint
-    reason = cause or f"This changed in MLflow since it was asked: {standing.listed(changed)}."
+    reason = cause or f"This changed in MLflow since it was asked: {request_state.listed(changed)}."
     move(locked, Status.CHECKING, status_reason=reason, **fields)
-    voided, kept = counting.void_what_changed(locked)
+    voided, kept = approvals_count.void_what_changed(locked)
     ledger.record(
         Action.REQUEST_REOPENED,
         actor=None,
@@ -58,6 +59,6 @@ def reopen(
         Assessment.objects.owe(locked)
         outbox.hint_assessment(locked)
     else:
-        checking.conclude(locked)
+        check_results.conclude(locked)
     request.refresh_from_db()
     return changed

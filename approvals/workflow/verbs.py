@@ -8,11 +8,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import transaction
 
-from approvals import standing
+from accounts.models import User
 from approvals.models import Policy, PromotionRequest, Target
+from approvals.selectors import request_state
 from approvals.workflow.shared import NotAllowed
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion, RegisteredModel
+from mirror.models import ModelVersion, RegisteredModel
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,14 +48,14 @@ def verb(edits: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
 def read_again(given: dict[str, Any], edits: str = "") -> None:
     """Puts what the database says now in place of what is `given`. In the caller's transaction."""
     people = lock_people(each for each in given.values() if isinstance(each, User))
-    standing.lock_targets(_target_of(each) for each in given.values())
+    request_state.lock_targets(_target_of(each) for each in given.values())
     for name, value in given.items():
         if isinstance(value, User):
             given[name] = people[value.pk]
         elif name == edits:
             continue
         elif isinstance(value, PromotionRequest):
-            given[name] = standing.lock(value)
+            given[name] = request_state.lock(value)
         elif isinstance(value, Target | RegisteredModel):
             given[name] = type(value).objects.get(pk=value.pk)
         elif isinstance(value, ModelVersion):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from django.contrib.auth.models import Group
 from django.db import transaction
 
+from accounts import roles
+from accounts.models import User
 from approvals import administration
-from registry_ui.accounts import roles
-from registry_ui.accounts.models import User
 
 RISK = "risk"
 """A group of reviewers beside the roles, for a policy that asks for one of them."""

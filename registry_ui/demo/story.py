@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
+from accounts.models import User
 from approvals import administration, workflow
 from approvals.models import Assessment, Comment, Incident, Policy, PromotionRequest, Target, Verification
 from approvals.policy import CheckRule, Effect, Rule, SlotRule
-from registry_ui.accounts.models import User
+from mirror.models import ModelVersion
 from registry_ui.demo.people import RISK, Cast
-from registry_ui.mirror.models import ModelVersion
 
 PATIENCE_SECONDS = 90.0
 

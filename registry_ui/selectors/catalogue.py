@@ -6,12 +6,12 @@ from typing import Any
 
 from django.db.models import Count, Exists, F, Max, OuterRef, QuerySet
 
+from accounts.models import User
 from approvals.models import PromotionRequest, Status, Target
 from approvals.models.requests import OPEN, RequestQuerySet
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
-from registry_ui.selectors import champions
-from registry_ui.selectors.champions import Holding
+from mirror.models import Alias, ModelVersion, RegisteredModel
+from registry_ui.selectors import target_holders
+from registry_ui.selectors.target_holders import Holding
 
 SORTS = {"name": ("name",), "changed": ("last_updated_at", "name")}
 SHOWN = {"": "All models", "open": "With open requests", "idle": "Holding nothing", "deleted": "Deleted in MLflow"}
@@ -77,7 +77,9 @@ def _under_an_alias(targets: Sequence[Target]) -> Exists:
 
 
 def model_rows(page: Sequence[RegisteredModel], targets: Sequence[Target]) -> list[ModelRow]:
-    held = {pk: {holding.target.pk: holding for holding in found} for pk, found in champions.of(page, targets).items()}
+    held = {
+        pk: {holding.target.pk: holding for holding in found} for pk, found in target_holders.of(page, targets).items()
+    }
     newest = dict(
         ModelVersion.objects.filter(model__in=page, deleted_at=None).values_list("model_id").annotate(Max("number"))
     )
@@ -101,7 +103,7 @@ def model_rows(page: Sequence[RegisteredModel], targets: Sequence[Target]) -> li
 
 def versions(model: RegisteredModel) -> "QuerySet[ModelVersion]":
     """Newest first, deleted ones included, without their heavy columns."""
-    return ModelVersion.objects.filter(model=model).defer(*champions.HEAVY).order_by("-number")
+    return ModelVersion.objects.filter(model=model).defer(*target_holders.HEAVY).order_by("-number")
 
 
 def version_rows(page: Sequence[ModelVersion], metrics: Sequence[str]) -> list[VersionRow]:
@@ -117,7 +119,7 @@ def version_rows(page: Sequence[ModelVersion], metrics: Sequence[str]) -> list[V
             row.open_requests.append(request)
         elif all(request.target_id != known.request.target_id for known in row.approvals):
             row.approvals.append(Approval(request, []))
-    people = champions.approvers(each.request.pk for row in rows.values() for each in row.approvals)
+    people = target_holders.approvers(each.request.pk for row in rows.values() for each in row.approvals)
     for row in rows.values():
         for each in row.approvals:
             each.people = people.get(each.request.pk, [])

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
+from accounts.models import User
 from approvals.models import PromotionRequest
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion, RegisteredModel
-from registry_ui.selectors.champions import HEAVY
+from mirror.models import ModelVersion, RegisteredModel
+from registry_ui.selectors.target_holders import HEAVY
 
 EACH = 10
 """Hits that each group shows."""

@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from approvals import tenure_words, time_travel
 from approvals.models import Review, Target, Tenure
-from registry_ui import tenure_chart
-from registry_ui.tenure_chart import Picture
+from approvals.tenures import as_of, chart, labels
+from approvals.tenures.chart import Picture
 
 NEWEST = 200
 
@@ -21,11 +20,11 @@ class Row:
 
     @property
     def how(self) -> str:
-        return tenure_words.sentence(self.tenure)
+        return labels.sentence(self.tenure)
 
     @property
     def ending(self) -> str:
-        return tenure_words.ending(self.tenure)
+        return labels.ending(self.tenure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +51,11 @@ def of(model_name: str, targets: Sequence[Target]) -> Tenures | None:
     if not found:
         return None
     shown = found[:NEWEST]
-    approvals = time_travel.approvals_of(each.request_id for each in shown if each.request_id)
+    approvals = as_of.approvals_of(each.request_id for each in shown if each.request_id)
     first = min(each.started_after or each.started_at for each in shown)
     since = first - max((now - first) * 0.02, timedelta(minutes=1))
     return Tenures(
-        picture=tenure_chart.picture(
-            lanes(shown, targets), since=since, until=max(now, _latest(shown)), urls=urls(shown)
-        ),
+        picture=chart.picture(lanes(shown, targets), since=since, until=max(now, _latest(shown)), urls=urls(shown)),
         rows=[Row(each, approvals.get(each.request_id or 0, ())) for each in shown],
         is_cut=len(found) > NEWEST,
     )

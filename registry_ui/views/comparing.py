@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 from approvals.views import sheet
 from approvals.views.bounded import Shown
 from approvals.views.shared import SignedInRequest
-from registry_ui.mirror.models import ModelVersion, RegisteredModel
+from mirror.models import ModelVersion, RegisteredModel
 from registry_ui.selectors import catalogue
 
 OFFERED = 200

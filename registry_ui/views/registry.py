@@ -8,12 +8,14 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from approvals import aftermath, comparison, policy, standing
+from approvals import policy
+from approvals.evidence import comparison
 from approvals.models import Incident, PromotionRequest, Target
+from approvals.selectors import follow_up, request_state
 from approvals.views.shared import SignedInRequest
-from registry_ui import charts
-from registry_ui.mirror.models import RegisteredModel
-from registry_ui.selectors import catalogue, champions
+from components import charts
+from mirror.models import RegisteredModel
+from registry_ui.selectors import catalogue, target_holders
 from registry_ui.selectors import tenures as tenure_queries
 from registry_ui.views.shared import history_url, own_history, page_of
 
@@ -53,7 +55,7 @@ def models(request: SignedInRequest) -> HttpResponse:
 def model(request: SignedInRequest, name: str) -> HttpResponse:
     found = get_object_or_404(RegisteredModel, name=name)
     targets = list(Target.objects.current())
-    holdings = champions.of([found], targets)[found.pk]
+    holdings = target_holders.of([found], targets)[found.pk]
     recent = list(catalogue.versions(found).filter(deleted_at=None).values_list("number", "metrics")[:CHARTED])
     names = metric_names([*(metrics for _, metrics in recent), *(holding.version.metrics for holding in holdings)])
     chosen = _one_of(request.GET.get("metric"), names, names[0] if names else "")
@@ -61,7 +63,7 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
     for each in page.object_list:
         each.model = found
     asked = PromotionRequest.objects.open().filter(version__model=found).with_subject().defer("evidence", "rule")
-    approvers = champions.approvers(holding.request_id for holding in holdings if holding.request_id)
+    approvers = target_holders.approvers(holding.request_id for holding in holdings if holding.request_id)
     numbers = [number for number, _ in recent]
     held = {holding.version.number for holding in holdings}
     newest = numbers[0] if numbers else None
@@ -70,9 +72,9 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
         "model": found,
         "targets": targets,
         "champions": _champion_cards(targets, holdings, approvers, columns),
-        "broken": aftermath.broken_for(model=found),
-        "ways_back": aftermath.with_a_way_back(found.name, targets),
-        "may_roll_back": policy.may_roll_back(standing.actor_of(request.user)),
+        "broken": follow_up.broken_for(model=found),
+        "ways_back": follow_up.with_a_way_back(found.name, targets),
+        "may_roll_back": policy.may_roll_back(request_state.actor_of(request.user)),
         "numbers": sorted({*numbers, *held}, reverse=True),
         "compare_other": newest,
         "compare_base": max(held - {newest}, default=numbers[1] if len(numbers) > 1 else newest),
@@ -85,7 +87,7 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
         "page": page,
         "rows": catalogue.version_rows(list(page.object_list), columns),
         "governed": {target.alias for target in targets if target.alias},
-        "half_delivered": aftermath.half_delivered(found),
+        "half_delivered": follow_up.half_delivered(found),
         "incidents": Incident.objects.open().filter(model_name=found.name).order_by("-seen_at")[:INCIDENTS_SHOWN],
         "open_requests": asked.order_by("-pk")[:REQUESTS_SHOWN],
         "events": own_history(request.user, found.name),
@@ -103,11 +105,14 @@ def metric_names(all_metrics: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _champion_cards(
-    targets: Sequence[Target], holdings: Sequence[champions.Holding], approvers: dict[int, Any], columns: Sequence[str]
+    targets: Sequence[Target],
+    holdings: Sequence[target_holders.Holding],
+    approvers: dict[int, Any],
+    columns: Sequence[str],
 ) -> list[dict[str, Any]]:
     """One card per target, the vacant ones too."""
     on_request = [holding.request_id for holding in holdings if holding.request_id]
-    less, running = aftermath.kinds(on_request), aftermath.probations(on_request)
+    less, running = follow_up.kinds(on_request), follow_up.probations(on_request)
     held = {holding.target.pk: holding for holding in holdings}
     cards = []
     for target in targets:
@@ -124,7 +129,7 @@ def _champion_cards(
 
 
 def _chart(
-    metric: str, recent: Sequence[tuple[int, dict[str, Any]]], holdings: Sequence[champions.Holding]
+    metric: str, recent: Sequence[tuple[int, dict[str, Any]]], holdings: Sequence[target_holders.Holding]
 ) -> charts.MetricChart | None:
     held: dict[int, list[str]] = {}
     values = {number: metrics.get(metric) for number, metrics in recent}

@@ -5,10 +5,10 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts import roles
 from approvals.views.shared import SignedInRequest
 from registry_ui import preferences as choices
 from registry_ui import system as state
-from registry_ui.accounts import roles
 
 
 @require_safe

@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 from django.core.paginator import Page, Paginator
 from django.urls import reverse
 
+from accounts.models import User
 from approvals import administration
 from approvals.models import AuditEvent
-from registry_ui.accounts.models import User
 
 NEWEST_EVENTS = 10
 

@@ -8,14 +8,15 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from approvals import aftermath, asking, comparison, policy, provenance, standing
-from approvals.evidence import OWN_TAG
+from accounts.models import User
+from approvals import policy
+from approvals.evidence import OWN_TAG, approval_note, comparison
 from approvals.models import Target
+from approvals.selectors import eligibility, follow_up, note_claims, request_state
 from approvals.views.shared import SignedInRequest
-from registry_ui import lineage, notes
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion
-from registry_ui.selectors import catalogue, champions
+from mirror import lineage
+from mirror.models import ModelVersion
+from registry_ui.selectors import catalogue, target_holders
 from registry_ui.views.shared import history_url, own_history, page_of
 
 FIRST = 25
@@ -31,7 +32,7 @@ REQUESTS_SHOWN = 20
 def version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     found = get_object_or_404(ModelVersion.objects.select_related("model"), model__name=name, number=number)
     targets = list(Target.objects.current())
-    holdings = champions.of([found.model], targets)[found.model_id]
+    holdings = target_holders.of([found.model], targets)[found.model_id]
     others = [holding for holding in holdings if holding.version.pk != found.pk]
     against = next((each for each in others if each.target.name == request.GET.get("against")), None)
     against = against or next(reversed(others), None)
@@ -47,8 +48,8 @@ def version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
         "targets": targets,
         "checklist": lineage.checklist(found),
         "datasets": lineage.datasets(found),
-        "description": provenance.without_notes(found.description),
-        "notes": notes.check(found),
+        "description": approval_note.without_notes(found.description),
+        "notes": note_claims.check(found),
         "others": others,
         "against": against,
         "find": find,
@@ -59,9 +60,9 @@ def version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
             show=request.GET.get("show", ""),
             number=request.GET.get("page"),
         ),
-        "broken": aftermath.broken_for(version_id=found.pk),
+        "broken": follow_up.broken_for(version_id=found.pk),
         "panel": [_possibility(found, target, request.user) for target in targets],
-        "permission": policy.may_request(standing.actor_of(request.user)),
+        "permission": policy.may_request(request_state.actor_of(request.user)),
         "requests": asked,
         "events": own_history(request.user, found.model.name, found.number),
         "history_url": history_url(found.model.name, found.number),
@@ -72,14 +73,14 @@ def version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
 def _possibility(version: ModelVersion, target: Target, user: User) -> dict[str, Any]:
     """What the promotion panel says of one target: an open request, why it is impossible, or that it can be asked; and
     whether this person may break the glass for it."""
-    impossible = asking.cannot_be_asked(version, target)
+    impossible = eligibility.cannot_be_asked(version, target)
     breaks = user.has_perm("approvals.break_glass") and not impossible
-    rule = standing.rule_for(version.model.name, target) if breaks else None
+    rule = request_state.rule_for(version.model.name, target) if breaks else None
     return {
         "target": target,
-        "open_request": asking.open_request(version, target),
+        "open_request": eligibility.open_request(version, target),
         "impossible": impossible,
-        "glass": policy.may_break_glass(standing.actor_of(user), rule.break_glass) if rule else None,
+        "glass": policy.may_break_glass(request_state.actor_of(user), rule.break_glass) if rule else None,
     }
 
 

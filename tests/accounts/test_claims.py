@@ -11,8 +11,8 @@ from django.apps import apps
 from django.core import mail
 from django.test import Client
 
-from registry_ui.accounts import claims
-from registry_ui.accounts.models import User
+from accounts import claims
+from accounts.models import User
 from tests.accounts.provider import Provider
 from tests.accounts.test_openid_connect import LOGIN, dance, signed_in
 
@@ -307,6 +307,6 @@ def test_links_that_were_made_by_the_word_false_end_with_the_upgrade(remy: User,
         told = {"userinfo": {"sub": "x", "email": person.email, "email_verified": said}}
         SocialAccount.objects.create(user=person, provider="oidc", uid=str(person.pk), extra_data=told)
     SocialAccount.objects.create(user=rosa, provider="oidc", uid="older", extra_data={"email_verified": "no"})
-    import_module("registry_ui.accounts.migrations.0005_unlink_unverified").unlink(apps, None)
+    import_module("accounts.migrations.0005_unlink_unverified").unlink(apps, None)
     assert {account.user for account in SocialAccount.objects.all()} == {rosa, rita}
     assert not SocialAccount.objects.filter(uid="older").exists()

@@ -11,7 +11,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core import mail
 from django.test import Client
 
-from registry_ui.accounts.models import User
+from accounts.models import User
 from registry_ui.environment import Environment
 from tests.accounts.provider import Provider
 from tests.factories import PASSWORD, make_person

@@ -12,9 +12,9 @@ from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
 from django.test import Client
 
+from accounts.models import User
 from approvals.models import Action, AuditEvent, PromotionRequest, Review, Target
 from approvals.policy import SignatureRule
-from registry_ui.accounts.models import User
 from tests.accounts.provider import Provider
 from tests.accounts.sessions import age
 from tests.accounts.test_openid_connect import LOGIN, dance

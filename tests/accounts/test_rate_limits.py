@@ -13,7 +13,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 
-from registry_ui.accounts.models import User
+from accounts.models import User
 from tests.factories import PASSWORD, make_person
 
 LOGIN = "/accounts/login/"

@@ -10,9 +10,9 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from approvals import identities
+from accounts.models import User
+from approvals.ledger import pseudonyms
 from approvals.models import Action, AuditEvent
-from registry_ui.accounts.models import User
 from tests.factories import PASSWORD, make_person
 
 pytestmark = pytest.mark.django_db
@@ -213,7 +213,7 @@ def test_a_new_address_counts_only_when_it_is_confirmed(client: Client, confirme
     renamed = AuditEvent.objects.get()
     assert (renamed.action, renamed.actor) == (Action.PERSON_RENAMED, confirmed)
     assert renamed.data == {"before": "Rita Sanz <rita@example.com>", "after": "Rita Sanz <sanz@example.com>"}
-    assert identities.problems() == []
+    assert pseudonyms.problems() == []
     assert sign_in(Client(), "sanz@example.com")["Location"] == "/"
     assert sign_in(Client(), "rita@example.com").status_code == 200
 

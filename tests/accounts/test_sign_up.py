@@ -7,7 +7,7 @@ import pytest
 from django.core import mail
 from django.test import Client
 
-from registry_ui.accounts.models import User
+from accounts.models import User
 from tests.factories import PASSWORD
 
 pytestmark = pytest.mark.django_db

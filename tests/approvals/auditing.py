@@ -6,6 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import ledger, tenures
 from approvals.audit.periods import Period
 from approvals.audit.population import Scope
@@ -21,8 +22,7 @@ from approvals.models import (
     Tenure,
 )
 from approvals.workflow import approver_labels
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion
+from mirror.models import ModelVersion
 from tests.factories import approve, make_request
 from tests.pages.helpers import hold
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from approvals import administration, assessment, delivery, history
+from accounts.models import User
+from approvals import administration, assessment, delivery
 from approvals.models import AuditEvent, OutboxEntry, PromotionRequest, Target
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import ModelVersion
+from approvals.selectors import history
+from mirror import sync
+from mirror.models import ModelVersion
 from tests.factories import approve, make_request
 from tests.fakes import FakeRegistry
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from django.db import connection
 
-from approvals import defaults, ledger, triggers
-from approvals.models import AuditEvent, ChainHead
+from approvals import ledger
+from approvals.ledger import triggers
+from approvals.models import AuditEvent, ChainHead, defaults
 
 
 @contextmanager

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from approvals import assessment, delivery, ledger, tenures, time_travel, watch, workflow
+from accounts.models import User
+from approvals import assessment, delivery, ledger, tenures, watch, workflow
 from approvals.models import Incident, OutboxEntry, PromotionRequest, Status, Target, Tenure
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.mlflow_registry import MlflowRegistry
-from registry_ui.mirror.models import ModelVersion, RegisteredModel
+from approvals.tenures import as_of
+from mirror import sync
+from mirror.mlflow.client import MlflowRegistry
+from mirror.models import ModelVersion, RegisteredModel
 from tests.factories import make_policy
 from tests.mirror.backstage import Backstage
 from tests.mlflow_server import MlflowServer
@@ -160,7 +161,7 @@ def test_every_moment_is_told_as_mlflow_told_it_then(
         world.step()
         log.append((timezone.now(), world.says()))
 
-    wrong = [(at, said, told) for at, said in log if (told := time_travel.holders_at(at)) != said]
+    wrong = [(at, said, told) for at, said in log if (told := as_of.holders_at(at)) != said]
     assert wrong == []
     assert world.did["promote"] > 20
     assert world.did["roll_back"] > 5
@@ -177,4 +178,4 @@ def _check_the_books(log: list[tuple[datetime, Any]]) -> None:
         assert tenure.request.status == Status.APPLIED
         assert tenure.place in tenures.places_of(tenure.request.target)
     assert ledger.verify().problem == ""
-    assert time_travel.holders_at(log[0][0])[("report_only", "Production", "Production")] == [1]
+    assert as_of.holders_at(log[0][0])[("report_only", "Production", "Production")] == [1]

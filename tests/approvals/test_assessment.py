@@ -11,14 +11,15 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from approvals import assessment, delivery, inbox, standing, workflow
+from accounts.models import User
+from approvals import assessment, delivery, workflow
 from approvals.models import Action, Assessment, AuditEvent, OutboxEntry, PromotionRequest, Status, Target
 from approvals.policy import CheckRule
+from approvals.selectors import inbox, request_state
 from approvals.workflow import Invalid, NotAllowed
-from registry_ui.accounts.models import User
-from registry_ui.mirror import inspection, sync
-from registry_ui.mirror.models import ModelVersion
-from registry_ui.mirror.registry import Refused, Unreachable
+from mirror import inspection, sync
+from mirror.models import ModelVersion
+from mirror.port import Refused, Unreachable
 from tests.factories import approve, make_person, make_policy
 from tests.fakes import FakeRegistry
 
@@ -443,7 +444,7 @@ def test_contributors_have_no_say_where_the_policy_says_so(
     registry.set_tag(MODEL, 2, "trained_by", "someone, REMY@example.com")
     sync.refresh_model(registry, MODEL)
     request = assess(ask(rita, production), registry)
-    answer = standing.of(request, remy).actions["approve"]
+    answer = request_state.of(request, remy).actions["approve"]
     assert answer.reason == (
         "You contributed to this version (REMY@example.com in MLflow), so somebody else has to decide."
     )

@@ -12,13 +12,15 @@ from django.utils import timezone
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from approvals import administration, policy_files, standing
+from accounts import roles
+from accounts.models import User
+from approvals import administration
+from approvals.administration import policy_files
 from approvals.audit import access, replay
 from approvals.models import Action, AuditEvent, Policy, Target
 from approvals.policy import SlotRule
+from approvals.selectors import request_state
 from approvals.workflow import WorkflowError
-from registry_ui.accounts import roles
-from registry_ui.accounts.models import User
 from registry_ui.demo import people as demo
 from tests.approvals import tampering
 from tests.factories import make_person, make_rule
@@ -283,7 +285,7 @@ def test_the_matrix_says_what_policy_says(ada: User, remy: User, rosa: User, rit
         "Rita Sanz": [False, False],
         "Robot Reviewer": [False, False],
     }
-    eligible = {person.id for person in standing.reviewers()}
+    eligible = {person.id for person in request_state.reviewers()}
     assert {row.person.id for row in found.rows if row.fills[1]} == eligible
     assert "manages people" in next(row for row in found.rows if row.name == "Ada Brandt").powers
 

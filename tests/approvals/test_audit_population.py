@@ -9,14 +9,14 @@ from io import StringIO
 import pytest
 from django.utils import timezone
 
+from accounts.models import User
 from approvals.audit import completeness, population, units
 from approvals.audit.periods import Period
 from approvals.audit.population import Cause, Scope
 from approvals.models import AuditEvent, Incident, Target, Tenure, WatchedPlace, WatchState
-from registry_ui.accounts.models import User
-from registry_ui.mirror import health
-from registry_ui.mirror.models import MirrorState, Outage
-from registry_ui.mirror.registry import Unreachable
+from mirror import health
+from mirror.models import MirrorState, Outage
+from mirror.port import Unreachable
 from tests.approvals.auditing import around_now, bypass, found, promote, put_back, taken_away
 from tests.factories import make_policy, make_version
 

@@ -10,9 +10,9 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accounts.models import User
 from approvals.audit import reviews
 from approvals.models import CheckResult, PromotionRequest, Reading, Review, Target
-from registry_ui.accounts.models import User
 from tests.approvals.auditing import around_now, promote
 from tests.factories import make_person, make_policy, make_request, make_version
 

@@ -16,14 +16,14 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accounts.models import User
 from approvals import ledger
 from approvals.audit import archive, dossier, sampling, units
 from approvals.audit.periods import Period
 from approvals.audit.population import Scope
 from approvals.audit.sampling import Sample
 from approvals.models import AuditEvent, PromotionRequest, Target, Tenure
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import Exhibit
+from mirror.models import Exhibit
 from tests.approvals.auditing import around_now, bypass, promote
 from tests.factories import make_exhibit, make_inspection, make_policy, make_version, png
 

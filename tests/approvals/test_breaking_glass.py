@@ -6,7 +6,9 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from approvals import delivery, ledger, notifications, provenance, returning, standing, workflow
+from accounts.models import User
+from approvals import delivery, ledger, notifications, workflow
+from approvals.evidence import approval_note
 from approvals.models import (
     Action,
     AuditEvent,
@@ -19,8 +21,7 @@ from approvals.models import (
     Target,
 )
 from approvals.policy import BreakGlassRule, CheckRule, SignatureRule
-from registry_ui import notes
-from registry_ui.accounts.models import User
+from approvals.selectors import note_claims, request_state, rollback_candidates
 from tests.approvals.urgent import (
     MODEL,
     REASON,
@@ -87,18 +88,18 @@ def test_it_goes_ahead_without_approvals_and_says_so_everywhere(
 
 def test_the_note_in_mlflow_says_that_nobody_approved_it(registry: FakeRegistry, broken: PromotionRequest) -> None:
     found = registry.version(MODEL, 2)
-    (line,) = provenance.notes(found.description)
+    (line,) = approval_note.notes(found.description)
     assert line.startswith("Promoted to Production without approval (break-glass) by Otto Reyes <otto@example.com> · ")
     assert line.endswith(f"request #{broken.pk}")
     assert "Approved" not in line
     assert found.tags["countersign.approved_by"] == ""
-    (checked,) = notes.check(version(2))
+    (checked,) = note_claims.check(version(2))
     assert (checked.doubt, checked.request) == ("", broken)
     forged = line.replace("Promoted to Production without approval (break-glass)", "Approved for Production")
     row = version(2)
     row.description = row.description.replace(line, forged)
-    assert notes.check(row)[0].doubt.startswith("The gate wrote: Promoted to Production without approval")
-    assert provenance.without_note(found.description, broken.pk) == "Trained for the 2th time."
+    assert note_claims.check(row)[0].doubt.startswith("The gate wrote: Promoted to Production without approval")
+    assert approval_note.without_note(found.description, broken.pk) == "Trained for the 2th time."
 
 
 def test_only_with_the_permission(registry: FakeRegistry, rita: User, remy: User, ada: User, vera: User,
@@ -266,16 +267,16 @@ def test_a_version_that_nobody_approved_is_no_place_to_go_back_to_until_it_is_fo
     registry: FakeRegistry, broken: PromotionRequest, rita: User, remy: User, rosa: User, production: Target
 ) -> None:
     promote(registry, 3, production, by=rita, approvers=(remy, rosa))
-    assert [each.number for each in returning.earlier(model(), production)] == [1]
+    assert [each.number for each in rollback_candidates.earlier(model(), production)] == [1]
     workflow.review_afterwards(broken, by=remy, verdict="justified", comment="The numbers were right.")
-    assert [each.number for each in returning.earlier(model(), production)] == [2, 1]
+    assert [each.number for each in rollback_candidates.earlier(model(), production)] == [2, 1]
 
 
 def test_a_failed_delivery_is_not_submitted_again(registry: FakeRegistry, otto: User, production: Target) -> None:
     request = workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=proof())
     registry.delete_version(MODEL, 2)
     assert deliver(request, registry) == "failed"
-    assert "break the glass once more" in standing.of(request, otto).actions["resubmit"].reason
+    assert "break the glass once more" in request_state.of(request, otto).actions["resubmit"].reason
 
 
 # --- Who is told ------------------------------------------------------------------------------------------------------

@@ -11,11 +11,11 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from accounts.models import User
 from approvals import notifications
 from approvals.models import Kind, Notification, Target
 from approvals.notifications import chat, mailing
 from registry_ui import settings as product
-from registry_ui.accounts.models import User
 from tests.factories import make_request, make_version
 
 pytestmark = pytest.mark.django_db

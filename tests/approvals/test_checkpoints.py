@@ -12,12 +12,12 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import administration, ledger, tasks
 from approvals.ledger import notes
 from approvals.models import Action, AuditEvent, Checkpoint, Verification
 from approvals.models.checkpoints import SILENT
 from approvals.workflow import Conflict, Invalid, NotAllowed
-from registry_ui.accounts.models import User
 from registry_ui.environment import Environment
 from tests.approvals import tampering
 from tests.approvals.ledger_history import OTHER_SEED, SEED, base64_of

@@ -6,7 +6,7 @@ from approvals import watch, workflow
 from approvals.ledger import tables
 from approvals.models import AuditEvent, Incident, Probation, PromotionRequest, Target, Tenure, WatchedPlace
 from approvals.policy import ProbationRule
-from registry_ui.mirror import sync
+from mirror import sync
 from tests.approvals.world import World
 from tests.factories import make_policy, save_policy
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals import comparison
-from approvals.comparison import MetricRow, ValueRow
+from approvals.evidence import comparison
+from approvals.evidence.comparison import MetricRow, ValueRow
 
 HIGHER = """
 auc_roc auc AUC rocAuc val_auc test/f1 f1-macro F1Score precision_at_k precision@10 recall_weighted ndcg NDCG@10

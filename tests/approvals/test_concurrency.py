@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import ledger, workflow
 from approvals.models import Action, AuditEvent, OutboxEntry, Probation, PromotionRequest, Review, Status, Target
 from approvals.policy import ProbationRule
 from approvals.workflow import WorkflowError
-from registry_ui.accounts.models import User
 from tests.approvals import urgent
 from tests.approvals.threads import at_once
 from tests.factories import approve, make_person, make_policy, make_request, make_version

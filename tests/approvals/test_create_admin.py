@@ -8,9 +8,9 @@ from allauth.account.models import EmailAddress
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from accounts.models import User
 from approvals import ledger
 from approvals.models import Action, AuditEvent
-from registry_ui.accounts.models import User
 
 PASSWORD = "correct-horse-battery"
 

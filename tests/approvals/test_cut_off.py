@@ -9,13 +9,13 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import administration, delivery, watch, workflow
 from approvals.ledger import cut
 from approvals.models import Action, AuditEvent, ChainHead, Incident, LedgerCut, OutboxEntry, PromotionRequest, Target
 from approvals.workflow import Conflict, Invalid, NotAllowed
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import MirrorState, ModelVersion
+from mirror import sync
+from mirror.models import MirrorState, ModelVersion
 from tests.approvals.world import World
 from tests.factories import make_policy
 

@@ -8,13 +8,14 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from approvals import assessment, delivery, ledger, provenance, workflow
+from accounts.models import User
+from approvals import assessment, delivery, ledger, workflow
 from approvals.delivery import annotation
+from approvals.evidence import approval_note
 from approvals.models import Action, AuditEvent, OutboxEntry, PromotionRequest, Status, Target
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import ModelVersion
-from registry_ui.mirror.registry import NotFound, Refused, Unreachable
+from mirror import sync
+from mirror.models import ModelVersion
+from mirror.port import NotFound, Refused, Unreachable
 from tests.factories import approve, make_request
 from tests.fakes import FakeRegistry
 
@@ -73,8 +74,8 @@ def assert_promoted(registry: FakeRegistry, request: PromotionRequest) -> None:
     seven, six = registry.version(MODEL, 7), registry.version(MODEL, 6)
     assert (seven.stage, six.stage) == ("Production", "Archived")
     assert registry.model(MODEL).aliases == {"champion": 7}
-    assert provenance.without_notes(seven.description) == "Trained for the 7th time."
-    assert provenance.notes(seven.description) == [annotation.note_of(request).line]
+    assert approval_note.without_notes(seven.description) == "Trained for the 7th time."
+    assert approval_note.notes(seven.description) == [annotation.note_of(request).line]
     assert seven.tags["countersign.request"] == str(request.pk)
     assert seven.tags["countersign.approved_by"] == "Remy Ortiz <remy@example.com>, Rosa Lind <rosa@example.com>"
     assert six.description == "Trained for the 6th time."
@@ -260,7 +261,7 @@ def test_another_champion_sends_it_back_to_review_and_takes_the_note_back(
 ) -> None:
     registry.fail_next("set_stage", Unreachable("MLflow answered 503."))
     assert deliver(approved, registry) == "waiting"
-    assert provenance.has_note(registry.version(MODEL, 7).description, approved.pk)
+    assert approval_note.has_note(registry.version(MODEL, 7).description, approved.pk)
     registry.set_stage(MODEL, 5, "Production", archive_existing=True)
     assert deliver(approved, registry) == "reopened"
     assert (approved.status, approved.champion) == (Status.PENDING, version(5))

@@ -15,8 +15,8 @@ from django.contrib.auth.models import Permission
 from django.db import DatabaseError, connection, models, transaction
 from django.utils import timezone
 
-from approvals import administration, ledger, triggers, workflow
-from approvals.ledger import tables
+from approvals import administration, ledger, workflow
+from approvals.ledger import tables, triggers
 from approvals.ledger.tables import HELD_OTHERWISE, MAY_GO, NOT_HELD, TABLES, label_of
 from approvals.models import Policy, Target
 from approvals.workflow.findings import FindingInput

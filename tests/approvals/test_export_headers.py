@@ -9,9 +9,9 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from accounts.models import User
 from approvals.audit import population
 from approvals.models import Target
-from registry_ui.accounts.models import User
 from tests.approvals.auditing import promote
 from tests.factories import make_version
 

@@ -24,12 +24,14 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from approvals import external_checks, tasks, timeline, workflow
+from accounts.models import User
+from approvals import tasks, workflow
+from approvals.assessment import external_calls
 from approvals.checks import external, signing
+from approvals.ledger import sentences
 from approvals.models import Action, Assessment, AuditEvent, CheckResult, PromotionRequest, Status, Target
 from approvals.policy import CheckRule
 from registry_ui import lanes
-from registry_ui.accounts.models import User
 from tests.factories import make_policy, make_request, make_version
 
 SECRET = signing.secret_for("ci")
@@ -342,12 +344,12 @@ def answers_to(request: PromotionRequest) -> list[dict[str, Any]]:
 
 
 def said_on_the_timeline(request: PromotionRequest) -> list[str]:
-    return [entry.sentence for entry in timeline.of(request)[0]]
+    return [entry.sentence for entry in sentences.of(request)[0]]
 
 
 def test_people_are_asked_when_the_check_has_passed(service: Service, asked: PromotionRequest) -> None:
     assert status_of(asked) == Status.CHECKING
-    assert external_checks.call_due() == 1
+    assert external_calls.call_due() == 1
     found = result_of(asked)
     assert (found.outcome, found.reason, found.attempts) == ("pass", "All 214 tests passed.", 1)
     assert status_of(asked) == Status.PENDING
@@ -362,7 +364,7 @@ def test_people_are_asked_when_the_check_has_passed(service: Service, asked: Pro
     assert told["fingerprint"] == asked.fingerprint
     assert told["files_digest"] == "d" * 64
     assert told["answer_url"].endswith(f"/callbacks/checks/{found.token}/")
-    assert external_checks.call_due() == 0
+    assert external_calls.call_due() == 0
 
 
 def test_a_check_that_fails_blocks_and_one_that_warns_does_not(
@@ -370,7 +372,7 @@ def test_a_check_that_fails_blocks_and_one_that_warns_does_not(
 ) -> None:
     warned = ask_for(service, rita, production, "warn")
     service.behave = says(200, FAIL)
-    assert external_checks.call_due() == 2
+    assert external_calls.call_due() == 2
     assert result_of(asked).blocks
     assert status_of(asked) == Status.CHECKING
     asked.refresh_from_db()
@@ -384,16 +386,16 @@ def test_a_call_that_failed_is_made_again_after_longer_and_longer_pauses_and_the
 ) -> None:
     service.behave = says(500, b"")
     began = timezone.now()
-    assert external_checks.call_due(clock=lambda: began) == 1
+    assert external_calls.call_due(clock=lambda: began) == 1
     found = result_of(asked)
     assert found.outcome == "waiting"
     assert found.reason == "Call 1 of 3: it answered with status 500."
     assert found.next_attempt_at == began + timedelta(seconds=15)
-    assert external_checks.call_due(clock=lambda: began + timedelta(seconds=14)) == 0
+    assert external_calls.call_due(clock=lambda: began + timedelta(seconds=14)) == 0
     second = began + timedelta(seconds=15)
-    assert external_checks.call_due(clock=lambda: second) == 1
+    assert external_calls.call_due(clock=lambda: second) == 1
     assert result_of(asked).next_attempt_at == second + timedelta(seconds=30)
-    assert external_checks.call_due(clock=lambda: second + timedelta(seconds=30)) == 1
+    assert external_calls.call_due(clock=lambda: second + timedelta(seconds=30)) == 1
     found = result_of(asked)
     assert (found.outcome, found.attempts, len(service.calls)) == ("fail", 3, 3)
     assert found.reason == "It was called 3 times without success. It answered with status 500."
@@ -408,12 +410,12 @@ def test_a_check_that_took_the_call_and_never_answers_has_failed_at_its_deadline
     service: Service, asked: PromotionRequest
 ) -> None:
     service.behave = says(202, b"")
-    assert external_checks.call_due() == 1
+    assert external_calls.call_due() == 1
     found = result_of(asked)
     assert (found.outcome, found.reason) == ("waiting", "It took the call and has not answered yet.")
     almost = timezone.now() + timedelta(minutes=29)
-    assert external_checks.call_due(almost) == 0
-    assert external_checks.call_due(almost + timedelta(minutes=2)) == 1
+    assert external_calls.call_due(almost) == 0
+    assert external_calls.call_due(almost + timedelta(minutes=2)) == 1
     found = result_of(asked)
     assert found.outcome == "fail"
     assert found.reason == "It did not answer within 30 minutes. It took the call and has not answered yet."
@@ -422,7 +424,7 @@ def test_a_check_that_took_the_call_and_never_answers_has_failed_at_its_deadline
 
 
 def test_a_worker_that_was_away_gives_up_what_is_over_without_a_call(service: Service, asked: PromotionRequest) -> None:
-    assert external_checks.call_due(timezone.now() + timedelta(minutes=31)) == 1
+    assert external_calls.call_due(timezone.now() + timedelta(minutes=31)) == 1
     assert result_of(asked).reason == "It did not answer within 30 minutes."
     assert service.calls == []
 
@@ -436,18 +438,18 @@ def test_a_call_whose_worker_was_killed_is_made_again(
     with monkeypatch.context() as patched:
         patched.setattr(external, "call", die)
         with pytest.raises(KeyboardInterrupt):
-            external_checks.call_due()
-    assert external_checks.call_due() == 0
-    assert external_checks.call_due(timezone.now() + timedelta(seconds=62)) == 1
+            external_calls.call_due()
+    assert external_calls.call_due() == 0
+    assert external_calls.call_due(timezone.now() + timedelta(seconds=62)) == 1
     found = result_of(asked)
     assert (found.outcome, found.attempts) == ("pass", 2)
 
 
 def test_a_call_is_claimed_by_one_worker(asked: PromotionRequest) -> None:
     now = timezone.now()
-    (one,), (other,) = list(external_checks.due(now)), list(external_checks.due(now))
-    assert external_checks._claim(one, now)
-    assert not external_checks._claim(other, now)
+    (one,), (other,) = list(external_calls.due(now)), list(external_calls.due(now))
+    assert external_calls._claim(one, now)
+    assert not external_calls._claim(other, now)
 
 
 def test_one_that_hangs_holds_up_no_other(service: Service, rita: User, staging: Target, production: Target) -> None:
@@ -458,7 +460,7 @@ def test_one_that_hangs_holds_up_no_other(service: Service, rita: User, staging:
     service.behave = behave
     slow, quick = (ask_for(service, rita, target) for target in (staging, production))
     began = time.monotonic()
-    assert external_checks.call_due() == 2
+    assert external_calls.call_due() == 2
     assert time.monotonic() - began < 2
     assert status_of(quick) == Status.PENDING
     assert result_of(slow).reason == "Call 1 of 3: it did not answer within 1 second."
@@ -466,7 +468,7 @@ def test_one_that_hangs_holds_up_no_other(service: Service, rita: User, staging:
 
 def test_calls_of_a_closed_request_are_not_made(service: Service, asked: PromotionRequest, rita: User) -> None:
     workflow.withdraw(asked, by=rita)
-    assert external_checks.call_due() == 0
+    assert external_calls.call_due() == 0
     assert service.calls == []
 
 
@@ -483,10 +485,10 @@ def test_an_answer_about_evidence_that_changed_meanwhile_does_not_count(
     workflow.conclude(asked)
     fresh = result_of(asked)
     assert fresh.pk != found.pk
-    external_checks._store(found, external.Answer(True, "Fine."), timezone.now())
+    external_calls._store(found, external.Answer(True, "Fine."), timezone.now())
     assert status_of(asked) == Status.CHECKING
     assert result_of(asked).outcome == "waiting"
-    assert external_checks.call_due() == 1
+    assert external_calls.call_due() == 1
     assert status_of(asked) == Status.PENDING
 
 
@@ -494,7 +496,7 @@ def test_submitting_again_asks_a_failed_check_again_and_keeps_one_that_passed(
     service: Service, asked: PromotionRequest, rita: User
 ) -> None:
     service.behave = says(200, FAIL)
-    external_checks.call_due()
+    external_calls.call_due()
     failed = result_of(asked)
     asked.refresh_from_db()
     workflow.resubmit(asked, by=rita)  # the same words: the evidence is the same
@@ -502,7 +504,7 @@ def test_submitting_again_asks_a_failed_check_again_and_keeps_one_that_passed(
     again = result_of(asked)
     assert (again.outcome, again.fingerprint) == ("waiting", failed.fingerprint)
     service.behave = says(200, {"result": "pass", "reason": "Fine now."})
-    external_checks.call_due()
+    external_calls.call_due()
     assert status_of(asked) == Status.PENDING
     passed = result_of(asked)
     PromotionRequest.objects.filter(pk=asked.pk).move(Status.CHECKING)
@@ -515,7 +517,7 @@ def test_an_override_stands_while_the_evidence_does(
     service: Service, asked: PromotionRequest, ada: User, rita: User
 ) -> None:
     service.behave = says(200, {"result": "fail", "reason": "The runner is broken."})
-    external_checks.call_due()
+    external_calls.call_due()
     workflow.override(asked, result_of(asked), by=ada, reason="Ran by hand.")
     assert status_of(asked) == Status.PENDING
     PromotionRequest.objects.filter(pk=asked.pk).move(Status.CHECKING)
@@ -526,7 +528,7 @@ def test_an_override_stands_while_the_evidence_does(
 
 def test_an_answer_does_not_ask_people_while_the_worker_owes_a_look(service: Service, asked: PromotionRequest) -> None:
     Assessment.objects.owe(asked)
-    external_checks.call_due()
+    external_calls.call_due()
     assert result_of(asked).outcome == "pass"
     assert status_of(asked) == Status.CHECKING
     workflow.conclude(asked)
@@ -536,9 +538,9 @@ def test_an_answer_does_not_ask_people_while_the_worker_owes_a_look(service: Ser
 def test_looking_for_calls_costs_one_query_when_there_is_none(
     asked: PromotionRequest, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    external_checks.call_due()
+    external_calls.call_due()
     with django_assert_num_queries(1):
-        assert external_checks.call_due() == 0
+        assert external_calls.call_due() == 0
 
 
 def test_the_task_leaves_it_to_the_one_that_is_at_it(service: Service, asked: PromotionRequest) -> None:
@@ -569,7 +571,7 @@ def post(
 def waiting(service: Service, asked: PromotionRequest) -> CheckResult:
     """The service took the call and will post its answer."""
     service.behave = says(202, b"")
-    external_checks.call_due()
+    external_calls.call_due()
     return result_of(asked)
 
 
@@ -667,7 +669,7 @@ def test_an_answer_for_one_request_cannot_be_posted_for_another(
 
 
 def test_a_result_without_a_token_is_not_addressed_by_an_empty_one(outside: Client, asked: PromotionRequest) -> None:
-    assert external_checks.answer("", b"{}", {}, now=timezone.now()).verdict == external_checks.Verdict.UNKNOWN
+    assert external_calls.answer("", b"{}", {}, now=timezone.now()).verdict == external_calls.Verdict.UNKNOWN
     assert outside.get(f"/callbacks/checks/{result_of(asked).token}/").status_code == 405
 
 
@@ -695,7 +697,7 @@ def test_the_example_for_ci_believes_the_call_and_posts_what_the_command_said(
     settings.SITE_URL = f"http://127.0.0.1:{service.port}"  # it posts its answer to the service, which keeps it
     asked = ask_for(service, rita, staging)
     service.behave = says(202, {"detail": "Kept."})
-    external_checks.call_due()
+    external_calls.call_due()
     (headers, body) = service.calls.pop()
     call = tmp_path / "call.json"
     call.write_text(json.dumps({"headers": headers, "body": body.decode()}))

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import workflow
 from approvals.models import Action, AuditEvent, Finding, PromotionRequest, Review, Status, Target
 from approvals.workflow.findings import FindingInput, close_finding, may_close
-from registry_ui.accounts.models import User
 from tests.factories import make_person, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db

@@ -7,10 +7,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from approvals import timeline, workflow
+from accounts.models import User
+from approvals import workflow
+from approvals.ledger import sentences
 from approvals.models import Action, AuditEvent, Finding, PromotionRequest, Status, Target
 from approvals.workflow import FindingInput
-from registry_ui.accounts.models import User
 from tests.factories import make_person, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
@@ -72,7 +73,7 @@ def test_an_approval_carries_what_is_to_be_put_right(
     assert "with 1 finding" in page
     assert "Write the runbook." in page
     event = AuditEvent.objects.get(action=Action.REVIEW_APPROVED)
-    assert timeline.sentence(event).startswith("approved churn_predictor version 7 for Staging with 1 finding")
+    assert sentences.sentence(event).startswith("approved churn_predictor version 7 for Staging with 1 finding")
 
 
 def test_rows_without_text_say_nothing(client: Client, asked: PromotionRequest, remy: User) -> None:

@@ -9,10 +9,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from approvals import administration, freezes, timeline
+from accounts.models import User
+from approvals import administration
+from approvals.ledger import sentences
 from approvals.models import Action, AuditEvent, FreezeWindow, OutboxEntry, Target
 from approvals.policy.freezes import Once, Weekly
-from registry_ui.accounts.models import User
+from approvals.selectors import freezes
 from tests.factories import approve, make_request, make_version
 
 pytestmark = pytest.mark.django_db
@@ -237,4 +239,4 @@ def test_the_time_line_names_the_freeze_and_its_end() -> None:
         target_name="Staging",
         payload='{"freeze":"Christmas","freeze_id":1,"until":"2027-01-04T08:00:00+01:00"}',
     )
-    assert "until 2027-01-04 07:00 UTC: the freeze “Christmas” is on" in timeline.sentence(event)
+    assert "until 2027-01-04 07:00 UTC: the freeze “Christmas” is on" in sentences.sentence(event)

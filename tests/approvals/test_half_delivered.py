@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from approvals import delivery, inbox, ledger, provenance, watch, workflow
+from accounts.models import User
+from approvals import delivery, ledger, watch, workflow
+from approvals.evidence import approval_note
 from approvals.models import Action, AuditEvent, Incident, OutboxEntry, PromotionRequest, Status, Target, Tenure
+from approvals.selectors import inbox
+from mirror import sync
+from mirror.port import Denied, Refused, RegistryError, Unreachable
 from registry_ui import system
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.registry import Denied, Refused, RegistryError, Unreachable
 from tests.approvals import urgent
 from tests.approvals.urgent import MODEL
 from tests.factories import make_policy
@@ -144,7 +146,7 @@ def test_a_person_has_the_half_put_back(registry: FakeRegistry, approved: Promot
     assert urgent.deliver(approved, registry) == "failed"
     assert (registry.version(MODEL, 1).stage, registry.version(MODEL, 2).stage) == ("Production", "None")
     assert registry.model(MODEL).aliases == {"champion": 1}
-    assert not provenance.has_note(registry.version(MODEL, 2).description, approved.pk)
+    assert not approval_note.has_note(registry.version(MODEL, 2).description, approved.pk)
     assert approved.status == Status.FAILED
     assert approved.status_reason == "Half delivered, and put back: Nobody may set aliases this week."
     assert list(running("Production")) == list(running("@champion")) == [1]
@@ -279,7 +281,7 @@ def test_what_mlflow_took_without_effect_is_written_again(
 ) -> None:
     registry.ignore_next(method)
     assert urgent.deliver(approved, registry) == "applied"
-    assert provenance.has_note(registry.version(MODEL, 2).description, approved.pk)
+    assert approval_note.has_note(registry.version(MODEL, 2).description, approved.pk)
     assert len(tags(registry)) >= 8
 
 
@@ -296,7 +298,7 @@ def test_a_note_that_is_overwritten_before_settling_is_written_again(
     assert urgent.deliver(approved, registry) == "applied"
     description = registry.version(MODEL, 2).description
     assert description.startswith("Saved from a page that was open.")
-    assert provenance.has_note(description, approved.pk)
+    assert approval_note.has_note(description, approved.pk)
 
 
 def test_what_mlflow_never_keeps_is_waited_for_with_a_reason(

@@ -14,10 +14,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from approvals import history, history_filters, ledger, workflow
+from accounts.models import User
+from approvals import ledger, workflow
 from approvals.evidence import canonical
+from approvals.forms import history_filters
 from approvals.models import Action, AuditEvent, PromotionRequest, Target
-from registry_ui.accounts.models import User
+from approvals.selectors import history
 from tests.approvals import tampering
 from tests.factories import make_person, make_request, make_version
 

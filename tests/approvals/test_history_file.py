@@ -8,10 +8,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.test import Client
 
-from approvals import history_import
-from approvals.history_import import BadFile
+from accounts.models import User
 from approvals.models import Tenure
-from registry_ui.accounts.models import User
+from approvals.tenures import importing
+from approvals.tenures.importing import BadFile
 from tests.factories import make_version
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +44,7 @@ FILES: dict[str, tuple[bytes, int]] = {
 @pytest.mark.parametrize("how", FILES)
 def test_a_file_is_read_as_spreadsheets_write_it(how: str) -> None:
     content, first = FILES[how]
-    rows = history_import.check(content).rows
+    rows = importing.check(content).rows
     assert [(row.line, row.model, row.version, row.reason) for row in rows] == [
         (first, "churn", 1, ""),
         (first + 1, "churn", 2, ""),
@@ -68,12 +68,12 @@ def test_a_file_is_read_as_spreadsheets_write_it(how: str) -> None:
 )
 def test_what_cannot_be_read_is_refused_with_what_was_found(content: bytes, words: str) -> None:
     with pytest.raises(BadFile) as error:
-        history_import.check(content)
+        importing.check(content)
     assert words in str(error.value)
 
 
 def warnings(row: str) -> list[str]:
-    (found,) = history_import.check(f"model,version,target,from,until,note\n{row}\n".encode()).rows
+    (found,) = importing.check(f"model,version,target,from,until,note\n{row}\n".encode()).rows
     assert found.is_accepted, found.reason
     return found.warnings
 

@@ -13,11 +13,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from approvals import administration, history_import, ledger, tenures, time_travel
-from approvals.history_import import BadFile
+from accounts.models import User
+from approvals import administration, ledger, tenures
 from approvals.models import Action, AuditEvent, Target, Tenure
+from approvals.tenures import as_of, importing
+from approvals.tenures.importing import BadFile
 from approvals.workflow import Invalid, NotAllowed
-from registry_ui.accounts.models import User
 from tests.factories import make_version
 from tests.pages.helpers import text_of
 
@@ -32,7 +33,7 @@ FIRST_LOOK = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def reasons(text: str) -> list[str]:
-    return [row.reason for row in history_import.check(text.encode()).rows]
+    return [row.reason for row in importing.check(text.encode()).rows]
 
 
 def one(row: str) -> str:
@@ -42,7 +43,7 @@ def one(row: str) -> str:
 
 def store(text: str, by: User | None = None) -> administration.Imported:
     content = text.encode()
-    return administration.import_history(content, file="old.csv", confirmed=history_import.digest(content), by=by)
+    return administration.import_history(content, file="old.csv", confirmed=importing.digest(content), by=by)
 
 
 def found(number: int, target: Target, at: datetime = FIRST_LOOK, *, model: str = "churn") -> None:
@@ -67,13 +68,13 @@ def found(number: int, target: Target, at: datetime = FIRST_LOOK, *, model: str 
         (f"{HEADER}\nchurn\x00,1".encode(), "NUL characters"),
         (f'{HEADER}\n"churn,1'.encode(), "Line 2 is not CSV: unexpected end of data."),
         (f"{HEADER}\na,1,P,2025-01-01,,,,,extra".encode(), "Line 2 has more cells than the header has columns."),
-        (f"{HEADER}\n".encode() + b"x" * history_import.LARGEST, "The file is larger than 5 MB."),
-        (f"{HEADER}\n".encode() + b"x\n" * (history_import.MOST_ROWS + 1), "The file has more than 20,000 rows."),
+        (f"{HEADER}\n".encode() + b"x" * importing.LARGEST, "The file is larger than 5 MB."),
+        (f"{HEADER}\n".encode() + b"x\n" * (importing.MOST_ROWS + 1), "The file has more than 20,000 rows."),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_as_a_whole(content: bytes, words: str) -> None:
     with pytest.raises(BadFile) as error:
-        history_import.check(content)
+        importing.check(content)
     assert words in str(error.value)
 
 
@@ -95,7 +96,7 @@ def test_what_spreadsheets_write_is_understood(text: str) -> None:
 
 
 def test_lines_are_counted_as_an_editor_does() -> None:
-    checked = history_import.check(GOOD.replace("Ticket 12", '"a\nb"').encode())
+    checked = importing.check(GOOD.replace("Ticket 12", '"a\nb"').encode())
     assert [row.line for row in checked.rows] == [2, 4, 5]
 
 
@@ -186,7 +187,7 @@ def test_an_open_end_leads_up_to_what_was_found(production: Target) -> None:
         ("@champion", FIRST_LOOK, "imported"),
     }
     assert tenures.holders("churn", production, "Production") == [6]
-    (model,) = time_travel.models(time_travel.Question(FIRST_LOOK - timedelta(days=1)), ["churn"])
+    (model,) = as_of.models(as_of.Question(FIRST_LOOK - timedelta(days=1)), ["churn"])
     assert model.targets[0][1][0].tenure.origin == "imported"
 
 
@@ -219,7 +220,7 @@ def test_an_import_is_told_in_the_ledger_and_marked_for_ever(ada: User, producti
     assert told == {
         "count": 3,
         "file": "old.csv",
-        "sha256": history_import.digest(GOOD.encode()),
+        "sha256": importing.digest(GOOD.encode()),
         "accepted": 3,
         "refused": 0,
         "part": 1,
@@ -268,7 +269,7 @@ def test_a_long_file_takes_several_events_and_few_queries(production: Target) ->
         for number in range(1, 1202)
     ]
     with CaptureQueriesContext(connection) as queries:
-        checked = history_import.check("\n".join([HEADER, *rows]).encode())
+        checked = importing.check("\n".join([HEADER, *rows]).encode())
     assert len(checked.accepted) == 1201
     assert len(queries) <= 3
     store("\n".join([HEADER, *rows]))
@@ -300,7 +301,7 @@ def test_the_page_shows_verdicts_first_and_stores_after_confirmation(
     assert "All 4 Accepted 3 Refused 1" in words
     assert "There is no target 'Nowhere'." in words
     assert not Tenure.objects.exists()
-    digest = history_import.digest(text.encode())
+    digest = importing.digest(text.encode())
     refused = text_of(client.get(f"/history/import/?file={digest}&show=refused").content.decode())
     assert "Refused There is no target 'Nowhere'." in refused
     assert "fraud" not in refused
@@ -317,7 +318,7 @@ def test_the_page_shows_verdicts_first_and_stores_after_confirmation(
 def test_another_file_than_the_last_one_sent_is_not_confirmed(client: Client, send: Callable[..., Any]) -> None:
     send(GOOD)
     send(GOOD.replace("fraud", "risk"))
-    client.post("/history/import/confirm/", {"confirmed": history_import.digest(GOOD.encode())})
+    client.post("/history/import/confirm/", {"confirmed": importing.digest(GOOD.encode())})
     assert not Tenure.objects.exists()
 
 

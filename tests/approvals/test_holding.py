@@ -5,14 +5,14 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import administration, assessment, delivery
 from approvals.models import Action, AuditEvent, FreezeWindow, OutboxEntry, PromotionRequest, Status, Target
 from approvals.policy.freezes import Once, Weekly
 from approvals.workflow import Invalid, NotAllowed
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import ModelVersion
-from registry_ui.mirror.registry import Unreachable
+from mirror import sync
+from mirror.models import ModelVersion
+from mirror.port import Unreachable
 from registry_ui.system import _outbox
 from tests.factories import approve, make_request
 from tests.fakes import FakeRegistry

@@ -8,11 +8,12 @@ from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from approvals import identities, ledger, timeline, workflow
+from accounts.models import User
+from approvals import ledger, workflow
+from approvals.ledger import pseudonyms, sentences
 from approvals.models import Action, AuditEvent, Identity, Target
 from approvals.models.identities import TOKEN
 from approvals.models.ledger import read_together
-from registry_ui.accounts.models import User
 from tests.approvals import tampering
 from tests.factories import approve, make_person, make_request, make_version
 
@@ -70,7 +71,7 @@ def test_a_token_that_somebody_typed_names_nobody_and_alarms_nobody(remy: User) 
     typed = f"⟨person {remy.pk}:{'a' * 64}⟩"
     event = write(remy, data={"comment": typed})
     assert event.data["comment"] == f"person {remy.pk}:{'a' * 64}"
-    assert identities.problems() == []
+    assert pseudonyms.problems() == []
 
 
 def test_writing_costs_three_queries_more_at_most(remy: User, rosa: User, vera: User) -> None:
@@ -92,7 +93,7 @@ def test_events_that_are_read_together_look_their_names_up_together(
     for number in range(count):
         write(remy, data={"comment": f"{number}: {rita.label}"})
     with django_assert_num_queries(2):
-        shown = [(entry.name, entry.said) for entry in timeline.entries(AuditEvent.objects.order_by("sequence"))]
+        shown = [(entry.name, entry.said) for entry in sentences.entries(AuditEvent.objects.order_by("sequence"))]
     assert shown[-1] == ("Remy Ortiz", f"{count - 1}: Rita Sanz <rita@example.com>")
     with django_assert_num_queries(2):
         rows = list(AuditEvent.objects.iterator())
@@ -109,8 +110,8 @@ def test_a_list_of_values_or_of_nothing_is_left_alone(remy: User) -> None:
 
 def test_exports_tell_what_tokens_stand_for(remy: User) -> None:
     event = write(remy, data={"comment": "Ask remy@example.com"})
-    assert set(identities.names_in(event).values()) == {remy.label, remy.email}
-    assert all(TOKEN.fullmatch(token) for token in identities.names_in(event))
+    assert set(pseudonyms.names_in(event).values()) == {remy.label, remy.email}
+    assert all(TOKEN.fullmatch(token) for token in pseudonyms.names_in(event))
 
 
 # --- Proving ----------------------------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ def swap_people() -> None:
 
 
 def test_what_fits_has_no_problems(history: None) -> None:
-    assert identities.problems() == []
+    assert pseudonyms.problems() == []
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_what_fits_has_no_problems(history: None) -> None:
 )
 def test_tampering_with_names_is_found(history: None, tamper: Callable[[], None], problem: str) -> None:
     tamper()
-    found = identities.problems()
+    found = pseudonyms.problems()
     assert any(problem in sentence for sentence in found), found
 
 
@@ -181,7 +182,7 @@ def test_a_rename_behind_the_ledgers_back_is_still_found_when_the_person_has_act
     rename(rosa.pk, name="Eve")
     rosa.refresh_from_db()
     write(rosa)
-    (sentence,) = identities.problems()
+    (sentence,) = pseudonyms.problems()
     became = "was “Rosa Lind <rosa@example.com>” and became “Eve <rosa@example.com>”, but no event says so."
     assert sentence == f"Person {rosa.pk} {became}"
 
@@ -190,16 +191,16 @@ def test_names_of_people_whose_events_are_older_than_tokens_are_held_against_tho
     write(remy)
     tampering.alter(1, actor_label=remy.label, with_fitting_hash=True)
     Identity.objects.all().delete()
-    assert identities.problems() == []
+    assert pseudonyms.problems() == []
     rename(remy.pk, name="Eve")
-    assert len(identities.problems()) == 1
+    assert len(pseudonyms.problems()) == 1
 
 
 def test_problems_are_bounded(remy: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    for _ in range(identities.MOST_PROBLEMS + 5):
+    for _ in range(pseudonyms.MOST_PROBLEMS + 5):
         write(remy)
     Identity.objects.all().delete()
-    assert len(identities.problems()) == identities.MOST_PROBLEMS
+    assert len(pseudonyms.problems()) == pseudonyms.MOST_PROBLEMS
 
 
 # --- Changes of a name ------------------------------------------------------------------------------------------------
@@ -217,7 +218,7 @@ def test_a_new_name_is_an_event_in_the_same_transaction_and_the_old_one_stays_on
         "after": "Remy Ortiz-Lind <remy@example.com>",
     }
     assert "Remy" not in stored(renamed)
-    assert identities.problems() == []
+    assert pseudonyms.problems() == []
 
 
 def test_a_change_that_is_rolled_back_leaves_no_event(remy: User) -> None:

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from approvals import administration, assessment, delivery, evidence, policy, standing, workflow
+from accounts.models import User
+from approvals import administration, assessment, delivery, evidence, policy, workflow
 from approvals.models import Action, Assessment, AuditEvent, OutboxEntry, PromotionRequest, Review, Target, Verdict
+from approvals.selectors import request_state
 from approvals.workflow import WorkflowError
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import ModelVersion
+from mirror import sync
+from mirror.models import ModelVersion
 from tests.factories import make_person, make_policy, make_rule
 from tests.fakes import FakeRegistry
 
@@ -208,7 +209,9 @@ class Gate(RuleBasedStateMachine):
         assert policy.is_met(policy.slot_states(rule_, approvers=people, eligible=people, excluded=excluded))
         files = self.registry.files_of(f"fake:/{MODEL}/{request.version.number}")
         assert {path for path, _, _ in frozen["version"]["files"]["manifest"]} == set(files)
-        now = standing.frozen_now(PromotionRequest.objects.with_subject().get(pk=request.pk), champion=request.champion)
+        now = request_state.frozen_now(
+            PromotionRequest.objects.with_subject().get(pk=request.pk), champion=request.champion
+        )
         assert json.loads(now)["version"]["files"] == frozen["version"]["files"]
 
     def groups_when_decided(self, reviewer: User, event: AuditEvent) -> frozenset[str]:

@@ -12,10 +12,11 @@ from django.apps import apps
 from django.core import mail
 from django.test import Client
 
-from approvals import administration, ledger, migrations, standing, workflow
+from accounts.models import User
+from approvals import administration, ledger, migrations, workflow
 from approvals.models import Action, AuditEvent, PromotionRequest, Status, Target
+from approvals.selectors import request_state
 from approvals.workflow import Invalid, NotAllowed
-from registry_ui.accounts.models import User
 from tests.factories import PASSWORD, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
@@ -73,7 +74,7 @@ def test_an_approval_that_becomes_a_contributors_does_not_count(
     workflow.review(asked, by=rosa, verdict="approve")
     asked.refresh_from_db()
     assert (asked.status, asked.waits_for) == (Status.PENDING, "|*|")
-    assert standing.of(asked).counted == {rosa.pk}
+    assert request_state.of(asked).counted == {rosa.pk}
 
 
 def test_the_last_slot_opens_again_at_once(production: Target, rita: User, remy: User, rosa: User) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from approvals import defaults, ledger, triggers
-from approvals.models import Action, AuditEvent, ChainHead
-from registry_ui.accounts.models import User
+from accounts.models import User
+from approvals import ledger
+from approvals.ledger import triggers
+from approvals.models import Action, AuditEvent, ChainHead, defaults
 
 pytestmark = pytest.mark.django_db
 

@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from approvals import ledger
-from approvals.defaults import GENESIS
 from approvals.models import Action, AuditEvent
+from approvals.models.defaults import GENESIS
 from tests.approvals import tampering
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from accounts.models import User
 from approvals.models import Target
-from registry_ui.accounts.models import User
 from tests.approvals import ledger_history
 from tests.approvals.ledger_history import SEED
 

@@ -14,12 +14,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import administration, ledger, workflow
 from approvals.ledger import standalone
 from approvals.ledger.notes import own_key
 from approvals.models import Action, AuditEvent, Checkpoint, Identity, PromotionRequest, Review, Target, Tenure
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion
+from mirror.models import ModelVersion
 from tests.approvals import ledger_history, tampering
 from tests.approvals.ledger_history import History
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import ledger, workflow
 from approvals.models import CheckResult, Comment, Finding, OutboxEntry, PromotionRequest, Review, Target
 from approvals.workflow.findings import FindingInput
-from registry_ui.accounts.models import User
 from tests.approvals.world import World
 from tests.factories import make_policy
 

@@ -9,7 +9,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from approvals import assessment, standing, workflow
+from accounts.models import User
+from approvals import assessment, workflow
 from approvals.models import (
     Assessment,
     FreezeWindow,
@@ -23,10 +24,10 @@ from approvals.models import (
 from approvals.models.notifications import LONGEST
 from approvals.models.requests import CLOSED, MOVES, OPEN
 from approvals.notifications import sending
+from approvals.selectors import request_state
 from approvals.views import progress
+from mirror.port import Denied, Refused, Unreachable
 from registry_ui import system
-from registry_ui.accounts.models import User
-from registry_ui.mirror.registry import Denied, Refused, Unreachable
 from tests.approvals import urgent
 from tests.factories import check, make_policy, make_request, make_version
 from tests.fakes import FakeRegistry
@@ -122,9 +123,9 @@ def test_what_nobody_decides_expires(rita: User, remy: User, production: Target,
 
 def test_who_may_end_and_who_may_not(rita: User, remy: User, vera: User, production: Target) -> None:
     request = make_request(make_version(), production, by=rita)
-    assert standing.of(request, remy).actions["end"]
-    assert standing.of(request, rita).actions["end"].reason == "You asked for it, so you withdraw it."
-    assert not standing.of(request, vera).actions["end"]
+    assert request_state.of(request, remy).actions["end"]
+    assert request_state.of(request, rita).actions["end"].reason == "You asked for it, so you withdraw it."
+    assert not request_state.of(request, vera).actions["end"]
 
 
 # --- Delivery ---------------------------------------------------------------------------------------------------------

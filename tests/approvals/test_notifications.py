@@ -9,6 +9,7 @@ from django.db import OperationalError
 from django.utils import timezone
 from pytest_django import Settings
 
+from accounts.models import User
 from approvals import administration, ledger, notifications, workflow
 from approvals.models import (
     Action,
@@ -23,8 +24,7 @@ from approvals.models import (
 )
 from approvals.notifications import audience, collecting, preferences
 from approvals.workflow.findings import FindingInput, close_finding
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion
+from mirror.models import ModelVersion
 from tests.factories import approve, check, make_person, make_policy, make_request, make_version
 from tests.pages.helpers import applied
 

@@ -8,7 +8,8 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from approvals import assessment, delivery, notifications, standing, watch, workflow
+from accounts.models import User
+from approvals import assessment, delivery, notifications, watch, workflow
 from approvals.models import (
     Action,
     Assessment,
@@ -23,11 +24,11 @@ from approvals.models import (
     Target,
 )
 from approvals.notifications import audience, chat, collecting, messages
-from approvals.watch import following, judging, restoring
-from registry_ui.accounts.models import User
-from registry_ui.alone import alone, counting
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import ModelVersion, RefreshHint
+from approvals.selectors import request_state
+from approvals.watch import classification, closing, restoring
+from mirror import sync
+from mirror.isolation import alone, counting
+from mirror.models import ModelVersion, RefreshHint
 from tests.approvals.watch.helpers import seen
 from tests.factories import approve, make_incident, make_person, make_policy, make_request, make_version
 from tests.fakes import FakeRegistry
@@ -127,7 +128,7 @@ def test_requests_whose_content_changed(
     for name in ("first", "odd", "third"):
         registry.set_description(name, 2, "Something else.")
     sync.sweep(registry)
-    odd_where(monkeypatch, standing, "changes", lambda request: request.version.model.name == "odd")
+    odd_where(monkeypatch, request_state, "changes", lambda request: request.version.model.name == "odd")
     assert assessment.watch() == 2
     monkeypatch.undo()
     assert assessment.watch() == 1
@@ -149,7 +150,7 @@ def test_models_that_were_changed(registry: FakeRegistry, monkeypatch: pytest.Mo
     assert seen(registry) == 0
     for name in ("first", "odd", "third"):
         registry.set_stage(name, 2, "Production", archive_existing=True)
-    odd_where(monkeypatch, judging, "judge", lambda key, *_: key.model == "odd")
+    odd_where(monkeypatch, classification, "judge", lambda key, *_: key.model == "odd")
     assert seen(registry) == 2
     assert watch.look(registry).passed == ("odd",)
     monkeypatch.undo()
@@ -160,7 +161,7 @@ def test_models_that_were_changed(registry: FakeRegistry, monkeypatch: pytest.Mo
 def test_incidents_that_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("first", "odd", "third"):
         make_incident(name, kind=Incident.Kind.FILES, details={"version": 2})  # which holds nothing any more
-    odd_where(monkeypatch, following, "_over", lambda incident: incident.model_name == "odd")
+    odd_where(monkeypatch, closing, "_over", lambda incident: incident.model_name == "odd")
     assert watch.follow() == 2
     assert Incident.objects.open().get().model_name == "odd"
 

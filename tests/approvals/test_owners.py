@@ -6,10 +6,11 @@ import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from approvals import administration, inbox, notifications, standing, workflow
+from accounts.models import User
+from approvals import administration, notifications, workflow
 from approvals.models import Action, AuditEvent, Notification, PromotionRequest, Status, Target
+from approvals.selectors import inbox, request_state
 from approvals.workflow import Invalid, NotAllowed
-from registry_ui.accounts.models import User
 from tests.factories import make_person, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +46,7 @@ def test_nobody_reviews_what_their_service_account_asked(
 ) -> None:
     with pytest.raises(NotAllowed, match="You asked for this promotion"):
         workflow.review(asked, by=remy, verdict=verdict, comment="Mine.")
-    assert remy.pk in standing.of(asked).excluded
+    assert remy.pk in request_state.of(asked).excluded
     workflow.review(asked, by=rosa, verdict=verdict, comment="Read.")
     asked.refresh_from_db()
     assert asked.status != Status.PENDING
@@ -76,8 +77,8 @@ def test_an_approval_of_a_later_owner_does_not_count(
 
 
 def test_nor_do_they_override_its_checks_or_confirm_it(asked: PromotionRequest, remy: User) -> None:
-    assert standing.after_facts(asked, remy).asked_by == {remy.pk, asked.requester_id}
-    assert not standing.of(asked, remy).actions["override"]
+    assert request_state.after_facts(asked, remy).asked_by == {remy.pk, asked.requester_id}
+    assert not request_state.of(asked, remy).actions["override"]
 
 
 def test_the_owner_may_take_back_what_it_asked_and_finds_it_among_theirs(asked: PromotionRequest, remy: User) -> None:

@@ -11,9 +11,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import User
 from approvals import workflow
 from approvals.models import Action, AuditEvent, Target
-from registry_ui.accounts.models import User
 from tests.factories import make_person, make_request, make_version
 
 pytestmark = pytest.mark.django_db

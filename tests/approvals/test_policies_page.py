@@ -8,11 +8,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import User
 from approvals import administration
 from approvals import policy as rules
 from approvals.models import Action, AuditEvent, Policy, Target
-from approvals.rulebook import sentence
-from registry_ui.accounts.models import User
+from approvals.selectors.policy_overview import sentence
 from tests.factories import make_person, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db

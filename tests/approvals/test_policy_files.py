@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as tries
 from hypothesis import strategies as st
 
-from approvals import policy_files
+from accounts.models import User
+from approvals.administration import policy_files
 from approvals.models import Action, AuditEvent, FreezeWindow, Policy, Target
 from approvals.policy import PARTS, CheckRule, ReminderRule, Rule, SignatureRule, SlotRule
-from registry_ui.accounts.models import User
 from tests.factories import make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db

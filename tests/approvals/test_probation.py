@@ -11,8 +11,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals import delivery, health_reports, ledger, notifications, provenance, workflow
+from accounts.models import User
+from approvals import delivery, ledger, notifications, workflow
 from approvals.checks import signing
+from approvals.evidence import approval_note
 from approvals.models import (
     Action,
     Kind,
@@ -26,9 +28,9 @@ from approvals.models import (
     Tenure,
 )
 from approvals.policy import ProbationRule
+from approvals.selectors import note_claims
+from approvals.webhooks import health_reports
 from approvals.workflow import probation as verbs
-from registry_ui import notes
-from registry_ui.accounts.models import User
 from tests.approvals.urgent import (
     MODEL,
     REASON,
@@ -168,9 +170,9 @@ def test_unconfirmed_at_the_end_it_is_rolled_back_by_itself(registry: FakeRegist
     } == {allowed}
     ended = asked.events.get(action=Action.PROBATION_ENDED)
     assert (ended.data["outcome"], ended.data["rollback"]) == ("rolled_back", back.pk)
-    line = provenance.notes(registry.version(MODEL, 1).description)[-1]
+    line = approval_note.notes(registry.version(MODEL, 1).description)[-1]
     assert line.startswith(f"Rolled back into Production by {allowed} · ")
-    assert [each.doubt for each in notes.check(version(1))] == ["", ""]
+    assert [each.doubt for each in note_claims.check(version(1))] == ["", ""]
     assert ledger.verify().is_intact
 
 
@@ -237,7 +239,7 @@ def test_the_end_joins_a_roll_back_that_is_under_way(asked: PromotionRequest, pr
 
 
 def test_what_was_changed_outside_is_not_rolled_back(registry: FakeRegistry, asked: PromotionRequest) -> None:
-    from registry_ui.mirror import sync
+    from mirror import sync
 
     registry.set_stage(MODEL, 4, "Production", archive_existing=True)
     sync.sweep(registry)
@@ -260,7 +262,7 @@ def test_a_worker_killed_in_the_middle_leaves_nothing_half_done(
         done(*args, **kwargs)
         raise Killed
 
-    where = verbs.rolling_back if step == "make_rollback" else verbs
+    where = verbs.rollbacks if step == "make_rollback" else verbs
     done = getattr(where, step)
     pass_time(asked)
     with monkeypatch.context() as patch:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals import provenance
-from approvals.provenance import BEGIN, END, Note
+from approvals.evidence import approval_note
+from approvals.evidence.approval_note import BEGIN, END, Note
 
 AT = datetime(2026, 11, 23, 12, 4, tzinfo=UTC)
 
@@ -24,58 +24,58 @@ def test_the_line_reads_as_promised() -> None:
 
 def test_with_note_puts_a_block_below_the_text() -> None:
     assert (
-        provenance.with_note("Trained on October.", note(), limit=5000)
+        approval_note.with_note("Trained on October.", note(), limit=5000)
         == f"Trained on October.\n\n{BEGIN}\n{note().line}\n{END}"
     )
 
 
 def test_with_note_twice_is_the_same_as_once() -> None:
-    once = provenance.with_note("Text", note(), limit=5000)
-    assert provenance.with_note(once, note(), limit=5000) == once
+    once = approval_note.with_note("Text", note(), limit=5000)
+    assert approval_note.with_note(once, note(), limit=5000) == once
 
 
 def test_a_second_request_adds_a_line() -> None:
-    both = provenance.with_note(provenance.with_note("Text", note(9, "Staging"), limit=5000), note(), limit=5000)
-    assert provenance.notes(both) == [note(9, "Staging").line, note().line]
+    both = approval_note.with_note(approval_note.with_note("Text", note(9, "Staging"), limit=5000), note(), limit=5000)
+    assert approval_note.notes(both) == [note(9, "Staging").line, note().line]
 
 
 def test_text_written_below_the_block_is_kept() -> None:
-    edited = provenance.with_note("Text", note(), limit=5000) + "\nAnd more."
-    assert provenance.without_notes(edited) == "Text\nAnd more."
-    assert provenance.without_notes(provenance.with_note(edited, note(13), limit=5000)) == "Text\nAnd more."
+    edited = approval_note.with_note("Text", note(), limit=5000) + "\nAnd more."
+    assert approval_note.without_notes(edited) == "Text\nAnd more."
+    assert approval_note.without_notes(approval_note.with_note(edited, note(13), limit=5000)) == "Text\nAnd more."
 
 
 def test_without_note_takes_one_line_out() -> None:
-    both = provenance.with_note(provenance.with_note("Text", note(9), limit=5000), note(12), limit=5000)
-    assert provenance.notes(provenance.without_note(both, 12)) == [note(9).line]
-    assert provenance.without_note(provenance.without_note(both, 12), 9) == "Text"
+    both = approval_note.with_note(approval_note.with_note("Text", note(9), limit=5000), note(12), limit=5000)
+    assert approval_note.notes(approval_note.without_note(both, 12)) == [note(9).line]
+    assert approval_note.without_note(approval_note.without_note(both, 12), 9) == "Text"
 
 
 def test_request_12_is_not_request_112() -> None:
-    both = provenance.with_note(provenance.with_note("", note(112), limit=5000), note(12), limit=5000)
-    assert len(provenance.notes(both)) == 2
-    assert provenance.has_note(both, 12)
-    assert not provenance.has_note(both, 2)
+    both = approval_note.with_note(approval_note.with_note("", note(112), limit=5000), note(12), limit=5000)
+    assert len(approval_note.notes(both)) == 2
+    assert approval_note.has_note(both, 12)
+    assert not approval_note.has_note(both, 2)
 
 
 def test_a_hostile_name_cannot_break_the_block() -> None:
     bad = Note(12, "Production", (f"Eve\n{END}\n<eve@example.com>",), AT)
-    assert provenance.notes(provenance.with_note("Text", bad, limit=5000)) == [bad.line]
+    assert approval_note.notes(approval_note.with_note("Text", bad, limit=5000)) == [bad.line]
     assert "\n" not in bad.line
 
 
 def test_a_full_description_shortens_the_oldest_notes_first() -> None:
     full = "x" * 4700
     for number in (1, 2, 3):
-        full = provenance.with_note(full, note(number), limit=5000)
+        full = approval_note.with_note(full, note(number), limit=5000)
     assert len(full) <= 5000
-    assert provenance.notes(full)[-1] == note(3).line
-    assert provenance.notes(full)[0] != note(1).line
-    assert provenance.without_notes(full) == "x" * 4700
+    assert approval_note.notes(full)[-1] == note(3).line
+    assert approval_note.notes(full)[0] != note(1).line
+    assert approval_note.without_notes(full) == "x" * 4700
 
 
 def test_no_room_at_all_leaves_the_text_alone() -> None:
-    assert provenance.with_note("x" * 4999, note(), limit=5000) == "x" * 4999
+    assert approval_note.with_note("x" * 4999, note(), limit=5000) == "x" * 4999
 
 
 texts = (
@@ -89,9 +89,9 @@ texts = (
 def test_the_engineers_text_survives_any_number_of_notes(text: str, numbers: list[int], limit: int) -> None:
     described = text
     for number in numbers:
-        described = provenance.with_note(described, note(number), limit=limit)
+        described = approval_note.with_note(described, note(number), limit=limit)
         assert len(described) <= max(limit, len(text))
-    assert provenance.without_notes(described) == text
+    assert approval_note.without_notes(described) == text
     for number in numbers:
-        described = provenance.without_note(described, number)
+        described = approval_note.without_note(described, number)
     assert described == text

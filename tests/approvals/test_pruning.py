@@ -7,10 +7,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from approvals import notifications, outbox, tasks
+from accounts.models import User
+from approvals import notifications, tasks
 from approvals.ledger import sealed
 from approvals.models import Kind, Notification, OutboxEntry, PromotionRequest, Target, Tenure, WatchState
-from registry_ui.accounts.models import User
+from approvals.workflow import outbox
 from tests.approvals.watch.conftest import registry as registry  # noqa: PLC0414  a fixture
 from tests.approvals.watch.helpers import approved, deliver, seen, version
 from tests.factories import approve, make_request

@@ -16,7 +16,10 @@ from django.db.models import ProtectedError
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from approvals import administration, history, identities, ledger, notifications, provenance, remains, workflow
+from accounts.models import User
+from approvals import administration, ledger, notifications, workflow
+from approvals.evidence import approval_note
+from approvals.ledger import pseudonyms
 from approvals.models import (
     Action,
     AuditEvent,
@@ -28,10 +31,9 @@ from approvals.models import (
     Review,
     Target,
 )
+from approvals.selectors import history, name_residue, note_claims
 from approvals.workflow import Invalid, NotAllowed
-from registry_ui import notes
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion
+from mirror.models import ModelVersion
 from tests.factories import PASSWORD, approve, check, make_person, make_request, make_version
 from tests.pages.helpers import applied, note_of, text_of
 
@@ -104,7 +106,7 @@ def test_nothing_of_the_name_is_left_in_any_table_and_the_chain_is_whole(
     verdict = ledger.verify()
     assert verdict == ledger.Verdict(verdict.events)
     assert verdict.events == count + 2  # deactivated, pseudonymised
-    assert identities.problems() == []
+    assert pseudonyms.problems() == []
 
 
 def test_the_record_goes_on_saying_that_it_was_one_person(past: PromotionRequest, remy: User, ada: User) -> None:
@@ -149,7 +151,7 @@ def test_somebody_else_may_have_the_address_afterwards(past: PromotionRequest, r
     assert AuditEvent.objects.order_by("-sequence")[0].people("person") == {again.pk}
     promoted = AuditEvent.objects.get(action=Action.VERSION_PROMOTED)
     assert "Remy" not in promoted.allowed_by
-    assert identities.problems() == []
+    assert pseudonyms.problems() == []
 
 
 def test_a_verb_that_was_under_way_does_not_bring_the_name_back(past: PromotionRequest, remy: User, ada: User) -> None:
@@ -259,13 +261,13 @@ def test_a_note_in_mlflow_that_still_has_the_name_is_told_from_a_forged_one(
     past: PromotionRequest, remy: User, ada: User
 ) -> None:
     version = ModelVersion.objects.get(pk=past.version_id)
-    version.description = provenance.with_note("Ours.", note_of(past), limit=5000)
+    version.description = approval_note.with_note("Ours.", note_of(past), limit=5000)
     version.save()
     # It was written under the name of that time, which the rename changed since.
     version.description = version.description.replace("Remy Ortiz-Lind", "Remy Ortiz")
-    assert [each.doubt for each in notes.check(version)] == [""]
+    assert [each.doubt for each in note_claims.check(version)] == [""]
     administration.pseudonymise(remy, reason=WHY, by=ada)
-    (note,) = notes.check(version)
+    (note,) = note_claims.check(version)
     assert (note.doubt, note.has_erased_name) == ("", True)
     version.save()
     client = Client()
@@ -276,13 +278,13 @@ def test_a_note_in_mlflow_that_still_has_the_name_is_told_from_a_forged_one(
         assert "Not from the gate" not in shown
         assert "Not as it was written" not in shown
     version.description = version.description.replace("Rosa Lind", "Eve")
-    (forged,) = notes.check(version)
+    (forged,) = note_claims.check(version)
     assert forged.doubt.startswith("The gate wrote: ")
     nameless = f"Person {remy.pk} (pseudonymised)"
     version.description = version.description.replace("Eve", "Rosa Lind").replace(
         "Remy Ortiz <remy@example.com>", nameless
     )
-    assert [(each.doubt, each.has_erased_name) for each in notes.check(version)] == [("", False)]
+    assert [(each.doubt, each.has_erased_name) for each in note_claims.check(version)] == [("", False)]
 
 
 # --- The page ---------------------------------------------------------------------------------------------------------
@@ -311,7 +313,10 @@ def test_the_page_lists_where_the_name_stays(
     assert f"Justification of request #{request.pk}" in shown
     assert "Person" in shown
     assert "Comment on request" not in shown
-    assert {each.title for each in remains.of(administration.names_of(remy))} >= {"In MLflow", "In what people typed"}
+    assert {each.title for each in name_residue.of(administration.names_of(remy))} >= {
+        "In MLflow",
+        "In what people typed",
+    }
 
 
 def test_nothing_is_listed_where_nothing_is(admin: Client, remy: User) -> None:
@@ -319,9 +324,9 @@ def test_nothing_is_listed_where_nothing_is(admin: Client, remy: User) -> None:
 
 
 def test_a_list_that_is_long_says_so(admin: Client, remy: User) -> None:
-    for number in range(remains.MOST + 1):
+    for number in range(name_residue.MOST + 1):
         make_version("churn_predictor", description=f"{number} by Remy Ortiz")
-    assert f"These are the first {remains.MOST}; there are more." in page(admin, remy)
+    assert f"These are the first {name_residue.MOST}; there are more." in page(admin, remy)
 
 
 @pytest.mark.parametrize("name", ["Zoë Ångström", 'Odo "the" O\'Neil_100%'])
@@ -330,7 +335,7 @@ def test_odd_names_are_found_in_json_too(name: str) -> None:
     User.objects.filter(pk=person.pk).update(name=name)
     person.refresh_from_db()
     make_version("churn_predictor", tags={"owner": f"team of {name}"})
-    assert [each.title for each in remains.of(administration.names_of(person))] == ["In MLflow"]
+    assert [each.title for each in name_residue.of(administration.names_of(person))] == ["In MLflow"]
 
 
 def test_the_cost_does_not_grow_with_what_is_found(admin: Client, past: PromotionRequest, remy: User) -> None:

@@ -10,11 +10,12 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import transaction
 
-from approvals import administration, delivery, ledger, standing, watch, workflow
+from accounts.models import User
+from approvals import administration, delivery, ledger, watch, workflow
 from approvals.models import Action, AuditEvent, OutboxEntry, Policy, PromotionRequest, Status, Target
-from approvals.workflow import NotAllowed, WorkflowError, reviewing
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion
+from approvals.selectors import request_state
+from approvals.workflow import NotAllowed, WorkflowError, reviews
+from mirror.models import ModelVersion
 from tests.approvals import urgent
 from tests.approvals.threads import at_once
 from tests.factories import approve, make_person, make_policy, make_request, make_rule, make_version
@@ -27,7 +28,7 @@ NOT_VERBS = {
     "reconsider": "in the transaction of a change of roles, which is a verb",
     "take_checkpoint": "reads the ledger before its transaction, and the person in it",
 }
-PARTS = {"review": reviewing._sign}
+PARTS = {"review": reviews._sign}
 """Verbs whose first part stays even where the second is refused, with that second part."""
 
 
@@ -201,8 +202,8 @@ def test_what_a_page_knew_of_a_person_does_not_count(take: Callable[[str], None]
     make_person("Ada Brandt", "administrator")
     rita, remy = make_person("Rita Sanz", "requester"), make_person("Remy Ortiz", "reviewer", "responder")
     request, version = make_request(make_version(), production, by=rita), make_version()
-    assert standing.actor_of(remy).permissions  # looked up, and kept on the object
-    assert standing.actor_of(rita).permissions
+    assert request_state.actor_of(remy).permissions  # looked up, and kept on the object
+    assert request_state.actor_of(rita).permissions
     take("Remy")
     take("Rita")
     for verb in (

@@ -6,11 +6,12 @@ import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from approvals import rehearsal, workflow
+from accounts.models import User
+from approvals import workflow
 from approvals.models import AuditEvent, Policy, PolicyVersion, PromotionRequest, Target
 from approvals.policy import CheckRule, SlotRule
-from approvals.rehearsal import Outcome
-from registry_ui.accounts.models import User
+from approvals.selectors import policy_dry_run
+from approvals.selectors.policy_dry_run import Outcome
 from tests.factories import approve, make_person, make_request, make_rule, make_version
 from tests.pages.test_roles import POLICY_FORM
 
@@ -29,13 +30,13 @@ def approved(rita: User, remy: User, rosa: User, staging: Target, risk: Group) -
     return approve(make_request(make_version(number=7), staging, by=rita), remy)
 
 
-def replay(draft: Any, staging: Target) -> rehearsal.Replay:
-    (found,) = rehearsal.of(draft, staging).replays
+def replay(draft: Any, staging: Target) -> policy_dry_run.Replay:
+    (found,) = policy_dry_run.of(draft, staging).replays
     return found
 
 
 def test_what_the_draft_does_not_touch_goes_as_it_went(approved: PromotionRequest, staging: Target) -> None:
-    assert replay(make_rule("churn_*", (1, None)), staging) == rehearsal.Replay(approved, Outcome.SAME, ())
+    assert replay(make_rule("churn_*", (1, None)), staging) == policy_dry_run.Replay(approved, Outcome.SAME, ())
 
 
 def test_a_check_that_fails_would_have_blocked_it(approved: PromotionRequest, staging: Target) -> None:
@@ -102,7 +103,7 @@ def test_open_and_rejected_requests_are_not_called_delayed(rita: User, remy: Use
     make_request(make_version(), staging, by=rita)
     rejected = make_request(make_version(), staging, by=rita)
     workflow.review(rejected, by=remy, verdict="reject", comment="No.")
-    found = rehearsal.of(make_rule("*", (2, None)), staging)
+    found = policy_dry_run.of(make_rule("*", (2, None)), staging)
     assert [each.outcome for each in found.replays] == [Outcome.SAME, Outcome.SAME]
 
 
@@ -112,15 +113,15 @@ def test_the_newest_that_fit_are_replayed_and_those_that_differ_stand_first(
     others = [make_request(make_version("churn_predictor"), staging, by=rita) for _ in range(3)]
     make_request(make_version("credit_risk"), staging, by=rita)
     make_request(make_version("churn_predictor"), production, by=rita)
-    found = rehearsal.of(make_rule("churn_*", (2, None)), staging, last=10)
+    found = policy_dry_run.of(make_rule("churn_*", (2, None)), staging, last=10)
     assert [each.request.pk for each in found.replays] == [approved.pk, *(each.pk for each in reversed(others))]
     assert dict(found.totals) == {"impossible": 0, "blocked": 0, "delayed": 1, "same": 3}
-    assert len(rehearsal.of(make_rule("churn_*", (2, None)), staging, last=2).replays) == 2
+    assert len(policy_dry_run.of(make_rule("churn_*", (2, None)), staging, last=2).replays) == 2
 
 
 def test_external_checks_are_named_and_not_called(approved: PromotionRequest, staging: Target) -> None:
     check = CheckRule("external", "block", {"name": "fairness", "url": "https://ci.example.com/check"})
-    found = rehearsal.of(make_rule("churn_*", (1, None), checks=(check,)), staging)
+    found = policy_dry_run.of(make_rule("churn_*", (1, None), checks=(check,)), staging)
     assert found.replays[0].outcome == Outcome.SAME
     assert len(found.left_out) == 1
     assert "fairness" in found.left_out[0]
@@ -138,7 +139,7 @@ def test_many_are_replayed_with_a_fixed_number_of_queries(
     PromotionRequest.objects.bulk_create(copies)
     draft = make_rule("churn_*", (2, SlotRule(1).group), checks=(CheckRule("provenance"),))
     with django_assert_max_num_queries(8):
-        assert len(rehearsal.of(draft, staging, last=500).replays) == 41
+        assert len(policy_dry_run.of(draft, staging, last=500).replays) == 41
 
 
 def test_the_form_rehearses_keeps_what_was_typed_and_saves_nothing(

@@ -7,11 +7,11 @@ import pytest
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import notifications, workflow
 from approvals.models import Action, Finding, Kind, Notification, PromotionRequest, Status, Target
 from approvals.notifications import audience, reminding
 from approvals.workflow.findings import FindingInput, close_finding
-from registry_ui.accounts.models import User
 from tests.factories import approve, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db

@@ -2,7 +2,9 @@
 
 import pytest
 
-from approvals import assessment, delivery, ledger, provenance, returning, standing, tenures, workflow
+from accounts.models import User
+from approvals import assessment, delivery, ledger, tenures, workflow
+from approvals.evidence import approval_note
 from approvals.models import (
     Action,
     AuditEvent,
@@ -14,10 +16,9 @@ from approvals.models import (
     Tenure,
 )
 from approvals.policy import RollbackRule
-from registry_ui import notes
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.registry import Unreachable
+from approvals.selectors import note_claims, request_state, rollback_candidates
+from mirror import sync
+from mirror.port import Unreachable
 from tests.approvals.urgent import (
     MODEL,
     REASON,
@@ -89,11 +90,11 @@ def test_the_note_in_mlflow_names_who_rolled_back_and_our_records_agree(
 ) -> None:
     request = workflow.roll_back(model(), production, by=otto, reason=REASON)
     deliver(request, registry)
-    lines = provenance.notes(registry.version(MODEL, 1).description)
+    lines = approval_note.notes(registry.version(MODEL, 1).description)
     assert lines[0].startswith("Approved for Production by Remy Ortiz")
     assert lines[1].startswith("Rolled back into Production by Otto Reyes <otto@example.com> · ")
     assert lines[1].endswith(f"request #{request.pk}")
-    assert [each.doubt for each in notes.check(version(1))] == ["", ""]
+    assert [each.doubt for each in note_claims.check(version(1))] == ["", ""]
     assert registry.version(MODEL, 1).tags["countersign.approved_by"] == "Otto Reyes <otto@example.com>"
 
 
@@ -111,7 +112,7 @@ def test_a_requester_asks_and_a_reviewer_approves_under_the_rule_for_roll_backs(
     assert request.status == Status.APPROVED
     assert deliver(request, registry) == "applied"
     assert in_production(registry) == [1]
-    line = provenance.notes(registry.version(MODEL, 1).description)[-1]
+    line = approval_note.notes(registry.version(MODEL, 1).description)[-1]
     assert line.startswith("Approved for Production by Remy Ortiz <remy@example.com> · ")
 
 
@@ -146,7 +147,7 @@ def test_a_version_that_was_rolled_back_from_is_no_default_but_can_be_chosen(
     promote(registry, 3, production, by=rita, approvers=(remy, rosa))
     deliver(workflow.roll_back(model(), production, by=otto, reason=REASON), registry)
     assert in_production(registry) == [2]
-    found = returning.earlier(model(), production)
+    found = rollback_candidates.earlier(model(), production)
     assert [(each.number, each.was_left) for each in found] == [(1, False), (3, True)]
     back = workflow.roll_back(model(), production, by=otto, reason="It was the data, not the model.", to=3)
     assert deliver(back, registry) == "applied"
@@ -159,7 +160,7 @@ def test_versions_that_are_gone_or_not_ready_are_passed_over(
     promote(registry, 3, production, by=rita, approvers=(remy, rosa))
     registry.delete_version(MODEL, 2)
     sync.sweep(registry)
-    found = returning.earlier(model(), production)
+    found = rollback_candidates.earlier(model(), production)
     assert [(each.number, each.problem) for each in found] == [
         (2, "Version 2 no longer exists in MLflow."),
         (1, ""),
@@ -237,7 +238,7 @@ def test_a_stage_that_versions_share_goes_back_to_the_one_below_and_keeps_nothin
     assert [each.number for each in registry.versions_in_stage(MODEL, "Staging")] == [2]
     assert registry.version(MODEL, 3).stage == registry.version(MODEL, 1).stage == "Archived"
     assert tenures.holders(MODEL, staging, "Staging") == [2]
-    assert [version.number for version in standing.holders(model(), staging)] == [2]
+    assert [version.number for version in request_state.holders(model(), staging)] == [2]
     again = workflow.roll_back(model(), staging, by=otto, reason=REASON)
     assert again.version.number == 1
     assert deliver(again, registry) == "applied"
@@ -305,7 +306,7 @@ def test_other_bytes_than_the_approved_ones_stop_it(
     assert deliver(request, registry) == "failed"
     assert "not what was approved before" in request.status_reason
     assert in_production(registry) == [2]
-    assert len(provenance.notes(registry.version(MODEL, 1).description)) == 1
+    assert len(approval_note.notes(registry.version(MODEL, 1).description)) == 1
 
 
 def test_other_bytes_stop_it_even_when_the_mirror_has_read_them_meanwhile(
@@ -380,4 +381,4 @@ def test_submitting_it_again_keeps_the_rule_for_roll_backs(
     workflow.review(request, by=remy, verdict="request_changes", comment="Why not wait?")
     workflow.resubmit(request, by=rita, justification="It costs money by the minute.")
     request.refresh_from_db()
-    assert standing.of(request).rule.approvals == 1
+    assert request_state.of(request).rule.approvals == 1

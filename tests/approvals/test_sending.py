@@ -13,11 +13,11 @@ from aiosmtpd.controller import Controller
 from django.utils import timezone
 from pytest_django import Settings
 
+from accounts.models import User
 from approvals import notifications
 from approvals.models import Kind, Notification, NotificationState, PromotionRequest, Target
 from approvals.notifications import wording
 from registry_ui import system
-from registry_ui.accounts.models import User
 from tests.factories import approve, make_request, make_version
 
 pytestmark = pytest.mark.django_db

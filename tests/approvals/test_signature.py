@@ -7,12 +7,13 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from approvals import standing, workflow
+from accounts.models import User
+from approvals import workflow
 from approvals.models import Action, AuditEvent, PromotionRequest, Review, Target
 from approvals.policy import Actor, Proof, RequestFacts, SignatureRule, available_actions
+from approvals.selectors import request_state
 from approvals.workflow import Invalid, NeedsReauthentication, NotAllowed
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion
+from mirror.models import ModelVersion
 from tests.accounts.sessions import age
 from tests.factories import PASSWORD, make_person, make_policy, make_request, make_version
 
@@ -68,13 +69,13 @@ def test_the_printed_name_outlives_a_change_of_name(asked: PromotionRequest, rem
 
 def test_a_service_account_can_never_sign(asked: PromotionRequest) -> None:
     robot = make_person("Robot", "reviewer", is_service_account=True)
-    assert standing.of(asked, robot).actions["approve"].reason == (
+    assert request_state.of(asked, robot).actions["approve"].reason == (
         "Service accounts never sign; a person has to decide."
     )
     for verdict in ("approve", "reject"):
         with pytest.raises(NotAllowed, match="never sign"):
             workflow.review(asked, by=robot, verdict=verdict, comment="Beep.", meaning="approved")
-    assert robot.pk not in {person.id for person in standing.reviewers()}
+    assert robot.pk not in {person.id for person in request_state.reviewers()}
 
 
 # --- In the browser's words -------------------------------------------------------------------------------------------

@@ -7,10 +7,10 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import ledger, tenures
 from approvals.models import Action, AuditEvent, PromotionRequest, Status, Target, Tenure
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion
+from mirror.models import ModelVersion
 from tests.factories import make_request, make_version
 
 pytestmark = pytest.mark.django_db

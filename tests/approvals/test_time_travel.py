@@ -15,12 +15,13 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as tries
 from hypothesis import strategies as st
 
-from approvals import assessment, delivery, tenures, time_travel, workflow
+from accounts.models import User
+from approvals import assessment, delivery, tenures, workflow
 from approvals.models import AuditEvent, PromotionRequest, RequestKind, Target, Tenure
-from approvals.time_travel import Question
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import ModelVersion
+from approvals.tenures import as_of
+from approvals.tenures.as_of import Question
+from mirror import sync
+from mirror.models import ModelVersion
 from tests.factories import approve, make_person, make_policy, make_request, make_version
 from tests.fakes import FakeRegistry
 from tests.pages.helpers import text_of
@@ -63,10 +64,10 @@ def hold(  # what the watch, a delivery or an import would write
 
 def told(question: Question) -> list[tuple[str, str, list[tuple[int, list[str]]]]]:
     """Model, target and its holders in the order of the page."""
-    names = list(time_travel.page_of(question, 1).object_list)
+    names = list(as_of.page_of(question, 1).object_list)
     return [
         (model.name, target.name, [(holder.number, holder.places) for holder in holders])
-        for model in time_travel.models(question, names)
+        for model in as_of.models(question, names)
         for target, holders in model.targets
     ]
 
@@ -135,7 +136,7 @@ def test_every_moment_is_what_mlflow_said_then(
             sync.sweep(registry)
 
     def answer(moment: datetime) -> dict[Any, list[int]]:
-        return {key: found for key, found in time_travel.holders_at(moment).items() if key[0] == model}
+        return {key: found for key, found in as_of.holders_at(moment).items() if key[0] == model}
 
     for moment, expected in log:
         assert answer(moment) == expected
@@ -146,11 +147,11 @@ def test_every_moment_is_what_mlflow_said_then(
     # can be promoted again; that changes nothing.
     real = [change for place, change in enumerate(changes) if log[place][1] != log[place + 1][1]]
     met: list[datetime] = []
-    while (after := time_travel.neighbours(Question(met[-1] if met else log[0][0], model)).after) is not None:
+    while (after := as_of.neighbours(Question(met[-1] if met else log[0][0], model)).after) is not None:
         met.append(after)
     assert met == real
     back: list[datetime] = []
-    while (before := time_travel.neighbours(Question(back[-1] if back else timezone.now(), model)).before) is not None:
+    while (before := as_of.neighbours(Question(back[-1] if back else timezone.now(), model)).before) is not None:
         back.append(before)
     assert back == real[::-1]
 
@@ -162,7 +163,7 @@ def test_the_version_that_the_stage_loads_comes_first(staging: Target) -> None:
     for number in (2, 9, 5):
         hold("churn", number, staging, NOON)
     assert told(Question(hours(1))) == [("churn", "Staging", [(9, ["Staging"]), (5, ["Staging"]), (2, ["Staging"])])]
-    (model,) = time_travel.models(Question(hours(1)), ["churn"])
+    (model,) = as_of.models(Question(hours(1)), ["churn"])
     assert [holder.loaded_as for holder in model.targets[0][1]] == [["models:/churn/Staging"], [], []]
 
 
@@ -175,7 +176,7 @@ def test_places_of_one_target_that_different_versions_hold_are_told_apart(produc
 
 def test_places_that_are_alike_are_told_together(production: Target) -> None:
     hold("churn", 1, production, NOON)
-    (model,) = time_travel.models(Question(hours(1)), ["churn"])
+    (model,) = as_of.models(Question(hours(1)), ["churn"])
     ((_, (holder,)),) = model.targets
     assert holder.places == ["Production", "@champion"]
     assert holder.loaded_as == ["models:/churn/Production", "models:/churn@champion"]
@@ -184,17 +185,17 @@ def test_places_that_are_alike_are_told_together(production: Target) -> None:
 def test_between_two_looks_both_versions_are_possible_and_it_says_so(production: Target) -> None:
     hold("churn", 1, production, NOON, hours(3), how="outside", ended_after=hours(1))
     hold("churn", 2, production, hours(3), origin="outside", started_after=hours(1))
-    (model,) = time_travel.models(Question(hours(2)), ["churn"])
+    (model,) = as_of.models(Question(hours(2)), ["churn"])
     ((_, holders),) = model.targets
     assert [(each.number, each.is_possible, each.may_have_ended) for each in holders] == [
         (1, False, True),
         (2, True, False),
     ]
-    assert time_travel.holders_at(hours(2)) == {
+    assert as_of.holders_at(hours(2)) == {
         ("churn", "Production", "Production"): [1],
         ("churn", "Production", "@champion"): [1],
     }
-    (model,) = time_travel.models(Question(hours(0.5)), ["churn"])
+    (model,) = as_of.models(Question(hours(0.5)), ["churn"])
     assert [(each.number, each.may_have_ended) for each in model.targets[0][1]] == [(1, False)]
 
 
@@ -220,7 +221,7 @@ def test_between_two_looks_both_versions_are_possible_and_it_says_so(production:
 )
 def test_each_origin_has_its_honest_sentence(production: Target, fields: dict[str, Any], words: str) -> None:
     hold("churn", 1, production, NOON, hours(5), **fields)
-    (model,) = time_travel.models(Question(hours(1)), ["churn"])
+    (model,) = as_of.models(Question(hours(1)), ["churn"])
     assert model.targets[0][1][0].how == words
 
 
@@ -244,7 +245,7 @@ def test_kinds_of_requests_are_named(
         kind=RequestKind(kind), afterwards_due_at=NOON if kind == "break_glass" else None, **fields
     )
     hold("churn", 1, production, NOON, request=request)
-    (model,) = time_travel.models(Question(hours(1)), ["churn"])
+    (model,) = as_of.models(Question(hours(1)), ["churn"])
     assert model.targets[0][1][0].how == words
 
 

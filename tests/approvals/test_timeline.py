@@ -11,12 +11,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from approvals import timeline, workflow
+from accounts.models import User
+from approvals import workflow
+from approvals.ledger import sentences
 from approvals.models import Action, AuditEvent, Target
-from registry_ui.accounts.models import User
 from tests.factories import approve, make_request, make_version
 
-ICONS = set(re.findall(r'id="([a-z0-9-]+)"', (Path(settings.BASE_DIR) / "registry_ui/static/icons.svg").read_text()))
+ICONS = set(re.findall(r'id="([a-z0-9-]+)"', (Path(settings.BASE_DIR) / "components/static/icons.svg").read_text()))
 
 
 def event(action: Action, **data: object) -> AuditEvent:
@@ -35,7 +36,7 @@ def event(action: Action, **data: object) -> AuditEvent:
 
 @pytest.mark.parametrize("action", list(Action))
 def test_every_action_has_a_sentence_and_an_icon_of_the_sprite(action: Action) -> None:
-    (entry,) = timeline.entries([event(action)])
+    (entry,) = sentences.entries([event(action)])
     assert re.fullmatch(r"[a-z].*[^.]", entry.sentence)
     assert entry.icon in ICONS
     assert entry.tone in ("", "good", "bad", "waiting")
@@ -44,8 +45,8 @@ def test_every_action_has_a_sentence_and_an_icon_of_the_sprite(action: Action) -
 
 def test_a_page_about_one_request_does_not_name_the_model_again() -> None:
     approved = event(Action.REVIEW_APPROVED)
-    assert timeline.sentence(approved) == "approved churn_predictor version 7 for Production"
-    assert timeline.sentence(approved, is_subject_known=True) == "approved version 7 for Production"
+    assert sentences.sentence(approved) == "approved churn_predictor version 7 for Production"
+    assert sentences.sentence(approved, is_subject_known=True) == "approved version 7 for Production"
 
 
 @pytest.mark.parametrize(
@@ -57,12 +58,12 @@ def test_a_page_about_one_request_does_not_name_the_model_again() -> None:
     ],
 )
 def test_what_was_said_stands_with_the_event(action: Action, key: str) -> None:
-    assert timeline.said(event(action, **{key: "Look at segment B."})) == "Look at segment B."
-    assert timeline.said(event(action)) == ""
+    assert sentences.said(event(action, **{key: "Look at segment B."})) == "Look at segment B."
+    assert sentences.said(event(action)) == ""
 
 
 def test_what_changed_before_a_resubmission_is_named() -> None:
-    words = timeline.sentence(event(Action.REQUEST_RESUBMITTED, changed=["metric auc_roc", "description"]))
+    words = sentences.sentence(event(Action.REQUEST_RESUBMITTED, changed=["metric auc_roc", "description"]))
     assert words == "submitted the request again; changed since: metric auc_roc, description"
 
 
@@ -73,7 +74,7 @@ def test_discussion_and_events_are_one_line_oldest_first(
     request = make_request(make_version(), production, by=rita, justification="Better.")
     workflow.comment(request, by=rosa, body="Why?")
     approve(request, remy)
-    entries, has_earlier = timeline.of(request)
+    entries, has_earlier = sentences.of(request)
     assert [(entry.name, entry.said) for entry in entries] == [
         ("Rita Sanz", "Better."),
         ("Countersign worker", ""),
@@ -89,7 +90,7 @@ def test_only_the_newest_are_read_in_one_query(rita: User, production: Target) -
     for number in range(6):
         workflow.comment(request, by=rita, body=f"Comment {number}")
     with CaptureQueriesContext(connection) as queries:
-        entries, has_earlier = timeline.of(request, newest=3)
+        entries, has_earlier = sentences.of(request, newest=3)
     assert [entry.said for entry in entries] == ["Comment 3", "Comment 4", "Comment 5"]
     assert has_earlier
     assert len(queries) == 1

@@ -4,10 +4,11 @@ import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from approvals import policy_files, versions
+from accounts.models import User
+from approvals.administration import policy_files
 from approvals.models import Policy, Target
 from approvals.policy import BreakGlassRule, OnBypass, ProbationRule, RollbackRule, Rule
-from registry_ui.accounts.models import User
+from approvals.selectors import policy_history
 from tests.factories import make_policy, make_rule
 from tests.pages.helpers import text_of
 
@@ -110,7 +111,9 @@ def test_a_file_that_makes_no_sense_is_refused_with_its_line(line: str, words: s
 
 def test_what_changed_is_said_in_words() -> None:
     before, after = make_rule("churn_*"), make_rule("churn_*", **RULE)
-    changes = {each.label: (each.before, each.after) for each in versions.differences(before.terms(), after.terms())}
+    changes = {
+        each.label: (each.before, each.after) for each in policy_history.differences(before.terms(), after.terms())
+    }
     assert changes == {
         "A change outside the gate": ("reported", "put back"),
         "A roll back needs": (

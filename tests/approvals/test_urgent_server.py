@@ -6,14 +6,15 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from approvals import delivery, ledger, provenance, tenures, workflow
+from accounts.models import User
+from approvals import delivery, ledger, tenures, workflow
+from approvals.evidence import approval_note
 from approvals.models import OutboxEntry, Probation, PromotionRequest, Target
 from approvals.policy import ProbationRule
-from registry_ui import notes
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sweep
-from registry_ui.mirror.mlflow_registry import MlflowRegistry
-from registry_ui.mirror.registry import Registry
+from approvals.selectors import note_claims
+from mirror import sweep
+from mirror.mlflow.client import MlflowRegistry
+from mirror.port import Registry
 from tests.approvals import urgent
 from tests.approvals.urgent import MODEL, REASON, freeze, model, promote, proof, version
 from tests.factories import approve, make_person, make_policy
@@ -58,7 +59,7 @@ def test_there_and_back_again(registry: Registry, rita: User, remy: User, rosa: 
     assert (back.status, waiting.status) == ("applied", "approved")
     assert held(registry) == ([1], 1)
     assert registry.version(MODEL, 2).stage == "Archived"
-    lines = provenance.notes(registry.version(MODEL, 1).description)
+    lines = approval_note.notes(registry.version(MODEL, 1).description)
     assert lines[-1].startswith("Rolled back into Production by Otto Reyes")
 
     # So does break-glass.
@@ -67,9 +68,9 @@ def test_there_and_back_again(registry: Registry, rita: User, remy: User, rosa: 
     broken.refresh_from_db()
     assert (broken.status, held(registry)) == ("applied", ([4], 4))
     found = registry.version(MODEL, 4)
-    assert provenance.without_notes(found.description) == "Trained for the 4th time."
-    assert provenance.notes(found.description)[0].startswith("Promoted to Production without approval (break-glass)")
-    assert [each.doubt for each in notes.check(version(4))] == [""]
+    assert approval_note.without_notes(found.description) == "Trained for the 4th time."
+    assert approval_note.notes(found.description)[0].startswith("Promoted to Production without approval (break-glass)")
+    assert [each.doubt for each in note_claims.check(version(4))] == [""]
 
     # Probation, and a bad report.
     window.delete()

@@ -6,12 +6,12 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from accounts.models import User
 from approvals import administration, workflow
 from approvals.models import Action, AuditEvent, OutboxEntry, Policy, PromotionRequest, Status, Target
 from approvals.workflow import Conflict
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import ModelVersion
+from mirror import sync
+from mirror.models import ModelVersion
 from tests.approvals import urgent
 from tests.factories import approve, check, make_policy, make_request, make_rule, make_version
 

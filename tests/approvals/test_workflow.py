@@ -9,11 +9,12 @@ from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from approvals import administration, inbox, standing, workflow
+from accounts.models import User
+from approvals import administration, workflow
 from approvals.models import Action, AuditEvent, OutboxEntry, PromotionRequest, Review, Status, Target
+from approvals.selectors import inbox, request_state
 from approvals.workflow import Conflict, Invalid, NotAllowed
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import Alias, ModelVersion, Stage
+from mirror.models import Alias, ModelVersion, Stage
 from tests.factories import approve, check, make_person, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
@@ -156,7 +157,7 @@ def test_an_approval_of_somebody_who_left_the_group_of_its_slot_does_not_count(
     remy.groups.remove(risk)
     with pytest.raises(NotAllowed, match="has to come from others: 1 approval from risk"):
         approve(request, otto)  # the approval fills the open place now
-    assert [state.missing for state in standing.of(request).states] == [1, 0]
+    assert [state.missing for state in request_state.of(request).states] == [1, 0]
     assert approve(request, rosa).status == Status.APPROVED
 
 
@@ -323,7 +324,7 @@ def test_evidence_that_changed_sends_the_request_back_to_review(rita: User, remy
     request = make_request(version, staging, by=rita)
     ModelVersion.objects.filter(pk=version.pk).update(metrics={"auc_roc": 0.1})
     request.refresh_from_db()
-    assert "metric auc_roc" in standing.of(request, remy).actions["approve"].reason
+    assert "metric auc_roc" in request_state.of(request, remy).actions["approve"].reason
     with pytest.raises(Conflict, match="changed in MLflow while you were reading"):
         approve(request, remy)
     event = AuditEvent.objects.get(action=Action.REQUEST_REOPENED)

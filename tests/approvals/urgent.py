@@ -5,13 +5,13 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import administration, assessment, delivery, policy
 from approvals.models import FreezeWindow, OutboxEntry, PromotionRequest, Target
 from approvals.policy.freezes import Once
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import ModelVersion, RegisteredModel
-from registry_ui.mirror.registry import Registry
+from mirror import sync
+from mirror.models import ModelVersion, RegisteredModel
+from mirror.port import Registry
 from tests.factories import approve, make_request
 from tests.fakes import FakeRegistry
 

@@ -5,14 +5,15 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from approvals import assessment, delivery, ledger, notifications, time_travel, watch, workflow
+from accounts.models import User
+from approvals import assessment, delivery, ledger, notifications, watch, workflow
 from approvals.audit import completeness
 from approvals.audit.periods import Period
 from approvals.audit.population import Scope
 from approvals.models import Incident, OutboxEntry, Probation, PromotionRequest, Status, Target
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import ModelVersion, RegisteredModel
+from approvals.tenures import as_of
+from mirror import sync
+from mirror.models import ModelVersion, RegisteredModel
 from tests.approvals.urgent import proof
 from tests.factories import make_person
 from tests.fakes import FakeRegistry
@@ -114,7 +115,7 @@ class World:
         """Ledger, tenures and population, as an auditor would; the population of everything, or of one model."""
         verdict = ledger.verify(with_references=True, with_anchors=True)
         assert verdict.is_intact, verdict.problem
-        assert time_travel.holders_at(timezone.now()) == self.says()
+        assert as_of.holders_at(timezone.now()) == self.says()
         now = timezone.now()
         statement = completeness.state(Scope(Period(now - timedelta(days=400), now + timedelta(days=1)), model))
         assert statement.unexplained == 0, statement.counts

@@ -3,8 +3,8 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
+from accounts.models import User
 from approvals.models import AuditEvent
-from registry_ui.accounts.models import User
 from registry_ui.demo import people
 from registry_ui.demo.__main__ import PASSWORD
 

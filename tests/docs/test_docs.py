@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from accounts import roles
 from approvals.delivery import annotation
 from approvals.models import Action, Status
 from approvals.models.requests import MOVES, OPEN
+from components.version import VERSION
 from registry_ui import settings
-from registry_ui.accounts import roles
-from registry_ui.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])

@@ -23,7 +23,7 @@ PEOPLE = (
 
 
 def seed() -> int:
-    from registry_ui.accounts.models import User
+    from accounts.models import User
     from tests.factories import make_person
 
     for name, role in PEOPLE:
@@ -33,13 +33,13 @@ def seed() -> int:
 
 def approved_request(model: str, number: int) -> int:
     """Asks and approves in one go, without a hint to the worker's broker being needed; returns the request's id."""
+    from accounts.models import User
     from approvals.models import Target
-    from registry_ui.accounts.models import User
-    from registry_ui.mirror import registry, sync
-    from registry_ui.mirror.models import ModelVersion
+    from mirror import port, sync
+    from mirror.models import ModelVersion
     from tests.factories import approve, make_request
 
-    sync.refresh_model(registry.connect(), model)
+    sync.refresh_model(port.connect(), model)
     version = ModelVersion.objects.get(model__name=model, number=number)
     rita, remy, rosa = (User.objects.get(name=name) for name, _ in PEOPLE[:3])
     request = make_request(version, Target.objects.get(name="Production"), by=rita, is_checked=False)
@@ -52,10 +52,10 @@ def _assess(request_id: int) -> None:
     """By this process or by the installation's worker, whoever is first."""
     from approvals import assessment
     from approvals.models import PromotionRequest
-    from registry_ui.mirror import registry
+    from mirror import port
 
     for _ in range(300):
-        assessment.assess(request_id, registry.connect())
+        assessment.assess(request_id, port.connect())
         status = PromotionRequest.objects.get(pk=request_id).status
         if status == "pending":
             return
@@ -74,9 +74,9 @@ def states(request_ids: list[int]) -> list[dict[str, Any]]:
 
 def open_request(model: str, number: int) -> int:
     """Asks for what the mirror already has, and waits for the checks."""
+    from accounts.models import User
     from approvals.models import Target
-    from registry_ui.accounts.models import User
-    from registry_ui.mirror.models import ModelVersion
+    from mirror.models import ModelVersion
     from tests.factories import make_request
 
     version = ModelVersion.objects.get(model__name=model, number=number)
@@ -110,9 +110,9 @@ def signed_policy(model: str) -> int:
 
 def blocked_request(model: str, number: int) -> int:
     """Asks for a version that a check holds back."""
+    from accounts.models import User
     from approvals.models import Assessment, Target
-    from registry_ui.accounts.models import User
-    from registry_ui.mirror.models import ModelVersion
+    from mirror.models import ModelVersion
     from tests.factories import make_request
 
     version = ModelVersion.objects.get(model__name=model, number=number)
@@ -129,11 +129,11 @@ def finding_and_freeze(model: str, number: int) -> int:
     """A freeze that lies ahead, and a version that reaches Staging with a finding that is Remy's to put right."""
     from django.utils import timezone
 
+    from accounts.models import User
     from approvals import workflow
     from approvals.models import Target
     from approvals.workflow import FindingInput
-    from registry_ui.accounts.models import User
-    from registry_ui.mirror.models import ModelVersion
+    from mirror.models import ModelVersion
     from tests.factories import make_freeze, make_request
 
     make_freeze("Christmas")
@@ -151,7 +151,7 @@ def age_proofs(name: str, seconds: int) -> int:
     from django.contrib.sessions.backends.db import SessionStore
     from django.contrib.sessions.models import Session
 
-    from registry_ui.accounts.models import User
+    from accounts.models import User
 
     person, moved = User.objects.get(name=name), 0
     for row in Session.objects.all():
@@ -173,8 +173,8 @@ def forget_factors(name: str) -> int:
 
 
 def approve_only(request_id: int) -> int:
+    from accounts.models import User
     from approvals.models import PromotionRequest
-    from registry_ui.accounts.models import User
     from tests.factories import approve
 
     people = [User.objects.get(name=name) for name, role in PEOPLE if role == "reviewer"]
@@ -186,11 +186,12 @@ def deliver_and_die(request_id: int, after: str, times: int) -> None:
 
     `settle` is the commit of our own transaction; `claim` is before anything is asked.
     """
-    from approvals import delivery, outbox
+    from approvals import delivery
     from approvals.models import OutboxEntry
-    from registry_ui.mirror import registry
+    from approvals.workflow import outbox
+    from mirror import port
 
-    real = registry.connect()
+    real = port.connect()
     left = times
 
     def die() -> None:
@@ -268,7 +269,7 @@ def verify() -> dict[str, Any]:
 
 
 def mirrored(model: str) -> dict[str, str]:
-    from registry_ui.mirror.models import ModelVersion
+    from mirror.models import ModelVersion
 
     return {str(each.number): each.stage for each in ModelVersion.objects.filter(model__name=model)}
 

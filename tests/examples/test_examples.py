@@ -16,14 +16,14 @@ import pytest
 from mlflow import MlflowClient
 from pytest_django import Settings
 
+from accounts.models import User
 from approvals import assessment, delivery, workflow
 from approvals.models import PromotionRequest, Target
-from registry_ui.accounts.models import User
+from mirror import sweep
+from mirror.mlflow.client import MlflowRegistry
+from mirror.models import ModelVersion
 from registry_ui.demo.installation import ROOT, answers
 from registry_ui.demo.processes import Process, Supervisor
-from registry_ui.mirror import sweep
-from registry_ui.mirror.mlflow_registry import MlflowRegistry
-from registry_ui.mirror.models import ModelVersion
 from tests.mlflow_server import MlflowServer, free_port
 
 pytestmark = pytest.mark.server

@@ -11,8 +11,8 @@ from django.db import transaction
 from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
 
-from approvals import health_reports
 from approvals.models import Action, AuditEvent, Probation, PromotionRequest, Target
+from approvals.webhooks import health_reports
 from registry_ui.demo.installation import ROOT
 from tests.factories import approve, make_person, make_policy, make_request, make_version
 from tests.pages.helpers import applied

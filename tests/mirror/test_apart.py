@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from registry_ui.mirror import apart, packaging
+from mirror import apart, packaging
 from tests.fakes import MODEL_FILES
 
 MERGED = "which MLflow never writes"

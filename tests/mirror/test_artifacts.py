@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from registry_ui.mirror import artifacts
-from registry_ui.mirror.mlflow_registry import MlflowRegistry
-from registry_ui.mirror.registry import ArtifactFile, NotFound, Refused, Registry, Unreachable, read_whole
+from mirror.mlflow import artifacts
+from mirror.mlflow.client import MlflowRegistry
+from mirror.port import ArtifactFile, NotFound, Refused, Registry, Unreachable, read_whole
 from tests.fakes import FakeRegistry
 from tests.mirror.backstage import Backstage
 

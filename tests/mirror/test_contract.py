@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from registry_ui.mirror.registry import DESCRIPTION_LIMIT, PROMPT_TAG, LoggedModelFacts, NotFound, Refused, Registry
+from mirror.port import DESCRIPTION_LIMIT, PROMPT_TAG, LoggedModelFacts, NotFound, Refused, Registry
 from tests.fakes import FakeRegistry
 from tests.mirror.backstage import Backstage
 
@@ -47,7 +47,7 @@ def world(request: pytest.FixtureRequest) -> World:
     if request.param == "fake":
         fake = FakeRegistry()
         return World(fake, fake)
-    from registry_ui.mirror.mlflow_registry import MlflowRegistry
+    from mirror.mlflow.client import MlflowRegistry
 
     url = request.getfixturevalue("mlflow_server").url
     return World(MlflowRegistry(url, timeout_seconds=15), Backstage(url))
@@ -482,7 +482,7 @@ def test_extreme_metrics_are_the_same_of_run_and_logged_model(world: World) -> N
 
 @pytest.fixture
 def real(mlflow_server: Any) -> tuple[Registry, Backstage]:
-    from registry_ui.mirror.mlflow_registry import MlflowRegistry
+    from mirror.mlflow.client import MlflowRegistry
 
     return MlflowRegistry(mlflow_server.url, timeout_seconds=15), Backstage(mlflow_server.url)
 

@@ -6,11 +6,12 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import User
+from mirror import sync
+from mirror.mlflow import parsing
+from mirror.models import Alias, MirrorState, ModelVersion, RegisteredModel
+from mirror.port import Denied, Refused, Unreachable, Unsigned
 from registry_ui import system
-from registry_ui.accounts.models import User
-from registry_ui.mirror import snapshots, sync
-from registry_ui.mirror.models import Alias, MirrorState, ModelVersion, RegisteredModel
-from registry_ui.mirror.registry import Denied, Refused, Unreachable, Unsigned
 from tests.fakes import FakeRegistry
 from tests.pages.helpers import text_of
 
@@ -167,7 +168,7 @@ def test_an_impossible_number_is_left_out(registry: FakeRegistry) -> None:
 
 
 def test_texts_and_times_of_a_version_are_cut_to_what_can_be_kept() -> None:
-    read = snapshots.version(
+    read = parsing.version(
         {
             "name": MODEL,
             "version": "1",

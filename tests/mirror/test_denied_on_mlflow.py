@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from registry_ui.mirror import sync
-from registry_ui.mirror.mlflow_registry import FEW, MlflowRegistry
-from registry_ui.mirror.models import MirrorState, ModelVersion, RegisteredModel
-from registry_ui.mirror.registry import Denied, Unsigned
+from mirror import sync
+from mirror.mlflow.client import FEW, MlflowRegistry
+from mirror.models import MirrorState, ModelVersion, RegisteredModel
+from mirror.port import Denied, Unsigned
 from tests.services.signed import ADMIN, PASSWORD, SignedMlflow
 
 pytestmark = [pytest.mark.django_db, pytest.mark.server]

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from accounts.models import User
 from approvals import administration, watch
 from approvals.models import Action, AuditEvent, Incident, Target
 from approvals.workflow import Conflict, Invalid, NotAllowed
-from registry_ui.accounts.models import User
-from registry_ui.mirror import identity, sync
-from registry_ui.mirror.models import MirrorState, ModelVersion, RegisteredModel
-from registry_ui.mirror.registry import Identity, Refused, Registry
+from mirror import identity, sync
+from mirror.models import MirrorState, ModelVersion, RegisteredModel
+from mirror.port import Identity, Refused, Registry
 from tests.approvals.watch.helpers import deliver
 from tests.fakes import FakeRegistry
 from tests.mirror.backstage import Backstage
@@ -213,7 +213,7 @@ def test_every_page_says_so_and_the_system_page_accepts(registry: FakeRegistry, 
 
 @pytest.fixture
 def real(mlflow_server: MlflowServer) -> Any:
-    from registry_ui.mirror.mlflow_registry import MlflowRegistry
+    from mirror.mlflow.client import MlflowRegistry
 
     return MlflowRegistry(mlflow_server.url, timeout_seconds=15)
 
@@ -239,7 +239,7 @@ def test_a_real_mlflow_keeps_the_identity_out_of_the_way(real: Registry, mlflow_
 def test_a_real_mlflow_whose_default_experiment_is_deleted_keeps_it_in_another(
     other_server: MlflowServer,
 ) -> None:
-    from registry_ui.mirror.mlflow_registry import MlflowRegistry
+    from mirror.mlflow.client import MlflowRegistry
 
     registry = MlflowRegistry(other_server.url, timeout_seconds=15)
     Backstage(other_server.url).call("POST", "experiments/delete", experiment_id="0")
@@ -251,7 +251,7 @@ def test_a_real_mlflow_whose_default_experiment_is_deleted_keeps_it_in_another(
 def test_another_real_server_for_one_sweep_changes_nothing(
     real: Registry, mlflow_server: MlflowServer, other_server: MlflowServer
 ) -> None:
-    from registry_ui.mirror.mlflow_registry import MlflowRegistry
+    from mirror.mlflow.client import MlflowRegistry
 
     Backstage(mlflow_server.url).create_version("kept_in_mind")
     sync.sweep(real)

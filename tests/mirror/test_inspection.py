@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from registry_ui.mirror import inspection, packaging, sync
-from registry_ui.mirror.artifacts import plain
-from registry_ui.mirror.exhibits import image_type
-from registry_ui.mirror.models import Exhibit, Inspection, ModelVersion
-from registry_ui.mirror.registry import ArtifactFile, NotFound, Refused, Registry, Unreachable
+from mirror import inspection, packaging, sync
+from mirror.exhibits import image_type
+from mirror.mlflow.artifacts import plain
+from mirror.models import Exhibit, Inspection, ModelVersion
+from mirror.port import ArtifactFile, NotFound, Refused, Registry, Unreachable
 from tests.fakes import MODEL_FILES, FakeRegistry
 from tests.mirror.backstage import Backstage
 
@@ -56,7 +56,7 @@ def world(request: pytest.FixtureRequest) -> World:
     if request.param == "fake":
         fake = FakeRegistry()
         return World(fake, fake, "churn")
-    from registry_ui.mirror.mlflow_registry import MlflowRegistry
+    from mirror.mlflow.client import MlflowRegistry
 
     url = request.getfixturevalue("mlflow_server").url
     return World(MlflowRegistry(url, timeout_seconds=15), Backstage(url), f"churn {abs(hash(request.node.name))}")

@@ -11,14 +11,14 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from approvals import assessment, delivery, evidence, inbox, standing
+from accounts.models import User
+from approvals import assessment, delivery, evidence
 from approvals.models import PromotionRequest, Target
 from approvals.policy import FALLBACK, CheckRule
-from registry_ui import lineage
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import ModelVersion
-from registry_ui.mirror.registry import Refused
+from approvals.selectors import inbox, request_state
+from mirror import lineage, sync
+from mirror.models import ModelVersion
+from mirror.port import Refused
 from tests.factories import approve, make_policy, make_request, make_version
 from tests.fakes import MODEL_FILES, FakeRegistry
 from tests.mirror.backstage import Backstage
@@ -66,7 +66,7 @@ def world(request: pytest.FixtureRequest) -> World:
     if request.param == "fake":
         fake = FakeRegistry()
         return World(fake, fake)
-    from registry_ui.mirror.mlflow_registry import MlflowRegistry
+    from mirror.mlflow.client import MlflowRegistry
 
     url = request.getfixturevalue("mlflow_server").url
     return World(MlflowRegistry(url, timeout_seconds=15), Backstage(url))
@@ -117,7 +117,7 @@ def test_infinity_of_a_logged_model_fails(world: World, production: Target, rita
 def test_zero_of_a_run_that_cannot_be_read_is_not_taken_for_one(
     mlflow_server: MlflowServer, production: Target, rita: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from registry_ui.mirror.mlflow_registry import MlflowRegistry
+    from mirror.mlflow.client import MlflowRegistry
 
     world = World(MlflowRegistry(mlflow_server.url, timeout_seconds=15), Backstage(mlflow_server.url))
     run_id = world.engineer.log_run()
@@ -409,7 +409,7 @@ def test_request_that_is_open_during_the_upgrade_stays_as_it_is(
     as_before(request, {"accuracy": "0.99", "loss": "0.2"})
     approve(request, remy)
     before = request.fingerprint
-    assert standing.changes(PromotionRequest.objects.with_subject().get(pk=request.pk)) == []
+    assert request_state.changes(PromotionRequest.objects.with_subject().get(pk=request.pk)) == []
     assert assessment.watch() == 0
     client.force_login(rosa)
     text = text_of(client.get(request.get_absolute_url()).content.decode())

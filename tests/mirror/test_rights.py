@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from registry_ui.mirror import registry as port
-from registry_ui.mirror import rights, sync
-from registry_ui.mirror.models import MirrorState, RegisteredModel, SetupCheck
-from registry_ui.mirror.registry import Refused
-from registry_ui.mirror.rights import Level, Row, Trial
+from mirror import port, rights, sync
+from mirror.models import MirrorState, RegisteredModel, SetupCheck
+from mirror.port import Refused
+from mirror.rights import Level, Row, Trial
 from tests.fakes import FakeRegistry
 from tests.mirror.backstage import Backstage
 from tests.mlflow_server import MlflowServer
@@ -29,7 +28,7 @@ def bad(rows: list[Row]) -> list[str]:
 
 
 def connect(url: str) -> Any:
-    from registry_ui.mirror.mlflow_registry import MlflowRegistry
+    from mirror.mlflow.client import MlflowRegistry
 
     return MlflowRegistry(url, timeout_seconds=30)
 

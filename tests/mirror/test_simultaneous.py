@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 from django.db import connection
 
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import Alias, ModelVersion
+from mirror import sync
+from mirror.models import Alias, ModelVersion
 from tests.fakes import FakeRegistry
 
 

@@ -6,8 +6,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from approvals.models import Action, AuditEvent
-from registry_ui.mirror import registry as port
-from registry_ui.mirror.models import MirrorState, ModelVersion
+from mirror import port
+from mirror.models import MirrorState, ModelVersion
 from tests.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db

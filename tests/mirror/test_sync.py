@@ -12,11 +12,10 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from registry_ui.mirror import facts, rows, sync, tasks
-from registry_ui.mirror import registry as port
-from registry_ui.mirror import sweep as sweeping
-from registry_ui.mirror.models import Alias, MirrorState, ModelVersion, RegisteredModel
-from registry_ui.mirror.sweep import Doubtful
+from mirror import facts, port, rows, sync, tasks
+from mirror import sweep as sweeping
+from mirror.models import Alias, MirrorState, ModelVersion, RegisteredModel
+from mirror.sweep import Doubtful
 from tests.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db
@@ -495,7 +494,7 @@ def test_next_page_is_fetched_while_the_caller_works() -> None:
         fetched.set()
         yield [2]
 
-    from registry_ui.mirror.sweep import read_ahead
+    from mirror.sweep import read_ahead
 
     ahead = read_ahead(pages())
     assert next(ahead)[1] == [1]

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from registry_ui.mirror.mlflow_registry import MlflowRegistry
-from registry_ui.mirror.registry import Denied, NotFound, Refused, RegistryError, Unreachable, Unsigned
+from mirror.mlflow.client import MlflowRegistry
+from mirror.port import Denied, NotFound, Refused, RegistryError, Unreachable, Unsigned
 
 
 class Scripted(ThreadingHTTPServer):

@@ -5,11 +5,12 @@ import re
 
 from django.utils import timezone
 
-from approvals import ledger, provenance
+from accounts.models import User
+from approvals import ledger
+from approvals.evidence import approval_note
 from approvals.models import Action, OutboxEntry, PromotionRequest, Status, Target
 from approvals.workflow import approver_labels
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import Alias, ModelVersion
+from mirror.models import Alias, ModelVersion
 from tests.factories import approve
 
 
@@ -32,10 +33,10 @@ def applied(request: PromotionRequest, *people: User) -> PromotionRequest:
     return request
 
 
-def note_of(request: PromotionRequest) -> provenance.Note:
+def note_of(request: PromotionRequest) -> approval_note.Note:
     """What the delivery writes into the description."""
     assert request.decided_at is not None
-    return provenance.Note(request.pk, request.target.name, approver_labels(request), request.decided_at)
+    return approval_note.Note(request.pk, request.target.name, approver_labels(request), request.decided_at)
 
 
 def hold(version: ModelVersion, target: Target) -> None:

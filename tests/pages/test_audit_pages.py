@@ -14,11 +14,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import administration, workflow
 from approvals.audit import completeness, units
 from approvals.audit.periods import Period
 from approvals.models import Action, AuditEvent, Policy, PromotionRequest, Reading, Target, Tenure, Verification
-from registry_ui.accounts.models import User
 from tests.approvals.auditing import around_now, bypass, promote
 from tests.factories import make_policy, make_request, make_rule, make_version
 from tests.pages.helpers import text_of

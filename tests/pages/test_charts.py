@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from registry_ui import charts, markdown
-from registry_ui.templatetags import registry
+from components import charts, markdown
+from components.templatetags import values
 
 
 def test_a_chart_keeps_its_points_inside_and_in_order() -> None:
@@ -29,9 +29,9 @@ def test_what_is_not_finite_is_named_not_drawn() -> None:
     assert chart.unplotted == [2, 3, 6]
 
 
-@pytest.mark.parametrize("values", [[], [(1, 0.5)], [(1, "NaN"), (2, 1.0)]])
-def test_one_point_is_not_a_picture(values: list[tuple[int, object]]) -> None:
-    assert charts.metric_chart("m", values, {}) is None
+@pytest.mark.parametrize("points", [[], [(1, 0.5)], [(1, "NaN"), (2, 1.0)]])
+def test_one_point_is_not_a_picture(points: list[tuple[int, object]]) -> None:
+    assert charts.metric_chart("m", points, {}) is None
 
 
 @pytest.mark.parametrize(
@@ -84,12 +84,12 @@ def test_many_versions_share_few_labels_and_the_newest_has_one() -> None:
     ],
 )
 def test_numbers_are_written_for_people(value: object, written: str) -> None:
-    assert registry.number(value) == written
+    assert values.number(value) == written
 
 
 def test_differences_carry_their_sign() -> None:
-    assert [registry.signed(value) for value in (0.01, -0.01, 0.0, None)] == ["+0.01", "−0.01", "±0", ""]
-    assert [registry.percent(value) for value in (0.014, -0.5, 0.0001, 0.0, None)] == [
+    assert [values.signed(value) for value in (0.01, -0.01, 0.0, None)] == ["+0.01", "−0.01", "±0", ""]
+    assert [values.percent(value) for value in (0.014, -0.5, 0.0001, 0.0, None)] == [
         "+1.4 %",
         "−50.0 %",
         "+<0.1 %",

@@ -9,10 +9,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import User
 from approvals.models import PromotionRequest, Target
 from approvals.views import display
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import Exhibit, ModelVersion
+from mirror.models import Exhibit, ModelVersion
 from tests.factories import PACKAGING, make_exhibit, make_inspection, make_request, make_version, png
 from tests.pages.helpers import hold, text_of
 

@@ -6,10 +6,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import User
 from approvals.models import OutboxEntry, Target
+from mirror.models import MirrorState
 from registry_ui import system
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import MirrorState
 from registry_ui.selectors import finding
 from tests.factories import approve, make_model, make_request, make_version
 from tests.pages.helpers import text_of

@@ -10,10 +10,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import workflow
 from approvals.models import PromotionRequest, Target
 from approvals.policy import CheckRule
-from registry_ui.accounts.models import User
 from tests.factories import approve, make_person, make_policy, make_request, make_version
 from tests.pages.helpers import applied, hold, text_of
 

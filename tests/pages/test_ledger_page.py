@@ -8,10 +8,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import administration, ledger, tasks
 from approvals.ledger import notes, standalone
 from approvals.models import Action, AuditEvent, Checkpoint, Verification
-from registry_ui.accounts.models import User
 from tests.approvals import tampering
 from tests.approvals.ledger_history import SEED
 from tests.factories import make_person

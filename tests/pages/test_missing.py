@@ -4,12 +4,12 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import ledger
 from approvals.models import Action, AuditEvent
-from registry_ui.accounts.models import User
-from registry_ui.mirror import health
-from registry_ui.mirror.models import MirrorState
-from registry_ui.mirror.sweep import Doubtful
+from mirror import health
+from mirror.models import MirrorState
+from mirror.sweep import Doubtful
 from tests.pages.helpers import text_of
 
 pytestmark = pytest.mark.django_db

@@ -3,10 +3,10 @@
 import pytest
 from django.test import Client
 
-from approvals import history_import, model_names
-from approvals.forms_urgent import BreakGlassForm
+from accounts.models import User
+from approvals.forms.urgent import BreakGlassForm
 from approvals.models import Target
-from registry_ui.accounts.models import User
+from approvals.tenures import importing, model_names
 from tests.factories import make_model, make_request, make_version
 
 pytestmark = pytest.mark.django_db
@@ -54,6 +54,6 @@ def test_its_glass_can_be_broken(asked: None) -> None:
 def test_an_earlier_history_can_name_it(asked: None) -> None:
     rest = "1,Staging,2025-01-01,2025-02-01"
     content = f"model,version,target,from,until\n{ODD},{rest}\n fraud ,{rest}\n".encode()
-    assert [row.model for row in history_import.check(content).rows] == [ODD, "fraud"]
+    assert [row.model for row in importing.check(content).rows] == [ODD, "fraud"]
     make_model("churn")
-    assert history_import.check(content).rows[0].model == ODD
+    assert importing.check(content).rows[0].model == ODD

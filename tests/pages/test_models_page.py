@@ -10,11 +10,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from approvals import standing
+from accounts.models import User
 from approvals.models import Target
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import Alias, ModelVersion, RegisteredModel
-from registry_ui.selectors import catalogue, champions
+from approvals.selectors import request_state
+from mirror.models import Alias, ModelVersion, RegisteredModel
+from registry_ui.selectors import catalogue, target_holders
 from tests.factories import approve, make_model, make_request, make_version
 from tests.pages.helpers import applied, hold, text_of
 
@@ -79,8 +79,8 @@ def test_a_version_put_back_by_hand_is_not_dated_by_its_old_request(
     applied(make_request(six, production, by=rita), remy, rosa)
     hold(six, production)
     applied(make_request(seven, production, by=rita), remy, rosa)
-    (holding,) = champions.of([six.model], [production])[six.model_id]
-    assert (holding.version, holding.via, holding.since) == (six, champions.OUTSIDE, None)
+    (holding,) = target_holders.of([six.model], [production])[six.model_id]
+    assert (holding.version, holding.via, holding.since) == (six, target_holders.OUTSIDE, None)
 
 
 def test_models_can_be_searched_filtered_and_sorted(
@@ -126,11 +126,11 @@ def test_the_champion_of_many_models_is_the_one_that_the_gate_compares_with(
     Alias.objects.create(model=RegisteredModel.objects.get(name="alias_only"), name="champion", number=3)
     Alias.objects.create(model=RegisteredModel.objects.get(name="stage_only"), name="champion", number=3)
     models = list(RegisteredModel.objects.all())
-    found = champions.of(models, [staging, production])
+    found = target_holders.of(models, [staging, production])
     for model in models:
         held = {holding.target.name: holding.version for holding in found[model.pk]}
         for target in (staging, production):
-            assert held.get(target.name) == standing.champion_of(model, target)
+            assert held.get(target.name) == request_state.champion_of(model, target)
 
 
 def test_the_model_page_shows_champion_cards_chart_versions_and_history(

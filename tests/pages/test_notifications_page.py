@@ -4,9 +4,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import User
 from approvals.models import DigestTime, How, Kind, Notification, NotificationChoice, Target
 from approvals.notifications import preferences
-from registry_ui.accounts.models import User
 from tests.factories import make_request, make_version
 from tests.pages.helpers import text_of
 

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from registry_ui.accounts.models import User
+from accounts.models import User
 from tests.factories import make_request, make_version
 
 

@@ -4,8 +4,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import User
 from approvals.models import PromotionRequest, Target
-from registry_ui.accounts.models import User
 from tests.factories import make_person, make_policy, make_request, make_version
 from tests.pages.helpers import hold, text_of
 

@@ -12,11 +12,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import workflow
 from approvals.models import AuditEvent, Comment, OutboxEntry, PromotionRequest, Review, Status, Target
 from approvals.policy import CheckRule
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion
+from mirror.models import ModelVersion
 from tests.factories import approve, check, make_person, make_policy, make_request, make_version
 from tests.pages.helpers import applied, hold, note_of, text_of
 

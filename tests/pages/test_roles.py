@@ -14,7 +14,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
-from approvals import administration, history_import, workflow
+from accounts.models import User
+from approvals import administration, workflow
 from approvals.models import (
     AuditEvent,
     CheckResult,
@@ -26,10 +27,10 @@ from approvals.models import (
     Target,
     Tenure,
 )
+from approvals.tenures import importing
 from approvals.views import display
-from registry_ui import places
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion
+from components import page_addresses
+from mirror.models import ModelVersion
 from tests.factories import (
     make_exhibit,
     make_freeze,
@@ -429,7 +430,7 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
     ),
     "approvals:history_import_confirm": (
         "/history/import/confirm/",
-        {"confirmed": history_import.digest(EARLIER)},
+        {"confirmed": importing.digest(EARLIER)},
         ADMINISTRATORS,
         administration.REASONS[administration.IMPORT],
         has_sent_a_file,
@@ -760,7 +761,7 @@ def test_every_address_that_is_not_for_signing_in_is_behind_the_login(
     assert "^" not in address
     answer = getattr(client, method)(address)
     assert answer.status_code == 302
-    page = places.nearest(address) if method == "post" else address  # what is sent leads back to a page
+    page = page_addresses.nearest(address) if method == "post" else address  # what is sent leads back to a page
     assert answer["Location"] == f"/accounts/login/?next={page}"
 
 

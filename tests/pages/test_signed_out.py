@@ -8,9 +8,9 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from accounts.models import User
 from approvals.models import AuditEvent, Comment, PromotionRequest, Review, Target
-from registry_ui import places, unsent
-from registry_ui.accounts.models import User
+from components import page_addresses, unsent
 from tests.factories import PASSWORD, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
@@ -161,7 +161,7 @@ def addresses() -> list[str]:
             route = before + re.sub(r"<\w+:(?:pk|check)>", "1", str(each.pattern))
             if isinstance(each, URLResolver):
                 found += walk(each.url_patterns, route)
-            elif isinstance(each, URLPattern) and not places.takes_get(each.callback):
+            elif isinstance(each, URLPattern) and not page_addresses.takes_get(each.callback):
                 found += [f"/{route}"] if getattr(each.callback, "login_required", True) else []
         return found
 
@@ -177,7 +177,7 @@ def test_there_are_such_addresses() -> None:
 def test_a_sign_in_never_ends_on_an_address_that_only_takes_a_form(path: str) -> None:
     for answer in (Client().post(path, {"comment": TYPED}), Client().post(path)):
         page = answer["Location"].partition("?next=")[2]
-        assert places.is_page(page)
+        assert page_addresses.is_page(page)
         assert path.startswith(page)
 
 

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accounts.models import User
 from approvals.models import Assessment, Target, WatchState
+from mirror.models import MirrorState
 from registry_ui import system
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import MirrorState
 from tests.factories import make_request, make_version
 
 pytestmark = pytest.mark.django_db

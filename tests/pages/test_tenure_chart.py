@@ -9,11 +9,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from approvals import tenure_words
+from accounts.models import User
 from approvals.models import Target, Tenure
-from registry_ui import tenure_chart
-from registry_ui.accounts.models import User
-from registry_ui.selectors import champions
+from approvals.tenures import chart, labels
+from registry_ui.selectors import target_holders
 from registry_ui.selectors import tenures as selector
 from tests.factories import make_request, make_version
 from tests.pages.helpers import hold, text_of
@@ -39,12 +38,12 @@ def tenure(number: int, start: float, end: float | None = None, place: str = "Pr
     )
 
 
-def draw(*found: Tenure, hours: float = 10, **options: Any) -> tenure_chart.Picture:
+def draw(*found: Tenure, hours: float = 10, **options: Any) -> chart.Picture:
     until = NOON + timedelta(hours=hours)
-    return tenure_chart.picture({"Production": found}, since=NOON, until=until, urls=options.pop("urls", {}), **options)
+    return chart.picture({"Production": found}, since=NOON, until=until, urls=options.pop("urls", {}), **options)
 
 
-def bars(picture: tenure_chart.Picture) -> list[tenure_chart.Bar]:
+def bars(picture: chart.Picture) -> list[chart.Bar]:
     return [bar for lane in picture.lanes for bar in lane.bars]
 
 
@@ -71,7 +70,7 @@ def test_places_that_went_apart_are_two_bars_under_each_other() -> None:
 def test_several_holders_go_under_each_other_and_what_has_no_row_is_counted() -> None:
     picture = draw(*(tenure(number, number / 10) for number in range(1, 8)), tenure(8, 2))
     (lane,) = picture.lanes
-    assert len({bar.y for bar in lane.bars}) == tenure_chart.MOST_ROWS
+    assert len({bar.y for bar in lane.bars}) == chart.MOST_ROWS
     assert (len(lane.bars), lane.hidden) == (4, 4)
 
 
@@ -97,7 +96,7 @@ def test_of_what_was_found_the_uncertain_stretch_is_drawn() -> None:
 def test_every_origin_has_a_look_that_the_legend_names(origin: str) -> None:
     picture = draw(tenure(1, 1, origin=origin))
     (bar,) = bars(picture)
-    assert picture.looks == [(bar.look, tenure_words.LOOKS[bar.look])]
+    assert picture.looks == [(bar.look, labels.LOOKS[bar.look])]
     assert (bar.look == "gate") == (origin in ("delivery", "restored"))
 
 
@@ -184,10 +183,10 @@ def test_the_newest_two_hundred_are_shown_in_two_queries(production: Target, rit
 @pytest.mark.parametrize(
     ("origin", "via", "is_dated"),
     [
-        ("delivery", champions.GATE, True),
-        ("restored", champions.GATE, True),
-        ("outside", champions.OUTSIDE, True),
-        ("found", champions.BEFORE, False),
+        ("delivery", target_holders.GATE, True),
+        ("restored", target_holders.GATE, True),
+        ("outside", target_holders.OUTSIDE, True),
+        ("found", target_holders.BEFORE, False),
     ],
 )
 def test_how_a_champion_got_there_is_what_its_tenure_says(
@@ -196,7 +195,7 @@ def test_how_a_champion_got_there_is_what_its_tenure_says(
     version = make_version("churn", 1)
     hold(version, production)
     stored(1, 0, target=production, origin=origin)
-    (holding,) = champions.of([version.model], [production])[version.model_id]
+    (holding,) = target_holders.of([version.model], [production])[version.model_id]
     assert (holding.via, holding.since) == (via, NOON if is_dated else None)
 
 
@@ -205,8 +204,8 @@ def test_where_the_watch_has_no_tenure_yet_the_requests_tell(production: Target)
     version = make_version("churn", 2)
     hold(version, production)
     stored(1, 0, target=production)  # the mirror has seen the change, the watch has not
-    (holding,) = champions.of([version.model], [production])[version.model_id]
-    assert holding.via == champions.BEFORE
+    (holding,) = target_holders.of([version.model], [production])[version.model_id]
+    assert holding.via == target_holders.BEFORE
 
 
 @pytest.mark.django_db
@@ -220,6 +219,6 @@ def test_champions_take_five_queries(production: Target, staging: Target) -> Non
             made = stored(1, 0, target=production)
             Tenure.objects.filter(pk=made.pk).update(model_name=f"model_{number}")
     with CaptureQueriesContext(connection) as queries:
-        found = champions.of(models, [production, staging])
+        found = target_holders.of(models, [production, staging])
     assert len(queries) == 5
     assert [re.sub("gate|before", "", found[model.pk][0].via) for model in models] == [""] * 12

@@ -9,10 +9,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import workflow
 from approvals.models import Probation, PromotionRequest, Target, Tenure
 from approvals.policy import ProbationRule, SignatureRule
-from registry_ui.accounts.models import User
 from tests.approvals.urgent import MODEL, REASON, deliver, make_registry, promote, proof, version
 from tests.factories import PASSWORD, make_person, make_policy
 from tests.fakes import FakeRegistry

@@ -6,12 +6,12 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from approvals import provenance
+from accounts.models import User
+from approvals.evidence import approval_note
 from approvals.models import PromotionRequest, Target
-from registry_ui import notes
-from registry_ui.accounts.models import User
-from registry_ui.mirror.models import ModelVersion, RegisteredModel
-from registry_ui.mirror.registry import PROMPT_TAG
+from approvals.selectors import note_claims
+from mirror.models import ModelVersion, RegisteredModel
+from mirror.port import PROMPT_TAG
 from tests.factories import approve, make_request, make_version
 from tests.pages.helpers import applied, hold, note_of, text_of
 
@@ -33,7 +33,7 @@ def seen_by(client: Client) -> Callable[..., str]:
 
 def noted(version: ModelVersion, request: PromotionRequest, line: str | None = None) -> ModelVersion:
     """The version as it reads after the delivery wrote its note, or another line, into the description."""
-    text = provenance.with_note("Own words.", note_of(request), limit=5000)
+    text = approval_note.with_note("Own words.", note_of(request), limit=5000)
     version.description = text if line is None else text.replace(note_of(request).line, line)
     version.save()
     return version
@@ -93,19 +93,19 @@ def test_a_renamed_approver_does_not_make_an_old_note_doubtful(
     seven = make_version(MODEL, 7)
     noted(seven, applied(make_request(seven, production, by=rita), remy, rosa))
     User.objects.filter(pk=remy.pk).update(name="Remy Renamed")
-    assert [note.doubt for note in notes.check(seven)] == [""]
+    assert [note.doubt for note in note_claims.check(seven)] == [""]
 
 
 def test_a_note_without_a_request_is_called_out(seen_by: Callable[..., str], vera: User) -> None:
     line = "Approved for Production by Mallory <m@example.com> · 2026-11-01 10:00 UTC · request #99"
-    make_version(MODEL, 7, description=f"{provenance.BEGIN}\n{line}\n{provenance.END}")
+    make_version(MODEL, 7, description=f"{approval_note.BEGIN}\n{line}\n{approval_note.END}")
     text = text_of(seen_by(vera))
     assert "Not from the gate. There is no request #99." in text
 
 
 def test_a_note_with_an_impossible_number_is_called_out(seen_by: Callable[..., str], vera: User) -> None:
     line = f"Approved for Production · request #{'9' * 400}"
-    make_version(MODEL, 7, description=f"{provenance.BEGIN}\n{line}\n{provenance.END}")
+    make_version(MODEL, 7, description=f"{approval_note.BEGIN}\n{line}\n{approval_note.END}")
     assert "Not from the gate." in text_of(seen_by(vera))
 
 
@@ -115,20 +115,20 @@ def test_notes_that_say_something_else_than_our_records_are_called_out(
     seven, eight = make_version(MODEL, 7), make_version(MODEL, 8)
     done = applied(make_request(seven, production, by=rita), remy, rosa)
     line = note_of(done).line
-    (altered,) = notes.check(noted(seven, done, line.replace("Rosa Lind <rosa@", "Mallory <m@")))
+    (altered,) = note_claims.check(noted(seven, done, line.replace("Rosa Lind <rosa@", "Mallory <m@")))
     assert altered.doubt == f"The gate wrote: {line}"
-    (other,) = notes.check(noted(eight, done))
+    (other,) = note_claims.check(noted(eight, done))
     assert other.doubt == f"Request #{done.pk} is about another version."
     asked = make_request(seven, staging, by=rita)
     line = f"Approved for Staging by Remy Ortiz <remy@example.com> · 2026-11-23 12:04 UTC · request #{asked.pk}"
-    (early,) = notes.check(noted(seven, done, line))
+    (early,) = note_claims.check(noted(seven, done, line))
     assert early.doubt == f"Request #{asked.pk} was never applied: waiting for review."
 
 
 def test_a_shortened_note_and_one_on_its_way_are_not_doubted(rita: User, remy: User, staging: Target) -> None:
     seven = make_version(MODEL, 7)
     request = approve(make_request(seven, staging, by=rita), remy)
-    (note,) = notes.check(noted(seven, request, f"Approved for Staging · request #{request.pk}"))
+    (note,) = note_claims.check(noted(seven, request, f"Approved for Staging · request #{request.pk}"))
     assert (note.doubt, note.is_on_its_way) == ("", True)
 
 

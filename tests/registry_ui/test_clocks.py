@@ -8,11 +8,11 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import delivery
 from approvals.models import OutboxEntry, Target
-from registry_ui.accounts.models import User
-from registry_ui.mirror import clock, sync
-from registry_ui.mirror.models import MirrorState
+from mirror import clock, sync
+from mirror.models import MirrorState
 from tests.approvals.world import World
 from tests.fakes import FakeRegistry
 

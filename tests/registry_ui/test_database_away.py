@@ -17,7 +17,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
-from registry_ui.accounts import tasks
+from accounts import tasks
 from registry_ui.views import failures
 from tests.factories import PASSWORD, make_person
 

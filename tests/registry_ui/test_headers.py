@@ -5,7 +5,7 @@ import re
 import pytest
 from django.test import Client
 
-from registry_ui.accounts.models import User
+from accounts.models import User
 
 pytestmark = pytest.mark.django_db
 

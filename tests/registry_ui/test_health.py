@@ -16,12 +16,12 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import workflow
 from approvals.models import OutboxEntry, Target
-from registry_ui.accounts.models import User
-from registry_ui.mirror import health as mirror_health
-from registry_ui.mirror.models import MirrorState
-from registry_ui.mirror.registry import Refused, Unreachable
+from mirror import health as mirror_health
+from mirror.models import MirrorState
+from mirror.port import Refused, Unreachable
 from tests.factories import make_request, make_version
 
 pytestmark = pytest.mark.django_db

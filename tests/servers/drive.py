@@ -21,7 +21,7 @@ class Drive:
 
     def __init__(self, admin_url: str) -> None:
         from approvals.models import Target
-        from registry_ui.mirror.mlflow_registry import MlflowRegistry
+        from mirror.mlflow.client import MlflowRegistry
         from tests.factories import make_person, make_policy
         from tests.mirror.backstage import Backstage
 
@@ -52,7 +52,7 @@ class Drive:
         }
 
     def mirror(self) -> None:
-        from registry_ui.mirror.models import ModelVersion
+        from mirror.models import ModelVersion
 
         for model, count in ((MODEL, 4), (OTHER, 1), (CLOSED, 1)):
             for number in range(1, count + 1):
@@ -75,7 +75,7 @@ class Drive:
 
     def rollback(self) -> None:
         from approvals import delivery, workflow
-        from registry_ui.mirror.models import RegisteredModel
+        from mirror.models import RegisteredModel
 
         model = RegisteredModel.objects.get(name=MODEL)
         reason = "Version 2 scores every customer as lost since nine o'clock."
@@ -110,7 +110,7 @@ class Drive:
 
     def deletion(self) -> None:
         from approvals.models import Incident
-        from registry_ui.mirror.models import ModelVersion
+        from mirror.models import ModelVersion
 
         self.engineer.delete_version(MODEL, 1)
         self.look()
@@ -143,7 +143,7 @@ class Drive:
 
     def approved(self, model: str, number: int) -> Any:
         from approvals import assessment
-        from registry_ui.mirror.models import ModelVersion
+        from mirror.models import ModelVersion
         from tests.factories import approve, make_request
 
         version = ModelVersion.objects.select_related("model").get(model__name=model, number=number)
@@ -164,7 +164,7 @@ class Drive:
 
     def look(self) -> None:
         from approvals import watch
-        from registry_ui.mirror import sync
+        from mirror import sync
 
         for _ in range(2):
             sync.sweep(self.registry)

@@ -62,7 +62,7 @@ def here(node: Any, places: Mapping[str, str]) -> Any:
 
 def make_mlflows_database(address: str) -> None:
     """As the PostgreSQL image does when its volume is new. `address` is that of Countersign's database."""
-    script = ROOT / "docker" / "create-mlflow-database.sql"
+    script = ROOT / "deploy" / "docker" / "create-mlflow-database.sql"
     done = subprocess.run(
         ["psql", "--set", "ON_ERROR_STOP=1", "--file", script, address],
         env=os.environ | SECRETS,

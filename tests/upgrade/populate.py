@@ -80,7 +80,7 @@ def populate() -> None:
 
 def sync_only(world: Any) -> None:
     from approvals import watch
-    from registry_ui.mirror import sync
+    from mirror import sync
 
     sync.sweep(world.registry)
     sync.pull(world.registry)

@@ -20,9 +20,10 @@ from django.core.management.color import no_style  # noqa: E402
 from django.db import connection, models, transaction  # noqa: E402
 from django.db.migrations.executor import MigrationExecutor  # noqa: E402
 
-from approvals import assessment, ledger, triggers, workflow  # noqa: E402
+from accounts.models import User  # noqa: E402
+from approvals import assessment, ledger, workflow  # noqa: E402
+from approvals.ledger import triggers  # noqa: E402
 from approvals.models import AuditEvent, Comment, PromotionRequest, Review, Status  # noqa: E402
-from registry_ui.accounts.models import User  # noqa: E402
 
 
 def load(told: dict[str, Any]) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.models import User
 from approvals import administration
 from approvals.workflow import WorkflowError
-from registry_ui.accounts.models import User
 
 
 class Command(BaseCommand):

@@ -12,10 +12,10 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from accounts import roles
+from accounts.models import User
 from approvals import administration
 from approvals.workflow import Invalid
-from registry_ui.accounts import roles
-from registry_ui.accounts.models import User
 
 
 class Command(BaseCommand):

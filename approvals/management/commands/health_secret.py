@@ -5,7 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from approvals import health_reports, model_names
+from approvals.tenures import model_names
+from approvals.webhooks import health_reports
 
 
 class Command(BaseCommand):

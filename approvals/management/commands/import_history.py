@@ -7,9 +7,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from approvals import administration, history_import
+from accounts.models import User
+from approvals import administration
+from approvals.tenures import importing
 from approvals.workflow import WorkflowError
-from registry_ui.accounts.models import User
 
 BAD, REFUSED = 2, 3
 
@@ -31,8 +32,8 @@ class Command(BaseCommand):
         try:
             by = User.objects.get(email__iexact=options["by"]) if options["by"] else None
             with file.open("rb") as opened:
-                content = opened.read(history_import.LARGEST + 1)  # one more: too large is told
-            checked = history_import.check(content)
+                content = opened.read(importing.LARGEST + 1)  # one more: too large is told
+            checked = importing.check(content)
             for row in checked.refused:
                 self.stderr.write(f"Line {row.line}: {row.reason}")
             for row in checked.odd:
@@ -43,7 +44,7 @@ class Command(BaseCommand):
             raise CommandError(f"{file} cannot be read: {error.strerror}.", returncode=BAD) from error
         except User.DoesNotExist as error:
             raise CommandError(f"There is nobody with the address {options['by']}.", returncode=BAD) from error
-        except (history_import.BadFile, WorkflowError) as error:
+        except (importing.BadFile, WorkflowError) as error:
             raise CommandError(str(error), returncode=BAD) from error
         accepted, refused = len(checked.accepted), len(checked.refused)
         self.stdout.write(f"SHA-256 {checked.sha256}")

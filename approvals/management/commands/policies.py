@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from approvals import policy_files
+from approvals.administration import policy_files
 
 DIFFERS, BAD = 3, 2
 

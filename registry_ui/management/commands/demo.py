@@ -9,11 +9,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from approvals import administration
+from mirror import identity
+from mirror.port import connect
 from registry_ui.demo import people
 from registry_ui.demo.console import Console
 from registry_ui.demo.story import Story, StoryError
-from registry_ui.mirror import identity
-from registry_ui.mirror.registry import connect
 
 
 class Command(BaseCommand):

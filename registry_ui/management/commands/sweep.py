@@ -8,9 +8,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from approvals import administration
 from approvals.workflow import WorkflowError
-from registry_ui.mirror import registry, sync
-from registry_ui.mirror.models import MirrorState
-from registry_ui.mirror.sweep import LEASE_SECONDS
+from mirror import port, sync
+from mirror.models import MirrorState
+from mirror.sweep import LEASE_SECONDS
 
 
 class Command(BaseCommand):
@@ -35,8 +35,8 @@ class Command(BaseCommand):
         if not dry_run and not MirrorState.objects.claim("sweeping_until", seconds=LEASE_SECONDS):
             raise CommandError("Another sweep is running. Its progress is on the System page.")
         try:
-            report = sync.sweep(registry.connect(), dry_run=dry_run, on_progress=self._show)
-        except registry.RegistryError as error:
+            report = sync.sweep(port.connect(), dry_run=dry_run, on_progress=self._show)
+        except port.RegistryError as error:
             raise CommandError(error.message) from error
         finally:
             self._end_line()

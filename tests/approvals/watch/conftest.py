@@ -3,7 +3,7 @@
 import pytest
 
 from approvals import watch
-from registry_ui.mirror import sync
+from mirror import sync
 from tests.approvals.watch.helpers import MODEL, seen
 from tests.fakes import FakeRegistry
 

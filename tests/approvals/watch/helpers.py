@@ -9,11 +9,11 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import assessment, delivery, watch, workflow
 from approvals.models import Incident, OutboxEntry, Policy, PromotionRequest, Status, Target, Tenure
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import ModelVersion
+from mirror import sync
+from mirror.models import ModelVersion
 from tests.factories import approve, make_person, make_policy, make_request
 
 MODEL = "churn_predictor"

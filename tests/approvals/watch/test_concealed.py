@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from accounts.models import User
 from approvals import assessment, ledger, watch
 from approvals.models import Incident, PromotionRequest, Status, Target, Tenure
 from approvals.watch import incidents
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import MirrorState, ModelVersion, RegisteredModel
-from registry_ui.mirror.registry import PROMPT_TAG, NotFound
+from mirror import sync
+from mirror.models import MirrorState, ModelVersion, RegisteredModel
+from mirror.port import PROMPT_TAG, NotFound
 from tests.approvals.watch.helpers import answered_by, deliver, running, seen, version
 from tests.factories import approve, make_request
 from tests.fakes import FakeRegistry
@@ -53,7 +53,7 @@ def world(request: pytest.FixtureRequest, db: None) -> Iterator[World]:
         fake = FakeRegistry()
         world = World(fake, fake, name)
     else:
-        from registry_ui.mirror.mlflow_registry import MlflowRegistry
+        from mirror.mlflow.client import MlflowRegistry
 
         url = request.getfixturevalue("mlflow_server").url
         world = World(MlflowRegistry(url, timeout_seconds=15), Backstage(url), name)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import watch
 from approvals.models import Incident, Target, Tenure
-from registry_ui.accounts.models import User
-from registry_ui.mirror import rows, sync
-from registry_ui.mirror.models import ModelVersion
-from registry_ui.mirror.registry import ModelSnapshot
+from mirror import rows, sync
+from mirror.models import ModelVersion
+from mirror.port import ModelSnapshot
 from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, only, running, seen
 from tests.fakes import FakeRegistry
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
+from accounts.models import User
 from approvals import tenures, watch, workflow
 from approvals.delivery import settlement
 from approvals.models import Incident, PromotionRequest, Status, Target, Tenure
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.registry import Refused, Unreachable
+from mirror import sync
+from mirror.port import Refused, Unreachable
 from tests.approvals.watch.helpers import MODEL, approved, deliver, race, running, seen
 from tests.fakes import FakeRegistry
 

@@ -10,10 +10,10 @@ from pytest_django import Settings
 
 from approvals import watch
 from approvals.models import Incident
-from approvals.watch.hearing import MOST_BYTES, signature
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import RefreshHint
-from registry_ui.mirror.registry import Unreachable
+from approvals.webhooks.mlflow_events import MOST_BYTES, signature
+from mirror import sync
+from mirror.models import RefreshHint
+from mirror.port import Unreachable
 from tests.approvals.watch.helpers import MODEL
 from tests.fakes import FakeRegistry
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import watch
 from approvals.models import Incident, Target, Tenure
-from registry_ui.accounts.models import User
 from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, only, seen
 from tests.fakes import FakeRegistry
 

@@ -8,11 +8,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import ledger, watch
 from approvals.models import Action, AuditEvent, Incident, Target, Tenure, WatchedPlace
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import MirrorState, ModelVersion, RegisteredModel
+from mirror import sync
+from mirror.models import MirrorState, ModelVersion, RegisteredModel
 from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, ended, only, running, seen, version
 from tests.factories import make_version
 from tests.fakes import FakeRegistry

@@ -2,27 +2,27 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
 import pytest
 import requests
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
-from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
+from accounts.models import User
 from approvals import assessment, watch
 from approvals.models import Incident, Target, Tenure
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import RefreshHint
+from mirror import sync
+from mirror.models import RefreshHint
 from registry_ui.wsgi import application
 from tests.approvals.watch.helpers import answered_by, deliver, ended, only, race, running, seen, version
 from tests.factories import approve, make_request
 from tests.mirror.backstage import Backstage
 from tests.mlflow_server import MlflowServer
+from tests.waiting import within
 
 pytestmark = pytest.mark.server
 _numbers = count(1)
@@ -37,7 +37,7 @@ def engineer(mlflow_server: MlflowServer) -> Backstage:
 @pytest.fixture
 def registry(mlflow_server: MlflowServer, engineer: Backstage) -> Any:
     engineer.delete_all_models()  # notes of the tests before tell of a ledger that is not this one's
-    from registry_ui.mirror.mlflow_registry import MlflowRegistry
+    from mirror.mlflow.client import MlflowRegistry
 
     return MlflowRegistry(mlflow_server.url, timeout_seconds=15)
 
@@ -253,18 +253,14 @@ def site(committed: None) -> Iterator[str]:
 
 
 class QuietHandler(WSGIRequestHandler):
+    def handle(self) -> None:
+        """One request a connection: MLflow keeps its own open, and a thread that waits there keeps a session of the
+        database."""
+        self.close_connection = True
+        self.handle_one_request()
+
     def log_message(self, *_: Any) -> None:  # type: ignore[override]
         pass
-
-
-def within(seconds: float, holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-        connection.close()
-    return True
 
 
 def test_a_webhook_of_mlflow_brings_an_alias_that_no_pull_can_see(

@@ -8,9 +8,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import notifications, watch, workflow
 from approvals.models import Incident, Kind, Notification, Target
-from registry_ui.accounts.models import User
 from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, only, seen, version
 from tests.factories import make_incident, make_person, make_request, make_version
 from tests.fakes import FakeRegistry

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts.models import User
 from approvals import ledger, watch
 from approvals.models import Action, AuditEvent, Incident, Target, Tenure
 from approvals.watch import restoring
-from registry_ui.accounts.models import User
-from registry_ui.mirror import sync
-from registry_ui.mirror.models import Alias
-from registry_ui.mirror.registry import Refused
+from mirror import sync
+from mirror.models import Alias
+from mirror.port import Refused
 from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, ended, only, running, seen, version
 from tests.approvals.watch.test_deliveries import Killed, Watched
 from tests.fakes import FakeRegistry

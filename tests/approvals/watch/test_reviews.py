@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accounts.models import COUNTERSIGN, User
 from approvals import assessment, ledger, watch, workflow
 from approvals.models import Incident, PromotionRequest, RequestKind, Status, Target, Tenure
 from approvals.watch import restoring
-from registry_ui.accounts.models import COUNTERSIGN, User
 from tests.approvals.watch.helpers import MODEL, answered_by, deliver, only, running, seen, version
 from tests.factories import make_person, make_request, make_version
 from tests.fakes import FakeRegistry

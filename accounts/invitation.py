@@ -1,0 +1,39 @@
+"""The invitation of a new person: a mail with a link that sets the first password."""
+
+from datetime import timedelta
+
+from allauth.account.forms import default_token_generator
+from allauth.account.utils import user_pk_to_url_str
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.template.loader import render_to_string
+from django.urls import reverse
+
+from accounts.models import User
+
+CONSOLE = "django.core.mail.backends.console.EmailBackend"
+
+
+def link_for(person: User) -> str:
+    """Good once, until it is used, the address changes or the time is over."""
+    kwargs = {"uidb36": user_pk_to_url_str(person), "key": default_token_generator.make_token(person)}
+    return settings.SITE_URL.rstrip("/") + reverse("account_reset_password_from_key", kwargs=kwargs)
+
+
+def is_printed() -> bool:
+    """E-mail goes to the terminal of the web process, so nobody receives it."""
+    return bool(settings.EMAIL_BACKEND == CONSOLE)
+
+
+def send(person: User, *, invited_by: User) -> str:
+    """Sends the mail and returns the link in it. Raises OSError (smtplib's errors are such) when it cannot be sent."""
+    link = link_for(person)
+    days = timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days
+    context = {"person": person, "invited_by": invited_by, "link": link, "days": days, "site_name": settings.SITE_NAME}
+    mail = EmailMessage(
+        subject=f"{settings.EMAIL_SUBJECT_PREFIX}{invited_by.name} has invited you",
+        body=render_to_string("registry_ui/invitation.txt", context),
+        to=[person.email],
+    )
+    mail.send()
+    return link

@@ -1,0 +1,34 @@
+"""The number beside *Inbox*, the break-glass promotions that wait for a review, and the open incidents:
+counted lazily, so that pages without the top bar do not pay for them."""
+
+from functools import cache
+from typing import Any
+
+from django.db.models import Count, Window
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from approvals.models import Incident
+from approvals.selectors import follow_up
+from approvals.selectors import inbox as inbox_queries
+from approvals.watch import wording
+
+
+def inbox(request: HttpRequest) -> dict[str, Any]:
+    person = getattr(request, "user", None)  # absent where a request is refused before anybody is looked up
+    if person is None or not person.is_authenticated:
+        return {}
+    newest = cache(_newest_incident)
+    return {
+        "inbox_count": SimpleLazyObject(lambda: inbox_queries.waiting_count(person)),
+        "unreviewed": SimpleLazyObject(follow_up.unreviewed),
+        "open_incidents": lambda: getattr(newest(), "total", 0),
+        "newest_incident": newest,
+        "incident_notice": lambda: wording.notice(found) if (found := newest()) else "",
+    }
+
+
+def _newest_incident() -> Incident | None:
+    """Of those that are open, with their number as `total`: one query."""
+    found = Incident.objects.open().annotate(total=Window(Count("*")))
+    return found.order_by("-seen_at", "-pk").first()

@@ -1,0 +1,197 @@
+"""Shapes of what administrators send: targets, people, groups. Forms never save."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.models import Group
+from django.utils.html import format_html
+
+from accounts import roles as role_names
+from accounts.models import User
+from approvals.models import Target
+from mirror.models import Stage
+
+# --- Targets ----------------------------------------------------------------------------------------------------------
+
+
+class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Target
+        fields = ["name", "stage", "alias", "archives_existing", "description", "position"]
+        labels = {"stage": "MLflow stage", "alias": "MLflow alias", "position": "Place in lists"}
+        help_texts = {
+            "name": "What people read: Production, UAT, …",
+            "stage": "Reaching the target moves the version to this stage.",
+            "alias": 'Reaching the target sets this alias, without the "@".',
+            "archives_existing": "Versions in the stage move to Archived. An alias just moves.",
+            "description": "What depends on it.",
+            "position": "Smaller numbers come first. Staging starts at 10, Production at 20.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        stages = [("", "No stage"), *((str(name), str(name)) for name in (Stage.STAGING, Stage.PRODUCTION))]
+        self.fields["stage"] = forms.ChoiceField(
+            choices=stages, required=False, label="MLflow stage", help_text=self.Meta.help_texts["stage"]
+        )
+        self.fields["archives_existing"].label = "Archive the existing holder"
+
+    def clean_name(self) -> str:
+        name = str(self.cleaned_data["name"]).strip()
+        same = Target.objects.filter(name__iexact=name).exclude(pk=self.instance.pk).first()
+        if same:
+            retired = " It is retired, and the history goes on naming it." if same.retired_at else ""
+            raise forms.ValidationError(f"There is already a target with this name.{retired}")
+        return name
+
+    def clean(self) -> dict[str, Any]:
+        found = self.cleaned_data
+        stage, alias = found.get("stage"), found.get("alias")
+        if not stage and not alias and "alias" not in self.errors:
+            self.add_error("stage", "Choose a stage, name an alias, or both.")
+        if found.get("archives_existing") and not stage:
+            self.add_error("archives_existing", "Only a stage can archive. Choose one, or leave this off.")
+        others = Target.objects.current().exclude(pk=self.instance.pk)
+        for field, value in (("stage", stage), ("alias", alias)):
+            other = others.filter(**{field: value}).first() if value else None
+            if other:
+                self.add_error(field, f"The target {other} means this {field} already.")
+        return found
+
+
+# --- People -----------------------------------------------------------------------------------------------------------
+
+
+class RolesField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    def label_from_instance(self, group: Any) -> str:
+        return format_html(
+            '<span class="row-title">{}</span><span class="row-note">{}</span>',
+            group.name.capitalize(),
+            role_names.DESCRIPTIONS[group.name],
+        )
+
+
+class GroupsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    def label_from_instance(self, group: Any) -> str:
+        return str(group.name)
+
+
+class GroupsForm(forms.Form):
+    """Roles and groups of one person, as checkboxes."""
+
+    roles = RolesField(
+        Group.objects.filter(name__in=role_names.PERMISSIONS).order_by("pk"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="A person can have several. Whoever asks for a promotion never decides on it, whatever their roles.",
+    )
+    groups = GroupsField(
+        Group.objects.exclude(name__in=role_names.PERMISSIONS).order_by("name"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Policies can ask for approvals from a group. Only reviewers in it count.",
+    )
+
+    def all_groups(self) -> list[Group]:
+        return [*self.cleaned_data["roles"], *self.cleaned_data["groups"]]
+
+    @staticmethod
+    def initial_of(person: User) -> dict[str, list[int]]:
+        mine = list(person.groups.values_list("pk", flat=True))
+        return {"roles": mine, "groups": mine}
+
+
+class PersonForm(GroupsForm):
+    """Roles, groups, what MLflow calls this person, and whether it is one."""
+
+    mlflow_names = forms.CharField(
+        max_length=1000,
+        required=False,
+        label="Names in MLflow",
+        help_text="Separated by commas. The full name, the e-mail address and what stands before its @ count anyway, "
+        "former ones too. Policies can exclude contributors by these names.",
+    )
+    former_mlflow_names = forms.CharField(
+        max_length=1000,
+        required=False,
+        label="Former names in MLflow",
+        help_text="Go on counting. Take one away only if it was never this person's.",
+    )
+    is_service_account = forms.BooleanField(
+        required=False,
+        label="Service account",
+        help_text="A program: it may ask for promotions and can never sign.",
+    )
+    owner = forms.ModelChoiceField(
+        User.objects.people().active().filter(is_service_account=False).order_by("name", "email"),
+        required=False,
+        label="Owner of the service account",
+        empty_label="Nobody",
+        help_text="Counts as asking for what it asks, so they never decide on it. Without an owner it cannot ask.",
+    )
+
+    @staticmethod
+    def initial_of(person: User) -> dict[str, Any]:
+        named = {
+            "mlflow_names": ", ".join(person.mlflow_names),
+            "former_mlflow_names": ", ".join(person.former_mlflow_names),
+            "is_service_account": person.is_service_account,
+            "owner": person.owner_id,
+        }
+        return GroupsForm.initial_of(person) | named
+
+    def names(self, field: str) -> list[str]:
+        return list(dict.fromkeys(filter(None, map(str.strip, self.cleaned_data[field].split(",")))))
+
+
+class InviteForm(GroupsForm):
+    name = forms.CharField(max_length=120, label="Full name", help_text="Stands on their requests and approvals.")
+    email = forms.EmailField(max_length=254, label="E-mail address", help_text="The invitation goes here.")
+    field_order = ["name", "email", "roles", "groups"]
+
+    def clean_email(self) -> str:
+        email = str(self.cleaned_data["email"]).lower()
+        person = User.objects.filter(email__iexact=email).first()
+        if person:
+            inactive = "" if person.is_active else " The account is deactivated; reactivate it instead."
+            raise forms.ValidationError(f"{person.name or email} has this address already.{inactive}")
+        return email
+
+
+class PseudonymiseForm(forms.Form):
+    reason = forms.CharField(
+        max_length=1000,
+        label="Reason",
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Who asked for it, and when. It stays in the history, so leave the name and the address out.",
+    )
+    email = forms.CharField(
+        max_length=254,
+        label="E-mail address of this person",
+        help_text="Type it to confirm. There is no way back.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+    def __init__(self, *args: Any, person: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.person = person
+
+    def clean_email(self) -> str:
+        email = str(self.cleaned_data["email"]).strip()
+        if email.lower() != self.person.email.lower():
+            raise forms.ValidationError("This is not the address of this person.")
+        return email
+
+
+class GroupForm(forms.Form):
+    name = forms.CharField(max_length=150, label="Name of the new group")
+
+
+class PeopleFilterForm(forms.Form):
+    q = forms.CharField(required=False, max_length=200, label="Name or e-mail", widget=forms.SearchInput)
+    group = forms.ModelChoiceField(
+        Group.objects.order_by("name"), required=False, label="Role or group", empty_label="All", to_field_name="name"
+    )
+    state = forms.ChoiceField(
+        choices=[("", "All"), ("active", "Active"), ("deactivated", "Deactivated")], required=False, label="State"
+    )

@@ -1,0 +1,116 @@
+"""Forms over the evidence for an audit: the span of time, what it is about, and the sample."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+
+from approvals.audit import reviews, sampling
+from approvals.audit.periods import Period
+from approvals.audit.population import Scope
+from approvals.forms.history_filters import MomentInput, UntilField
+from approvals.models import Target, Tenure
+from approvals.tenures.model_names import ModelNameField, is_known
+
+_WRONG_TIME = {"invalid": "Write a time such as 2026-11-23 or 2026-11-23T12:04."}
+
+
+class PeriodForm(forms.Form):
+    """Empty, it means the last calendar quarter (UTC)."""
+
+    since = forms.DateTimeField(
+        label="From (UTC)", required=False, widget=MomentInput(day_means="00:00"), error_messages=_WRONG_TIME
+    )
+    until = UntilField(
+        label="To (UTC)", required=False, widget=MomentInput(day_means="23:59"), error_messages=_WRONG_TIME
+    )
+
+    def clean(self) -> dict[str, Any]:
+        found = self.cleaned_data
+        since, until = found.get("since"), found.get("until")
+        if since and until and since >= until:
+            self.add_error("until", "The end has to come after the beginning.")
+        return found
+
+    @property
+    def period(self) -> Period:
+        """Of a form that is valid, or the default. One end alone is filled up: from the first moment, or until now."""
+        found = self.cleaned_data if self.is_valid() else {}
+        since, until = found.get("since"), found.get("until")
+        if not since and not until:
+            first = Tenure.objects.order_by("started_at").values_list("started_at", flat=True).first()
+            return Period.by_default(timezone.now(), first=first)
+        return Period(since or datetime(1970, 1, 1, tzinfo=UTC), until or timezone.now())
+
+
+class PopulationForm(PeriodForm):
+    model = ModelNameField(label="Model", required=False)
+    target = forms.ModelChoiceField(
+        Target.objects.order_by("position", "name"), required=False, empty_label="Every target", to_field_name="name"
+    )
+
+    def clean_model(self) -> str:
+        name = str(self.cleaned_data["model"])
+        if name and not is_known(name):
+            raise forms.ValidationError("No model of this name is known. Capital letters matter.")
+        return name
+
+    @property
+    def scope(self) -> Scope:
+        found = self.cleaned_data if self.is_valid() else {}
+        return Scope(self.period, found.get("model", ""), found.get("target"))
+
+
+class SampleForm(forms.Form):
+    size = forms.IntegerField(
+        label="Sample of",
+        required=False,
+        min_value=1,
+        max_value=sampling.LARGEST,
+        help_text=f"At most {sampling.LARGEST} changes.",
+    )
+    seed = forms.CharField(
+        label="Seed",
+        required=False,
+        max_length=200,
+        help_text="Empty: the hash of the last event of the period, which nobody can choose.",
+    )
+
+    @property
+    def wanted(self) -> tuple[int, str]:
+        """Size and seed; the seed "" where nobody gave one."""
+        found = self.cleaned_data if self.is_valid() else {}
+        return found.get("size") or sampling.DEFAULT_SIZE, found.get("seed", "")
+
+
+class AccessForm(forms.Form):
+    at = forms.DateTimeField(
+        label="At (UTC)", required=False, widget=MomentInput(day_means="23:59"), error_messages=_WRONG_TIME
+    )
+    target = forms.ModelChoiceField(
+        Target.objects.order_by("position", "name"), required=False, empty_label="Every target", to_field_name="name"
+    )
+    model = ModelNameField(label="Model", required=False, help_text="Shows the policies that apply to it.")
+    person = forms.CharField(label="Changes of", required=False, max_length=120, help_text="Part of a name or address.")
+
+    def clean_at(self) -> datetime | None:
+        """A bare day means its end."""
+        moment: datetime | None = self.cleaned_data["at"]
+        typed = str(self.data.get("at", "")).strip()
+        if moment is not None and ":" not in typed:
+            return moment.replace(hour=23, minute=59, second=59)
+        return moment
+
+
+class ReviewsForm(PeriodForm):
+    target = forms.ModelChoiceField(
+        Target.objects.order_by("position", "name"), required=False, empty_label="Every target", to_field_name="name"
+    )
+    seconds = forms.IntegerField(
+        label="Soon means, in seconds",
+        required=False,
+        min_value=1,
+        max_value=3600,
+        help_text=f"{reviews.HASTY_SECONDS} unless said otherwise.",
+    )

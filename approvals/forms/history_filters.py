@@ -1,0 +1,186 @@
+"""The filters of the history, from the URL: what may be asked, what is nonsense, and what is set, in words."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import django_filters as filters
+from django import forms
+from django.db.models import Exists, OuterRef
+
+from accounts.models import User
+from approvals.models import Action, AuditEvent, PromotionRequest
+from approvals.selectors import history
+from approvals.selectors.history import Events
+from approvals.tenures.model_names import ModelNameField
+from mirror.models import RegisteredModel
+
+WORKER = "worker"
+KINDS = {
+    "request": "Requests",
+    "check": "Checks",
+    "review": "Reviews",
+    "finding": "Findings",
+    "delivery": "Delivery",
+    "version": "Versions",
+    "tenure": "Tenures",
+    "incident": "Incidents",
+    "probation": "Probation",
+    "health": "Health",
+    "target": "Targets",
+    "policy": "Policies",
+    "freeze": "Freezes",
+    "person": "People",
+    "group": "Groups",
+    "history": "Exports and imports",
+    "evidence": "Audit evidence",
+    "checkpoint": "Checkpoints",
+    "ledger": "Ledger cut off",
+    "rows": "Rows sealed",
+    "registry": "Registry",
+    "mirror": "Deletions in MLflow",
+}
+"""What stands before the dot of an action; each can be filtered by as a whole."""
+
+# --- Filters ----------------------------------------------------------------------------------------------------------
+
+
+def _actions() -> list[tuple[str, list[tuple[str, str]]]]:
+    """One group per kind; a kind with several actions starts with all of them."""
+    groups = []
+    for kind, label in KINDS.items():
+        members = [(str(action.value), str(action.label)) for action in Action if action.value.startswith(f"{kind}.")]
+        every = [(kind, f"{label}: all")] if len(members) > 1 else []
+        groups.append((label, [*every, *members]))
+    return groups
+
+
+def _people() -> list[tuple[str, str]]:
+    acted = User.objects.filter(Exists(AuditEvent.objects.filter(actor=OuterRef("pk")))).order_by("name", "email")
+    return [(WORKER, history.WORKER_LABEL), *((str(person.pk), person.label) for person in acted)]
+
+
+class UntilField(forms.DateTimeField):
+    """The end of a span of time: a day, minute or second counts as a whole. Cleans to the first moment after it."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        moment: datetime | None = super().to_python(value)
+        if moment is None:
+            return None
+        typed = str(value).strip()
+        whole = timedelta(minutes=1) if typed.count(":") == 1 else timedelta(seconds=1)
+        try:
+            return moment + (whole if ":" in typed else timedelta(days=1))
+        except OverflowError as error:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
+
+
+class HistoryForm(forms.Form):
+    def clean(self) -> dict[str, Any]:
+        found = self.cleaned_data
+        name = found.get("model")
+        if name and not RegisteredModel.objects.filter(name=name).exists():
+            self.add_error("model", "No model of this name is known. Capital letters matter.")
+        if found.get("version") is not None and not self.data.get("model"):
+            self.add_error("version", "Say which model the version belongs to.")
+        number = found.get("request")
+        if number is not None and not PromotionRequest.objects.filter(pk=number).exists():
+            self.add_error("request", f"There is no request #{number}.")
+        since, until = found.get("since"), found.get("until")
+        if since and until and since >= until:
+            self.add_error("until", "The end has to come after the beginning.")
+        return found
+
+
+class IntegerFilter(filters.Filter):  # type: ignore[misc]
+    field_class = forms.IntegerField
+
+
+class ModelFilter(filters.Filter):  # type: ignore[misc]
+    field_class = ModelNameField
+
+
+class SinceFilter(filters.Filter):  # type: ignore[misc]
+    field_class = forms.DateTimeField
+
+
+class UntilFilter(filters.Filter):  # type: ignore[misc]
+    field_class = UntilField
+
+
+_WRONG_TIME = {"invalid": "Write a time such as 2026-11-23 or 2026-11-23T12:04."}
+
+
+class MomentInput(forms.DateTimeInput):
+    """The browser's own picker. It shows nothing for a bare day, so a day gets the time that it stands for."""
+
+    input_type = "datetime-local"
+
+    def __init__(self, *, day_means: str) -> None:
+        super().__init__(format="%Y-%m-%dT%H:%M")
+        self.day_means = day_means
+
+    def format_value(self, value: Any) -> str | None:
+        shown = super().format_value(value)
+        return f"{shown}T{self.day_means}" if shown and len(shown) == 10 else shown
+
+
+_BIGGEST = 2_147_483_647
+
+
+class HistoryFilter(filters.FilterSet):  # type: ignore[misc]
+    model = ModelFilter(field_name="model_name", label="Model")
+    version = IntegerFilter(field_name="version_number", label="Version", min_value=1, max_value=_BIGGEST)
+    request = IntegerFilter(field_name="request", label="Request", min_value=1, max_value=_BIGGEST)
+    person = filters.ChoiceFilter(label="Person", choices=_people, empty_label="Everyone", method="by_person")
+    action = filters.ChoiceFilter(label="Action", choices=_actions, empty_label="Everything", method="by_action")
+    since = SinceFilter(
+        label="From (UTC)", method="unchanged", widget=MomentInput(day_means="00:00"), error_messages=_WRONG_TIME
+    )
+    until = UntilFilter(
+        label="To (UTC)", method="unchanged", widget=MomentInput(day_means="23:59"), error_messages=_WRONG_TIME
+    )
+
+    class Meta:
+        model = AuditEvent
+        form = HistoryForm
+        fields: list[str] = []
+
+    def by_person(self, events: Events, _name: str, value: str) -> Events:
+        return events.filter(actor=None if value == WORKER else int(value))
+
+    def by_action(self, events: Events, _name: str, value: str) -> Events:
+        return events.filter(action__in=[a for a in Action if a == value or a.startswith(f"{value}.")])
+
+    def unchanged(self, events: Events, _name: str, _value: datetime) -> Events:
+        """Both ends of the span are applied together, in `filter_queryset`."""
+        return events
+
+    def filter_queryset(self, queryset: Events) -> Events:
+        if self.errors:
+            return queryset.none()
+        found: Events = super().filter_queryset(queryset)
+        return history.within(found, self.form.cleaned_data["since"], self.form.cleaned_data["until"])
+
+    def active(self) -> list[tuple[str, str, str]]:
+        """(parameter, label, value in words) of each filter that is set and makes sense."""
+        rows = []
+        for name, value in self.form.cleaned_data.items():
+            if value not in (None, "") and name not in self.form.errors:
+                rows.append((name, str(self.filters[name].label).removesuffix(" (UTC)"), self._words(name, value)))
+        return rows
+
+    def _words(self, name: str, value: Any) -> str:
+        if name in ("since", "until"):
+            return f"{self.data[name].replace('T', ' ')} UTC"
+        if name in ("person", "action"):
+            return next(label for key, label in _flat(self.form.fields[name].choices) if key == value)
+        return f"#{value}" if name == "request" else str(value)
+
+
+def _flat(choices: Any) -> Iterator[tuple[str, str]]:
+    for key, label in choices:
+        if isinstance(label, list | tuple):
+            yield from label
+        else:
+            yield str(key), str(label)

@@ -1,0 +1,133 @@
+"""Queries for pages about what follows a promotion: break-glass that waits for its review, probation, the way back."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from accounts.models import User
+from approvals import policy
+from approvals.models import Action, AuditEvent, OutboxEntry, Probation, PromotionRequest, RequestKind, Target, Tenure
+from approvals.selectors import request_state, rollback_candidates
+from mirror.models import RegisteredModel
+
+REPORTS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Unreviewed:
+    """Break-glass promotions that nobody has reviewed."""
+
+    count: int
+    overdue: int
+    first: int | None
+    """The request to look at, where there is only one."""
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+
+def unreviewed() -> Unreviewed:
+    """One query."""
+    late = Q(afterwards_due_at__lte=timezone.now())
+    rows = list(PromotionRequest.objects.owing_review().order_by("afterwards_due_at").values_list("pk", flat=True)[:2])
+    if not rows:
+        return Unreviewed(0, 0, None)
+    found = PromotionRequest.objects.owing_review().aggregate(all=Count("pk"), late=Count("pk", filter=late))
+    return Unreviewed(found["all"], found["late"], rows[0] if len(rows) == 1 else None)
+
+
+def broken_for(*, model: RegisteredModel | None = None, version_id: int | None = None) -> list[PromotionRequest]:
+    """The break-glass promotions of a model that wait for a review, or all of a version; the newest first."""
+    found = PromotionRequest.objects.filter(kind=RequestKind.BREAK_GLASS).select_related(
+        "version__model", "target", "requester", "afterwards_by"
+    )
+    if version_id is not None:
+        found = found.filter(version_id=version_id)
+    elif model is not None:
+        found = found.owing_review().filter(version__model=model)
+    return list(found.defer("evidence").order_by("-pk")[:5])
+
+
+def half_delivered(model: RegisteredModel) -> list[OutboxEntry]:
+    """Deliveries of the model of which MLflow has done a part."""
+    found = OutboxEntry.objects.open().exclude(half=None).filter(model_name=model.name)
+    return list(found.select_related("request__version", "target").defer("request__evidence").order_by("pk"))
+
+
+def kinds(request_ids: Iterable[int]) -> dict[int, PromotionRequest]:
+    """Of these requests, those that needed less than their approvals. One query."""
+    found = PromotionRequest.objects.filter(pk__in=list(request_ids)).exclude(kind=RequestKind.PROMOTION)
+    return found.select_related("requester").defer("evidence").in_bulk()
+
+
+def probations(request_ids: Collection[int]) -> dict[int, Probation]:
+    """The running ones of these requests. One query."""
+    found = Probation.objects.running().filter(request__in=request_ids)
+    return {each.request_id: each for each in found}
+
+
+def with_a_way_back(model_name: str, targets: Iterable[Target]) -> set[int]:
+    """Ids of the targets that another version held before, or holds below the champion: there may be a way back. One
+    query."""
+    possible = [target.pk for target in targets if not rollback_candidates.cannot_go_back(target)]
+    held = Tenure.objects.filter(model_name=model_name, target__in=possible)
+    found = held.values("target_id").annotate(
+        ended=Count("pk", filter=Q(ended_at__isnull=False)), versions=Count("version_number", distinct=True)
+    )
+    return {row["target_id"] for row in found if row["ended"] or row["versions"] > 1}
+
+
+@dataclass(frozen=True, slots=True)
+class ProbationState:
+    """One probation for the request's page."""
+
+    row: Probation
+    may_confirm: policy.Answer
+    reports: list[AuditEvent]
+    total_reports: int
+    share: int
+    """Percent of its time that is over."""
+
+    @property
+    def is_running(self) -> bool:
+        return self.row.closed_at is None
+
+
+def probation_of(request: PromotionRequest, user: User) -> ProbationState | None:
+    """One query without a probation, three with one."""
+    row = Probation.objects.select_related("rollback", "closed_by").filter(request=request).first()
+    if row is None:
+        return None
+    row.request = request
+    facts = request_state.after_facts(request, user, on_probation=row.closed_at is None)
+    told = request.events.filter(action=Action.HEALTH_REPORTED)
+    return ProbationState(
+        row,
+        policy.may_confirm(request_state.actor_of(user), facts),
+        list(told.order_by("-sequence")[:REPORTS_SHOWN]),
+        told.count(),
+        _share(row, timezone.now()),
+    )
+
+
+def _share(row: Probation, now: datetime) -> int:
+    whole = (row.ends_at - row.started_at).total_seconds()
+    return 100 if whole <= 0 else max(0, min(100, round(100 * (now - row.started_at).total_seconds() / whole)))
+
+
+def of_request(request: PromotionRequest, user: User) -> dict[str, Any]:
+    """What the request's page says besides the request itself."""
+    actor = request_state.actor_of(user)
+    found: dict[str, Any] = {"probation": probation_of(request, user)}
+    if request.is_break_glass:
+        found["may_review_afterwards"] = policy.may_review_afterwards(actor, request_state.after_facts(request, user))
+    holds = request_state.champion_of(request.version.model, request.target)
+    is_doubtful = request.is_break_glass and request.afterwards_verdict == "not_justified"
+    found["offers_roll_back"] = bool(
+        is_doubtful and holds and holds.pk == request.version_id and policy.may_roll_back(actor)
+    )
+    return found

@@ -1,0 +1,106 @@
+"""How a request comes to be, of whatever kind; and how an open one makes way for a more urgent one. For the other
+verbs, inside their transactions."""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import User
+from approvals import ledger, policy
+from approvals.models import Action, Assessment, OutboxEntry, PromotionRequest, RequestKind, Status, Target
+from approvals.selectors import eligibility, request_state
+from approvals.workflow import outbox
+from approvals.workflow.shared import Conflict, frozen_fields, move, nobody_has_approved
+from mirror.models import ModelVersion
+
+
+def make(
+    version: ModelVersion,
+    target: Target,
+    *,
+    by: User,
+    justification: str,
+    rule: policy.Rule,
+    kind: RequestKind = RequestKind.PROMOTION,
+    is_decided: bool = False,
+    afterwards_due_at: datetime | None = None,
+) -> PromotionRequest:
+    """Freezes what is known and stores the request, in checks or, with `is_decided`, as approved; records
+    REQUEST_CREATED. Raises Conflict when there is an open request for this version and target."""
+    champion = request_state.champion_of(version.model, target)
+    now = timezone.now()
+    request = PromotionRequest(
+        version=version,
+        target=target,
+        kind=kind,
+        requester=by,
+        owner_id=by.owner_id if by.is_service_account else None,
+        justification=justification,
+        rule=rule.as_json(),
+        status=Status.APPROVED if is_decided else Status.CHECKING,
+        decided_at=now if is_decided else None,
+        waits_for="" if is_decided else nobody_has_approved(rule),
+        correlation_id=uuid.uuid4(),
+        created_at=now,
+        expires_at=now + timedelta(days=rule.open_for_days),
+        afterwards_due_at=afterwards_due_at,
+    )
+    for name, value in frozen_fields(request, champion).items():
+        setattr(request, name, value)
+    try:
+        with transaction.atomic():
+            request.save(force_insert=True)
+    except IntegrityError as error:
+        existing = eligibility.open_request(version, target)
+        if existing is None:
+            raise
+        raise Conflict(f"Request #{existing.pk} already asks for this.", existing) from error
+    Assessment.objects.create(request=request, is_owed=not is_decided, concluded_at=now if is_decided else None)
+    if not is_decided:
+        outbox.hint_assessment(request)
+    told: dict[str, Any] = {} if kind == RequestKind.PROMOTION else {"kind": str(kind)}
+    told |= {"owner": request.owner.label} if request.owner else {}
+    ledger.record(
+        Action.REQUEST_CREATED,
+        actor=by,
+        request=request,
+        data={
+            "justification": justification,
+            "champion": champion.number if champion else None,
+            "rule": rule.as_json(),
+            **told,
+        },
+        rows=[by] if by.is_countersign else [],  # made when it is first needed
+    )
+    return request
+
+
+def make_way(existing: PromotionRequest, *, by: User, reason: str) -> None:
+    """Takes an open request of the same version and target back, because `by` needs no approval for it now. Raises
+    Conflict when a worker is delivering it in this moment: then it is there at once anyway."""
+    request = request_state.lock(existing)
+    if not request.is_open:
+        return
+    take_back(request, by=by, reason=reason)
+
+
+def take_back(request: PromotionRequest, *, by: User, reason: str) -> None:
+    """Ends an open, locked request unapplied, with its delivery if one is owed. What that has begun to change in MLflow
+    stays, and the watch finds it. Raises Conflict when a worker is at it in this moment."""
+    rows: list[OutboxEntry] = []
+    if request.status == Status.APPROVED:
+        now = timezone.now()
+        free = request.outbox_entries.open().filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
+        rows = list(free)
+        ended = {"closed_at": now, "outcome": OutboxEntry.Outcome.FAILED, "last_error": reason}
+        # What is at rest is in the tenures: only a move that is not settled leaves its plan behind.
+        closed = free.filter(is_at_rest=True).update(**ended, plan=None, half=None, is_at_rest=False, ending="")
+        closed = closed or free.update(**ended)
+        if not closed:
+            raise Conflict(f"Request #{request.pk} is being delivered right now. Look again in a moment.", request)
+    move(request, Status.WITHDRAWN, status_reason=reason)
+    ledger.record(Action.REQUEST_WITHDRAWN, actor=by, request=request, data={"reason": reason}, rows=rows)

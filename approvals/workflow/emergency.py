@@ -1,0 +1,145 @@
+"""Break-glass: a promotion goes ahead without its approvals, loudly, and is reviewed afterwards."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from approvals import checks, ledger, policy
+from approvals.models import Action, AfterVerdict, CheckResult, PromotionRequest, RequestKind, Status, Target
+from approvals.selectors import eligibility, request_state
+from approvals.workflow import creation, outbox
+from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, require
+from approvals.workflow.verbs import verb
+from mirror.isolation import alone
+from mirror.models import ModelVersion
+
+
+@verb()
+def break_glass(
+    version: ModelVersion, target: Target, *, by: User, reason: str, proof: policy.Proof | None
+) -> PromotionRequest:
+    """Promotes `version` without approvals, in spite of freezes and failed checks; a review is owed afterwards. An open
+    request for the same makes way.
+
+    `proof` is how and when the person last showed who they are; it is always asked for, as fresh as the policy's
+    signature wants it. Raises NotAllowed, Invalid (the reason is too short, or the version cannot be asked for),
+    NeedsReauthentication or Conflict.
+    """
+    rule = request_state.rule_for(version.model.name, target)
+    require(policy.may_break_glass(request_state.actor_of(by), rule.break_glass))
+    reason = reason.strip()
+    if problem := eligibility.cannot_be_asked(version, target):
+        raise Invalid(problem)
+    if len(reason) < policy.SHORTEST_REASON:
+        raise Invalid(f"Say what the emergency is, in at least {policy.SHORTEST_REASON} characters.")
+    signed_with = _check_proof(rule.signature, proof)
+    existing = eligibility.open_request(version, target)
+    if existing is not None and existing.is_urgent and existing.status == Status.APPROVED:
+        raise Conflict(f"Request #{existing.pk} takes this version to {target.name} already.", existing)
+    if existing is not None:
+        creation.make_way(existing, by=by, reason="The same was promoted by breaking the glass, without approvals.")
+    due_at = timezone.now() + timedelta(hours=rule.break_glass.review_within_hours)
+    request = creation.make(
+        version,
+        target,
+        by=by,
+        justification=reason,
+        rule=rule,
+        kind=RequestKind.BREAK_GLASS,
+        is_decided=True,
+        afterwards_due_at=due_at,
+    )
+    found = _check_for_the_record(request, rule)
+    entry = outbox.enqueue(request)
+    ledger.record(
+        Action.GLASS_BROKEN,
+        actor=by,
+        request=request,
+        data={
+            "reason": reason,
+            "due_at": due_at.isoformat(),
+            "instead_of": rule.sentence,
+            "signed_with": signed_with.method,
+            "proof_at": signed_with.at.isoformat(),
+            "request_replaced": existing.pk if existing else None,
+            "failed": [result.title for result in found if result.outcome in ("fail", "warn")],
+        },
+        rows=[entry, *found],
+    )
+    return request
+
+
+def _check_proof(rule: policy.SignatureRule, proof: policy.Proof | None) -> policy.Proof:
+    oldest = timezone.now() - timedelta(minutes=rule.within_minutes)
+    if proof is None or proof.at < oldest:
+        raise NeedsReauthentication(
+            f"Breaking the glass asks you to show who you are, within {rule.within_minutes} minutes before you do it."
+        )
+    return proof
+
+
+def _check_for_the_record(request: PromotionRequest, rule: policy.Rule) -> list[CheckResult]:
+    """What the checks say that need nothing from outside: it stops nothing, and the review afterwards sees it."""
+    wanted = [replace(check, effect=policy.Effect.WARN) for check in rule.checks if check.kind != "external"]
+    ran = checks.run(wanted, json.loads(request.evidence), today=timezone.now().date())
+    return CheckResult.objects.bulk_create(
+        CheckResult(
+            request=request,
+            key=result.key,
+            position=position,
+            kind=result.kind,
+            title=result.title,
+            effect=result.effect,
+            outcome=result.outcome,
+            reason=result.reason,
+            terms=dict(check.settings),
+            fingerprint=request.fingerprint,
+        )
+        for position, (check, result) in enumerate(zip(wanted, ran, strict=True))
+    )
+
+
+# --- Afterwards -------------------------------------------------------------------------------------------------------
+
+
+@verb()
+def review_afterwards(request: PromotionRequest, *, by: User, verdict: str, comment: str) -> None:
+    """One reviewer's word on a break-glass promotion, `justified` or `not_justified`, once. It moves nothing: what is
+    not justified can be rolled back. Raises NotAllowed or Invalid (no comment, or no such verdict)."""
+    require(policy.may_review_afterwards(request_state.actor_of(by), request_state.after_facts(request, by)))
+    comment = comment.strip()
+    if verdict not in AfterVerdict.values:
+        raise Invalid("Say whether it was justified or not.")
+    if not comment:
+        raise Invalid("Say why: the auditors will read it.")
+    PromotionRequest.objects.filter(pk=request.pk, afterwards_at=None).update(
+        afterwards_at=timezone.now(), afterwards_by=by, afterwards_verdict=verdict, afterwards_comment=comment
+    )
+    ledger.record(Action.REVIEWED_AFTERWARDS, actor=by, request=request, data={"verdict": verdict, "comment": comment})
+
+
+def call_out_overdue() -> int:
+    """Records, once for each, that a break-glass promotion was not reviewed in time; returns how many are new. Safe to
+    run twice at once."""
+    due = PromotionRequest.objects.owing_review().filter(afterwards_due_at__lte=timezone.now())
+    called = due.filter(events__action=Action.AFTERWARDS_OVERDUE)
+    new = 0
+    for request in due.exclude(pk__in=called.values("pk")).order_by("pk"):
+        with alone("review.not_called_out", request=request.pk):
+            new += _call_out(request)
+    return new
+
+
+@transaction.atomic
+def _call_out(request: PromotionRequest) -> bool:
+    request = request_state.lock(request)
+    is_done = request.events.filter(action=Action.AFTERWARDS_OVERDUE).exists()
+    if is_done or request.afterwards_at or request.afterwards_due_at is None:
+        return False
+    due_at = request.afterwards_due_at.isoformat()
+    ledger.record(Action.AFTERWARDS_OVERDUE, actor=None, request=request, data={"due_at": due_at})
+    return True

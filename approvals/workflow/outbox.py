@@ -1,0 +1,131 @@
+"""Tells Celery that an outbox row wants looking at. A hint only: when the broker is away, the drain finds the row."""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+from celery import current_app
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from approvals.models import OutboxEntry, PromotionRequest, Tenure, WatchState
+from approvals.models.requests import OPEN
+from mirror import clock
+
+logger = structlog.get_logger(__name__)
+
+
+def enqueue(request: PromotionRequest) -> OutboxEntry:
+    """Writes the row in the caller's transaction and hints at it after the commit.
+
+    A retry takes over the plan of a failed delivery that had begun to move, so that what it replaced is not forgotten.
+    """
+    earlier = request.outbox_entries.order_by("-pk").first()
+    now = clock.now()
+    entry = OutboxEntry.objects.create(
+        request=request,
+        created_at=now,
+        available_at=now,
+        model_name=request.version.model.name,
+        target_id=request.target_id,
+        plan=earlier.plan if earlier else None,
+        is_urgent=request.is_urgent,
+    )
+    transaction.on_commit(partial(wake, entry.pk))
+    return entry
+
+
+def hasten(request: PromotionRequest, **fields: Any) -> OutboxEntry | None:
+    """Makes the request's open entry due now and keeps `fields` on it, in the caller's transaction; None when a worker
+    is at it."""
+    now = clock.now()
+    free = OutboxEntry.objects.open().filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now), request=request)
+    if not free.update(available_at=now, **fields):
+        return None
+    entry = OutboxEntry.objects.open().get(request=request)
+    transaction.on_commit(partial(wake, entry.pk))
+    return entry
+
+
+def hint_assessment(request: PromotionRequest) -> None:
+    """Hints, after the commit, that the request's files and checks are owed."""
+    transaction.on_commit(partial(_send, "approvals.assess", request.pk))
+
+
+def hint_verification() -> None:
+    """Hints, after the commit, that the ledger is to be verified."""
+    transaction.on_commit(partial(_send, "approvals.verify_ledger"))
+
+
+def wake(entry_id: int) -> bool:
+    """Sends the hint; False, with a line in the log, when the broker cannot take it. Never raises."""
+    return _send("approvals.deliver", entry_id)
+
+
+def _send(task: str, pk: int | None = None) -> bool:
+    try:
+        current_app.send_task(task, args=[] if pk is None else [pk])
+    except Exception as error:  # whatever the broker's library raises: the row is the truth, nothing is lost
+        logger.warning("broker.unreachable", task=task, row=pk, error=str(error))
+        return False
+    return True
+
+
+def wake_next(entry: OutboxEntry) -> None:
+    """Hints at the entry that waited behind this one, if there is one."""
+    following = (
+        OutboxEntry.objects.due(clock.now())
+        .filter(model_name=entry.model_name, target_id=entry.target_id)
+        .order_by("pk")
+        .values_list("pk", flat=True)
+        .first()
+    )
+    if following is not None:
+        wake(following)
+
+
+MOST_HINTS = 100
+"""Entries that are hinted at when a freeze changes; the drain finds the rest."""
+
+
+def release(entries: Iterable[int]) -> int:
+    """Makes entries that a freeze held due at once, in the caller's transaction; those that are still under a freeze
+    are held again when a worker takes them. Returns how many were released."""
+    now, wanted = clock.now(), list(entries)
+    released = OutboxEntry.objects.open().filter(pk__in=wanted, held_until__gt=now)
+    count = released.update(available_at=now, held_until=now)
+    for pk in wanted[:MOST_HINTS]:
+        transaction.on_commit(partial(wake, pk))
+    return count
+
+
+def held() -> QuerySet[OutboxEntry]:
+    """Entries that a freeze holds now, oldest first."""
+    return OutboxEntry.objects.open().filter(held_until__gt=clock.now()).order_by("pk")
+
+
+PORTION = 1000
+
+
+def prune() -> int:
+    """Takes away deliveries that were closed more than COUNTERSIGN_KEEP_DELIVERIES_DAYS ago; returns how many. The
+    events say what came of each. Not those of open requests, of what holds a target now, and of a move that was left
+    half done; nor what the watch has not held against the tenures yet."""
+    looked_at = WatchState.objects.filter(pk=1).values_list("looked_at", flat=True).first()
+    if looked_at is None:
+        return 0
+    before = min(clock.now() - timedelta(days=settings.KEEP_DELIVERIES_DAYS), looked_at)
+    holds = Tenure.objects.open().filter(request=OuterRef("request"))
+    over = OutboxEntry.objects.filter(Q(outcome=OutboxEntry.Outcome.APPLIED) | Q(plan=None), closed_at__lt=before)
+    over = over.exclude(request__status__in=OPEN).exclude(Exists(holds))
+    return sum(OutboxEntry.objects.filter(pk__in=some).delete()[0] for some in in_portions(over))
+
+
+def in_portions(rows: "QuerySet[Any]") -> Iterator[list[int]]:
+    """The numbers of the rows, a portion at a time, so that the transaction in which the caller deletes each is
+    short."""
+    while some := list(rows.order_by("pk").values_list("pk", flat=True)[:PORTION]):
+        yield some

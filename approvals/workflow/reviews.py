@@ -1,0 +1,201 @@
+"""What people decide: reviews, the discussion, and trying a failed delivery again."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import NoReturn
+
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.models import User
+from approvals import ledger, policy
+from approvals.models import Action, Comment, OutboxEntry, PromotionRequest, Review, Status, Verdict
+from approvals.selectors import request_state
+from approvals.workflow import approvals_count, opening, outbox
+from approvals.workflow import findings as follow_up
+from approvals.workflow.findings import FindingInput
+from approvals.workflow.reopening import reopen
+from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, NoMeaning, move, require
+from approvals.workflow.verbs import verb
+
+_ACTION_OF = {
+    Verdict.APPROVE: Action.REVIEW_APPROVED,
+    Verdict.REJECT: Action.REVIEW_REJECTED,
+    Verdict.REQUEST_CHANGES: Action.REVIEW_CHANGES_REQUESTED,
+}
+
+
+def review(
+    request: PromotionRequest,
+    *,
+    by: User,
+    verdict: str,
+    comment: str = "",
+    fingerprint: str | None = None,
+    meaning: str = "",
+    proof: policy.Proof | None = None,
+    findings: Sequence[FindingInput] = (),
+    last: bool | None = None,
+) -> Review:
+    """Signs one person's verdict over the evidence. The last missing approval approves the request and hands it to
+    delivery; one rejection rejects it; requested changes send it back to the requester.
+
+    `fingerprint` is that of the evidence on the reviewer's screen, `proof` how and when they last showed who they are,
+    `last` whether their page said that this is the last missing approval (None: nothing said so).
+    Raises NotAllowed, Invalid (a comment or a meaning is missing), NeedsReauthentication, or Conflict (the request
+    changed meanwhile, or the approval would do another thing than the page said; one whose content changed in MLflow
+    goes back to review first).
+    """
+    if verdict == Verdict.APPROVE and reopen(request):
+        raise Conflict("The request changed in MLflow while you were reading. Look at what is asked now.", request)
+    return _sign(request, by, Verdict(verdict), comment.strip(), fingerprint, meaning, proof, findings, last)
+
+
+@verb()
+def _sign(
+    request: PromotionRequest,
+    by: User,
+    verdict: Verdict,
+    comment: str,
+    fingerprint: str | None,
+    meaning: str,
+    proof: policy.Proof | None,
+    findings: Sequence[FindingInput],
+    last: bool | None,
+) -> Review:
+    now = request_state.of(request, by)
+    require(now.actions[verdict.value])
+    if fingerprint is not None and fingerprint != request.fingerprint:
+        raise Conflict("The evidence is no longer what you were reading. Look at what is asked now.", request)
+    if verdict == Verdict.APPROVE and last is not None and last != is_last(now):
+        raise Conflict(_what_it_would_do(now), request)
+    if not comment and verdict != Verdict.APPROVE:
+        raise Invalid("Say why: the requester and the auditors will read it.")
+    if not comment and now.rule.requires_reason:
+        raise Invalid("The policy asks for a comment with every approval.")
+    _check_signature(now.rule.signature, verdict, meaning, proof)
+    signed = Review.objects.create(
+        request=request,
+        reviewer=by,
+        requester_id=request.requester_id,
+        verdict=verdict,
+        comment=comment,
+        fingerprint=request.fingerprint,
+        parts=request.parts,
+        meaning=meaning,
+        signed_name=by.label,
+        signed_with=proof.method if proof else "",
+        proof_at=proof.at if proof else None,
+    )
+    raised = follow_up.raise_findings(signed, now.rule, findings)
+    if verdict == Verdict.REJECT:
+        move(request, Status.REJECTED, status_reason=comment)
+    elif verdict == Verdict.REQUEST_CHANGES:
+        move(request, Status.CHANGES_REQUESTED, status_reason=comment)
+    ledger.record(
+        _ACTION_OF[verdict],
+        actor=by,
+        request=request,
+        data={
+            "comment": comment,
+            "fingerprint": request.fingerprint,
+            "meaning": meaning,
+            "signed_name": by.label,
+            "signed_with": signed.signed_with,
+            "proof_at": proof.at.isoformat() if proof else "",
+            **opening.time_on_page(request, by),
+            "findings": [
+                {"finding": each.pk, "text": each.text, "owner": each.owner.label, "due_on": each.due_on.isoformat()}
+                for each in raised
+            ],
+        },
+        rows=[signed, *raised],
+    )
+    if verdict == Verdict.APPROVE:
+        approvals_count.count_approvals(request, by=by, eligible=now.eligible)
+    return signed
+
+
+def is_last(now: request_state.Standing) -> bool:
+    """Whether one more approval completes the request, so that it is delivered."""
+    return policy.still_needed(now.states) == 1
+
+
+def _what_it_would_do(now: request_state.Standing) -> str:
+    """The page said another thing: somebody approved meanwhile, or an approval no longer counts."""
+    request = now.request
+    counted = [review.reviewer.name for review in now.reviews if review.reviewer_id in now.counted]
+    given = f"{' and '.join(counted)} approved meanwhile" if counted else "An approval no longer counts"
+    if not is_last(now):
+        return f"{given}: yours would not be the last one. Approve again if that is right."
+    return (
+        f"{given}: yours would be the last missing approval, and version {request.version.number} would get "
+        f"{request.target.meaning} in MLflow at once. Approve again if you want that."
+    )
+
+
+def _check_signature(rule: policy.SignatureRule, verdict: Verdict, meaning: str, proof: policy.Proof | None) -> None:
+    if rule.asks_meaning and verdict == Verdict.APPROVE and not meaning:
+        raise NoMeaning("Say what your signature means: reviewed, approved or responsible.")
+    if meaning and meaning not in list(policy.Meaning):
+        raise Invalid("A signature means reviewed, approved or responsible.")
+    if not rule.reauthenticate:
+        return
+    oldest = timezone.now() - timedelta(minutes=rule.within_minutes)
+    if proof is None or proof.at < oldest:
+        raise NeedsReauthentication(
+            f"The policy asks you to show who you are, within {rule.within_minutes} minutes before you sign."
+        )
+
+
+@verb()
+def comment(request: PromotionRequest, *, by: User, body: str) -> Comment:
+    """Adds to the discussion, open or closed. Raises NotAllowed or Invalid (nothing was said)."""
+    require(request_state.of(request, by).actions["comment"])
+    if not body.strip():
+        raise Invalid("Write something first.")
+    said = Comment.objects.create(request=request, author=by, body=body.strip())
+    ledger.record(Action.REQUEST_COMMENTED, actor=by, request=request, data={"comment": said.body}, rows=[said])
+    return said
+
+
+@verb()
+def retry(request: PromotionRequest, *, by: User) -> OutboxEntry:
+    """Hands a failed request to delivery again, under the approvals it has; one that waits is due at once. Raises
+    NotAllowed, or Conflict (a worker is delivering it in this moment)."""
+    require(request_state.of(request, by).actions["retry"])
+    if request.status == Status.FAILED:
+        move(request, Status.APPROVED, status_reason="", decided_at=F("decided_at"))
+        entry = outbox.enqueue(request)
+    else:
+        entry = outbox.hasten(request) or _is_delivered(request)
+    approvers = approvals_count.approver_labels(request)
+    ledger.record(Action.DELIVERY_RETRIED, actor=by, request=request, allowed_by=approvers, rows=[entry])
+    return entry
+
+
+@verb()
+def end_half(request: PromotionRequest, *, by: User, how: str, reason: str) -> None:
+    """Says how a half delivery ends that is not to be tried again: `revert` has what MLflow did put back, `accept`
+    keeps it as it is. The worker carries it out. Raises NotAllowed, Invalid (no reason, or no such end) or Conflict."""
+    require(request_state.of(request, by).actions["end_half"])
+    if how not in OutboxEntry.Ending.values:
+        raise Invalid("Say whether it is put back or accepted as it is.")
+    if not reason.strip():
+        raise Invalid("Say why: the requester and the auditors will read it.")
+    entry = outbox.hasten(request, ending=how) or _is_delivered(request)
+    told = {"how": how, "reason": reason.strip()}
+    ledger.record(Action.DELIVERY_ENDED, actor=by, request=request, data=told, rows=[entry])
+
+
+def _is_delivered(request: PromotionRequest) -> NoReturn:
+    raise Conflict("It is being delivered right now. Look again in a moment.", request)
+
+
+def reconsider(request: PromotionRequest, *, by: User | None) -> None:
+    """Looks at a pending request again after a reviewer's roles or names have changed: approvals that count again may
+    complete it, and others may have to fill a slot that is open again. `by` made the change. In the caller's
+    transaction, which has locked the request before it recorded anything."""
+    request = request_state.lock(request)
+    if request.status == Status.PENDING:
+        approvals_count.count_approvals(request, by=by)

@@ -1,0 +1,113 @@
+"""Rolling back: a target goes to a version that held it before, under a rule of its own."""
+
+from collections.abc import Sequence
+
+from accounts.models import User
+from approvals import ledger, policy
+from approvals.models import Action, Probation, PromotionRequest, RequestKind, Status, Target
+from approvals.selectors import eligibility, request_state, rollback_candidates
+from approvals.selectors.rollback_candidates import Earlier
+from approvals.workflow import creation, outbox
+from approvals.workflow.shared import Conflict, Invalid, require
+from approvals.workflow.verbs import verb
+from mirror.models import RegisteredModel
+
+
+@verb()
+def roll_back(
+    model: RegisteredModel, target: Target, *, by: User, reason: str, to: int | None = None, leaving: int | None = None
+) -> PromotionRequest:
+    """Takes the target back to version `to`, by default the last approved holder before the one of now. Who may roll
+    back alone has it approved and on its way at once; others ask for it, and it is checked and reviewed.
+
+    `leaving` is the holder that the person saw: with another one by now nothing is done. Raises NotAllowed, Invalid (no
+    reason, or no version to go back to) or Conflict (the holder is another, or somebody was faster).
+    """
+    require(policy.may_roll_back(request_state.actor_of(by)))
+    reason = reason.strip()
+    if not reason:
+        raise Invalid("Say why: reviewers and auditors will read it.")
+    _check_holder(model, target, leaving)
+    chosen = _chosen(model, target, to)
+    rule = request_state.rule_for(model.name, target)
+    alone = policy.may_roll_back_alone(request_state.actor_of(by), rule, was_approved=chosen.was_approved)
+    return make_rollback(chosen, target, by=by, reason=reason, allowed_by=[by.label] if alone else [])
+
+
+def make_rollback(
+    chosen: Earlier, target: Target, *, by: User, reason: str, allowed_by: Sequence[str]
+) -> PromotionRequest:
+    """The request itself, in the caller's transaction. `allowed_by` says who or what allowed it; empty: reviewers have
+    to. Raises Conflict."""
+    version = chosen.version
+    if version is None:
+        raise Invalid(chosen.problem)
+    existing = eligibility.open_request(version, target)
+    is_on_its_way = existing is not None and existing.is_urgent and existing.status == Status.APPROVED
+    if existing is not None and (is_on_its_way or not allowed_by):
+        raise Conflict(f"Request #{existing.pk} already asks for version {version.number}.", existing)
+    if existing is not None:
+        creation.make_way(existing, by=by, reason=f"{target.name} is rolled back to this version without it.")
+    request = creation.make(
+        version,
+        target,
+        by=by,
+        justification=reason,
+        rule=rule_for(version.model.name, target, chosen.tenure.request),
+        kind=RequestKind.ROLLBACK,
+        is_decided=bool(allowed_by),
+    )
+    if allowed_by:
+        entry = outbox.enqueue(request)
+        ledger.record(
+            Action.REQUEST_APPROVED,
+            actor=by,
+            request=request,
+            allowed_by=allowed_by,
+            data={"fingerprint": request.fingerprint, "kind": str(RequestKind.ROLLBACK), "alone": True},
+            rows=[entry],
+        )
+    return request
+
+
+def rule_for(model_name: str, target: Target, before: PromotionRequest | None) -> policy.Rule:
+    """What a roll back asks for now; `before` is the request with which the version held the target."""
+    rule = request_state.rule_for(model_name, target)
+    limit = policy.Rule.from_json(before.rule).files_limit_mb if before else rule.files_limit_mb
+    return policy.rollback_rule(rule, files_limit_mb=limit)
+
+
+def allowed_alone(request: PromotionRequest) -> list[str]:
+    """Who or what allowed a roll back that nobody approved: the person, or the probation that ended it."""
+    if not request.requester.is_countersign:
+        return [request.requester.label]
+    ended = Probation.objects.filter(rollback=request).first()
+    return [because_of(ended)] if ended else [request.requester.label]
+
+
+def because_of(probation: Probation) -> str:
+    return f"probation of request #{probation.request_id}"
+
+
+def _check_holder(model: RegisteredModel, target: Target, leaving: int | None) -> None:
+    now = request_state.champion_of(model, target)
+    if leaving is not None and (now is None or now.number != leaving):
+        holds = f"Version {now.number} holds" if now else "Nothing holds"
+        raise Conflict(f"{holds} {target.name} now, not version {leaving}. Look at it as it is now.")
+
+
+def _chosen(model: RegisteredModel, target: Target, to: int | None) -> Earlier:
+    if problem := rollback_candidates.cannot_go_back(target):
+        raise Invalid(problem)
+    found = rollback_candidates.earlier(model, target)
+    if to is None:
+        chosen = rollback_candidates.first(found)
+        if chosen is None:
+            raise Invalid(f"There is no earlier approved version to take {target.name} back to.")
+        return chosen
+    for each in found:
+        if each.number == to:
+            if each.problem:
+                raise Invalid(each.problem)
+            return each
+    raise Invalid(f"Version {to} did not hold {target.name} with an approval, so there is no way back to it.")

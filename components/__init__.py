@@ -1,0 +1,1 @@
+"""The page kit, which knows no gate: charts, mark-down, template tags, style sheets and scripts."""

@@ -1,0 +1,44 @@
+"""What every page knows of this installation: its name, and how fresh the mirror is. One query, on first use."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from components import unsent
+from components.version import VERSION
+from mirror.models import MirrorState
+
+THEMES = ("light", "dark")
+
+
+@dataclass
+class Site:
+    theme: str
+    """`light`, `dark`, or "" for what the system prefers."""
+
+    name: str = settings.SITE_NAME
+    version: str = VERSION
+    mlflow_url: str = settings.MLFLOW_UI_URL
+    stale_after: int = settings.STALE_AFTER_SECONDS
+    is_signup_open: bool = settings.SIGNUP_OPEN
+
+    @cached_property
+    def mirror(self) -> MirrorState:
+        state: MirrorState = MirrorState.objects.current()
+        return state
+
+    @property
+    def is_stale(self) -> bool:
+        """The mirror is older than it should be, for whatever reason: MLflow is silent, or no worker runs."""
+        age = self.mirror.age_seconds
+        return age is None or age > self.stale_after
+
+
+def site(request: HttpRequest) -> dict[str, Any]:
+    theme = request.COOKIES.get("theme", "")
+    kept = SimpleLazyObject(lambda: unsent.of(request))
+    return {"site": Site(theme if theme in THEMES else ""), "unsent": kept}

@@ -1,0 +1,116 @@
+"""The part of the adapter that is about the installation: which registry this is, and the canary on which
+`manage.py check_mlflow` tries what the service account may do. Over `MlflowRegistry`'s own calls; no MLflow here."""
+
+import os
+from abc import abstractmethod
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+
+from mirror.port import Identity, NotFound, Refused, RegistryError
+
+IDENTITY_TAG = "countersign.registry"
+DEFAULT, OWN = "Default", "countersign"
+"""The experiments that may keep the identity: MLflow's default one, or, where the account may not write to it, one of
+our own. Both are there without being listed among the models, in each workspace for itself."""
+
+OWN_NOTE = (
+    "Countersign keeps here which registry it mirrors (tag countersign.registry). Nothing is logged to it; leave it as "
+    "it is, and Countersign will know this MLflow again."
+)
+
+
+class MlflowSetup:
+    url: str
+
+    @abstractmethod
+    def _send(
+        self, method: str, path: str, values: Mapping[str, Any] | None = None, *, stream: bool = False
+    ) -> requests.Response: ...
+
+    @abstractmethod
+    def _call(self, method: str, path: str, values: Mapping[str, Any] | None = None) -> dict[str, Any]: ...
+
+    # --- Which registry this is
+
+    @property
+    def workspace(self) -> str:
+        """As MLflow's own client reads it; "" where none is named."""
+        return os.environ.get("MLFLOW_WORKSPACE", "").strip()
+
+    @property
+    def address(self) -> str:
+        return f"{self.url} (workspace {self.workspace})" if self.workspace else self.url
+
+    def identity(self) -> Identity:
+        key, born_at = "", None
+        for name in (DEFAULT, OWN):
+            try:
+                found = self._experiment(name)
+            except (NotFound, Refused):
+                continue
+            if name == DEFAULT and found.get("creation_time"):
+                born_at = int(found["creation_time"])
+            key = next((str(tag.get("value", "")) for tag in found.get("tags", ()) if tag["key"] == IDENTITY_TAG), "")
+            if key:
+                break
+        return Identity(key[:64], born_at, self.address)
+
+    def keep_identity(self, key: str) -> None:
+        try:
+            self._tag(self._experiment(DEFAULT)["experiment_id"], IDENTITY_TAG, key)
+        except (NotFound, Refused):
+            try:
+                number = self._experiment(OWN)["experiment_id"]
+            except NotFound:
+                number = self._call("POST", "experiments/create", {"name": OWN})["experiment_id"]
+            self._tag(number, "mlflow.note.content", OWN_NOTE)
+            self._tag(number, IDENTITY_TAG, key)
+
+    def _experiment(self, name: str) -> dict[str, Any]:
+        return dict(self._call("GET", "experiments/get-by-name", {"experiment_name": name})["experiment"])
+
+    def _tag(self, experiment: str, key: str, value: str) -> None:
+        self._call("POST", "experiments/set-experiment-tag", {"experiment_id": experiment, "key": key, "value": value})
+
+    def clock_skew(self) -> float | None:
+        before = datetime.now(UTC)
+        response = self._send("GET", "/version")
+        after = datetime.now(UTC)
+        try:
+            there = parsedate_to_datetime(response.headers["Date"])
+        except (KeyError, ValueError):
+            return None
+        if there.tzinfo is None:
+            return None
+        # The header has whole seconds, rounded down; half of one is added on average.
+        return ((there - before) + (there - after)).total_seconds() / 2 + 0.5
+
+    # --- The canary
+
+    def create_model(self, name: str) -> None:
+        self._call("POST", "registered-models/create", {"name": name, "description": OWN_NOTE_OF_CANARY})
+
+    def create_version(self, model: str) -> int:
+        values = {"name": model, "source": "s3://countersign-canary/nothing"}
+        return int(self._call("POST", "model-versions/create", values)["model_version"]["version"])
+
+    def delete_model(self, name: str) -> None:
+        self._call("DELETE", "registered-models/delete", {"name": name})
+
+    def newest_run(self) -> str:
+        """The id of the newest run that the account may read; "" when there is none. Reads experiments, then runs."""
+        experiments = self._call("POST", "experiments/search", {"max_results": 100, "view_type": "ALL"})
+        ids = [each["experiment_id"] for each in experiments.get("experiments", ())]
+        if not ids:
+            return ""
+        found = self._call("POST", "runs/search", {"experiment_ids": ids, "max_results": 1, "run_view_type": "ALL"})
+        return next((str(run["info"]["run_id"]) for run in found.get("runs", ())), "")
+
+
+OWN_NOTE_OF_CANARY = "Made by `manage.py check_mlflow` to try what Countersign's account may do; removed at its end."
+
+__all__ = ["MlflowSetup", "RegistryError"]

@@ -1,0 +1,76 @@
+"""Celery tasks of the mirror: thin, and each gives way when another worker is at it."""
+
+from functools import cache
+
+import structlog
+from celery import current_app, shared_task
+
+from mirror import sync
+from mirror.models import MirrorState
+from mirror.port import Registry, RegistryError, connect
+from mirror.sweep import LEASE_SECONDS, Doubtful
+
+log = structlog.get_logger(__name__)
+
+PULL_LEASE_SECONDS = 60
+
+
+@cache
+def _registry() -> Registry:
+    """One a process: it remembers when it was last confirmed to be the one that is mirrored."""
+    return connect()
+
+
+@shared_task(name="mirror.pull")
+def pull() -> None:
+    if not MirrorState.objects.claim("pulling_until", seconds=PULL_LEASE_SECONDS):
+        return
+    try:
+        report = sync.pull(_registry())
+    finally:
+        MirrorState.objects.record(pulling_until=None)
+    if report.error:
+        log.warning("pull failed", error=report.error)
+    elif report.changed:
+        log.info("pulled", changed=report.changed, facts=report.facts)
+        _wake_watch()
+
+
+@shared_task(name="mirror.follow_hints")
+def follow_hints() -> int:
+    """What MLflow's webhook named is read anew; beside the look of the watch, which must not wait for it."""
+    if followed := sync.follow_hints(connect()):
+        _wake_watch()
+    return followed
+
+
+@shared_task(name="mirror.sweep")
+def sweep() -> None:
+    if not MirrorState.objects.claim("sweeping_until", seconds=LEASE_SECONDS):
+        return
+    try:
+        report = sync.sweep(_registry())
+    except RegistryError as error:
+        log.warning("sweep failed", error=error.message)
+        if isinstance(error, Doubtful):  # what was listed is stored, and there may be something to compare
+            _wake_watch()
+        return
+    _wake_watch()
+    log.info(
+        "swept",
+        versions=report.versions,
+        added=report.added,
+        changed=report.changed,
+        deleted=report.deleted,
+        facts=report.facts,
+        seconds=round(report.seconds, 2),
+    )
+
+
+def _wake_watch() -> None:
+    """Says by name that there may be something to compare: the mirror knows nothing of who listens. A hint only, the
+    schedule comes by anyway."""
+    try:
+        current_app.send_task("approvals.watch_registry", expires=60)
+    except Exception as error:  # whatever the broker's library raises
+        log.warning("broker.unreachable", task="approvals.watch_registry", error=str(error))

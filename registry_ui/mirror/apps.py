@@ -1,7 +1,0 @@
-from django.apps import AppConfig
-
-
-class MirrorConfig(AppConfig):
-    name = "registry_ui.mirror"
-    label = "mirror"
-    verbose_name = "Mirror of the MLflow Model Registry"

@@ -1,0 +1,141 @@
+"""Who holds which target of which model, since when, and whether the gate put it there. A fixed number of queries for
+any number of models; the definition of a champion is that of `approvals.selectors`. How it got there is what its tenure
+says; where the watch has not made one yet, what the applied requests say."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Max
+
+from accounts.models import User
+from approvals.models import PromotionRequest, Review, Status, Target, Tenure, Verdict
+from approvals.tenures import labels
+from mirror.models import Alias, ModelVersion, RegisteredModel
+
+GATE, BEFORE, OUTSIDE = "gate", "before", "outside"
+
+HEAVY = ("params", "run", "description", "tags", "source", "status_message", "run_link")
+"""Columns that lists never show; some hold thousands of values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One version holds one target."""
+
+    target: Target
+    version: ModelVersion
+    via: str
+    """`gate`: a request put it there. `before`: it was there when Countersign first looked, or, without a tenure, no
+    request for this target was ever applied. `outside`: somebody changed MLflow directly."""
+
+    since: datetime | None = None
+    """When MLflow was changed, for `gate`; when that was seen, for `outside`, where it is known."""
+
+    request_id: int | None = None
+
+
+def of(models: Sequence[RegisteredModel], targets: Sequence[Target]) -> dict[int, list[Holding]]:
+    """The champions of each model by its primary key, in the order of the targets; targets that nothing holds are
+    left out. Five queries."""
+    numbers = _champion_numbers(models, targets)
+    by_pk = {model.pk: model for model in models}
+    wanted = {(model_id, number) for (model_id, _), number in numbers.items()}
+    found = ModelVersion.objects.filter(
+        model__in=by_pk, number__in={number for _, number in wanted}, deleted_at=None
+    ).defer(*HEAVY)
+    versions = {(row.model_id, row.number): row for row in found if (row.model_id, row.number) in wanted}
+    applied = _applied(models, targets)
+    running = _running(models, targets)
+    result: dict[int, list[Holding]] = {pk: [] for pk in by_pk}
+    for target in targets:
+        for pk, model in by_pk.items():
+            version = versions.get((pk, numbers.get((pk, target.pk), 0)))
+            if version is not None:
+                version.model = model
+                tenure = running.get((model.name, target.pk, version.number))
+                result[pk].append(
+                    _known(target, version, tenure)
+                    if tenure is not None
+                    else _holding(target, version, applied.get((pk, target.pk), {}))
+                )
+    return result
+
+
+def _champion_numbers(models: Sequence[RegisteredModel], targets: Sequence[Target]) -> dict[tuple[int, int], int]:
+    """(model, target) to version number: the highest version in the target's stage, else the one with its alias."""
+    stages = {target.stage: target.pk for target in targets if target.stage}
+    aliases = {target.alias: target.pk for target in targets if target.alias}
+    named = Alias.objects.filter(model__in=models, name__in=aliases).values_list("model_id", "name", "number")
+    staged = (
+        ModelVersion.objects.filter(model__in=models, stage__in=stages, deleted_at=None)
+        .values_list("model_id", "stage")
+        .annotate(Max("number"))
+    )
+    return {(model, aliases[name]): number for model, name, number in named} | {
+        (model, stages[stage]): number for model, stage, number in staged
+    }
+
+
+def _running(models: Sequence[RegisteredModel], targets: Sequence[Target]) -> dict[tuple[str, int, int], Tenure]:
+    """(model's name, target, version) to its open tenure: that of the stage before that of the alias."""
+    rows = (
+        Tenure.objects.open()
+        .filter(model_name__in=[model.name for model in models], target__in=targets)
+        .select_related("request")
+        .defer("request__evidence", "request__rule", "request__parts", "request__justification")
+    )
+    return {
+        (row.model_name, row.target_id, row.version_number): row
+        for row in sorted(rows, key=lambda row: not row.is_alias)
+    }
+
+
+_VIA = {labels.OUTSIDE: OUTSIDE, labels.BEFORE: BEFORE, labels.IMPORTED: BEFORE}
+
+
+def _known(target: Target, version: ModelVersion, tenure: Tenure) -> Holding:
+    via = _VIA.get(labels.look(tenure), GATE)
+    return Holding(target, version, via, None if via == BEFORE else tenure.started_at, tenure.request_id)
+
+
+Applied = Mapping[int, tuple[datetime, int]]
+
+
+def _applied(models: Sequence[RegisteredModel], targets: Sequence[Target]) -> dict[tuple[int, int], Applied]:
+    """(model, target) to {version: (when its last request was applied, that request)}."""
+    rows = (
+        PromotionRequest.objects.filter(version__model__in=models, target__in=targets, status=Status.APPLIED)
+        .values_list("version__model_id", "target_id", "version_id")
+        .annotate(Max("closed_at"), Max("pk"))
+        .order_by()
+    )
+    found: dict[tuple[int, int], dict[int, tuple[datetime, int]]] = {}
+    for model, target, version, at, request in rows:
+        found.setdefault((model, target), {})[version] = (at, request)
+    return dict(found)
+
+
+def _holding(target: Target, version: ModelVersion, applied: Applied) -> Holding:
+    if not applied:
+        return Holding(target, version, BEFORE)
+    own = applied.get(version.pk)
+    # Where several versions may share a stage, a later promotion of another one takes nothing away.
+    is_single = target.archives_existing or not target.stage
+    if own is None or (is_single and own != max(applied.values())):
+        return Holding(target, version, OUTSIDE)
+    return Holding(target, version, GATE, *own)
+
+
+def approvers(request_ids: Iterable[int]) -> dict[int, list[User]]:
+    """The people whose approval stands, by request, in the order in which they approved. One query."""
+    given = (
+        Review.objects.live()
+        .filter(request__in=request_ids, verdict=Verdict.APPROVE)
+        .select_related("reviewer")
+        .order_by("created_at", "pk")
+    )
+    found: dict[int, list[User]] = {}
+    for review in given:
+        found.setdefault(review.request_id, []).append(review.reviewer)
+    return found
