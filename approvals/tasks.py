@@ -8,23 +8,22 @@ from celery import shared_task
 from approvals import administration, assessment, delivery, notifications, watch, workflow
 from approvals.assessment import external_calls
 from approvals.workflow import outbox
-from mirror import port
-from registry_ui import lanes
+from mirror import connect, port, stopping
 
 
 @cache
 def _registry() -> port.Registry:
-    return port.connect()
+    return connect.connect()
 
 
 @shared_task(name="approvals.assess")
 def assess(request_id: int) -> int:
-    return assessment.drain(_registry(), first=request_id, is_over=lanes.is_stopping.is_set)
+    return assessment.drain(_registry(), first=request_id, is_over=stopping.is_stopping.is_set)
 
 
 @shared_task(name="approvals.assess_due")
 def assess_due() -> int:
-    return assessment.drain(_registry(), is_over=lanes.is_stopping.is_set)
+    return assessment.drain(_registry(), is_over=stopping.is_stopping.is_set)
 
 
 @shared_task(name="approvals.watch")
@@ -40,12 +39,12 @@ def call_checks() -> int:
 
 @shared_task(name="approvals.deliver")
 def deliver(entry_id: int) -> int:
-    return delivery.drain(_registry(), first=entry_id, is_over=lanes.is_stopping.is_set)
+    return delivery.drain(_registry(), first=entry_id, is_over=stopping.is_stopping.is_set)
 
 
 @shared_task(name="approvals.drain")
 def drain() -> int:
-    return delivery.drain(_registry(), is_over=lanes.is_stopping.is_set)
+    return delivery.drain(_registry(), is_over=stopping.is_stopping.is_set)
 
 
 @shared_task(name="approvals.expire")

@@ -119,7 +119,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
     from approvals import evidence, ledger, policy
     from approvals.ledger import pseudonyms
     from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest, Status, Target, defaults
-    from approvals.selectors import request_state
+    from approvals.selectors import rules
     from mirror.models import Alias, ModelVersion, RegisteredModel
     from tests.factories import make_person
 
@@ -156,7 +156,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
         )
         Alias.objects.bulk_create(Alias(model=model, name="champion", number=each - 1) for model in models)
     target = Target.objects.get(name="Production")
-    rule = request_state.rule_for("model_00000", target)
+    rule = rules.rule_for("model_00000", target)
     newest = list(
         ModelVersion.objects.filter(number__gte=each - 10 if versions else each).select_related("model").order_by("pk")
     )

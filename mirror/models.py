@@ -59,6 +59,10 @@ class RegisteredModel(models.Model):
         return is_prompt(self.tags)
 
 
+HEAVY = ("params", "run", "description", "tags", "source", "status_message", "run_link")
+"""Columns that lists never show; some hold thousands of values."""
+
+
 class ModelVersion(models.Model):
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()

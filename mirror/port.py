@@ -261,13 +261,6 @@ class Registry(Protocol):
     def delete_model(self, name: str) -> None: ...
 
 
-def connect() -> Registry:
-    """The real registry, as configured. Imports MLflow (about 2 s), so only worker code and commands may call it."""
-    from mirror.mlflow.client import MlflowRegistry  # noqa: PLC0415 -- so that the web process never does
-
-    return MlflowRegistry.from_settings()
-
-
 def read_whole(registry: Registry, root: str, path: str, *, largest: int) -> bytes | None:
     """A small file; None when it turns out to have more than `largest` bytes, whatever the listing said."""
     parts, size = [], 0

@@ -6,8 +6,9 @@ import structlog
 from celery import current_app, shared_task
 
 from mirror import sync
+from mirror.connect import connect
 from mirror.models import MirrorState
-from mirror.port import Registry, RegistryError, connect
+from mirror.port import Registry, RegistryError
 from mirror.sweep import LEASE_SECONDS, Doubtful
 
 log = structlog.get_logger(__name__)

@@ -14,6 +14,8 @@ from typing import Any
 from celery import Task, signals
 from kombu import Exchange, Queue
 
+from mirror.stopping import is_stopping
+
 DELIVERIES, MIRROR, FILES, MAIL = "deliveries", "mirror", "files", "mail"
 REST = "celery"
 """The queue of everything that takes a moment, and of what an older version has sent."""
@@ -80,9 +82,6 @@ QUEUES = [
     Queue(name, Exchange(name, type="direct"), routing_key=name) for name in (REST, DELIVERIES, MIRROR, FILES, MAIL)
 ]
 ROUTES = {task: {"queue": lane.queue} for task, lane in OF_TASK.items()}
-
-is_stopping = threading.Event()
-"""Set when this worker was asked to end: what could go on for long begins nothing more."""
 
 
 class LaneTask(Task):  # type: ignore[misc]

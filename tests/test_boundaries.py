@@ -46,14 +46,23 @@ def test_every_import_goes_the_way_that_pyproject_says() -> None:
 @pytest.mark.parametrize(
     ("module", "forbidden", "contract"),
     [
-        ("approvals/policy.py", "import approvals.workflow", "The gate is made of layers"),
-        ("mirror/sync.py", "import approvals.models", "The mirror and the people know nothing of the gate"),
-        ("registry_ui/views/registry.py", "import mlflow", "Only the adapter and the demo know MLflow"),
-        ("approvals/views/inbox.py", "import sklearn", "Only the adapter and the demo know MLflow"),
-        ("approvals/forms/requests.py", "import approvals.ledger", "Only those who write, show or verify the ledger"),
-        ("registry_ui/views/registry.py", "import mirror.port", "No page talks to the registry"),
-        ("approvals/views/requests.py", "import approvals.delivery", "No page talks to the registry"),
-        ("registry_ui/health.py", "import registry_ui.demo.people", "Nothing that runs imports the demo"),
+        ("accounts/models.py", "import components", "1. The storeys"),
+        ("mirror/sync.py", "import approvals.models", "1. The storeys"),
+        ("mirror/sync.py", "import accounts.models", "1. The storeys"),
+        ("approvals/views/inbox.py", "import registry_ui.views", "1. The storeys"),
+        ("approvals/policy/rules.py", "import approvals.workflow", "2. The rooms of the gate"),
+        ("approvals/selectors/inbox.py", "import approvals.workflow", "2. The rooms of the gate"),
+        ("registry_ui/views/registry.py", "import mlflow", "3a. Only the adapter and the demo know MLflow"),
+        ("approvals/views/inbox.py", "import sklearn", "3a. Only the adapter and the demo know MLflow"),
+        ("mirror/sync.py", "import mirror.mlflow.client", "3b. Only mirror.connect opens the adapter"),
+        ("registry_ui/views/registry.py", "import mirror.port", "3c. No page talks to the registry"),
+        ("approvals/views/requests.py", "import approvals.delivery", "3c. No page talks to the registry"),
+        (
+            "approvals/forms/requests.py",
+            "import approvals.ledger",
+            "4. Only those who write, show or verify the ledger",
+        ),
+        ("registry_ui/health.py", "import registry_ui.demo.people", "5. Nothing that runs imports the demo"),
     ],
 )
 def test_an_import_that_crosses_a_line_is_found(tmp_path: Path, module: str, forbidden: str, contract: str) -> None:

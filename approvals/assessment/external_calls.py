@@ -5,11 +5,9 @@ hint end alike: it is called again, and when its time is over the check has fail
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum, auto
 from typing import Any
 
 import structlog
@@ -138,48 +136,3 @@ def _by_deadline(result: CheckResult, moment: datetime) -> datetime:
 
 
 # --- The callback -----------------------------------------------------------------------------------------------------
-
-
-class Verdict(Enum):
-    UNKNOWN = auto()
-    UNSIGNED = auto()
-    UNREADABLE = auto()
-    REFUSED = auto()
-    TAKEN = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    verdict: Verdict
-    words: str
-
-
-def answer(token: str, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Heard:
-    """Takes what was posted for the check that `token` names. Whatever is not signed with its secret, of now, and about
-    the evidence that it was asked about changes nothing."""
-    result = CheckResult.objects.filter(token=token).exclude(token="").first()
-    if result is None:
-        return Heard(Verdict.UNKNOWN, "No check waits here.")
-    name = terms_of(result)["name"]
-    if problem := signing.verify(headers, body, signing.secret_for(name), now=now):
-        return Heard(Verdict.UNSIGNED, problem)
-    said = external.verdict(body)
-    if said.passed is None:
-        return Heard(Verdict.UNREADABLE, said.problem)
-    if json.loads(body).get("fingerprint") != result.fingerprint:
-        # One secret serves every request, so that an answer for one could be posted for another.
-        return Heard(Verdict.REFUSED, "The answer's fingerprint is not that of the evidence that was asked about.")
-    is_late = result.outcome == Outcome.WAITING and result.deadline_at is not None and result.deadline_at <= now
-    if is_late:
-        give_up(result)
-    became = workflow.answer_check(result, passed=said.passed, reason=said.reason, said_by=name)
-    logger.info("check.answered", check=result.pk, request=result.request_id, passed=said.passed, became=became.name)
-    return _HEARD[became]
-
-
-_HEARD = {
-    workflow.Answered.RECORDED: Heard(Verdict.TAKEN, "The answer is recorded."),
-    workflow.Answered.SAME: Heard(Verdict.TAKEN, "The answer was recorded already."),
-    workflow.Answered.DIFFERENT: Heard(Verdict.REFUSED, "Another answer was recorded before, and counts."),
-    workflow.Answered.TOO_LATE: Heard(Verdict.REFUSED, "The request does not wait for this answer any more."),
-}

@@ -16,7 +16,7 @@ from django.db.models import Q
 from approvals import policy, workflow
 from approvals.models import Assessment, PromotionRequest, Status
 from approvals.models.requests import UNDECIDED
-from approvals.selectors import request_state
+from approvals.selectors import champions, frozen_evidence
 from mirror import clock, inspection, sync
 from mirror.isolation import alone
 from mirror.models import ModelVersion
@@ -98,7 +98,7 @@ def _read(request: PromotionRequest, registry: Registry, *, renew: "inspection.P
         seconds=settings.INSPECTION_SECONDS,
         progress=renew,
     )
-    champion = request_state.champion_for(request)
+    champion = champions.champion_for(request)
     if champion is not None and champion.pk != version.pk:
         try:
             sync.refresh_version(registry, champion.model.name, champion.number)
@@ -174,7 +174,7 @@ def watch() -> int:
 
 
 def _follow(request: PromotionRequest) -> bool:
-    if not request_state.changes(request):
+    if not frozen_evidence.changes(request):
         return False
     if request.status == Status.PENDING:
         return bool(workflow.reopen(request))

@@ -16,7 +16,7 @@ from approvals.delivery.settlement import Claim, settle, settle_reopened, settle
 from approvals.evidence import approval_note
 from approvals.models import OutboxEntry, PromotionRequest, Tenure, Verdict
 from approvals.policy import Rule
-from approvals.selectors import request_state
+from approvals.selectors import eligibility, frozen_evidence
 from mirror import inspection, sync
 from mirror.port import NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
 
@@ -150,7 +150,7 @@ class Attempt:
         if version.status != "READY":
             status = f"{version.status} {version.status_message}".strip()
             raise Stop(OutboxEntry.Outcome.FAILED, f"Version {version.number} is not ready in MLflow: {status}.")
-        if vacated := request_state.would_vacate(request.version, self.target):
+        if vacated := eligibility.would_vacate(request.version, self.target):
             raise Stop(OutboxEntry.Outcome.FAILED, f"{vacated} Nothing was changed.")
         reviewed = request.champion.number if request.champion else None
         if view.champion not in (reviewed, version.number):
@@ -167,12 +167,13 @@ class Attempt:
                 OutboxEntry.Outcome.REOPENED,
                 f"Reviewers compared with {was}, but {holds} {self.target.name} now. Nothing was promoted.",
             )
-        now = request_state.frozen_now(request, champion=request.champion)
+        now = frozen_evidence.frozen_now(request, champion=request.champion)
         # Nobody decided on its facts where nobody reviewed it; the files below count all the same.
         if not self.is_unreviewed and (changed := evidence.differences(request.evidence, now)):
             raise Stop(
                 OutboxEntry.Outcome.REOPENED,
-                f"This changed after it was reviewed: {request_state.listed(changed, limit=8)}. Nothing was promoted.",
+                f"This changed after it was reviewed: {frozen_evidence.listed(changed, limit=8)}. "
+                "Nothing was promoted.",
             )
         self.check_files()
         freezing.check(request)  # one may have begun while the files were read, or between two tries

@@ -12,8 +12,7 @@ from approvals import ledger, tenures, workflow
 from approvals.delivery import annotation
 from approvals.delivery.settlement import settle, settle_half, settle_reverted
 from approvals.models import Action, OutboxEntry, PromotionRequest, Status
-from approvals.selectors import request_state
-from approvals.workflow import outbox
+from approvals.workflow import locks, outbox
 from mirror.port import NotFound, RegistryError, Unreachable, VersionSnapshot
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ def resume_what_failed() -> int:
 
 @transaction.atomic
 def _resume(request: PromotionRequest) -> bool:
-    request = request_state.lock(request)
+    request = locks.lock_request(request)
     moved = PromotionRequest.objects.filter(pk=request.pk, status=Status.FAILED)
     if not moved.move(Status.APPROVED, status_reason="", decided_at=F("decided_at")):
         return False

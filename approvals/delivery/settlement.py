@@ -14,7 +14,7 @@ from django.db.models import Model, QuerySet
 
 from approvals import ledger, tenures, workflow
 from approvals.models import Action, AuditEvent, OutboxEntry, PromotionRequest, Status, Tenure
-from approvals.selectors import request_state
+from approvals.workflow import locks
 from mirror import clock, sync
 from mirror.port import Unreachable, VersionSnapshot
 
@@ -86,7 +86,7 @@ def settle(
     version that it replaced: its number and what happened to it. Of a half that a person `accepted`, with that reason,
     only the places `reached`. Raises ClaimLost when another worker has settled."""
     name, number, target = request.version.model.name, request.version.number, request.target
-    request_state.lock_targets([target.pk])
+    locks.lock_targets([target.pk])
     reached = tenures.places_of(target) if reached is None else reached
     has_alias = bool(target.alias) and tenures.alias_place(target.alias) in reached
     claim.close(OutboxEntry.Outcome.APPLIED, is_at_rest=False)
@@ -124,7 +124,7 @@ def settle(
 @transaction.atomic
 def settle_unapplied(request: PromotionRequest, claim: Claim, *, outcome: OutboxEntry.Outcome, message: str) -> None:
     """The same for a delivery that failed. Raises ClaimLost."""
-    request_state.lock_targets([request.target_id])
+    locks.lock_targets([request.target_id])
     claim.close(outcome, last_error=message, **OVER)
     _fail(request, message, claim.entry)
 
@@ -142,7 +142,7 @@ def settle_half(
 ) -> str:
     """The same for a delivery that MLflow did half: mirror and tenures follow what it has, with one event for each
     change of that, and the rest is tried again. Returns "waiting"; raises ClaimLost."""
-    request_state.lock_targets([request.target_id])
+    locks.lock_targets([request.target_id])
     claim.renew()
     half = claim.entry.half or {"places": {}, "missing": [], "since": clock.now().isoformat()}
     sync.store_versions(snapshots, asked_at=asked_at)
@@ -179,7 +179,7 @@ def settle_reverted(
 ) -> None:
     """The same for a half that was put back: what held a place before goes on, with one event for each place, and the
     request has failed. `aliases` says who has each alias again. Raises ClaimLost."""
-    request_state.lock_targets([request.target_id])
+    locks.lock_targets([request.target_id])
     claim.close(OutboxEntry.Outcome.FAILED, last_error=message, **OVER)
     name, number, target = request.version.model.name, request.version.number, request.target
     sync.store_versions(snapshots, asked_at=asked_at)
@@ -239,7 +239,7 @@ def settle_reopened(request: PromotionRequest, claim: Claim, *, message: str) ->
     """The same for a delivery that found something else than what was approved: the request goes back to review, and
     approvals that do not look at what changed may complete it at once. Raises ClaimLost, or Unreachable when the mirror
     shows no change by now (it is then tried again)."""
-    request_state.lock_targets([request.target_id])
+    locks.lock_targets([request.target_id])
     claim.close(OutboxEntry.Outcome.REOPENED, last_error=message, **OVER)
     if not workflow.reopen(request, sources=(Status.APPROVED,), cause=message, rows=[claim.entry]):
         raise Unreachable("What changed in MLflow has changed back; delivery is tried again.")

@@ -10,8 +10,9 @@ from approvals.audit import reviews, sampling
 from approvals.audit.periods import Period
 from approvals.audit.population import Scope
 from approvals.forms.history_filters import MomentInput, UntilField
+from approvals.forms.model_name import ModelNameField
 from approvals.models import Target, Tenure
-from approvals.tenures.model_names import ModelNameField, is_known
+from approvals.tenures.model_names import is_known
 
 _WRONG_TIME = {"invalid": "Write a time such as 2026-11-23 or 2026-11-23T12:04."}
 

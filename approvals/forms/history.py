@@ -8,9 +8,9 @@ from typing import Any
 
 from django import forms
 
+from approvals.forms.model_name import ModelNameField
 from approvals.models import Target
 from approvals.tenures import importing
-from approvals.tenures.model_names import ModelNameField
 
 WRONG_TIME = "Write a time such as 2026-11-23 or 2026-11-23T12:04; without a zone it is UTC."
 SPANS: Mapping[str, tuple[str, timedelta | None]] = {

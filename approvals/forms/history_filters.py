@@ -9,10 +9,10 @@ from django import forms
 from django.db.models import Exists, OuterRef
 
 from accounts.models import User
+from approvals.forms.model_name import ModelNameField
 from approvals.models import Action, AuditEvent, PromotionRequest
 from approvals.selectors import history
 from approvals.selectors.history import Events
-from approvals.tenures.model_names import ModelNameField
 from mirror.models import RegisteredModel
 
 WORKER = "worker"

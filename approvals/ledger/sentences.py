@@ -1,11 +1,10 @@
-"""The one time line of a request: its part of the ledger, comments and verdicts included, oldest first."""
+"""How an event of the ledger reads: one sentence, what somebody said with it, icon and tone."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from approvals.models import Action, AuditEvent, PromotionRequest
+from approvals.models import Action, AuditEvent
 
 SPOKEN = {
     Action.REQUEST_CREATED: "justification",
@@ -101,49 +100,14 @@ _TONES = {
     Action.VERSION_RESTORED: "waiting",
 }
 
-NEWEST = 100
-"""So many events of one request are shown at once; the history has the rest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    event: AuditEvent
-    sentence: str
-    """What happened, after the actor's name: `approved`, `asked for Production`."""
-
-    said: str
-
-    @property
-    def at(self) -> datetime:
-        return self.event.at
-
-    @property
-    def icon(self) -> str:
-        return icon(Action(self.event.action))
-
-    @property
-    def tone(self) -> str:
-        """`good`, `bad`, `waiting`, or "" for what is neither."""
-        return _TONES.get(Action(self.event.action), "")
-
-    @property
-    def name(self) -> str:
-        """`Remy Ortiz` of `Remy Ortiz <remy@example.com>`."""
-        return self.event.actor_label.partition(" <")[0]
-
-
-def of(request: PromotionRequest, *, newest: int = NEWEST) -> tuple[list[Entry], bool]:
-    """The newest events of the request, oldest first, and whether there are earlier ones. One query."""
-    found = list(request.events.order_by("-sequence")[: newest + 1])
-    return entries(reversed(found[:newest]), is_subject_known=True), len(found) > newest
-
-
-def entries(events: Iterable[AuditEvent], *, is_subject_known: bool = False) -> list[Entry]:
-    return [Entry(event, sentence(event, is_subject_known=is_subject_known), said(event)) for event in events]
-
 
 def icon(action: Action) -> str:
     return _ICONS.get(action) or _KIND_ICONS[action.partition(".")[0]]
+
+
+def tone(action: Action) -> str:
+    """`good`, `bad`, `waiting`, or "" for what is neither."""
+    return _TONES.get(action, "")
 
 
 def said(event: AuditEvent) -> str:

@@ -24,7 +24,7 @@ from approvals.models.requests import UNDECIDED
 from approvals.notifications import preferences, wording
 from approvals.notifications.urgent import Urgent, approvers_of
 from approvals.notifications.wording import Words
-from approvals.selectors import request_state
+from approvals.selectors import frozen_evidence, request_state, reviewers
 from approvals.watch import wording as incident_words
 
 CAN_BE_MOOT = (Kind.WAITS, Kind.REMINDER, Kind.ESCALATED, Kind.BLOCKED)
@@ -46,7 +46,7 @@ class Told:
     chat: str = ""
 
 
-def waited_for(request: PromotionRequest, now: request_state.Standing | None = None) -> frozenset[int]:
+def waited_for(request: PromotionRequest, now: request_state.RequestState | None = None) -> frozenset[int]:
     """Ids of those who can move the request on: who may give a missing approval, or its requester when it came
     back to them."""
     if request.status == Status.PENDING:
@@ -204,7 +204,7 @@ class _Telling(Urgent):
     def checked(self) -> list[Told]:
         request, data, subject = self.request, self.event.data, self.subject
         requester, voided = self.requester, _reviewers(request, named=self.event)
-        changed = f"Changed: {request_state.listed(data.get('changed', ()))}."
+        changed = f"Changed: {frozen_evidence.listed(data.get('changed', ()))}."
         told = []
         if voided:
             told.append(
@@ -299,7 +299,7 @@ def _reviewers(request: PromotionRequest, *, named: AuditEvent | None = None) ->
     return {person.pk for person in people if person.pk in ids or person.label in labels}
 
 
-def _needed(now: request_state.Standing) -> str:
+def _needed(now: request_state.RequestState) -> str:
     return " and ".join(state.slot.sentence for state in now.states if not state.is_filled)
 
 
@@ -348,7 +348,7 @@ def _about_incident(event: AuditEvent) -> list[Told]:
         words = wording.Words(
             wording.one_line(title), incident_words.resolution(incident), wording.shortened(incident.reason)
         )
-    people = {person.id for person in request_state.reviewers()}
+    people = {person.id for person in reviewers.eligible()}
     people |= set(User.objects.holding("approvals.manage_policies").values_list("pk", flat=True))
     key = f"event/{event.sequence}"
     return [Told(Kind.INCIDENT, None, frozenset(people - {event.actor_id}), words, key, event, words.title)]

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import policy
 from approvals.models import Action, AuditEvent, OutboxEntry, Probation, PromotionRequest, RequestKind, Target, Tenure
-from approvals.selectors import request_state, rollback_candidates
+from approvals.selectors import champions, request_state, reviewers, rollback_candidates
 from mirror.models import RegisteredModel
 
 REPORTS_SHOWN = 5
@@ -107,7 +107,7 @@ def probation_of(request: PromotionRequest, user: User) -> ProbationState | None
     told = request.events.filter(action=Action.HEALTH_REPORTED)
     return ProbationState(
         row,
-        policy.may_confirm(request_state.actor_of(user), facts),
+        policy.may_confirm(reviewers.actor_of(user), facts),
         list(told.order_by("-sequence")[:REPORTS_SHOWN]),
         told.count(),
         _share(row, timezone.now()),
@@ -121,11 +121,11 @@ def _share(row: Probation, now: datetime) -> int:
 
 def of_request(request: PromotionRequest, user: User) -> dict[str, Any]:
     """What the request's page says besides the request itself."""
-    actor = request_state.actor_of(user)
+    actor = reviewers.actor_of(user)
     found: dict[str, Any] = {"probation": probation_of(request, user)}
     if request.is_break_glass:
         found["may_review_afterwards"] = policy.may_review_afterwards(actor, request_state.after_facts(request, user))
-    holds = request_state.champion_of(request.version.model, request.target)
+    holds = champions.champion_of(request.version.model, request.target)
     is_doubtful = request.is_break_glass and request.afterwards_verdict == "not_justified"
     found["offers_roll_back"] = bool(
         is_doubtful and holds and holds.pk == request.version_id and policy.may_roll_back(actor)

@@ -11,7 +11,7 @@ from approvals import policy
 from approvals.evidence import comparison
 from approvals.models import CheckResult, OutboxEntry, Probation, PromotionRequest, RequestKind, Review, Status, Verdict
 from approvals.models.requests import CLOSED, OPEN, UNDECIDED, RequestQuerySet
-from approvals.selectors import request_state
+from approvals.selectors import reviewers
 
 TABS = ("waiting", "others", "mine", "decided", "glass")
 NEAR_EXPIRY = timedelta(days=2)
@@ -27,7 +27,7 @@ def waiting_for(user: User) -> RequestQuerySet:
         halves = halves.none()
     half = Q(status=Status.APPROVED, pk__in=halves.values("request"))
     own = half | (_own(user) & (Q(status__in=(Status.CHANGES_REQUESTED, Status.FAILED)) | blocked))
-    if not user.has_perm(request_state.REVIEW):
+    if not user.has_perm(reviewers.REVIEW):
         return PromotionRequest.objects.filter(own)
     decided = Review.objects.filter(request=OuterRef("pk"), reviewer=user, voided_at=None)
     mine_to_fill = Q(waits_for__contains="|*|")

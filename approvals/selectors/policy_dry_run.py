@@ -13,7 +13,7 @@ from typing import Any
 from approvals import checks, policy
 from approvals.models import PromotionRequest, Review, Status, Target, Verdict
 from approvals.policy import CheckRule, Effect, Reviewer, Rule
-from approvals.selectors import request_state
+from approvals.selectors import reviewers
 
 USUAL, MOST = 50, 500
 LOOKED_AT = 5000
@@ -60,7 +60,7 @@ class Rehearsal:
 
 def of(draft: Rule, target: Target, *, last: int = USUAL) -> Rehearsal:
     """The last requests (at most `MOST`) of the target whose model fits the draft. A fixed number of queries."""
-    eligible = request_state.reviewers()
+    eligible = reviewers.eligible()
     replays = [judge(draft, request, eligible) for request in _past(draft, target, min(last, MOST))]
     replays.sort(key=lambda replay: ORDER.index(replay.outcome))  # stable: the newest stays first
     external = tuple(checks.title(each.kind, each.settings) for each in draft.checks if each.kind == "external")

@@ -7,9 +7,10 @@ from typing import TypeAlias
 
 from django.db.models import F
 
-from approvals import policy as rules
+from approvals import policy
 from approvals.models import Policy, PolicyVersion, PromotionRequest, Target
-from approvals.selectors import policy_history, request_state
+from approvals.policy import Rule, SlotState
+from approvals.selectors import policy_history, reviewers, rules
 
 OpenRequests: TypeAlias = dict[int, list[tuple[int, int | None]]]
 """By policy: ids of open requests, each with the version that it was made under."""
@@ -32,9 +33,9 @@ class Meaning:
     """One policy in words."""
 
     policy: Policy
-    rule: rules.Rule
+    rule: Rule
     sentence: str
-    states: list[rules.SlotState]
+    states: list[SlotState]
     """With everyone who is eligible now as candidates."""
 
     shortage: str
@@ -88,13 +89,13 @@ class Application:
     """Which policy a request for this target would get."""
 
     target: Target
-    rule: rules.Rule
+    rule: Rule
     sentence: str
     shortage: str
 
 
 def chapters() -> list[Chapter]:
-    eligible = request_state.reviewers()
+    eligible = reviewers.eligible()
     requests = _open_requests()
     saved = {row.policy_id: row for row in PolicyVersion.objects.filter(number=F("policy__version"))}
     by_target: dict[int, list[Policy]] = defaultdict(list)
@@ -118,27 +119,27 @@ def chapters() -> list[Chapter]:
 
 def applications(model_name: str) -> list[Application]:
     """What a request for this model would need, target by target."""
-    eligible = request_state.reviewers()
+    eligible = reviewers.eligible()
     found = []
     for target in Target.objects.current():
-        rule = request_state.rule_for(model_name, target)
-        found.append(Application(target, rule, sentence(rule), rules.shortage(rule, eligible=eligible)))
+        rule = rules.rule_for(model_name, target)
+        found.append(Application(target, rule, sentence(rule), policy.shortage(rule, eligible=eligible)))
     return found
 
 
 def meaning(found: Policy) -> Meaning:
-    return _meaning(found, request_state.reviewers(), _open_requests())
+    return _meaning(found, reviewers.eligible(), _open_requests())
 
 
 def unmet_without(person_id: int) -> list[Meaning]:
     """The policies that can be met now, and no more when this person may not review."""
-    eligible = [reviewer for reviewer in request_state.reviewers() if reviewer.id != person_id]
+    eligible = [reviewer for reviewer in reviewers.eligible() if reviewer.id != person_id]
     found = [_meaning(one, eligible, {}) for one in Policy.objects.current()]
-    everyone = request_state.reviewers()
-    return [one for one in found if one.shortage and not rules.shortage(one.rule, eligible=everyone)]
+    everyone = reviewers.eligible()
+    return [one for one in found if one.shortage and not policy.shortage(one.rule, eligible=everyone)]
 
 
-def sentence(rule: rules.Rule) -> str:
+def sentence(rule: Rule) -> str:
     """What follows "needs": `2 approvals: 1 from risk and 1 from any reviewer; approvals need a comment; …`."""
     if len(rule.slots) == 1:
         parts = [rule.slots[0].sentence]
@@ -153,17 +154,17 @@ def sentence(rule: rules.Rule) -> str:
 
 def fallback() -> str:
     """What follows "needs" where no policy fits."""
-    return sentence(rules.FALLBACK)
+    return sentence(policy.FALLBACK)
 
 
-def _meaning(found: Policy, eligible: Sequence[rules.Reviewer], requests: OpenRequests) -> Meaning:
-    rule = request_state.rule_from(found, why="")
+def _meaning(found: Policy, eligible: Sequence[policy.Reviewer], requests: OpenRequests) -> Meaning:
+    rule = rules.rule_from(found, why="")
     return Meaning(
         policy=found,
         rule=rule,
         sentence=sentence(rule),
-        states=rules.slot_states(rule, approvers=[], eligible=eligible),
-        shortage=rules.shortage(rule, eligible=eligible),
+        states=policy.slot_states(rule, approvers=[], eligible=eligible),
+        shortage=policy.shortage(rule, eligible=eligible),
         open_requests=[pk for pk, _ in requests.get(found.pk, [])],
         older=_older(found, requests.get(found.pk, [])),
     )
@@ -180,7 +181,7 @@ def _older(found: Policy, requests: Sequence[tuple[int, int | None]]) -> str:
 
 def _covered_by(found: Policy, row: Sequence[Policy]) -> str:
     before = row[: row.index(found)]
-    return next((each.model_pattern for each in before if rules.covers(each.model_pattern, found.model_pattern)), "")
+    return next((each.model_pattern for each in before if policy.covers(each.model_pattern, found.model_pattern)), "")
 
 
 def _open_requests() -> OpenRequests:

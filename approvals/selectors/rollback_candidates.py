@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from approvals import tenures
 from approvals.models import AuditEvent, Target, Tenure
 from approvals.models.requests import RequestKind
-from approvals.selectors import eligibility, request_state
+from approvals.selectors import champions, eligibility
 from mirror.models import ModelVersion, RegisteredModel
 
 MOST_CHOICES = 10
@@ -42,7 +42,7 @@ def earlier(model: RegisteredModel, target: Target) -> list[Earlier]:
     """At most MOST_CHOICES: those that are no worse than their last end first, the newest first; then those that were
     rolled back from."""
     # Those beside the champion share its stage, or have the alias alone: they are what one goes back to.
-    held = [version.number for version in request_state.holders(model, target)][:1]
+    held = [version.number for version in champions.holders(model, target)][:1]
     found = tenures.approved_before(model.name, target, but=held)
     left = _left(found)
     ordered = sorted(found, key=lambda tenure: tenure.version_number in left)[:MOST_CHOICES]  # keeps their order

@@ -8,10 +8,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from approvals.evidence import comparison
 from approvals.evidence.comparison import MetricRow, overview
-from approvals.models import CheckResult, Incident, Verification
+from approvals.ledger import sentences
+from approvals.models import AuditEvent, CheckResult, Incident, Verification
 from approvals.policy import Reviewer
-from approvals.selectors.request_state import Standing
+from approvals.selectors.request_state import RequestState
 from approvals.watch import wording
 from components.templatetags.ui import chip, icon
 from components.templatetags.values import percent, signed
@@ -22,6 +24,17 @@ MOST_NAMES = 6
 LONGEST_SHOWN = 20_000
 BAR_WIDTH, BAR_HEIGHT = 96, 10
 """Pixels of the difference bar; its middle is the champion."""
+
+
+@register.filter
+def higher_is_better(metric: str) -> bool | None:
+    return comparison.higher_is_better(metric)
+
+
+@register.filter
+def sentence(event: AuditEvent) -> str:
+    """`{{ event|sentence }}`: what happened, after the actor's name."""
+    return sentences.sentence(event)
 
 
 @register.filter
@@ -50,7 +63,7 @@ def delta(row: MetricRow) -> SafeString:
 
 
 @register.simple_tag
-def signed_record(standing: Standing, person_id: int) -> SafeString:
+def signed_record(standing: RequestState, person_id: int) -> SafeString:
     """`{% signed_record standing person.id %}`: when they signed (UTC), what it means, and how they proved who they
     are."""
     live = (review for review in standing.reviews if review.voided_at is None and review.reviewer_id == person_id)

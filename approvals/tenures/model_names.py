@@ -1,9 +1,5 @@
 """Names of models as people type them. In MLflow, a space may stand at either end of a name."""
 
-from typing import Any
-
-from django import forms
-
 from approvals.models import Tenure
 from mirror.models import RegisteredModel
 
@@ -21,13 +17,3 @@ def known(typed: str) -> str:
 def is_known(name: str) -> bool:
     """In the mirror, or in the record alone: a model may be gone, or never have been in this MLflow."""
     return RegisteredModel.objects.filter(name=name).exists() or Tenure.objects.filter(model_name=name).exists()
-
-
-class ModelNameField(forms.CharField):
-    """A model by its whole name."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{"max_length": LONGEST, "strip": False} | options)
-
-    def to_python(self, value: Any) -> str:
-        return known(str(super().to_python(value) or ""))

@@ -7,11 +7,9 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from approvals import watch
-from approvals.assessment import external_calls
-from approvals.assessment.external_calls import Verdict
 from approvals.checks.external import MOST_BYTES
-from approvals.webhooks import health_reports, mlflow_events
+from approvals.webhooks import check_results, health_reports, mlflow_events
+from approvals.webhooks.check_results import Verdict
 
 STATUS = {
     Verdict.UNKNOWN: 404,
@@ -35,7 +33,7 @@ HEARD = {
 def check(request: HttpRequest, token: str) -> JsonResponse:
     if len(request.body) > MOST_BYTES:
         return JsonResponse({"detail": "An answer has at most 64 KB."}, status=413)
-    heard = external_calls.answer(token, request.body, request.headers, now=timezone.now())
+    heard = check_results.answer(token, request.body, request.headers, now=timezone.now())
     return JsonResponse({"detail": heard.words}, status=STATUS[heard.verdict])
 
 
@@ -65,5 +63,5 @@ def health(request: HttpRequest, token: str) -> JsonResponse:
 def mlflow(request: HttpRequest) -> JsonResponse:
     if len(request.body) > mlflow_events.MOST_BYTES:
         return JsonResponse({"detail": "An event has at most 256 KB."}, status=413)
-    heard = watch.hear(request.body, request.headers, now=timezone.now())
+    heard = mlflow_events.hear(request.body, request.headers, now=timezone.now())
     return JsonResponse({"detail": heard.words}, status=HEARD[heard.verdict])

@@ -15,6 +15,7 @@ from approvals.ledger import sentences
 from approvals.models import Action, AuditEvent, ChainHead
 from approvals.models.defaults import GENESIS
 from approvals.selectors import history as queries
+from approvals.selectors import request_timeline
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
 
@@ -119,7 +120,7 @@ def _export(
 
 
 def _row(event: AuditEvent) -> Row:
-    (entry,) = sentences.entries([event])
+    (entry,) = request_timeline.entries([event])
     told = sentences.SPOKEN.get(Action(event.action))
     details = queries.readable({key: value for key, value in event.data.items() if key != told or not entry.said})
     return Row(event, event.actor_label.partition(" <")[0], entry.sentence, entry.said, details)

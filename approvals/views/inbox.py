@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from approvals import policy
 from approvals.models import Finding, PromotionRequest
 from approvals.selectors import inbox as queries
-from approvals.selectors import request_state
+from approvals.selectors import reviewers
 from approvals.views.shared import SignedInRequest
 
 PAGE_SIZE = 25
@@ -42,7 +42,7 @@ def inbox(request: SignedInRequest) -> HttpResponse:
         "page": page,
         "rows": queries.rows(list(page.object_list), request.user, now=timezone.now()),
         "counts": counts,
-        "permission": policy.may_request(request_state.actor_of(request.user)),
+        "permission": policy.may_request(reviewers.actor_of(request.user)),
         "is_first_run": not page.paginator.count and not PromotionRequest.objects.exists(),
     }
     shown = render_to_string("approvals/_inbox_rows.html", context, request)

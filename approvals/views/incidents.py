@@ -12,8 +12,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from approvals import watch
 from approvals.forms.incidents import IncidentFilterForm, ResolveIncidentForm
-from approvals.ledger import sentences
 from approvals.models import Action, AuditEvent, Incident
+from approvals.selectors import request_timeline
 from approvals.views.shared import SignedInRequest, tell
 from approvals.watch import wording
 from approvals.workflow import WorkflowError
@@ -112,7 +112,7 @@ def _page(request: SignedInRequest, found: Incident, form: ResolveIncidentForm, 
         "is_approved": all(holder.request_id for holder in accepted),
         "requests": watch.requests(found),
         "updated_at": datetime.fromisoformat(updated_at) if updated_at else None,
-        "events": sentences.entries(own),
+        "events": request_timeline.entries(own),
         "form": form,
         "may_resolve": may_resolve,
     }

@@ -9,7 +9,7 @@ from approvals.forms.notifications import NotificationForm
 from approvals.models import Notification
 from approvals.notifications import preferences
 from approvals.views.shared import SignedInRequest
-from registry_ui.views.shared import page_of
+from components.pagination import page_of
 
 PAGE_SIZE = 50
 

@@ -14,9 +14,8 @@ from accounts import invitation, roles
 from accounts.models import User
 from approvals import administration
 from approvals.forms.administration import GroupForm, InviteForm, PeopleFilterForm, PersonForm, PseudonymiseForm
-from approvals.ledger import sentences
 from approvals.models import AuditEvent, PromotionRequest
-from approvals.selectors import name_residue, policy_overview
+from approvals.selectors import name_residue, policy_overview, request_timeline
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest, tell
 from approvals.workflow import WorkflowError
@@ -142,7 +141,7 @@ def person(request: SignedInRequest, pk: int) -> HttpResponse:
             messages.success(request, f"The roles and groups of {found.name} are saved.")
             return redirect("approvals:person", pk=pk)
     recent = AuditEvent.objects.filter(actor=found).order_by("-sequence")[:RECENT]
-    context = {"person": found, "row": _row(found), "form": form, "recent": sentences.entries(recent)}
+    context = {"person": found, "row": _row(found), "form": form, "recent": request_timeline.entries(recent)}
     return render(request, "approvals/person.html", context, status=422 if form.errors else 200)
 
 

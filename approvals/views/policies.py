@@ -12,7 +12,7 @@ from approvals.forms.administration import TargetForm
 from approvals.forms.policy import CheckForms, PolicyForm, slot_forms
 from approvals.models import Policy, Target
 from approvals.policy import Rule
-from approvals.selectors import policy_dry_run, policy_history, policy_overview, request_state
+from approvals.selectors import policy_dry_run, policy_history, policy_overview, rules
 from approvals.tenures import model_names
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
@@ -120,9 +120,7 @@ def open_requests(request: SignedInRequest, pk: int) -> HttpResponse:
             request, f"{done} request{'' if done == 1 else 's'} submitted again under the policy of today."
         )
         return redirect("approvals:policies")
-    rows = [
-        (each, Rule.from_json(each.rule), request_state.rule_for(each.version.model.name, target)) for each in found
-    ]
+    rows = [(each, Rule.from_json(each.rule), rules.rule_for(each.version.model.name, target)) for each in found]
     return render(request, "approvals/policies_open_requests.html", {"target": target, "rows": rows})
 
 

@@ -8,8 +8,8 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from approvals.models import Action, Assessment, AuditEvent, OutboxEntry, Outcome, PromotionRequest, Status
-from approvals.selectors import request_state
-from approvals.selectors.request_state import Standing
+from approvals.selectors import champions
+from approvals.selectors.request_state import RequestState
 from mirror.models import Inspection
 
 SLOW_AFTER = timedelta(seconds=15)
@@ -32,7 +32,7 @@ class Step:
         return ICONS[self.state]
 
 
-def steps(now: Standing) -> list[Step]:
+def steps(now: RequestState) -> list[Step]:
     """Requested → Approvals 1 of 2 → Delivery → Production."""
     request, status = now.request, Status(now.request.status)
     approvals = f"Approvals {now.approvals_given} of {now.rule.approvals}"
@@ -125,7 +125,7 @@ class Checking:
     """When a look that does not succeed is given up."""
 
 
-def checking(now: Standing) -> Checking | None:
+def checking(now: RequestState) -> Checking | None:
     """One or two queries; None when the request is not in checks."""
     if now.request.status != Status.CHECKING:
         return None
@@ -147,7 +147,7 @@ def checking(now: Standing) -> Checking | None:
     )
 
 
-def checks_tally(now: Standing) -> str:
+def checks_tally(now: RequestState) -> str:
     """`3 passed, 1 failed`; "" without checks."""
     found = [Outcome(check.outcome) for check in now.checks]
     words = {each: each.label.lower() for each in Outcome}
@@ -183,13 +183,13 @@ class Refusal:
     reason: str
 
 
-def undecidable(now: Standing) -> list[str]:
+def undecidable(now: RequestState) -> list[str]:
     """Why this person can give none or not all of the verdicts, each reason once. Empty when all are open to them."""
     refused = [now.actions[verdict] for verdict in ("approve", "request_changes", "reject")]
     return list(dict.fromkeys(answer.reason for answer in refused if not answer))
 
 
-def refusals(now: Standing) -> list[Refusal]:
+def refusals(now: RequestState) -> list[Refusal]:
     """The other actions that make sense for this status but not for this person. Retry stands beside what failed."""
     status, found = now.request.status, []
     if status in (Status.CHECKING, Status.PENDING, Status.CHANGES_REQUESTED, Status.FAILED):
@@ -209,5 +209,5 @@ def ended_by(request: PromotionRequest) -> str:
 
 def holder(request: PromotionRequest) -> int | None:
     """The version that holds the target now, as the mirror has it."""
-    now = request_state.champion_of(request.version.model, request.target)
+    now = champions.champion_of(request.version.model, request.target)
     return now.number if now else None

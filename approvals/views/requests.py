@@ -24,9 +24,18 @@ from approvals.forms.requests import (
     WithdrawForm,
 )
 from approvals.forms.urgent import AfterwardsForm, ConfirmForm
-from approvals.ledger import sentences
 from approvals.models import FreezeWindow, PromotionRequest, RequestKind, Status, Target
-from approvals.selectors import eligibility, follow_up, freezes, note_claims, request_state
+from approvals.selectors import (
+    champions,
+    eligibility,
+    follow_up,
+    freezes,
+    note_claims,
+    request_state,
+    request_timeline,
+    reviewers,
+    rules,
+)
 from approvals.views import dossier, progress
 from approvals.views.shared import SignedInRequest, tell
 from approvals.webhooks import health_reports
@@ -44,7 +53,7 @@ NO_PROOF = (
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     version = get_object_or_404(ModelVersion.objects.select_related("model"), model__name=name, number=number)
-    permission = policy.may_request(request_state.actor_of(request.user))
+    permission = policy.may_request(reviewers.actor_of(request.user))
     targets = Target.objects.current()
     previews = [] if not permission else _previews(version, list(targets), request.user.asks_as)
     possible = [each["target"].name for each in previews if each["is_possible"]]
@@ -72,7 +81,7 @@ def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
 
 
 def _previews(version: ModelVersion, targets: list[Target], asked_by: Collection[int]) -> list[dict[str, Any]]:
-    eligible = request_state.reviewers()
+    eligible = reviewers.eligible()
     known = freezes.windows()
     return [
         _preview(version, target, eligible, asked_by) | _freeze_notice(version.model.name, target, known)
@@ -84,8 +93,8 @@ def _preview(
     version: ModelVersion, target: Target, eligible: list[policy.Reviewer], asked_by: Collection[int]
 ) -> dict[str, Any]:
     """What asking for this target would mean: the rule, who could approve, what it replaces, why it is impossible."""
-    rule = request_state.rule_for(version.model.name, target)
-    holders = request_state.holders(version.model, target)
+    rule = rules.rule_for(version.model.name, target)
+    holders = champions.holders(version.model, target)
     champion = holders[0] if holders else None
     open_request = eligibility.open_request(version, target)
     impossible = eligibility.cannot_be_asked(version, target)
@@ -180,16 +189,16 @@ def _empty_forms(found: PromotionRequest) -> dict[str, Any]:
     }
 
 
-def _moves(now: request_state.Standing) -> bool:
+def _moves(now: request_state.RequestState) -> bool:
     """Whether something may happen without this person, so that the page follows."""
     status = now.request.status
     return status in (Status.APPROVED, Status.PENDING) or (status == Status.CHECKING and not now.blocking)
 
 
 def _live_context(
-    found: PromotionRequest, now: request_state.Standing, delivery: progress.Delivery, user: User
+    found: PromotionRequest, now: request_state.RequestState, delivery: progress.Delivery, user: User
 ) -> dict[str, Any]:
-    entries, has_earlier = sentences.of(found)
+    entries, has_earlier = request_timeline.of(found)
     is_applied = found.status == Status.APPLIED
     looked = progress.checking(now)
     return {
@@ -204,7 +213,7 @@ def _live_context(
         "refusals": progress.refusals(now),
         "is_last": workflow.is_last(now),
         "ended_by": progress.ended_by(found),
-        "renamed": request_state.renamed(found.version),
+        "renamed": eligibility.renamed(found.version),
         "delivery": delivery,
         "finding_owners": findings_forms.possible_owners() if now.actions["approve"] else [],
         "policy_now": _policy_now(found, user),
@@ -226,8 +235,8 @@ def _policy_now(found: PromotionRequest, user: User) -> dict[str, Any]:
     """Of a request that waits for people or checks: the policy that it would get today, where that is another."""
     if found.status not in (Status.CHECKING, Status.PENDING) or found.kind != RequestKind.PROMOTION:
         return {}
-    rule = request_state.rule_for(found.version.model.name, found.target)
-    if request_state.is_same_policy(found.rule, rule):
+    rule = rules.rule_for(found.version.model.name, found.target)
+    if rules.is_same_policy(found.rule, rule):
         return {}
     return {"rule": rule, "may_submit": administration.may(user, administration.POLICIES)}
 
@@ -290,7 +299,7 @@ def _overtaken(
     """Somebody else may have been faster by a second, or this person has no say. What was typed stays on the page: in
     the decision form where there still is one (over the evidence as it is now), else as a comment not yet sent."""
     fresh = {"comment": typed, "fingerprint": found.fingerprint, "meaning": request.POST.get("meaning", "")}
-    status = 409 if request.user.has_perm(request_state.REVIEW) else 403
+    status = 409 if request.user.has_perm(reviewers.REVIEW) else 403
     return page(
         request,
         found,

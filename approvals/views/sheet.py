@@ -18,8 +18,7 @@ from approvals.views import bounded, display
 from approvals.views.bounded import Shown, Table
 from approvals.views.display import Plate
 from components import charts, curves
-from mirror.models import Inspection, ModelVersion
-from registry_ui.selectors import catalogue
+from mirror.models import HEAVY, Inspection, ModelVersion
 
 VERSIONS_DRAWN = 60
 CHARTS_SHOWN = 6
@@ -217,7 +216,7 @@ Series = Sequence[tuple[int, Mapping[str, Any]]]
 
 def _versions(mine: Side, other: Side | None) -> Series:
     """(number, metrics) of the newest versions and of these two, by number; these two with the metrics shown here."""
-    newest = catalogue.versions(mine.version.model).filter(deleted_at=None)
+    newest = ModelVersion.objects.filter(model=mine.version.model, deleted_at=None).defer(*HEAVY).order_by("-number")
     found: dict[int, Mapping[str, Any]] = dict(newest.values_list("number", "metrics")[:VERSIONS_DRAWN])
     for side in (mine, other):
         if side:

@@ -15,7 +15,7 @@ from approvals import policy, workflow
 from approvals.evidence import comparison
 from approvals.forms.urgent import AfterwardsForm, BreakGlassForm, ConfirmForm, RollBackForm
 from approvals.models import PromotionRequest, Target
-from approvals.selectors import eligibility, freezes, request_state, rollback_candidates
+from approvals.selectors import champions, eligibility, freezes, reviewers, rollback_candidates, rules
 from approvals.views.requests import NO_PROOF, get_request, page
 from approvals.views.shared import SignedInRequest, tell
 from mirror.models import ModelVersion, RegisteredModel
@@ -28,15 +28,15 @@ METRICS_SHOWN = 8
 @require_http_methods(["GET", "HEAD", "POST"])
 def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
     model, target = get_object_or_404(RegisteredModel, name=name), get_object_or_404(Target, pk=pk)
-    actor = request_state.actor_of(request.user)
+    actor = reviewers.actor_of(request.user)
     permission = policy.may_roll_back(actor)
     if not permission:
         raise PermissionDenied(permission.reason)
-    holders = request_state.holders(model, target)
+    holders = champions.holders(model, target)
     now = holders[0] if holders else None
     found = rollback_candidates.earlier(model, target)
     default = rollback_candidates.first(found)
-    rule = request_state.rule_for(model.name, target)
+    rule = rules.rule_for(model.name, target)
     initial = {"to": default.number if default else None, "leaving": now.number if now else None}
     form = RollBackForm(
         request.POST or None, numbers=[each.number for each in found if not each.problem], initial=initial
@@ -99,8 +99,8 @@ def _differences(version: ModelVersion | None, now: ModelVersion | None) -> list
 def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> HttpResponse:
     version = get_object_or_404(ModelVersion.objects.select_related("model"), model__name=name, number=number)
     target = get_object_or_404(Target, pk=pk)
-    rule = request_state.rule_for(name, target)
-    permission = policy.may_break_glass(request_state.actor_of(request.user), rule.break_glass)
+    rule = rules.rule_for(name, target)
+    permission = policy.may_break_glass(reviewers.actor_of(request.user), rule.break_glass)
     if not permission:
         raise PermissionDenied(permission.reason)
     form, status = BreakGlassForm(request.POST or None, expected=name, initial={"target": target.name}), 200
@@ -132,7 +132,7 @@ def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> Ht
                     f"The glass is broken: version {number} goes to {target} without approvals. Reviewers are told.",
                 )
                 return redirect(made)
-    holders = request_state.holders(version.model, target)
+    holders = champions.holders(version.model, target)
     context = {
         "version": version,
         "target": target,

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from approvals import policy, tenures
 from approvals.models import Incident, Tenure
-from approvals.selectors import request_state
+from approvals.selectors import rules
 from approvals.watch import deliveries, incidents
 from approvals.watch.incidents import Found
 from mirror import identity, inspection
@@ -68,7 +68,7 @@ def _check(tenure: Tenure, registry: Registry) -> None:
 def _limit(tenure: Tenure) -> int | None:
     if tenure.request is not None:
         return policy.Rule.from_json(tenure.request.rule).files_limit_bytes
-    return request_state.rule_for(tenure.model_name, tenure.target).files_limit_bytes
+    return rules.rule_for(tenure.model_name, tenure.target).files_limit_bytes
 
 
 def _digest(version: ModelVersion, registry: Registry, limit: int | None) -> str:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import ledger, policy, tenures, workflow
 from approvals.models import Action, AuditEvent, Incident, LedgerCut, PromotionRequest, Target
-from approvals.selectors import request_state
+from approvals.selectors import rules
 from approvals.workflow.verbs import verb
 
 RESOLVE = "approvals.resolve_incident"
@@ -67,7 +67,7 @@ def hold(*models: str) -> None:
 
 def open_one(found: Found) -> tuple[Incident, AuditEvent]:
     """Writes it down with what the policy asks for. In the caller's transaction, which holds settlements off."""
-    response = Incident.Response(request_state.rule_for(found.model, found.target).on_bypass)
+    response = Incident.Response(rules.rule_for(found.model, found.target).on_bypass)
     details = {**found.details, "approved": sorted(found.approved)}
     is_owed = False
     if LedgerCut.objects.settling().exists():

@@ -22,9 +22,9 @@ from django.utils import timezone
 from approvals import ledger, tenures
 from approvals.ledger import cut
 from approvals.models import Action, AuditEvent, Incident, OutboxEntry, Tenure
-from approvals.selectors import request_state
 from approvals.watch import incidents
 from approvals.watch.classification import last_approved
+from approvals.workflow import locks
 from mirror import clock, identity, sync
 from mirror.isolation import alone
 from mirror.models import Stage
@@ -229,7 +229,7 @@ class _Job:
     @transaction.atomic
     def settle(self, snapshots: list[VersionSnapshot], asked_at: datetime) -> None:
         """Tenures, mirror rows, events and incident in one transaction. Raises ClaimLost."""
-        request_state.lock_targets([self.target.pk])
+        locks.lock_targets([self.target.pk])
         sync.store_versions(snapshots, asked_at=asked_at)
         if self.alias:
             sync.store_alias(self.name, self.alias, self.approved[0] if self.approved else None)

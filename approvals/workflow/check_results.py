@@ -15,8 +15,8 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import checks, evidence, ledger, policy
 from approvals.models import Action, Assessment, CheckResult, Outcome, PromotionRequest, Status
-from approvals.selectors import request_state
-from approvals.workflow import approvals_count
+from approvals.selectors import champions, frozen_evidence, request_state
+from approvals.workflow import approvals_count, locks
 from approvals.workflow.shared import Invalid, frozen_fields, move, require
 from approvals.workflow.verbs import verb
 from mirror.models import Inspection
@@ -31,18 +31,18 @@ def conclude(request: PromotionRequest, *, problem: str = "") -> bool:
     """Freezes the evidence as the mirror has it, runs the checks over it, and asks people when nothing blocks or is
     waited for. `problem` says why the worker could not read the files. False when the request is not in checks (any
     more). Safe to call again: the same facts give the same results."""
-    request = request_state.lock(request)
+    request = locks.lock_request(request)
     if request.status != Status.CHECKING:
         return False
     before = (request.fingerprint, request.status_reason)
-    champion = request_state.champion_for(request)
+    champion = champions.champion_for(request)
     fields = frozen_fields(request, champion)
     was_judged = Assessment.objects.filter(request=request, concluded_at__isnull=False).exists()
     changed = evidence.differences(request.evidence, fields["evidence"]) if was_judged else []
     if evidence.is_early(request.evidence) and not request.reviews.live().exists():  # no sign-off is bound to it
         fields = frozen_fields(request, champion, anew=True)
     PromotionRequest.objects.filter(pk=request.pk).update(**fields)
-    request = request_state.lock(request)
+    request = locks.lock_request(request)
     voided = approvals_count.void_what_changed(request)[0]
     problem = problem or _other_files(request)
     rows = [*voided, *_run_checks(request, problem)]
@@ -173,7 +173,7 @@ def _files_result(frozen: dict[str, Any], rule: policy.Rule, problem: str) -> ch
 
 def _other_files(request: PromotionRequest) -> str:
     """Of a roll back: that the bytes are others than those that were approved, as a sentence; else ""."""
-    approved = request_state.approved_files(request)
+    approved = frozen_evidence.approved_files(request)
     found = Inspection.objects.filter(version=request.version_id).first()
     if approved is None or found is None or found.files == approved:
         return ""
@@ -219,7 +219,7 @@ class Answered(Enum):
 def answer_check(result: CheckResult, *, passed: bool, reason: str, said_by: str) -> Answered:
     """Takes an external check's answer and moves on when it was the last one. `said_by` is who says so: the check's
     name, or Countersign when the deadline is over."""
-    request = request_state.lock(result.request)
+    request = locks.lock_request(result.request)
     result = request.checks.get(pk=result.pk)
     outcome = Outcome.PASS if passed else Outcome.WARN if result.effect == "warn" else Outcome.FAIL
     if result.answered_at is not None:

@@ -12,8 +12,8 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import ledger, policy
 from approvals.models import Action, Assessment, OutboxEntry, PromotionRequest, RequestKind, Status, Target
-from approvals.selectors import eligibility, request_state
-from approvals.workflow import outbox
+from approvals.selectors import champions, eligibility
+from approvals.workflow import locks, outbox
 from approvals.workflow.shared import Conflict, frozen_fields, move, nobody_has_approved
 from mirror.models import ModelVersion
 
@@ -31,7 +31,7 @@ def make(
 ) -> PromotionRequest:
     """Freezes what is known and stores the request, in checks or, with `is_decided`, as approved; records
     REQUEST_CREATED. Raises Conflict when there is an open request for this version and target."""
-    champion = request_state.champion_of(version.model, target)
+    champion = champions.champion_of(version.model, target)
     now = timezone.now()
     request = PromotionRequest(
         version=version,
@@ -82,7 +82,7 @@ def make(
 def make_way(existing: PromotionRequest, *, by: User, reason: str) -> None:
     """Takes an open request of the same version and target back, because `by` needs no approval for it now. Raises
     Conflict when a worker is delivering it in this moment: then it is there at once anyway."""
-    request = request_state.lock(existing)
+    request = locks.lock_request(existing)
     if not request.is_open:
         return
     take_back(request, by=by, reason=reason)

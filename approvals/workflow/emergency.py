@@ -10,8 +10,8 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import checks, ledger, policy
 from approvals.models import Action, AfterVerdict, CheckResult, PromotionRequest, RequestKind, Status, Target
-from approvals.selectors import eligibility, request_state
-from approvals.workflow import creation, outbox
+from approvals.selectors import eligibility, request_state, reviewers, rules
+from approvals.workflow import creation, locks, outbox
 from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, require
 from approvals.workflow.verbs import verb
 from mirror.isolation import alone
@@ -29,8 +29,8 @@ def break_glass(
     signature wants it. Raises NotAllowed, Invalid (the reason is too short, or the version cannot be asked for),
     NeedsReauthentication or Conflict.
     """
-    rule = request_state.rule_for(version.model.name, target)
-    require(policy.may_break_glass(request_state.actor_of(by), rule.break_glass))
+    rule = rules.rule_for(version.model.name, target)
+    require(policy.may_break_glass(reviewers.actor_of(by), rule.break_glass))
     reason = reason.strip()
     if problem := eligibility.cannot_be_asked(version, target):
         raise Invalid(problem)
@@ -110,7 +110,7 @@ def _check_for_the_record(request: PromotionRequest, rule: policy.Rule) -> list[
 def review_afterwards(request: PromotionRequest, *, by: User, verdict: str, comment: str) -> None:
     """One reviewer's word on a break-glass promotion, `justified` or `not_justified`, once. It moves nothing: what is
     not justified can be rolled back. Raises NotAllowed or Invalid (no comment, or no such verdict)."""
-    require(policy.may_review_afterwards(request_state.actor_of(by), request_state.after_facts(request, by)))
+    require(policy.may_review_afterwards(reviewers.actor_of(by), request_state.after_facts(request, by)))
     comment = comment.strip()
     if verdict not in AfterVerdict.values:
         raise Invalid("Say whether it was justified or not.")
@@ -136,7 +136,7 @@ def call_out_overdue() -> int:
 
 @transaction.atomic
 def _call_out(request: PromotionRequest) -> bool:
-    request = request_state.lock(request)
+    request = locks.lock_request(request)
     is_done = request.events.filter(action=Action.AFTERWARDS_OVERDUE).exists()
     if is_done or request.afterwards_at or request.afterwards_due_at is None:
         return False

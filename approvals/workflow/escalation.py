@@ -4,14 +4,14 @@ from django.db import transaction
 
 from approvals import ledger, policy
 from approvals.models import Action, AuditEvent, PromotionRequest, Status
-from approvals.selectors import request_state
+from approvals.workflow import locks
 
 
 @transaction.atomic
 def escalate(request: PromotionRequest, *, since: AuditEvent) -> bool:
     """Records that a pending request was escalated, once for each time that it came to review; `since` is the event
     with which it did. False when there is nothing to escalate (any more), or it was done before."""
-    request = request_state.lock(request)
+    request = locks.lock_request(request)
     rule = policy.Rule.from_json(request.rule).reminders
     is_done = request.events.filter(action=Action.REQUEST_ESCALATED, sequence__gt=since.sequence).exists()
     if is_done or request.status != Status.PENDING or not rule.escalate_to or rule.escalate_after_hours is None:

@@ -9,15 +9,15 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import PromotionRequest, Reading, Status
-from approvals.selectors import request_state
+from approvals.selectors import request_state, reviewers
 
 log = structlog.get_logger(__name__)
 
 
-def opened(request: PromotionRequest, *, by: User, now: request_state.Standing | None = None) -> None:
+def opened(request: PromotionRequest, *, by: User, now: request_state.RequestState | None = None) -> None:
     """Notes that somebody who may decide has the request on the screen; once for each person and evidence. Others leave
     no trace. Never raises for the database: a page that cannot be noted is still shown. `now` saves looking again."""
-    if request.status != Status.PENDING or not by.has_perm(request_state.REVIEW):
+    if request.status != Status.PENDING or not by.has_perm(reviewers.REVIEW):
         return
     key = {"request_id": request.pk, "person_id": by.pk, "fingerprint": request.fingerprint}
     try:

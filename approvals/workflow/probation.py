@@ -16,8 +16,8 @@ from approvals import ledger, policy
 from approvals.evidence import canonical
 from approvals.models import Action, AuditEvent, Incident, Probation, PromotionRequest, RequestKind, Status
 from approvals.models.requests import OPEN
-from approvals.selectors import eligibility, request_state, rollback_candidates
-from approvals.workflow import outbox, rollbacks
+from approvals.selectors import champions, eligibility, request_state, reviewers, rollback_candidates
+from approvals.workflow import locks, outbox, rollbacks
 from approvals.workflow.shared import Conflict, Invalid, move, require
 from approvals.workflow.verbs import verb
 from mirror.isolation import alone
@@ -75,7 +75,7 @@ def confirm_probation(request: PromotionRequest, *, by: User, comment: str) -> N
     running = Probation.objects.running().select_for_update(of=("self",)).filter(request=request).first()
     require(
         policy.may_confirm(
-            request_state.actor_of(by), request_state.after_facts(request, by, on_probation=running is not None)
+            reviewers.actor_of(by), request_state.after_facts(request, by, on_probation=running is not None)
         )
     )
     if not comment.strip():
@@ -114,7 +114,7 @@ def report_health(
 
 @transaction.atomic
 def _record_report(probation: Probation, is_healthy: bool, reason: str, reported_by: str, message_id: str) -> Reported:
-    request = request_state.lock(probation.request)
+    request = locks.lock_request(probation.request)
     Probation.objects.select_for_update(of=("self",)).get(pk=probation.pk)
     reports = request.events.filter(action=Action.HEALTH_REPORTED)
     if reports.filter(payload__contains=canonical({"message_id": message_id})[1:-1]).exists():
@@ -168,8 +168,8 @@ def _fall_back_again(probation: Probation) -> None:
     """Once for each time that the version came back: what fails for another reason waits for a person."""
     if probation.rollback is None:
         return
-    champion = request_state.champion_of(probation.request.version.model, probation.request.target)
-    rollback = request_state.lock(probation.rollback)
+    champion = champions.champion_of(probation.request.version.model, probation.request.target)
+    rollback = locks.lock_request(probation.rollback)
     if champion is None or champion.pk != probation.request.version_id or rollback.status != Status.FAILED:
         return
     if not rollback.requester.is_countersign:
@@ -186,15 +186,15 @@ def fall_back(probation: Probation) -> bool:
     before, or while it is open whether the version comes back. Everything or nothing: killed in the middle, it is due
     again."""
     asked = probation.request  # what a roll back may have to make way for is locked first, as a settlement does
-    request_state.lock_targets([asked.target_id])
+    locks.lock_targets([asked.target_id])
     _hold(PromotionRequest.objects.open().filter(version__model=asked.version.model_id, target=asked.target_id))
-    request = request_state.lock(asked)
+    request = locks.lock_request(asked)
     probation = Probation.objects.select_for_update(of=("self",)).get(pk=probation.pk)
     if probation.closed_at or probation.ends_at > timezone.now():
         return False
     reason = probation.reason or "Nobody confirmed it in time."
     target, model = request.target, request.version.model
-    champion = request_state.champion_of(model, target)
+    champion = champions.champion_of(model, target)
     if champion is None or champion.pk != request.version_id:
         if _may_come_back(request):
             return False  # due again with the next call: what is put back must not stay unconfirmed

@@ -7,8 +7,8 @@ from django.db.models import Model
 
 from approvals import evidence, ledger
 from approvals.models import Action, Assessment, PromotionRequest, Status
-from approvals.selectors import request_state
-from approvals.workflow import approvals_count, check_results, outbox
+from approvals.selectors import champions, frozen_evidence
+from approvals.workflow import approvals_count, check_results, locks, outbox
 from approvals.workflow.shared import frozen_fields, move
 
 
@@ -27,17 +27,17 @@ def reopen(
     changed; where the version points at other files, the worker reads them first. Kept approvals may complete the
     request again.
     """
-    locked = request_state.lock(request)
+    locked = locks.lock_request(request)
     if locked.status not in sources:
         return []
-    champion = request_state.champion_for(locked)
+    champion = champions.champion_for(locked)
     fields = frozen_fields(locked, champion)
     if fields["fingerprint"] == locked.fingerprint:
         return []
     changed = evidence.differences(locked.evidence, fields["evidence"])
     parts = evidence.changed_parts(locked.parts, fields["parts"])
     before = locked.fingerprint
-    reason = cause or f"This changed in MLflow since it was asked: {request_state.listed(changed)}."
+    reason = cause or f"This changed in MLflow since it was asked: {frozen_evidence.listed(changed)}."
     move(locked, Status.CHECKING, status_reason=reason, **fields)
     voided, kept = approvals_count.void_what_changed(locked)
     ledger.record(

@@ -10,8 +10,8 @@ from accounts.models import User
 from approvals import ledger, policy
 from approvals.models import Action, Assessment, Policy, PromotionRequest, RequestKind, Status, Target, Verdict
 from approvals.models.requests import UNDECIDED
-from approvals.selectors import eligibility, request_state
-from approvals.workflow import creation, outbox, rollbacks
+from approvals.selectors import eligibility, frozen_evidence, request_state, reviewers, rules
+from approvals.workflow import creation, locks, outbox, rollbacks
 from approvals.workflow.shared import Conflict, Invalid, NotAllowed, move, require
 from approvals.workflow.verbs import verb
 from mirror.isolation import alone
@@ -26,12 +26,12 @@ def request_promotion(version: ModelVersion, target: Target, *, by: User, justif
     Raises NotAllowed, Invalid (no justification, version not ready or gone, target retired, already there) or Conflict
     (there is an open request for this version and target; it is attached).
     """
-    require(policy.may_request(request_state.actor_of(by)))
+    require(policy.may_request(reviewers.actor_of(by)))
     justification = justification.strip()
     _check_can_be_asked(version, target)
     if not justification:
         raise Invalid("Say why this version should be promoted.")
-    rule = request_state.rule_for(version.model.name, target)
+    rule = rules.rule_for(version.model.name, target)
     return creation.make(version, target, by=by, justification=justification, rule=rule)
 
 
@@ -97,7 +97,7 @@ def under_other_policies(target: Target) -> list[PromotionRequest]:
     return [
         request
         for request in asked.with_subject().defer("evidence").order_by("pk")
-        if not request_state.is_same_policy(request.rule, request_state.rule_among(known, request.version.model.name))
+        if not rules.is_same_policy(request.rule, rules.rule_among(known, request.version.model.name))
     ]
 
 
@@ -132,7 +132,7 @@ def expire_due() -> int:
 
 @transaction.atomic
 def _expire(pk: int) -> bool:
-    request = request_state.lock(PromotionRequest(pk=pk))
+    request = locks.lock_request(PromotionRequest(pk=pk))
     if not request.is_overdue(timezone.now()):
         return False
     days = policy.Rule.from_json(request.rule).open_for_days
@@ -151,8 +151,8 @@ anyway."""
 def _rule_now(request: PromotionRequest) -> policy.Rule:
     name, target = request.version.model.name, request.target
     if request.kind == RequestKind.ROLLBACK:
-        return rollbacks.rule_for(name, target, request_state.approved_before(request))
-    return request_state.rule_for(name, target)
+        return rollbacks.rule_for(name, target, frozen_evidence.approved_before(request))
+    return rules.rule_for(name, target)
 
 
 def _check_can_be_asked(version: ModelVersion, target: Target) -> None:

@@ -10,8 +10,8 @@ from accounts.models import User
 from approvals import ledger
 from approvals.models import Action, Assessment, PromotionRequest, RequestKind, Status, Target
 from approvals.models.requests import UNDECIDED
-from approvals.selectors import request_state
-from approvals.workflow import outbox
+from approvals.selectors import rules
+from approvals.workflow import locks, outbox
 from approvals.workflow.shared import frozen_fields, move, nobody_has_approved
 from mirror.models import ModelVersion
 
@@ -22,7 +22,7 @@ def ask_afterwards(
 ) -> PromotionRequest:
     """A request for the version that holds `target` already, compared with the last approved holder; `found` says what
     was found. It goes through checks and review like any other."""
-    rule = request_state.rule_for(version.model.name, target)
+    rule = rules.rule_for(version.model.name, target)
     request = PromotionRequest(
         version=version,
         target=target,
@@ -57,7 +57,7 @@ def ask_afterwards(
 @transaction.atomic
 def drop_afterwards(request: PromotionRequest, *, reason: str) -> bool:
     """Takes such a request back, because what it asks about is no longer so; False when it is decided already."""
-    request = request_state.lock(request)
+    request = locks.lock_request(request)
     if request.kind != RequestKind.RETROACTIVE or request.status not in (*UNDECIDED, Status.FAILED):
         return False
     move(request, Status.WITHDRAWN, status_reason=reason)

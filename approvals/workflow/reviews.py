@@ -11,7 +11,7 @@ from accounts.models import User
 from approvals import ledger, policy
 from approvals.models import Action, Comment, OutboxEntry, PromotionRequest, Review, Status, Verdict
 from approvals.selectors import request_state
-from approvals.workflow import approvals_count, opening, outbox
+from approvals.workflow import approvals_count, locks, opening, outbox
 from approvals.workflow import findings as follow_up
 from approvals.workflow.findings import FindingInput
 from approvals.workflow.reopening import reopen
@@ -116,12 +116,12 @@ def _sign(
     return signed
 
 
-def is_last(now: request_state.Standing) -> bool:
+def is_last(now: request_state.RequestState) -> bool:
     """Whether one more approval completes the request, so that it is delivered."""
     return policy.still_needed(now.states) == 1
 
 
-def _what_it_would_do(now: request_state.Standing) -> str:
+def _what_it_would_do(now: request_state.RequestState) -> str:
     """The page said another thing: somebody approved meanwhile, or an approval no longer counts."""
     request = now.request
     counted = [review.reviewer.name for review in now.reviews if review.reviewer_id in now.counted]
@@ -196,6 +196,6 @@ def reconsider(request: PromotionRequest, *, by: User | None) -> None:
     """Looks at a pending request again after a reviewer's roles or names have changed: approvals that count again may
     complete it, and others may have to fill a slot that is open again. `by` made the change. In the caller's
     transaction, which has locked the request before it recorded anything."""
-    request = request_state.lock(request)
+    request = locks.lock_request(request)
     if request.status == Status.PENDING:
         approvals_count.count_approvals(request, by=by)

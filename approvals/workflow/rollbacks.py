@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from accounts.models import User
 from approvals import ledger, policy
 from approvals.models import Action, Probation, PromotionRequest, RequestKind, Status, Target
-from approvals.selectors import eligibility, request_state, rollback_candidates
+from approvals.selectors import champions, eligibility, reviewers, rollback_candidates, rules
 from approvals.selectors.rollback_candidates import Earlier
 from approvals.workflow import creation, outbox
 from approvals.workflow.shared import Conflict, Invalid, require
@@ -23,14 +23,14 @@ def roll_back(
     `leaving` is the holder that the person saw: with another one by now nothing is done. Raises NotAllowed, Invalid (no
     reason, or no version to go back to) or Conflict (the holder is another, or somebody was faster).
     """
-    require(policy.may_roll_back(request_state.actor_of(by)))
+    require(policy.may_roll_back(reviewers.actor_of(by)))
     reason = reason.strip()
     if not reason:
         raise Invalid("Say why: reviewers and auditors will read it.")
     _check_holder(model, target, leaving)
     chosen = _chosen(model, target, to)
-    rule = request_state.rule_for(model.name, target)
-    alone = policy.may_roll_back_alone(request_state.actor_of(by), rule, was_approved=chosen.was_approved)
+    rule = rules.rule_for(model.name, target)
+    alone = policy.may_roll_back_alone(reviewers.actor_of(by), rule, was_approved=chosen.was_approved)
     return make_rollback(chosen, target, by=by, reason=reason, allowed_by=[by.label] if alone else [])
 
 
@@ -72,7 +72,7 @@ def make_rollback(
 
 def rule_for(model_name: str, target: Target, before: PromotionRequest | None) -> policy.Rule:
     """What a roll back asks for now; `before` is the request with which the version held the target."""
-    rule = request_state.rule_for(model_name, target)
+    rule = rules.rule_for(model_name, target)
     limit = policy.Rule.from_json(before.rule).files_limit_mb if before else rule.files_limit_mb
     return policy.rollback_rule(rule, files_limit_mb=limit)
 
@@ -90,7 +90,7 @@ def because_of(probation: Probation) -> str:
 
 
 def _check_holder(model: RegisteredModel, target: Target, leaving: int | None) -> None:
-    now = request_state.champion_of(model, target)
+    now = champions.champion_of(model, target)
     if leaving is not None and (now is None or now.number != leaving):
         holds = f"Version {now.number} holds" if now else "Nothing holds"
         raise Conflict(f"{holds} {target.name} now, not version {leaving}. Look at it as it is now.")

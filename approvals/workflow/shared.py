@@ -4,7 +4,7 @@ from typing import Any
 
 from approvals import evidence, policy
 from approvals.models import PromotionRequest, Status
-from approvals.selectors import request_state
+from approvals.selectors import frozen_evidence
 from mirror.models import ModelVersion
 
 
@@ -55,7 +55,7 @@ def move(request: PromotionRequest, to: Status, **fields: Any) -> None:
 def frozen_fields(request: PromotionRequest, champion: ModelVersion | None, *, anew: bool = False) -> dict[str, Any]:
     """The evidence as the mirror has it now, with what follows from it, as fields of the request. `anew`: see
     `standing.frozen_now`."""
-    frozen = request_state.frozen_now(request, champion=champion, anew=anew)
+    frozen = frozen_evidence.frozen_now(request, champion=champion, anew=anew)
     return {
         "evidence": frozen,
         "fingerprint": evidence.fingerprint(frozen),

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from accounts.models import User
 from approvals.models import Policy, PromotionRequest, Target
-from approvals.selectors import request_state
+from approvals.workflow import locks
 from approvals.workflow.shared import NotAllowed
 from mirror.models import ModelVersion, RegisteredModel
 
@@ -48,14 +48,14 @@ def verb(edits: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
 def read_again(given: dict[str, Any], edits: str = "") -> None:
     """Puts what the database says now in place of what is `given`. In the caller's transaction."""
     people = lock_people(each for each in given.values() if isinstance(each, User))
-    request_state.lock_targets(_target_of(each) for each in given.values())
+    locks.lock_targets(_target_of(each) for each in given.values())
     for name, value in given.items():
         if isinstance(value, User):
             given[name] = people[value.pk]
         elif name == edits:
             continue
         elif isinstance(value, PromotionRequest):
-            given[name] = request_state.lock(value)
+            given[name] = locks.lock_request(value)
         elif isinstance(value, Target | RegisteredModel):
             given[name] = type(value).objects.get(pk=value.pk)
         elif isinstance(value, ModelVersion):

@@ -11,9 +11,6 @@ from django.template.context import Context
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from approvals.evidence import comparison
-from approvals.ledger import sentences
-from approvals.models import AuditEvent
 from components import markdown as safe_markdown
 from components.templatetags.ui import icon
 from mirror import lineage
@@ -127,11 +124,6 @@ def logged_model_id(version: ModelVersion) -> str:
 
 
 @register.filter
-def higher_is_better(metric: str) -> bool | None:
-    return comparison.higher_is_better(metric)
-
-
-@register.filter
 def markdown(text: str) -> SafeString:
     """`{{ description|markdown }}` inside `<div class="prose">`."""
     return safe_markdown.render(text)
@@ -142,12 +134,6 @@ def plain(text: str) -> str:
     """`{{ description|plain|truncatechars:90 }}`: the beginning of a Markdown text for a line of a list."""
     start = re.sub(r"<!--.*?-->|\*\*|`|^#+ ", "", text[:300], flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"\s+", " ", start).strip()
-
-
-@register.filter
-def sentence(event: AuditEvent) -> str:
-    """`{{ event|sentence }}`: what happened, after the actor's name."""
-    return sentences.sentence(event)
 
 
 @register.filter

@@ -9,7 +9,7 @@ from django.db.models import Count, Exists, F, Max, OuterRef, QuerySet
 from accounts.models import User
 from approvals.models import PromotionRequest, Status, Target
 from approvals.models.requests import OPEN, RequestQuerySet
-from mirror.models import Alias, ModelVersion, RegisteredModel
+from mirror.models import HEAVY, Alias, ModelVersion, RegisteredModel
 from registry_ui.selectors import target_holders
 from registry_ui.selectors.target_holders import Holding
 
@@ -103,7 +103,7 @@ def model_rows(page: Sequence[RegisteredModel], targets: Sequence[Target]) -> li
 
 def versions(model: RegisteredModel) -> "QuerySet[ModelVersion]":
     """Newest first, deleted ones included, without their heavy columns."""
-    return ModelVersion.objects.filter(model=model).defer(*target_holders.HEAVY).order_by("-number")
+    return ModelVersion.objects.filter(model=model).defer(*HEAVY).order_by("-number")
 
 
 def version_rows(page: Sequence[ModelVersion], metrics: Sequence[str]) -> list[VersionRow]:

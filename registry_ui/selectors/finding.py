@@ -12,8 +12,7 @@ from django.db.models.functions import Cast
 
 from accounts.models import User
 from approvals.models import PromotionRequest
-from mirror.models import ModelVersion, RegisteredModel
-from registry_ui.selectors.target_holders import HEAVY
+from mirror.models import HEAVY, ModelVersion, RegisteredModel
 
 EACH = 10
 """Hits that each group shows."""

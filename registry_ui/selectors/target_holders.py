@@ -11,12 +11,9 @@ from django.db.models import Max
 from accounts.models import User
 from approvals.models import PromotionRequest, Review, Status, Target, Tenure, Verdict
 from approvals.tenures import labels
-from mirror.models import Alias, ModelVersion, RegisteredModel
+from mirror.models import HEAVY, Alias, ModelVersion, RegisteredModel
 
 GATE, BEFORE, OUTSIDE = "gate", "before", "outside"
-
-HEAVY = ("params", "run", "description", "tags", "source", "status_message", "run_link")
-"""Columns that lists never show; some hold thousands of values."""
 
 
 @dataclass(frozen=True, slots=True)

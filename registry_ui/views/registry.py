@@ -11,13 +11,14 @@ from django.views.decorators.http import require_safe
 from approvals import policy
 from approvals.evidence import comparison
 from approvals.models import Incident, PromotionRequest, Target
-from approvals.selectors import follow_up, request_state
+from approvals.selectors import follow_up, reviewers
 from approvals.views.shared import SignedInRequest
 from components import charts
+from components.pagination import page_of
 from mirror.models import RegisteredModel
 from registry_ui.selectors import catalogue, target_holders
 from registry_ui.selectors import tenures as tenure_queries
-from registry_ui.views.shared import history_url, own_history, page_of
+from registry_ui.views.shared import history_url, own_history
 
 MODELS_PER_PAGE = 25
 VERSIONS_PER_PAGE = 25
@@ -74,7 +75,7 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
         "champions": _champion_cards(targets, holdings, approvers, columns),
         "broken": follow_up.broken_for(model=found),
         "ways_back": follow_up.with_a_way_back(found.name, targets),
-        "may_roll_back": policy.may_roll_back(request_state.actor_of(request.user)),
+        "may_roll_back": policy.may_roll_back(reviewers.actor_of(request.user)),
         "numbers": sorted({*numbers, *held}, reverse=True),
         "compare_other": newest,
         "compare_base": max(held - {newest}, default=numbers[1] if len(numbers) > 1 else newest),

@@ -1,10 +1,8 @@
 """What several pages need: bounded pages of a list, and the part of the history that is about one thing."""
 
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlencode
 
-from django.core.paginator import Page, Paginator
 from django.urls import reverse
 
 from accounts.models import User
@@ -12,12 +10,6 @@ from approvals import administration
 from approvals.models import AuditEvent
 
 NEWEST_EVENTS = 10
-
-
-def page_of(rows: Any, size: int, number: str | None) -> "Page[Any]":
-    """The page of this number, `last` for the last one; nonsense gives the first."""
-    paginator = Paginator(rows, size)
-    return paginator.get_page(paginator.num_pages if number == "last" else number)
 
 
 def own_history(user: User, model_name: str, version_number: int | None = None) -> Sequence[AuditEvent] | None:

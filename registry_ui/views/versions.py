@@ -12,12 +12,13 @@ from accounts.models import User
 from approvals import policy
 from approvals.evidence import OWN_TAG, approval_note, comparison
 from approvals.models import Target
-from approvals.selectors import eligibility, follow_up, note_claims, request_state
+from approvals.selectors import eligibility, follow_up, note_claims, reviewers, rules
 from approvals.views.shared import SignedInRequest
+from components.pagination import page_of
 from mirror import lineage
 from mirror.models import ModelVersion
 from registry_ui.selectors import catalogue, target_holders
-from registry_ui.views.shared import history_url, own_history, page_of
+from registry_ui.views.shared import history_url, own_history
 
 FIRST = 25
 """Rows of a table before it is folded."""
@@ -62,7 +63,7 @@ def version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
         ),
         "broken": follow_up.broken_for(version_id=found.pk),
         "panel": [_possibility(found, target, request.user) for target in targets],
-        "permission": policy.may_request(request_state.actor_of(request.user)),
+        "permission": policy.may_request(reviewers.actor_of(request.user)),
         "requests": asked,
         "events": own_history(request.user, found.model.name, found.number),
         "history_url": history_url(found.model.name, found.number),
@@ -75,12 +76,12 @@ def _possibility(version: ModelVersion, target: Target, user: User) -> dict[str,
     whether this person may break the glass for it."""
     impossible = eligibility.cannot_be_asked(version, target)
     breaks = user.has_perm("approvals.break_glass") and not impossible
-    rule = request_state.rule_for(version.model.name, target) if breaks else None
+    rule = rules.rule_for(version.model.name, target) if breaks else None
     return {
         "target": target,
         "open_request": eligibility.open_request(version, target),
         "impossible": impossible,
-        "glass": policy.may_break_glass(request_state.actor_of(user), rule.break_glass) if rule else None,
+        "glass": policy.may_break_glass(reviewers.actor_of(user), rule.break_glass) if rule else None,
     }
 
 

@@ -10,7 +10,7 @@ from accounts.models import User
 from approvals import administration, ledger, workflow
 from approvals.models import Action, AuditEvent, Policy, Target
 from approvals.policy import CheckRule, ReminderRule, Rule, SignatureRule
-from approvals.selectors import request_state
+from approvals.selectors import rules
 from tests.factories import make_person, make_policy, make_request, make_rule, make_version
 
 pytestmark = pytest.mark.django_db
@@ -109,10 +109,10 @@ def test_a_policy_moves_one_place_and_another_applies(ada: User, production: Tar
     make_policy("*_predictor", production, (3, None))
     order = Policy.objects.current().filter(target=production).values_list("model_pattern", flat=True)
     assert list(order.all()) == ["*_predictor", "churn_*", "*"]
-    assert request_state.rule_for("churn_predictor", production).approvals == 3
+    assert rules.rule_for("churn_predictor", production).approvals == 3
     administration.move_policy(churn, up=True, by=ada)
     assert list(order.all()) == ["churn_*", "*_predictor", "*"]
-    assert request_state.rule_for("churn_predictor", production).approvals == 1
+    assert rules.rule_for("churn_predictor", production).approvals == 1
     assert last().data == {"before": ["*_predictor", "churn_*", "*"], "after": ["churn_*", "*_predictor", "*"]}
     before = AuditEvent.objects.count()
     administration.move_policy(churn, up=True, by=ada)  # it is the first

@@ -28,9 +28,10 @@ from accounts.models import User
 from approvals import tasks, workflow
 from approvals.assessment import external_calls
 from approvals.checks import external, signing
-from approvals.ledger import sentences
 from approvals.models import Action, Assessment, AuditEvent, CheckResult, PromotionRequest, Status, Target
 from approvals.policy import CheckRule
+from approvals.selectors import request_timeline
+from approvals.webhooks import check_results
 from registry_ui import lanes
 from tests.factories import make_policy, make_request, make_version
 
@@ -344,7 +345,7 @@ def answers_to(request: PromotionRequest) -> list[dict[str, Any]]:
 
 
 def said_on_the_timeline(request: PromotionRequest) -> list[str]:
-    return [entry.sentence for entry in sentences.of(request)[0]]
+    return [entry.sentence for entry in request_timeline.of(request)[0]]
 
 
 def test_people_are_asked_when_the_check_has_passed(service: Service, asked: PromotionRequest) -> None:
@@ -669,7 +670,7 @@ def test_an_answer_for_one_request_cannot_be_posted_for_another(
 
 
 def test_a_result_without_a_token_is_not_addressed_by_an_empty_one(outside: Client, asked: PromotionRequest) -> None:
-    assert external_calls.answer("", b"{}", {}, now=timezone.now()).verdict == external_calls.Verdict.UNKNOWN
+    assert check_results.answer("", b"{}", {}, now=timezone.now()).verdict == check_results.Verdict.UNKNOWN
     assert outside.get(f"/callbacks/checks/{result_of(asked).token}/").status_code == 405
 
 

@@ -10,10 +10,11 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from approvals import ledger, workflow
-from approvals.ledger import pseudonyms, sentences
+from approvals.ledger import pseudonyms
 from approvals.models import Action, AuditEvent, Identity, Target
 from approvals.models.identities import TOKEN
 from approvals.models.ledger import read_together
+from approvals.selectors import request_timeline
 from tests.approvals import tampering
 from tests.factories import approve, make_person, make_request, make_version
 
@@ -93,7 +94,9 @@ def test_events_that_are_read_together_look_their_names_up_together(
     for number in range(count):
         write(remy, data={"comment": f"{number}: {rita.label}"})
     with django_assert_num_queries(2):
-        shown = [(entry.name, entry.said) for entry in sentences.entries(AuditEvent.objects.order_by("sequence"))]
+        shown = [
+            (entry.name, entry.said) for entry in request_timeline.entries(AuditEvent.objects.order_by("sequence"))
+        ]
     assert shown[-1] == ("Remy Ortiz", f"{count - 1}: Rita Sanz <rita@example.com>")
     with django_assert_num_queries(2):
         rows = list(AuditEvent.objects.iterator())

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from accounts.models import User
 from approvals import administration, assessment, delivery, evidence, policy, workflow
 from approvals.models import Action, Assessment, AuditEvent, OutboxEntry, PromotionRequest, Review, Target, Verdict
-from approvals.selectors import request_state
+from approvals.selectors import frozen_evidence
 from approvals.workflow import WorkflowError
 from mirror import sync
 from mirror.models import ModelVersion
@@ -209,7 +209,7 @@ class Gate(RuleBasedStateMachine):
         assert policy.is_met(policy.slot_states(rule_, approvers=people, eligible=people, excluded=excluded))
         files = self.registry.files_of(f"fake:/{MODEL}/{request.version.number}")
         assert {path for path, _, _ in frozen["version"]["files"]["manifest"]} == set(files)
-        now = request_state.frozen_now(
+        now = frozen_evidence.frozen_now(
             PromotionRequest.objects.with_subject().get(pk=request.pk), champion=request.champion
         )
         assert json.loads(now)["version"]["files"] == frozen["version"]["files"]

@@ -24,7 +24,7 @@ from approvals.models import (
     Target,
 )
 from approvals.notifications import audience, chat, collecting, messages
-from approvals.selectors import request_state
+from approvals.selectors import frozen_evidence
 from approvals.watch import classification, closing, restoring
 from mirror import sync
 from mirror.isolation import alone, counting
@@ -128,7 +128,7 @@ def test_requests_whose_content_changed(
     for name in ("first", "odd", "third"):
         registry.set_description(name, 2, "Something else.")
     sync.sweep(registry)
-    odd_where(monkeypatch, request_state, "changes", lambda request: request.version.model.name == "odd")
+    odd_where(monkeypatch, frozen_evidence, "changes", lambda request: request.version.model.name == "odd")
     assert assessment.watch() == 2
     monkeypatch.undo()
     assert assessment.watch() == 1

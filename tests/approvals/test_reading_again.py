@@ -13,7 +13,7 @@ from django.db import transaction
 from accounts.models import User
 from approvals import administration, delivery, ledger, watch, workflow
 from approvals.models import Action, AuditEvent, OutboxEntry, Policy, PromotionRequest, Status, Target
-from approvals.selectors import request_state
+from approvals.selectors import reviewers
 from approvals.workflow import NotAllowed, WorkflowError, reviews
 from mirror.models import ModelVersion
 from tests.approvals import urgent
@@ -202,8 +202,8 @@ def test_what_a_page_knew_of_a_person_does_not_count(take: Callable[[str], None]
     make_person("Ada Brandt", "administrator")
     rita, remy = make_person("Rita Sanz", "requester"), make_person("Remy Ortiz", "reviewer", "responder")
     request, version = make_request(make_version(), production, by=rita), make_version()
-    assert request_state.actor_of(remy).permissions  # looked up, and kept on the object
-    assert request_state.actor_of(rita).permissions
+    assert reviewers.actor_of(remy).permissions  # looked up, and kept on the object
+    assert reviewers.actor_of(rita).permissions
     take("Remy")
     take("Rita")
     for verb in (

@@ -16,7 +16,7 @@ from approvals.models import (
     Tenure,
 )
 from approvals.policy import RollbackRule
-from approvals.selectors import note_claims, request_state, rollback_candidates
+from approvals.selectors import champions, note_claims, request_state, rollback_candidates
 from mirror import sync
 from mirror.port import Unreachable
 from tests.approvals.urgent import (
@@ -238,7 +238,7 @@ def test_a_stage_that_versions_share_goes_back_to_the_one_below_and_keeps_nothin
     assert [each.number for each in registry.versions_in_stage(MODEL, "Staging")] == [2]
     assert registry.version(MODEL, 3).stage == registry.version(MODEL, 1).stage == "Archived"
     assert tenures.holders(MODEL, staging, "Staging") == [2]
-    assert [version.number for version in request_state.holders(model(), staging)] == [2]
+    assert [version.number for version in champions.holders(model(), staging)] == [2]
     again = workflow.roll_back(model(), staging, by=otto, reason=REASON)
     assert again.version.number == 1
     assert deliver(again, registry) == "applied"

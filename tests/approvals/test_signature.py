@@ -11,7 +11,7 @@ from accounts.models import User
 from approvals import workflow
 from approvals.models import Action, AuditEvent, PromotionRequest, Review, Target
 from approvals.policy import Actor, Proof, RequestFacts, SignatureRule, available_actions
-from approvals.selectors import request_state
+from approvals.selectors import request_state, reviewers
 from approvals.workflow import Invalid, NeedsReauthentication, NotAllowed
 from mirror.models import ModelVersion
 from tests.accounts.sessions import age
@@ -75,7 +75,7 @@ def test_a_service_account_can_never_sign(asked: PromotionRequest) -> None:
     for verdict in ("approve", "reject"):
         with pytest.raises(NotAllowed, match="never sign"):
             workflow.review(asked, by=robot, verdict=verdict, comment="Beep.", meaning="approved")
-    assert robot.pk not in {person.id for person in request_state.reviewers()}
+    assert robot.pk not in {person.id for person in reviewers.eligible()}
 
 
 # --- In the browser's words -------------------------------------------------------------------------------------------

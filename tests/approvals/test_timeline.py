@@ -15,6 +15,7 @@ from accounts.models import User
 from approvals import workflow
 from approvals.ledger import sentences
 from approvals.models import Action, AuditEvent, Target
+from approvals.selectors import request_timeline
 from tests.factories import approve, make_request, make_version
 
 ICONS = set(re.findall(r'id="([a-z0-9-]+)"', (Path(settings.BASE_DIR) / "components/static/icons.svg").read_text()))
@@ -36,7 +37,7 @@ def event(action: Action, **data: object) -> AuditEvent:
 
 @pytest.mark.parametrize("action", list(Action))
 def test_every_action_has_a_sentence_and_an_icon_of_the_sprite(action: Action) -> None:
-    (entry,) = sentences.entries([event(action)])
+    (entry,) = request_timeline.entries([event(action)])
     assert re.fullmatch(r"[a-z].*[^.]", entry.sentence)
     assert entry.icon in ICONS
     assert entry.tone in ("", "good", "bad", "waiting")
@@ -74,7 +75,7 @@ def test_discussion_and_events_are_one_line_oldest_first(
     request = make_request(make_version(), production, by=rita, justification="Better.")
     workflow.comment(request, by=rosa, body="Why?")
     approve(request, remy)
-    entries, has_earlier = sentences.of(request)
+    entries, has_earlier = request_timeline.of(request)
     assert [(entry.name, entry.said) for entry in entries] == [
         ("Rita Sanz", "Better."),
         ("Countersign worker", ""),
@@ -90,7 +91,7 @@ def test_only_the_newest_are_read_in_one_query(rita: User, production: Target) -
     for number in range(6):
         workflow.comment(request, by=rita, body=f"Comment {number}")
     with CaptureQueriesContext(connection) as queries:
-        entries, has_earlier = sentences.of(request, newest=3)
+        entries, has_earlier = request_timeline.of(request, newest=3)
     assert [entry.said for entry in entries] == ["Comment 3", "Comment 4", "Comment 5"]
     assert has_earlier
     assert len(queries) == 1

@@ -35,11 +35,11 @@ def approved_request(model: str, number: int) -> int:
     """Asks and approves in one go, without a hint to the worker's broker being needed; returns the request's id."""
     from accounts.models import User
     from approvals.models import Target
-    from mirror import port, sync
+    from mirror import connect, sync
     from mirror.models import ModelVersion
     from tests.factories import approve, make_request
 
-    sync.refresh_model(port.connect(), model)
+    sync.refresh_model(connect.connect(), model)
     version = ModelVersion.objects.get(model__name=model, number=number)
     rita, remy, rosa = (User.objects.get(name=name) for name, _ in PEOPLE[:3])
     request = make_request(version, Target.objects.get(name="Production"), by=rita, is_checked=False)
@@ -52,10 +52,10 @@ def _assess(request_id: int) -> None:
     """By this process or by the installation's worker, whoever is first."""
     from approvals import assessment
     from approvals.models import PromotionRequest
-    from mirror import port
+    from mirror import connect
 
     for _ in range(300):
-        assessment.assess(request_id, port.connect())
+        assessment.assess(request_id, connect.connect())
         status = PromotionRequest.objects.get(pk=request_id).status
         if status == "pending":
             return
@@ -189,9 +189,9 @@ def deliver_and_die(request_id: int, after: str, times: int) -> None:
     from approvals import delivery
     from approvals.models import OutboxEntry
     from approvals.workflow import outbox
-    from mirror import port
+    from mirror import connect
 
-    real = port.connect()
+    real = connect.connect()
     left = times
 
     def die() -> None:

@@ -15,7 +15,7 @@ from accounts.models import User
 from approvals import assessment, delivery, evidence
 from approvals.models import PromotionRequest, Target
 from approvals.policy import FALLBACK, CheckRule
-from approvals.selectors import inbox, request_state
+from approvals.selectors import frozen_evidence, inbox
 from mirror import lineage, sync
 from mirror.models import ModelVersion
 from mirror.port import Refused
@@ -409,7 +409,7 @@ def test_request_that_is_open_during_the_upgrade_stays_as_it_is(
     as_before(request, {"accuracy": "0.99", "loss": "0.2"})
     approve(request, remy)
     before = request.fingerprint
-    assert request_state.changes(PromotionRequest.objects.with_subject().get(pk=request.pk)) == []
+    assert frozen_evidence.changes(PromotionRequest.objects.with_subject().get(pk=request.pk)) == []
     assert assessment.watch() == 0
     client.force_login(rosa)
     text = text_of(client.get(request.get_absolute_url()).content.decode())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from mirror import port, rights, sync
+from mirror import connect, rights, sync
 from mirror.models import MirrorState, RegisteredModel, SetupCheck
 from mirror.port import Refused
 from mirror.rights import Level, Row, Trial
@@ -27,7 +27,7 @@ def bad(rows: list[Row]) -> list[str]:
     return [row.what for row in rows if row.level == Level.BAD]
 
 
-def connect(url: str) -> Any:
+def connected(url: str) -> Any:
     from mirror.mlflow.client import MlflowRegistry
 
     return MlflowRegistry(url, timeout_seconds=30)
@@ -116,7 +116,7 @@ def test_the_result_is_kept_and_shown(monkeypatch: pytest.MonkeyPatch, ada: Any,
         def delete_alias(self, model: str, alias: str) -> None:
             raise Refused("Permission denied")
 
-    monkeypatch.setattr(port, "connect", Reader)
+    monkeypatch.setattr(connect, "connect", Reader)
     client.force_login(ada)
     assert "Nobody has checked what the service account may do." in client.get("/system/").content.decode()
     with pytest.raises(SystemExit) as ended:
@@ -128,14 +128,14 @@ def test_the_result_is_kept_and_shown(monkeypatch: pytest.MonkeyPatch, ada: Any,
     assert "EDIT is not enough for deleting a tag or an alias" in page
     assert client.get("/readyz").json()["checks"]["rights"] == {"ok": False, "detail": "Missing: Delete an alias."}
     assert client.get("/readyz?strict=1").status_code == 503
-    monkeypatch.setattr(port, "connect", FakeRegistry)
+    monkeypatch.setattr(connect, "connect", FakeRegistry)
     MirrorState.objects.all().delete()
     call_command("check_mlflow")
     assert client.get("/readyz").json()["checks"]["rights"]["ok"]
 
 
 def test_a_wrong_model_ends_with_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(port, "connect", FakeRegistry)
+    monkeypatch.setattr(connect, "connect", FakeRegistry)
     with pytest.raises(CommandError) as ended:
         call_command("check_mlflow", model="churn_predictor")
     assert ended.value.returncode == 2
@@ -147,7 +147,7 @@ def test_a_wrong_model_ends_with_two(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.server
 def test_on_a_real_mlflow_without_sign_in(mlflow_server: MlflowServer, capsys: pytest.CaptureFixture[str]) -> None:
-    real = connect(mlflow_server.url)
+    real = connected(mlflow_server.url)
     Backstage(mlflow_server.url).create_version("churn_predictor")
     sync.sweep(real)
     rows = Trial(real).run()
@@ -167,7 +167,7 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignedMlflow]:
 def trial_as(signed: SignedMlflow, name: str, monkeypatch: pytest.MonkeyPatch) -> list[Row]:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", name)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-    real = connect(signed.url)
+    real = connected(signed.url)
     sync.sweep(real)
     return Trial(real).run()
 
@@ -195,7 +195,7 @@ def test_under_basic_auth_manage_is_enough(signed: SignedMlflow, monkeypatch: py
 def test_under_basic_auth_a_wrong_password_is_named(signed: SignedMlflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "nobody")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
-    rows = Trial(connect(signed.url)).run()
+    rows = Trial(connected(signed.url)).run()
     assert bad(rows)
     assert any("Set MLFLOW_TRACKING_USERNAME" in row.remedy for row in rows if row.level == Level.BAD)
 

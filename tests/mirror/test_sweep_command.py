@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from approvals.models import Action, AuditEvent
-from mirror import port
+from mirror import connect
 from mirror.models import MirrorState, ModelVersion
 from tests.fakes import FakeRegistry
 
@@ -18,7 +18,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
     fake = FakeRegistry()
     for _ in range(2):
         fake.create_version("churn_predictor", run_id=fake.log_run({"auc_roc": 0.9}))
-    monkeypatch.setattr(port, "connect", lambda: fake)
+    monkeypatch.setattr(connect, "connect", lambda: fake)
     return fake
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import Target
-from approvals.selectors import request_state
+from approvals.selectors import champions
 from mirror.models import Alias, ModelVersion, RegisteredModel
 from registry_ui.selectors import catalogue, target_holders
 from tests.factories import approve, make_model, make_request, make_version
@@ -130,7 +130,7 @@ def test_the_champion_of_many_models_is_the_one_that_the_gate_compares_with(
     for model in models:
         held = {holding.target.name: holding.version for holding in found[model.pk]}
         for target in (staging, production):
-            assert held.get(target.name) == request_state.champion_of(model, target)
+            assert held.get(target.name) == champions.champion_of(model, target)
 
 
 def test_the_model_page_shows_champion_cards_chart_versions_and_history(

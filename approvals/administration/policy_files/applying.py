@@ -12,8 +12,8 @@ from approvals.administration.policy_files.reading import Document
 from approvals.administration.policy_files.writing import export
 from approvals.models import FreezeWindow, Policy, Target
 from approvals.policy import Rule
-from approvals.selectors.request_state import lock_targets
 from approvals.workflow import WorkflowError, verbs
+from approvals.workflow.locks import lock_targets
 
 
 @dataclass(frozen=True, slots=True)

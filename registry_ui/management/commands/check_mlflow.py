@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from mirror import clock, port, rights
+from mirror import clock, connect, rights
 
 MISSING = 1
 WORDS = {"good": "OK", "note": "NOTE", "bad": "MISSING", "skipped": "–"}
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the rows as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        trial = rights.Trial(port.connect(), model=options["model"], version=options["version"])
+        trial = rights.Trial(connect.connect(), model=options["model"], version=options["version"])
         try:
             trial.run()
         except ValueError as error:

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from approvals import administration
 from mirror import identity
-from mirror.port import connect
+from mirror.connect import connect
 from registry_ui.demo import people
 from registry_ui.demo.console import Console
 from registry_ui.demo.story import Story, StoryError

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from approvals import administration
 from approvals.workflow import WorkflowError
-from mirror import port, sync
+from mirror import connect, port, sync
 from mirror.models import MirrorState
 from mirror.sweep import LEASE_SECONDS
 
@@ -35,7 +35,7 @@ class Command(BaseCommand):
         if not dry_run and not MirrorState.objects.claim("sweeping_until", seconds=LEASE_SECONDS):
             raise CommandError("Another sweep is running. Its progress is on the System page.")
         try:
-            report = sync.sweep(port.connect(), dry_run=dry_run, on_progress=self._show)
+            report = sync.sweep(connect.connect(), dry_run=dry_run, on_progress=self._show)
         except port.RegistryError as error:
             raise CommandError(error.message) from error
         finally:

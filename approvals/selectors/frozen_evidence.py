@@ -1,0 +1,58 @@
+"""The evidence of a request as it would be frozen now, and what changed since it was."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Q
+
+from approvals import evidence, policy
+from approvals.models import PromotionRequest, Status
+from approvals.models.requests import AfterVerdict, RequestKind
+from approvals.selectors import champions
+from mirror.models import ModelVersion
+
+
+def frozen_now(request: PromotionRequest, *, champion: ModelVersion | None, anew: bool = False) -> str:
+    """The evidence as it would be frozen now, under the request's own rule; in the format that the request has, or
+    `anew` in today's."""
+    frozen = evidence.freeze(
+        version=request.version,
+        champion=champion,
+        target=request.target,
+        rule=policy.Rule.from_json(request.rule),
+        justification=request.justification,
+        files=approved_files(request),
+        early=not anew and evidence.is_early(request.evidence),
+    )
+    return evidence.as_before(frozen, request.evidence) if request.evidence and not anew else frozen
+
+
+def approved_before(request: PromotionRequest) -> PromotionRequest | None:
+    """Of a roll back: the newest request with which its version reached the target before; None when it was there
+    before the gate. A break-glass promotion counts once it was found justified."""
+    unapproved = Q(kind=RequestKind.BREAK_GLASS) & ~Q(afterwards_verdict=AfterVerdict.JUSTIFIED)
+    found = PromotionRequest.objects.filter(
+        version_id=request.version_id, target_id=request.target_id, status=Status.APPLIED
+    )
+    return found.exclude(unapproved).exclude(pk=request.pk).order_by("-closed_at", "-pk").first()
+
+
+def approved_files(request: PromotionRequest) -> dict[str, Any] | None:
+    """Of a roll back: what was known of the version's files when it was approved; None where nothing was."""
+    if request.kind != RequestKind.ROLLBACK:
+        return None
+    before = approved_before(request)
+    found: dict[str, Any] | None = json.loads(before.evidence)["version"].get("files") if before else None
+    return found
+
+
+def changes(request: PromotionRequest) -> list[str]:
+    """What differs between the frozen evidence and the mirror now, each as a few words."""
+    frozen = frozen_now(request, champion=champions.champion_for(request))
+    return [] if frozen == request.evidence else evidence.differences(request.evidence, frozen)
+
+
+def listed(changed: Sequence[str], *, limit: int = 5) -> str:
+    more = f" and {len(changed) - limit} more" if len(changed) > limit else ""
+    return ", ".join(changed[:limit]) + more

@@ -1,0 +1,32 @@
+"""Which policy applies to a model and a target."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from approvals import policy
+from approvals.models import Policy, Target
+
+
+def rule_from(found: Policy, *, why: str) -> policy.Rule:
+    return policy.Rule.from_json({**found.terms, "policy_id": found.pk, "policy_version": found.version, "why": why})
+
+
+def rule_for(model_name: str, target: Target) -> policy.Rule:
+    """The rule that a request made now would get, with the reason why it is this one."""
+    return rule_among(Policy.objects.current().filter(target=target), model_name)
+
+
+def rule_among(policies: Iterable[Policy], model_name: str) -> policy.Rule:
+    """The same of these policies of one target, in their order."""
+    fitting = policy.applicable(policies, model_name)
+    if not fitting:
+        return policy.FALLBACK
+    pattern = fitting[0].model_pattern
+    why = f"The policy for {pattern} applies to {model_name}"
+    why += ": the only one that fits." if len(fitting) == 1 else f": the first of the {len(fitting)} that fit."
+    return rule_from(fitting[0], why=why)
+
+
+def is_same_policy(made_under: dict[str, Any], now: policy.Rule) -> bool:
+    """Whether a request's rule is this policy, in this version."""
+    return (made_under.get("policy_id"), made_under.get("policy_version")) == (now.policy_id, now.policy_version)

@@ -1,0 +1,6 @@
+"""Whether this worker was asked to end."""
+
+import threading
+
+is_stopping = threading.Event()
+"""Set when this worker was asked to end: what could go on for long begins nothing more."""
