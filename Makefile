@@ -22,8 +22,8 @@ test: .venv/development.stamp
 	$(VENV) tools/services.py
 	$(VENV) -m pytest -m "$(FAST)" -n auto
 	$(VENV) -m pytest -m "server or slow or e2e"
-	$(VENV) -m tests.services.postgres $(VENV) -m pytest -m "$(FAST)" -n auto
-	$(VENV) -m tests.services.postgres $(VENV) -m pytest -m "(server or slow) and not (e2e or nodb)"
+	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "$(FAST)" -n auto
+	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "(server or slow) and not (e2e or nodb)"
 
 test-fast: .venv/development.stamp
 	$(VENV) -m pytest -m "$(FAST)" -n auto

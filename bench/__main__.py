@@ -74,7 +74,7 @@ def _rows_with_servers(part: str, options: argparse.Namespace) -> Iterator[Row]:
     from bench import registry_data
     from registry_ui.demo.installation import Installation
     from registry_ui.demo.processes import Supervisor
-    from tests.mlflow_server import MlflowServer
+    from tests.support.mlflow_server import MlflowServer
 
     folder = options.folder / part
     models, each = (options.versions // 50, 50) if part == "mirror" else (300, 6)

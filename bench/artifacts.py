@@ -20,7 +20,7 @@ from mirror import inspection
 from mirror.mlflow import artifacts
 from mirror.mlflow.client import MlflowRegistry
 from mirror.models import ModelVersion, RegisteredModel
-from tests.mirror.backstage import Backstage
+from tests.support.backstage import Backstage
 
 LOADS = ((20, 20_000_000), (500, 4_000))
 """How many files of how many bytes."""

@@ -101,7 +101,7 @@ def rows(url: str, folder: Path, *, single: int = SINGLE, queued: int = QUEUED) 
 
 
 def _people() -> tuple[User, User, User]:
-    from tests.factories import make_person
+    from tests.support.factories import make_person
 
     found = User.objects.filter(name__startswith="Bench ").order_by("pk")
     if found.count() == 3:

@@ -121,7 +121,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
     from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest, Status, Target, defaults
     from approvals.selectors import rules
     from mirror.models import Alias, ModelVersion, RegisteredModel
-    from tests.factories import make_person
+    from tests.support.factories import make_person
 
     random.seed(7)
     each = 50 if versions else 2

@@ -23,7 +23,7 @@ from mirror.mlflow.client import MlflowRegistry
 from mirror.models import MirrorState, ModelVersion
 from registry_ui.demo.installation import Installation
 from registry_ui.demo.processes import Process, Supervisor
-from tests.slow_registry import SlowRegistry
+from tests.support.slow_registry import SlowRegistry
 
 ANSWER_SECONDS = 0.2
 EVERY = 0.05
@@ -151,7 +151,7 @@ def _checking(version: ModelVersion, people: People) -> Any:
 
 def _notify(number: int) -> None:
     """To somebody new each time: several mails to one person are bundled."""
-    from tests.factories import make_person
+    from tests.support.factories import make_person
 
     person = make_person(f"Reader{number} Bench", "reviewer")
     Notification.objects.create(key=f"bench/{number}", recipient=person, kind=Kind.COMMENTED, title="Bench")

@@ -1,7 +1,7 @@
 """The registry port: what Countersign needs of a model registry, in its own words. No MLflow here.
 
-`mlflow_registry.MlflowRegistry` is the real one, `tests.fakes.FakeRegistry` the fast one; a contract suite runs against
-both. Workers get theirs from `connect()`. Times are milliseconds since the epoch, as MLflow gives them.
+`mlflow.client.MlflowRegistry` is the real one, `tests.support.fakes.FakeRegistry` the fast one; a contract suite runs
+against both. Workers get theirs from `connect.connect()`. Times are milliseconds since the epoch, as MLflow gives them.
 """
 
 import re

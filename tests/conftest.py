@@ -13,12 +13,12 @@ from django.test.utils import setup_databases, teardown_databases
 from accounts.models import User
 from approvals.ledger import triggers
 from approvals.models import Target, defaults
-from tests.factories import make_person
-from tests.mirror.backstage import Backstage
-from tests.mlflow_server import MlflowServer
-from tests.services.compose import MlflowOfCompose, make_mlflows_database
-from tests.services.postgres import postgres
-from tests.waiting import within
+from tests.support.backstage import Backstage
+from tests.support.compose import MlflowOfCompose, make_mlflows_database
+from tests.support.factories import make_person
+from tests.support.mlflow_server import MlflowServer
+from tests.support.postgres import postgres
+from tests.support.waiting import within
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from django.test import Client
 from accounts.models import User
 from registry_ui.environment import Environment
 from tests.accounts.provider import Provider
-from tests.factories import PASSWORD, make_person
+from tests.support.factories import PASSWORD, make_person
 
 pytestmark = pytest.mark.django_db
 

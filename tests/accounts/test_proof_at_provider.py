@@ -18,7 +18,7 @@ from approvals.policy import SignatureRule
 from tests.accounts.provider import Provider
 from tests.accounts.sessions import age
 from tests.accounts.test_openid_connect import LOGIN, dance
-from tests.factories import PASSWORD, make_policy, make_request, make_version
+from tests.support.factories import PASSWORD, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
 

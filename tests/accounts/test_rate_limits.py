@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +13,14 @@ from django.db import connection
 from django.test import Client
 
 from accounts.models import User
-from tests.factories import PASSWORD, make_person
+from registry_ui.demo.installation import ROOT
+from tests.support.factories import PASSWORD, make_person
 
 LOGIN = "/accounts/login/"
 LIMIT = 5
 """django-allauth's: so many wrong passwords for one address within five minutes."""
 
 TOO_MANY = "Too many failed login attempts. Try again later."
-ROOT = Path(__file__).resolve().parents[2]
 
 # Another web process: the settings, a client, one sign-in.
 OTHER_PROCESS = """

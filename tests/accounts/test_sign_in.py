@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import User
 from approvals.ledger import pseudonyms
 from approvals.models import Action, AuditEvent
-from tests.factories import PASSWORD, make_person
+from tests.support.factories import PASSWORD, make_person
 
 pytestmark = pytest.mark.django_db
 

@@ -17,7 +17,7 @@ import requests
 from mlflow import MlflowClient
 
 from registry_ui.demo.installation import ROOT
-from tests.mlflow_server import free_port
+from tests.support.mlflow_server import free_port
 
 pytestmark = pytest.mark.e2e
 

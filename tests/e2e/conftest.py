@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from registry_ui.demo.processes import Supervisor
 from tests.e2e.probes import PASSWORD
-from tests.e2e.stack import Stack, environment_database_url
+from tests.support.stack import Stack, environment_database_url
 
 CHROMIUM = os.environ.get("COUNTERSIGN_CHROMIUM", "/usr/bin/chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]

@@ -24,7 +24,7 @@ PEOPLE = (
 
 def seed() -> int:
     from accounts.models import User
-    from tests.factories import make_person
+    from tests.support.factories import make_person
 
     for name, role in PEOPLE:
         make_person(name, role)
@@ -37,7 +37,7 @@ def approved_request(model: str, number: int) -> int:
     from approvals.models import Target
     from mirror import connect, sync
     from mirror.models import ModelVersion
-    from tests.factories import approve, make_request
+    from tests.support.factories import approve, make_request
 
     sync.refresh_model(connect.connect(), model)
     version = ModelVersion.objects.get(model__name=model, number=number)
@@ -77,7 +77,7 @@ def open_request(model: str, number: int) -> int:
     from accounts.models import User
     from approvals.models import Target
     from mirror.models import ModelVersion
-    from tests.factories import make_request
+    from tests.support.factories import make_request
 
     version = ModelVersion.objects.get(model__name=model, number=number)
     rita = User.objects.get(name="Rita Sanz")
@@ -90,7 +90,7 @@ def blocking_policy(model: str) -> int:
     """A policy with checks, a slot that looks at parts, and a signature."""
     from approvals.models import Target
     from approvals.policy import CheckRule, SignatureRule
-    from tests.factories import save_policy
+    from tests.support.factories import save_policy
 
     rules = (CheckRule("provenance"), CheckRule("metric_threshold", "warn", {"metric": "auc_roc", "at_least": 0.99}))
     signature = SignatureRule(reauthenticate=True, asks_meaning=True)
@@ -102,7 +102,7 @@ def signed_policy(model: str) -> int:
     """One approval, with a fresh proof and a meaning."""
     from approvals.models import Target
     from approvals.policy import SignatureRule
-    from tests.factories import save_policy
+    from tests.support.factories import save_policy
 
     signature = SignatureRule(reauthenticate=True, within_minutes=5, asks_meaning=True)
     return int(save_policy(model, Target.objects.get(name="Production"), (1, None), signature=signature).pk)
@@ -113,7 +113,7 @@ def blocked_request(model: str, number: int) -> int:
     from accounts.models import User
     from approvals.models import Assessment, Target
     from mirror.models import ModelVersion
-    from tests.factories import make_request
+    from tests.support.factories import make_request
 
     version = ModelVersion.objects.get(model__name=model, number=number)
     rita = User.objects.get(name="Rita Sanz")
@@ -134,7 +134,7 @@ def finding_and_freeze(model: str, number: int) -> int:
     from approvals.models import Target
     from approvals.workflow import FindingInput
     from mirror.models import ModelVersion
-    from tests.factories import make_freeze, make_request
+    from tests.support.factories import make_freeze, make_request
 
     make_freeze("Christmas")
     rita, remy, rosa = (User.objects.get(name=name) for name, _ in PEOPLE[:3])
@@ -175,7 +175,7 @@ def forget_factors(name: str) -> int:
 def approve_only(request_id: int) -> int:
     from accounts.models import User
     from approvals.models import PromotionRequest
-    from tests.factories import approve
+    from tests.support.factories import approve
 
     people = [User.objects.get(name=name) for name, role in PEOPLE if role == "reviewer"]
     return int(approve(PromotionRequest.objects.get(pk=request_id), *people).pk)
@@ -232,7 +232,7 @@ def provisional_request(model: str, number: int) -> int:
     """Approved under a policy that puts it on probation."""
     from approvals.models import Target
     from approvals.policy import ProbationRule
-    from tests.factories import save_policy
+    from tests.support.factories import save_policy
 
     save_policy(model, Target.objects.get(name="Production"), (2, None), probation=ProbationRule(24))
     return approved_request(model, number)
@@ -242,7 +242,7 @@ def vigilant_policy(model: str) -> int:
     """Two approvals, and what is changed outside the gate is put back."""
     from approvals.models import Target
     from approvals.policy import OnBypass
-    from tests.factories import save_policy
+    from tests.support.factories import save_policy
 
     return int(save_policy(model, Target.objects.get(name="Production"), (2, None), on_bypass=OnBypass.PUT_BACK).pk)
 

@@ -7,7 +7,7 @@ import signal
 import pytest
 import requests
 
-from tests.e2e.stack import LEASE_SECONDS, Stack
+from tests.support.stack import LEASE_SECONDS, Stack
 
 pytestmark = pytest.mark.e2e
 

@@ -24,7 +24,7 @@ from mirror.mlflow.client import MlflowRegistry
 from mirror.models import ModelVersion
 from registry_ui.demo.installation import ROOT, answers
 from registry_ui.demo.processes import Process, Supervisor
-from tests.mlflow_server import MlflowServer, free_port
+from tests.support.mlflow_server import MlflowServer, free_port
 
 pytestmark = pytest.mark.server
 

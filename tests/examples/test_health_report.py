@@ -14,8 +14,8 @@ from pytest_django.live_server_helper import LiveServer
 from approvals.models import Action, AuditEvent, Probation, PromotionRequest, Target
 from approvals.webhooks import health_reports
 from registry_ui.demo.installation import ROOT
-from tests.factories import approve, make_person, make_policy, make_request, make_version
-from tests.pages.helpers import applied
+from tests.support.factories import approve, make_person, make_policy, make_request, make_version
+from tests.support.pages import applied
 
 MODEL = "churn_predictor"
 

@@ -17,7 +17,7 @@ from registry_ui.demo.processes import Interrupted, Supervisor
 from tests.faults import trials
 from tests.faults.liar import Liar
 from tests.faults.trials import FaultStack, Outcome
-from tests.mlflow_server import free_port
+from tests.support.mlflow_server import free_port
 
 KINDS = {
     "holder": "wrong holder",

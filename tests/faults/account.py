@@ -65,7 +65,7 @@ def audit(url: str, subjects: list[Subject], incidents_before: int | None) -> di
     """What is wrong, by kind, with promotions of which none was touched by anybody but Countersign."""
     from approvals import ledger
     from approvals.models import Incident
-    from tests.mirror.backstage import Backstage
+    from tests.support.backstage import Backstage
 
     engineer, found = Backstage(url), {"holder": [], "fact": [], "incident": [], "stuck": []}
     applied = [each for each in subjects if _is_applied(engineer, found, *each)]

@@ -14,9 +14,9 @@ from typing import Any
 import redis
 
 from registry_ui.demo.processes import Process, Supervisor
-from tests.e2e.stack import Stack
 from tests.faults.account import Subject
 from tests.faults.liar import Liar, Lie
+from tests.support.stack import Stack
 
 SETTLING = 120.0
 SWEEP = 13.0

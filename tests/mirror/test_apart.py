@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mirror import apart, packaging
-from tests.fakes import MODEL_FILES
+from tests.support.fakes import MODEL_FILES
 
 MERGED = "which MLflow never writes"
 

@@ -17,8 +17,8 @@ import pytest
 from mirror.mlflow import artifacts
 from mirror.mlflow.client import MlflowRegistry
 from mirror.port import ArtifactFile, NotFound, Refused, Registry, Unreachable, read_whole
-from tests.fakes import FakeRegistry
-from tests.mirror.backstage import Backstage
+from tests.support.backstage import Backstage
+from tests.support.fakes import FakeRegistry
 
 SERVED = "mlflow-artifacts:/0/run/artifacts"
 

@@ -11,8 +11,8 @@ import pytest
 from django.db import connection
 
 from mirror.port import DESCRIPTION_LIMIT, PROMPT_TAG, LoggedModelFacts, NotFound, Refused, Registry
-from tests.fakes import FakeRegistry
-from tests.mirror.backstage import Backstage
+from tests.support.backstage import Backstage
+from tests.support.fakes import FakeRegistry
 
 ON_POSTGRESQL = connection.vendor == "postgresql"
 """The suite, and with it MLflow: see `mlflow_process`."""

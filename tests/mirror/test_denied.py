@@ -12,8 +12,8 @@ from mirror.mlflow import parsing
 from mirror.models import Alias, MirrorState, ModelVersion, RegisteredModel
 from mirror.port import Denied, Refused, Unreachable, Unsigned
 from registry_ui import system
-from tests.fakes import FakeRegistry
-from tests.pages.helpers import text_of
+from tests.support.fakes import FakeRegistry
+from tests.support.pages import text_of
 
 pytestmark = pytest.mark.django_db
 MODEL = "churn_predictor"

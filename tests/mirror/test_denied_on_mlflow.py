@@ -9,7 +9,7 @@ from mirror import sync
 from mirror.mlflow.client import FEW, MlflowRegistry
 from mirror.models import MirrorState, ModelVersion, RegisteredModel
 from mirror.port import Denied, Unsigned
-from tests.services.signed import ADMIN, PASSWORD, SignedMlflow
+from tests.support.signed import ADMIN, PASSWORD, SignedMlflow
 
 pytestmark = [pytest.mark.django_db, pytest.mark.server]
 

@@ -14,9 +14,9 @@ from mirror import identity, sync
 from mirror.models import MirrorState, ModelVersion, RegisteredModel
 from mirror.port import Identity, Refused, Registry
 from tests.approvals.watch.helpers import deliver
-from tests.fakes import FakeRegistry
-from tests.mirror.backstage import Backstage
-from tests.mlflow_server import MlflowServer
+from tests.support.backstage import Backstage
+from tests.support.fakes import FakeRegistry
+from tests.support.mlflow_server import MlflowServer
 
 pytestmark = pytest.mark.django_db
 
@@ -82,7 +82,7 @@ def test_another_server_is_neither_read_nor_written(
 
 def approved_for(registry: FakeRegistry, target: Target, rita: User, *reviewers: User) -> Any:
     from approvals import assessment
-    from tests.factories import approve, make_request
+    from tests.support.factories import approve, make_request
 
     version = ModelVersion.objects.select_related("model").get(number=3)
     request = make_request(version, target, by=rita, is_checked=False)

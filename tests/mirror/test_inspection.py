@@ -15,8 +15,8 @@ from mirror.exhibits import image_type
 from mirror.mlflow.artifacts import plain
 from mirror.models import Exhibit, Inspection, ModelVersion
 from mirror.port import ArtifactFile, NotFound, Refused, Registry, Unreachable
-from tests.fakes import MODEL_FILES, FakeRegistry
-from tests.mirror.backstage import Backstage
+from tests.support.backstage import Backstage
+from tests.support.fakes import MODEL_FILES, FakeRegistry
 
 pytestmark = pytest.mark.django_db
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20

@@ -19,11 +19,11 @@ from approvals.selectors import frozen_evidence, inbox
 from mirror import lineage, sync
 from mirror.models import ModelVersion
 from mirror.port import Refused
-from tests.factories import approve, make_policy, make_request, make_version
-from tests.fakes import MODEL_FILES, FakeRegistry
-from tests.mirror.backstage import Backstage
-from tests.mlflow_server import MlflowServer
-from tests.pages.helpers import text_of
+from tests.support.backstage import Backstage
+from tests.support.factories import approve, make_policy, make_request, make_version
+from tests.support.fakes import MODEL_FILES, FakeRegistry
+from tests.support.mlflow_server import MlflowServer
+from tests.support.pages import text_of
 
 pytestmark = pytest.mark.django_db
 _numbers = count(1)

@@ -11,10 +11,10 @@ from mirror import connect, rights, sync
 from mirror.models import MirrorState, RegisteredModel, SetupCheck
 from mirror.port import Refused
 from mirror.rights import Level, Row, Trial
-from tests.fakes import FakeRegistry
-from tests.mirror.backstage import Backstage
-from tests.mlflow_server import MlflowServer
-from tests.services.signed import PASSWORD, SignedMlflow
+from tests.support.backstage import Backstage
+from tests.support.fakes import FakeRegistry
+from tests.support.mlflow_server import MlflowServer
+from tests.support.signed import PASSWORD, SignedMlflow
 
 pytestmark = pytest.mark.django_db
 

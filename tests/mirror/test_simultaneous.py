@@ -10,7 +10,7 @@ from django.db import connection
 
 from mirror import sync
 from mirror.models import Alias, ModelVersion
-from tests.fakes import FakeRegistry
+from tests.support.fakes import FakeRegistry
 
 
 def in_thread(work: Callable[[], object], errors: list[BaseException]) -> threading.Thread:

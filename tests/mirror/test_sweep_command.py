@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from approvals.models import Action, AuditEvent
 from mirror import connect
 from mirror.models import MirrorState, ModelVersion
-from tests.fakes import FakeRegistry
+from tests.support.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,7 @@ from mirror import facts, port, rows, sync, tasks
 from mirror import sweep as sweeping
 from mirror.models import Alias, MirrorState, ModelVersion, RegisteredModel
 from mirror.sweep import Doubtful
-from tests.fakes import FakeRegistry
+from tests.support.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db
 

@@ -13,8 +13,8 @@ from approvals import delivery
 from approvals.models import OutboxEntry, Target
 from mirror import clock, sync
 from mirror.models import MirrorState
-from tests.approvals.world import World
-from tests.fakes import FakeRegistry
+from tests.support.fakes import FakeRegistry
+from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
 

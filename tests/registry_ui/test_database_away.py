@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +17,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import tasks
+from registry_ui.demo.installation import ROOT
 from registry_ui.views import failures
-from tests.factories import PASSWORD, make_person
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.factories import PASSWORD, make_person
 
 # A process whose PostgreSQL is not there: every address, as somebody whose browser has a session.
 AWAY = """

@@ -22,7 +22,7 @@ from approvals.models import OutboxEntry, Target
 from mirror import health as mirror_health
 from mirror.models import MirrorState
 from mirror.port import Refused, Unreachable
-from tests.factories import make_request, make_version
+from tests.support.factories import make_request, make_version
 
 pytestmark = pytest.mark.django_db
 

@@ -12,8 +12,8 @@ from unittest import mock
 import pytest
 
 from registry_ui import checks
+from registry_ui.demo.installation import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 OURS = ("COUNTERSIGN_", "DATABASE_URL", "CELERY_", "EMAIL_URL", "MLFLOW_", "DJANGO_")
 SECRET = {"COUNTERSIGN_SECRET_KEY": "k3y-of-a-test-" * 4}
 PRODUCTION = SECRET | {

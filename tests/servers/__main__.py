@@ -19,7 +19,7 @@ from pathlib import Path
 from werkzeug.security import generate_password_hash
 
 from registry_ui.demo.installation import ROOT, Installation
-from tests.mlflow_server import MlflowServer, free_port
+from tests.support.mlflow_server import MlflowServer, free_port
 
 CACHE = ROOT / ".countersign" / "mlflow-servers"
 NEWEST = "newest"
@@ -89,7 +89,7 @@ class OtherServer(MlflowServer):
 
 def drive(server: OtherServer, folder: Path) -> dict[str, str]:
     """What each step came to."""
-    from tests.mirror.backstage import Backstage
+    from tests.support.backstage import Backstage
 
     password = secrets.token_urlsafe(16)
     Backstage(server.admin_url).call("POST", "users/create", username=ACCOUNT, password=password)

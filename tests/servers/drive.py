@@ -22,8 +22,8 @@ class Drive:
     def __init__(self, admin_url: str) -> None:
         from approvals.models import Target
         from mirror.mlflow.client import MlflowRegistry
-        from tests.factories import make_person, make_policy
-        from tests.mirror.backstage import Backstage
+        from tests.support.backstage import Backstage
+        from tests.support.factories import make_person, make_policy
 
         self.engineer = Backstage(admin_url)
         self.registry = MlflowRegistry.from_settings()
@@ -144,7 +144,7 @@ class Drive:
     def approved(self, model: str, number: int) -> Any:
         from approvals import assessment
         from mirror.models import ModelVersion
-        from tests.factories import approve, make_request
+        from tests.support.factories import approve, make_request
 
         version = ModelVersion.objects.select_related("model").get(model__name=model, number=number)
         request = make_request(version, self.production, by=self.rita, is_checked=False)
@@ -154,7 +154,7 @@ class Drive:
         return approve(request, self.remy, self.rosa)
 
     def deliver(self, request: Any) -> str:
-        from tests.approvals import urgent
+        from tests.approvals.workflow import urgent
 
         return urgent.deliver(request, self.registry)
 

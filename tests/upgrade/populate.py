@@ -37,8 +37,8 @@ def populate() -> None:
     from approvals import administration, workflow
     from approvals.models import Policy, Target
     from approvals.workflow.findings import FindingInput
-    from tests.approvals.world import World
-    from tests.factories import make_exhibit, make_person, make_rule
+    from tests.support.factories import make_exhibit, make_person, make_rule
+    from tests.support.world import World
 
     production, staging = Target.objects.get(name="Production"), Target.objects.get(name="Staging")
     ada = make_person("Ada Brandt", "administrator")

@@ -5,7 +5,7 @@ import pytest
 from approvals import watch
 from mirror import sync
 from tests.approvals.watch.helpers import MODEL, seen
-from tests.fakes import FakeRegistry
+from tests.support.fakes import FakeRegistry
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from approvals import assessment, delivery, watch, workflow
 from approvals.models import Incident, OutboxEntry, Policy, PromotionRequest, Status, Target, Tenure
 from mirror import sync
 from mirror.models import ModelVersion
-from tests.factories import approve, make_person, make_policy, make_request
+from tests.support.factories import approve, make_person, make_policy, make_request
 
 MODEL = "churn_predictor"
 

@@ -17,9 +17,9 @@ from mirror import sync
 from mirror.models import MirrorState, ModelVersion, RegisteredModel
 from mirror.port import PROMPT_TAG, NotFound
 from tests.approvals.watch.helpers import answered_by, deliver, running, seen, version
-from tests.factories import approve, make_request
-from tests.fakes import FakeRegistry
-from tests.mirror.backstage import Backstage
+from tests.support.backstage import Backstage
+from tests.support.factories import approve, make_request
+from tests.support.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db
 FOUND, OUTSIDE = Tenure.Origin.FOUND, Tenure.Origin.OUTSIDE

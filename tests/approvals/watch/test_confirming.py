@@ -16,7 +16,7 @@ from mirror import rows, sync
 from mirror.models import ModelVersion
 from mirror.port import ModelSnapshot
 from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, only, running, seen
-from tests.fakes import FakeRegistry
+from tests.support.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db
 DELIVERY, FOUND = Tenure.Origin.DELIVERY, Tenure.Origin.FOUND

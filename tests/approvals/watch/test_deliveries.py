@@ -16,7 +16,7 @@ from approvals.models import Incident, PromotionRequest, Status, Target, Tenure
 from mirror import sync
 from mirror.port import Refused, Unreachable
 from tests.approvals.watch.helpers import MODEL, approved, deliver, race, running, seen
-from tests.fakes import FakeRegistry
+from tests.support.fakes import FakeRegistry
 
 DELIVERY = Tenure.Origin.DELIVERY
 

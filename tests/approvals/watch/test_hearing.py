@@ -15,7 +15,7 @@ from mirror import sync
 from mirror.models import RefreshHint
 from mirror.port import Unreachable
 from tests.approvals.watch.helpers import MODEL
-from tests.fakes import FakeRegistry
+from tests.support.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db
 SECRET = "a-secret-of-mlflow"

@@ -19,10 +19,10 @@ from mirror import sync
 from mirror.models import RefreshHint
 from registry_ui.wsgi import application
 from tests.approvals.watch.helpers import answered_by, deliver, ended, only, race, running, seen, version
-from tests.factories import approve, make_request
-from tests.mirror.backstage import Backstage
-from tests.mlflow_server import MlflowServer
-from tests.waiting import within
+from tests.support.backstage import Backstage
+from tests.support.factories import approve, make_request
+from tests.support.mlflow_server import MlflowServer
+from tests.support.waiting import within
 
 pytestmark = pytest.mark.server
 _numbers = count(1)

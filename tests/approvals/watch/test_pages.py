@@ -12,9 +12,9 @@ from accounts.models import User
 from approvals import notifications, watch, workflow
 from approvals.models import Incident, Kind, Notification, Target
 from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, only, seen, version
-from tests.factories import make_incident, make_person, make_request, make_version
-from tests.fakes import FakeRegistry
-from tests.pages.helpers import text_of
+from tests.support.factories import make_incident, make_person, make_request, make_version
+from tests.support.fakes import FakeRegistry
+from tests.support.pages import text_of
 
 pytestmark = pytest.mark.django_db
 

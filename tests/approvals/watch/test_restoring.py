@@ -15,7 +15,7 @@ from mirror.models import Alias
 from mirror.port import Refused
 from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, ended, only, running, seen, version
 from tests.approvals.watch.test_deliveries import Killed, Watched
-from tests.fakes import FakeRegistry
+from tests.support.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db
 FOUND, RESTORED, DELIVERY = Tenure.Origin.FOUND, Tenure.Origin.RESTORED, Tenure.Origin.DELIVERY

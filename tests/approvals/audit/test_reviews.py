@@ -1,0 +1,110 @@
+"""How people review: figures against a count by hand."""
+
+import statistics
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accounts.models import User
+from approvals.audit import reviews
+from approvals.models import CheckResult, PromotionRequest, Reading, Review, Target
+from tests.approvals.audit.auditing import around_now, promote
+from tests.support.factories import make_person, make_policy, make_request, make_version
+
+pytestmark = pytest.mark.django_db
+
+
+@given(values=st.lists(st.floats(0, 1e6), min_size=1, max_size=40), share=st.sampled_from([0.5, 0.9]))
+def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(values: Sequence[float], share: float) -> None:
+    found = reviews.percentile(sorted(values), share)
+    assert found in values
+    assert sum(value <= found for value in values) >= share * len(values)
+    below = [value for value in values if value < found]
+    assert sum(value <= max(below) for value in values) < share * len(values) if below else True
+
+
+def answered(target: Target, asker: User, approver: User, *, waited: float, read: float | None, at: datetime) -> Review:
+    """Asked at `at`, opened `read` seconds before the approval (None: never), which came after `waited` seconds."""
+    request = promote(make_version("churn"), target, by=asker, approvers=(approver,))
+    PromotionRequest.objects.filter(pk=request.pk).update(created_at=at, decided_at=at + timedelta(seconds=waited))
+    review = Review.objects.get(request=request, reviewer=approver)
+    signed_at = at + timedelta(seconds=waited)
+    Review.objects.filter(pk=review.pk).update(created_at=signed_at)
+    if read is not None:
+        Reading.objects.create(
+            request=request,
+            person=approver,
+            fingerprint=review.fingerprint,
+            opened_at=signed_at - timedelta(seconds=read),
+        )
+    return review
+
+
+def test_the_figures_are_those_of_a_count_by_hand(rita: User, remy: User, rosa: User, production: Target) -> None:
+    make_policy("*", production, (1, None))
+    otto = make_person("Otto Lind", "requester")
+    at = timezone.now() - timedelta(hours=3)
+    waits = [60, 120, 300, 600, 900, 1200, 3600]
+    for number, waited in enumerate(waits):
+        read: float | None = [None, 5, 10, 100, 200, 300, 400][number]
+        answered(production, rita, remy, waited=waited, read=read, at=at)
+    answered(production, otto, rosa, waited=30, read=20, at=at)
+    found = reviews.of(around_now().period)
+    (wait,) = found.waits
+    assert wait.requests == 8
+    assert wait.decided_median == statistics.median_low([30, *waits])
+    assert wait.decided_p90 == 3600
+    assert wait.first_median == wait.decided_median
+    by_name: dict[str, Any] = {reader.name: reader for reader in found.readers}
+    assert (by_name["Remy Ortiz"].approvals, by_name["Remy Ortiz"].unopened, by_name["Remy Ortiz"].hasty) == (7, 1, 2)
+    assert by_name["Remy Ortiz"].median == 100
+    assert [(each.approver, each.seconds) for each in found.hasty] == [
+        ("Remy Ortiz", 5),
+        ("Remy Ortiz", 10),
+        ("Rosa Lind", 20),
+    ]
+    assert [
+        (pair.requester, pair.approver, pair.approvals, pair.percent, pair.is_called_out) for pair in found.pairs
+    ] == [
+        ("Rita Sanz", "Remy Ortiz", 7, 100, True),
+        ("Otto Lind", "Rosa Lind", 1, 100, False),  # too few to say
+    ]
+    assert reviews.of(around_now().period, hasty_seconds=8).hasty_count == 1
+
+
+def test_a_share_below_three_quarters_is_not_called_out(rita: User, remy: User, production: Target) -> None:
+    make_policy("*", production, (1, None))
+    at = timezone.now() - timedelta(hours=3)
+    others = [make_person(f"Reviewer{number} X", "reviewer") for number in range(2)]
+    for approver in [remy] * 5 + [others[0]] * 5 + [others[1]]:
+        answered(production, rita, approver, waited=60, read=60, at=at)
+    assert reviews.of(around_now().period).called_out == 0
+
+
+def test_kinds_and_overrides_are_counted(rita: User, remy: User, ada: User, production: Target) -> None:
+    make_policy("*", production, (1, None))
+    promote(make_version("churn"), production, by=rita, approvers=(remy,))
+    promote(make_version("churn"), production, by=rita, approvers=(remy,), kind="rollback")
+    promote(make_version("churn"), production, by=rita, approvers=(remy,), kind="break_glass")
+    request = make_request(make_version("churn"), production, by=rita)
+    CheckResult.objects.filter(request=request).update(
+        outcome="fail", overridden_by=ada, overridden_at=timezone.now(), override_reason="Known."
+    )
+    found = reviews.of(around_now().period)
+    assert found.kinds == {"Promotion": 2, "Roll back": 1, "Break-glass": 1, "Review afterwards": 0}
+    assert [(each.person, each.times) for each in found.overrides] == [("Ada Brandt", 1)]
+    assert found.waits[0].requests == 3  # nobody was asked before the glass was broken
+
+
+def test_a_period_and_a_target_narrow_it(rita: User, remy: User, production: Target, staging: Target) -> None:
+    make_policy("*", production, (1, None))
+    promote(make_version("churn"), production, by=rita, approvers=(remy,))
+    now = timezone.now()
+    assert reviews.of(around_now().period, target=staging).approvals == 0
+    assert reviews.of(reviews.Period(now - timedelta(days=9), now - timedelta(days=8))).requests == 0
+    assert len(list(reviews.plain(around_now().period, target=production))) == 1

@@ -1,0 +1,198 @@
+"""The inbox: whose work a request is, the difference that matters most, expiry, empty states, live refresh."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.models import User
+from approvals import workflow
+from approvals.models import PromotionRequest, Target
+from approvals.policy import CheckRule
+from tests.support.factories import approve, make_person, make_policy, make_request, make_version
+from tests.support.pages import applied, hold, text_of
+
+pytestmark = pytest.mark.django_db
+See = Callable[..., str]
+
+
+@pytest.fixture
+def seen_by(client: Client) -> See:
+    def get(person: User, path: str = "/") -> str:
+        client.force_login(person)
+        answer = client.get(path)
+        assert answer.status_code == 200
+        return answer.content.decode()
+
+    return get
+
+
+def asks(rita: User, target: Target, model: str = "churn_predictor") -> PromotionRequest:
+    """Version 2 worse in ndcg and better in auc_roc than version 1, which holds the target."""
+    hold(make_version(model, metrics={"auc_roc": 0.90, "ndcg": 0.50}), target)
+    return make_request(make_version(model, metrics={"auc_roc": 0.95, "ndcg": 0.45}), target, by=rita)
+
+
+def test_a_row_says_what_is_asked_by_whom_how_far_and_what_matters_most(
+    seen_by: See, rita: User, remy: User, rosa: User, production: Target
+) -> None:
+    request = approve(asks(rita, production), rosa)
+    html = seen_by(remy)
+    text = text_of(html)
+    assert "churn_predictor version 2 → Production" in text
+    assert f"#{request.pk} · Rita Sanz asked" in text
+    assert "1 of 2 approvals" in text
+    assert "Waiting for review" in text
+    assert "ndcg −0.05 (−10.0 %) worse" in text
+    assert "auc_roc" not in text
+    assert f'href="/requests/{request.pk}/"' in html
+
+
+def test_the_tab_follows_what_each_person_can_do(
+    seen_by: See, rita: User, remy: User, rosa: User, vera: User, production: Target
+) -> None:
+    approve(asks(rita, production), remy)
+    title = "churn_predictor version 2"
+    assert title in text_of(seen_by(rosa))
+    assert "Waits for me 1 Waits for others 0" in text_of(seen_by(rosa))
+    for person in (rita, remy, vera):
+        assert title not in text_of(seen_by(person))
+        assert "Waits for me 0 Waits for others 1" in text_of(seen_by(person))
+        assert title in text_of(seen_by(person, "/?tab=others"))
+    assert "you: approved" in text_of(seen_by(remy, "/?tab=others"))
+    assert "waits for any reviewer" in text_of(seen_by(rita, "/?tab=mine"))
+    assert title not in text_of(seen_by(remy, "/?tab=mine"))
+
+
+def test_a_request_that_came_back_waits_for_its_requester(
+    seen_by: See, rita: User, remy: User, production: Target
+) -> None:
+    workflow.review(asks(rita, production), by=remy, verdict="request_changes", comment="Log the cutoff.")
+    assert "Changes requested" in text_of(seen_by(rita))
+    assert "Nothing waits for you." in text_of(seen_by(remy))
+
+
+def test_a_missing_group_is_named(seen_by: See, rita: User, remy: User, production: Target) -> None:
+    make_policy("churn_*", production, (1, "risk"))
+    asks(rita, production)
+    assert "Nothing waits for you." in text_of(seen_by(remy))
+    assert "0 of 1 approval · waits for risk" in text_of(seen_by(remy, "/?tab=others"))
+
+
+def test_expiry_is_shown_when_it_is_near(seen_by: See, rita: User, remy: User, production: Target) -> None:
+    request = asks(rita, production)
+    assert "expires" not in text_of(seen_by(remy))
+    PromotionRequest.objects.filter(pk=request.pk).update(expires_at=timezone.now() + timedelta(hours=20))
+    assert "expires" in text_of(seen_by(remy))
+
+
+def test_decided_shows_the_end_and_not_the_open_ones(
+    seen_by: See, rita: User, remy: User, rosa: User, production: Target
+) -> None:
+    applied(asks(rita, production), remy, rosa)
+    asks(rita, production, "fraud_scorer")
+    text = text_of(seen_by(rita, "/?tab=decided"))
+    assert "churn_predictor version 2" in text
+    assert "Applied" in text
+    assert "fraud_scorer" not in text
+
+
+def test_a_first_promotion_and_a_lost_metric_are_named(
+    seen_by: See, rita: User, remy: User, staging: Target, production: Target
+) -> None:
+    make_request(make_version("new_model"), staging, by=rita)
+    assert "First promotion nothing held Staging" in text_of(seen_by(remy))
+    hold(make_version("lossy", metrics={"auc_roc": 0.9}), production)
+    make_request(make_version("lossy", metrics={"auc_roc": "NaN"}), production, by=rita)
+    assert "auc_roc cannot be compared against version 1" in text_of(seen_by(remy))
+
+
+@pytest.mark.parametrize(
+    ("tab", "sentence"),
+    [
+        ("waiting", "Nothing waits for you."),
+        ("mine", "You have not asked for anything"),
+        ("decided", "Nothing has been decided yet."),
+    ],
+)
+def test_an_empty_tab_says_what_to_do_next(
+    seen_by: See, rita: User, remy: User, production: Target, tab: str, sentence: str
+) -> None:
+    approve(asks(rita, production), remy)
+    html = seen_by(remy, f"/?tab={tab}")
+    assert sentence in text_of(html)
+    assert 'class="btn btn-quiet" href=' in html
+
+
+def test_the_first_run_leads_to_the_models(seen_by: See, rita: User, vera: User) -> None:
+    assert "Nobody has asked for a promotion yet." in text_of(seen_by(vera))
+    assert 'href="/models/">Choose a model' in seen_by(rita)
+
+
+def test_pages_keep_the_tab_and_nonsense_is_the_first(seen_by: See, rita: User, staging: Target) -> None:
+    for number in range(27):
+        make_request(make_version(f"model_{number}"), staging, by=rita)
+    html = seen_by(rita, "/?tab=mine")
+    assert html.count("data-item") == 25
+    assert 'href="?tab=mine&amp;page=2"' in html
+    assert seen_by(rita, "/?tab=mine&page=2").count("data-item") == 2
+    assert "Nothing waits for you." in text_of(seen_by(rita, "/?tab=nonsense&page=-3"))
+
+
+def test_the_list_fetches_itself_anew_only_when_something_changed(
+    client: Client, rita: User, remy: User, production: Target
+) -> None:
+    asks(rita, production)
+    client.force_login(remy)
+    page = client.get("/?tab=others").content.decode()
+    seen = re.search(r'name="seen" value="([0-9a-f]+)"', page)
+    assert seen
+    htmx = {"HX-Request": "true"}
+    assert client.get(f"/?tab=others&seen={seen[1]}", headers=htmx).status_code == 204
+    request = asks(rita, production, "fraud_scorer")
+    approve(request, remy)
+    fresh = client.get(f"/?tab=others&seen={seen[1]}", headers=htmx)
+    assert fresh.status_code == 200
+    text = fresh.content.decode()
+    assert "fraud_scorer version 2" in text_of(text)
+    assert "<html" not in text
+    assert seen[1] not in text
+
+
+def test_hostile_text_stays_text(seen_by: See, remy: User, production: Target) -> None:
+    eve = make_person("<script>alert(1)</script>", "requester")
+    name = "<img src=x onerror=alert(1)>مرحبا" + "x" * 200
+    hold(make_version(name, metrics={"auc<b>": 0.5}), production)
+    make_request(make_version(name, metrics={"auc<b>": 0.4}), production, by=eve)
+    html = seen_by(remy)
+    assert "<script>alert" not in html
+    assert "<img" not in html
+    assert "auc<b>" not in html
+    assert "auc<b> −0.1" in text_of(html)
+
+
+def test_a_blocked_request_says_by_how_many_checks(seen_by: See, rita: User, ada: User, production: Target) -> None:
+    make_policy("churn_*", production, (1, None), checks=(CheckRule("provenance"), CheckRule("signature_present")))
+    make_request(make_version("churn_predictor"), production, by=rita)
+    for person, path in ((rita, "/"), (ada, "/?tab=others")):
+        assert "In checks blocked by 2 checks · 0 of 1 approval" in text_of(seen_by(person, path))
+
+
+def test_queries_do_not_grow_with_rows(client: Client, rita: User, remy: User, production: Target) -> None:
+    client.force_login(remy)
+
+    def count() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get("/").status_code == 200
+        return len(queries)
+
+    asks(rita, production, "first")
+    few = count()
+    for number in range(20):
+        asks(rita, production, f"model_{number}")
+    assert count() == few

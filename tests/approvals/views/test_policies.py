@@ -1,0 +1,496 @@
+"""The policies page and its forms: what it says, who may change what, and how nonsense comes back."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import User
+from approvals import administration
+from approvals import policy as rules
+from approvals.models import Action, AuditEvent, Policy, Target
+from approvals.selectors.policy_overview import sentence
+from tests.support.factories import make_person, make_policy, make_request, make_version
+
+pytestmark = pytest.mark.django_db
+URL = "/policies/"
+
+
+@pytest.fixture
+def admin(client: Client, ada: User) -> Client:
+    client.force_login(ada)
+    return client
+
+
+def policy_data(target: Target, pattern: str, *slots: tuple[Any, Any], **fields: Any) -> dict[str, Any]:
+    """What the form sends in a browser without script: three rows, filled from the first."""
+    rows = [*slots, ("", ""), ("", "")][:3]
+    data = {
+        "target": target.pk,
+        "model_pattern": pattern,
+        "open_for_days": 14,
+        "slots-TOTAL_FORMS": 3,
+        "slots-INITIAL_FORMS": 1,
+    }
+    for place, (approvals, group) in enumerate(rows):
+        data |= {f"slots-{place}-approvals": approvals, f"slots-{place}-group": group}
+    return data | fields
+
+
+# --- What it says -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (
+            rules.Rule("x", (rules.SlotRule(1, "risk"), rules.SlotRule(1)), True, 14),
+            "2 approvals: 1 from risk and 1 from any reviewer; approvals need a comment; requests stay open for "
+            "14 days",
+        ),
+        (rules.Rule("", (rules.SlotRule(1),), False, 1), "1 approval from any reviewer; requests stay open for 1 day"),
+    ],
+)
+def test_a_policy_is_one_sentence(rule: rules.Rule, expected: str) -> None:
+    assert sentence(rule) == expected
+
+
+def test_policies_stand_by_target_with_the_most_specific_first(admin: Client, production: Target) -> None:
+    for pattern in ("churn_*", "churn_predictor", "ch*"):
+        make_policy(pattern, production, (1, None))
+    chapters = {chapter.target.name: chapter for chapter in admin.get(URL).context["chapters"]}
+    patterns = [meaning.policy.model_pattern for meaning in chapters["Production"].meanings]
+    assert patterns == ["churn_predictor", "churn_*", "ch*", "*"]
+    assert list(chapters) == ["Staging", "Production"]
+
+
+def test_who_is_eligible_now_is_named_slot_by_slot(admin: Client, production: Target, remy: User) -> None:
+    make_person("Rosa Lind", "reviewer", "risk")
+    make_person("Nora Berg", "risk")
+    make_person("Otto Falk", "reviewer", "risk", is_active=False)
+    make_policy("churn_*", production, (1, "risk"), (1, None))
+    meaning = admin.get(URL).context["chapters"][1].meanings[0]
+    assert [(line.source, line.names) for line in meaning.eligible] == [
+        ("risk", ["Rosa Lind"]),
+        ("Any reviewer", ["Remy Ortiz", "Rosa Lind"]),
+    ]
+    assert meaning.shortage == ""
+
+
+def test_a_policy_that_can_never_be_met_says_who_is_missing(admin: Client, production: Target, remy: User) -> None:
+    make_policy("churn_*", production, (2, "risk"))
+    page = admin.get(URL).content.decode()
+    assert "This can never be met: it needs 2 approvals from risk (0 eligible)" in page
+    assert "Nobody is eligible." in page
+
+
+def test_open_requests_stand_under_the_policy_they_were_made_under(
+    admin: Client, production: Target, rita: User
+) -> None:
+    request = make_request(make_version("churn_predictor"), production, by=rita)
+    policy = make_policy("churn_*", production, (1, None))
+    meanings = {m.policy.pk: m for m in admin.get(URL).context["chapters"][1].meanings}
+    assert meanings[policy.pk].open_requests == []
+    assert [m.open_requests for m in meanings.values() if m.policy.model_pattern == "*"] == [[request.pk]]
+
+
+def test_a_policy_that_never_applies_is_called_out(admin: Client, production: Target) -> None:
+    make_policy("churn_*", production, (1, None))
+    anything = Policy.objects.get(target=production, model_pattern="*")
+    assert "never applies" not in admin.get(URL).content.decode()
+    admin.post(f"/policies/{anything.pk}/move/", {"to": "up"})
+    assert "This one never applies: <code>*</code> stands before it" in admin.get(URL).content.decode()
+
+
+def test_a_target_without_policies_says_what_applies(admin: Client) -> None:
+    Target.objects.create(name="UAT", alias="uat")
+    assert (
+        "UAT of any model needs 2 approvals from any reviewer; requests stay open for 14 days, because no policy says "
+        "otherwise." in admin.get(URL).content.decode()
+    )
+
+
+def test_the_tester_says_which_policy_applies_and_why(admin: Client, production: Target) -> None:
+    make_policy("churn_*", production, (1, "risk"))
+    make_version("churn_predictor")
+    Target.objects.create(name="UAT", alias="uat")
+    response = admin.get(f"{URL}?model=churn_predictor")
+    assert {a.target.name: (a.sentence.split(";")[0], a.rule.why) for a in response.context["applications"]} == {
+        "Staging": (
+            "1 approval from any reviewer",
+            "The policy for * applies to churn_predictor: the only one that fits.",
+        ),
+        "Production": (
+            "1 approval from risk",
+            "The policy for churn_* applies to churn_predictor: the first of the 2 that fit.",
+        ),
+        "UAT": ("2 approvals from any reviewer", rules.FALLBACK.why),
+    }
+    assert "MLflow has no model of this name yet" not in response.content.decode()
+    assert "MLflow has no model of this name yet" in admin.get(f"{URL}?model=other").content.decode()
+
+
+def test_the_number_of_queries_does_not_grow_with_policies_people_or_requests(
+    admin: Client, production: Target, rita: User
+) -> None:
+    def count() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert admin.get(URL).status_code == 200
+        return len(queries)
+
+    def add(number: int) -> None:
+        make_policy(f"model_{number}", production, (1, f"group_{number}"), (1, None))
+        make_person(f"P{number} Berg", "reviewer", f"group_{number}")
+        make_request(make_version(f"model_{number}"), production, by=rita)
+
+    add(0)
+    few = count()
+    for number in range(1, 9):
+        add(number)
+    assert count() == few
+
+
+# --- Who may ----------------------------------------------------------------------------------------------------------
+
+PAGES = [
+    "/policies/new/",
+    "/policies/{policy}/",
+    "/policies/{policy}/retire/",
+    "/targets/new/",
+    "/targets/{target}/",
+    "/targets/{target}/retire/",
+]
+
+
+@pytest.mark.parametrize("role", ["requester", "reviewer", "auditor", "administrator", None])
+def test_everyone_reads_and_administrators_alone_change(client: Client, production: Target, role: str | None) -> None:
+    client.force_login(make_person("Nora Berg", *([role] if role else [])))
+    policy = make_policy("churn_*", production, (1, None))
+    may = role == "administrator"
+    page = client.get(URL)
+    assert page.status_code == 200
+    assert ("Add a policy" in page.content.decode()) is may
+    assert ("Only administrators change targets and policies." in page.content.decode()) is not may
+    for address in PAGES:
+        url = address.format(policy=policy.pk, target=production.pk)
+        response = client.get(url)
+        assert response.status_code == (200 if may else 403), url
+        if not may:
+            assert "Only administrators change targets and policies." in response.content.decode()
+            assert client.post(url).status_code == 403
+    if not may:
+        assert not AuditEvent.objects.exists()
+
+
+# --- Policies ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_is_added_with_several_slots_without_script(admin: Client, production: Target, remy: User) -> None:
+    risk = make_person("Rosa Lind", "reviewer", "risk").groups.get(name="risk")
+    response = admin.post(
+        "/policies/new/", policy_data(production, " churn_* ", (1, risk.pk), (1, ""), requires_reason="on"), follow=True
+    )
+    policy = Policy.objects.get(model_pattern="churn_*")
+    assert [(slot["approvals"], slot["group"]) for slot in policy.terms["slots"]] == [(1, "risk"), (1, None)]
+    assert policy.terms["requires_reason"]
+    assert AuditEvent.objects.latest("sequence").action == Action.POLICY_CREATED
+    assert (
+        "Production of churn_* now needs 2 approvals: 1 from risk and 1 from any reviewer; approvals need a comment; "
+        "requests stay open for 14 days." in response.content.decode()
+    )
+
+
+def check_data(place: int, kind: str, **settings: Any) -> dict[str, Any]:
+    sent = {"kind": kind, "effect": "block"} | settings
+    return {f"checks-{place}-{name}": value for name, value in sent.items()}
+
+
+def test_a_policy_is_saved_with_everything_that_it_can_ask(admin: Client, production: Target) -> None:
+    data = policy_data(
+        production,
+        "churn_*",
+        (2, ""),
+        watched_tags="team, owner_*",
+        excludes_contributors="on",
+        contributor_tags="trained_by",
+        files_limit_mb="500",
+        reauthenticate="on",
+        within_minutes="10",
+        asks_meaning="on",
+        first_after_hours="12",
+        every_hours="24",
+        escalate_after_hours="72",
+        escalate_to="risk",
+    )
+    Group.objects.get_or_create(name="risk")
+    data |= {"slots-0-looks_at": ["metrics", "champion"]}
+    data |= check_data(0, "metric_threshold", metric="auc_roc", at_least="0.9", effect="warn")
+    data |= check_data(1, "provenance", keys="owner, training_cutoff")
+    data |= check_data(
+        2, "metric_regression", metric="mae", dataset="validation", margin="0", margin_is="absolute", direction="auto"
+    )
+    assert admin.post("/policies/new/", data).status_code == 302
+    rule = rules.Rule.from_json(Policy.objects.get(model_pattern="churn_*").terms)
+    assert rule == rules.Rule(
+        model_pattern="churn_*",
+        slots=(rules.SlotRule(2, None, ("metrics", "champion")),),
+        checks=(
+            rules.CheckRule("metric_threshold", "warn", {"metric": "auc_roc", "at_least": 0.9, "at_most": None}),
+            rules.CheckRule("provenance", "block", {"keys": ["owner", "training_cutoff"]}),
+            rules.CheckRule(
+                "metric_regression",
+                "block",
+                {"metric": "mae", "dataset": "validation", "margin": 0.0, "margin_is": "absolute", "direction": "auto"},
+            ),
+        ),
+        watched_tags=("team", "owner_*"),
+        excludes_contributors=True,
+        contributor_tags=("trained_by",),
+        files_limit_mb=500,
+        allows_findings=False,
+        signature=rules.SignatureRule(True, 10, True),
+        reminders=rules.ReminderRule(12, 24, 72, "risk"),
+    )
+    page = admin.get(f"/policies/{Policy.objects.get(model_pattern='churn_*').pk}/").content.decode()
+    for text in (
+        'value="auc_roc"',
+        'value="validation"',
+        'value="0.9"',
+        'value="owner, training_cutoff"',
+        'value="team, owner_*"',
+    ):
+        assert text in page
+
+
+def test_a_check_is_added_and_taken_away_without_script(admin: Client, production: Target) -> None:
+    policy = make_policy("churn_*", production, (1, None))
+    data = policy_data(production, "churn_*", (1, ""))
+    more = admin.post(f"/policies/{policy.pk}/", data | {"add_check": "1", "new_check": "data_freshness"})
+    assert more.status_code == 200
+    assert 'name="checks-0-days"' in more.content.decode()
+    kept = check_data(0, "data_freshness", key="training_cutoff", days="30")
+    assert admin.post(f"/policies/{policy.pk}/", data | kept).status_code == 302
+    policy.refresh_from_db()
+    assert policy.terms["checks"] == [
+        {"kind": "data_freshness", "effect": "block", "settings": {"key": "training_cutoff", "days": 30}}
+    ]
+    assert admin.post(f"/policies/{policy.pk}/", data | kept | {"checks-0-is_removed": "on"}).status_code == 302
+    policy.refresh_from_db()
+    assert policy.terms["checks"] == []
+
+
+def test_a_check_that_makes_no_sense_comes_back_with_what_was_typed(admin: Client, production: Target) -> None:
+    data = policy_data(production, "churn_*", (1, "")) | check_data(0, "metric_threshold", metric="auc", at_least="x")
+    answer = admin.post("/policies/new/", data)
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert "&#x27;x&#x27; is not a number" in page
+    assert 'value="auc"' in page
+    assert not Policy.objects.filter(model_pattern="churn_*").exists()
+
+
+def test_the_versions_tell_who_saved_what_and_what_changed(admin: Client, production: Target) -> None:
+    policy = make_policy("churn_*", production, (1, None))
+    admin.post(
+        f"/policies/{policy.pk}/", policy_data(production, "churn_*", (2, ""), open_for_days=7, watched_tags="*")
+    )
+    answer = admin.get(f"/policies/{policy.pk}/versions/")
+    [newest, first] = answer.context["versions"]
+    assert (newest.number, newest.saved_as.partition(" <")[0], first.number, first.changes) == (2, "Ada Brandt", 1, [])
+    assert {change.label: (change.before, change.after) for change in newest.changes} == {
+        "Approvals": (
+            "1 approval from any reviewer (looks at everything)",
+            "2 approvals from any reviewer (looks at everything)",
+        ),
+        "A request stays open for": ("14 days", "7 days"),
+        "Approval with findings": ("allowed", "not allowed"),
+    }
+    assert first.lines["A request stays open for"] == "14 days"
+    page = " ".join(answer.content.decode().split())
+    assert "<del>14 days</del>" in page
+    assert "stands now" in page
+
+
+def test_the_versions_of_a_retired_policy_stay_readable(client: Client, vera: User, production: Target) -> None:
+    policy = make_policy("churn_*", production, (1, None))
+    administration.retire_policy(policy, by=None)
+    client.force_login(vera)
+    answer = client.get(f"/policies/{policy.pk}/versions/")
+    assert "This policy is retired." in answer.content.decode()
+
+
+def test_a_policy_that_was_saved_meanwhile_is_a_conflict_that_keeps_what_was_typed(
+    admin: Client, production: Target
+) -> None:
+    policy = make_policy("churn_*", production, (1, None))
+    address = f"/policies/{policy.pk}/"
+    assert f'name="seen" value="{policy.version}"' in admin.get(address).content.decode()
+    opened = {"seen": policy.version, "allows_findings": "on", "watched_tags": "*"}
+    mine = policy_data(production, "churn_*", (3, ""), **opened)
+    theirs = policy_data(production, "churn_*", (1, ""), **opened) | {"open_for_days": 5}
+    assert admin.post(address, theirs).status_code == 302
+    answer = admin.post(address, mine)
+    page = " ".join(answer.content.decode().split())
+    assert answer.status_code == 422
+    assert "Somebody else has saved version 2 meanwhile; you were editing version 1." in page
+    assert [(each.label, each.before, each.after) for each in answer.context["changes"]] == [
+        ("A request stays open for", "14 days", "5 days")
+    ]
+    assert answer.context["slots"].forms[0]["approvals"].value() == "3"
+    assert 'name="seen" value="2"' in page
+    policy.refresh_from_db()
+    assert (policy.version, policy.terms["slots"][0]["approvals"]) == (2, 1)
+    assert admin.post(address, mine | {"seen": 2}).status_code == 302
+    policy.refresh_from_db()
+    assert (policy.version, policy.terms["slots"][0]["approvals"]) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        ({"escalate_after_hours": "5"}, "Name the group that is told, or clear the hours."),
+        ({"escalate_to": "reviewer"}, "Say after how many hours, or choose nobody."),
+        ({"first_after_hours": "0"}, "greater than or equal to 1"),
+    ],
+)
+def test_half_an_escalation_comes_back(admin: Client, production: Target, sent: dict[str, str], message: str) -> None:
+    answer = admin.post("/policies/new/", policy_data(production, "churn_*", (1, "")) | sent)
+    assert answer.status_code == 422
+    assert message in answer.content.decode()
+
+
+def test_an_edit_under_open_requests_is_told_on_both_pages(admin: Client, production: Target, rita: User) -> None:
+    policy = make_policy("churn_*", production, (1, None))
+    first = make_request(make_version("churn_predictor"), production, by=rita)
+    make_request(make_version("churn_predictor"), production, by=rita)
+    assert "Asked today" not in admin.get(first.get_absolute_url()).content.decode()
+    admin.post(f"/policies/{policy.pk}/", policy_data(production, "churn_*", (2, "")))
+    assert "2 open requests were made under version 1." in admin.get(URL).content.decode()
+    page = " ".join(admin.get(first.get_absolute_url()).content.decode().split())
+    assert f'/policies/{policy.pk}/versions/#version-1">version 1 of the policy for' in page
+    assert "Asked today, it would be under version 2 of the policy for" in page
+
+
+def test_saving_a_policy_that_cannot_be_met_warns(admin: Client, production: Target) -> None:
+    response = admin.post("/policies/new/", policy_data(production, "churn_*", (1, "")), follow=True)
+    assert [str(message) for message in response.context["messages"]][1].startswith("This can never be met")
+
+
+def test_the_form_of_a_policy_shows_its_slots_and_two_empty_rows(admin: Client, production: Target) -> None:
+    policy = make_policy("churn_*", production, (2, "risk"), (1, None))
+    slots = admin.get(f"/policies/{policy.pk}/").context["slots"]
+    assert [form["approvals"].value() for form in slots] == [2, 1, None, None]
+
+
+def test_clearing_the_number_takes_a_slot_away(admin: Client, production: Target) -> None:
+    policy = make_policy("churn_*", production, (2, "risk"), (1, None))
+    data = policy_data(production, "churn_*", ("", Group.objects.get(name="risk").pk), (1, ""))
+    assert admin.post(f"/policies/{policy.pk}/", data).status_code == 302
+    policy.refresh_from_db()
+    assert [(slot["approvals"], slot["group"]) for slot in policy.terms["slots"]] == [(1, None)]
+
+
+def test_roles_are_not_offered_as_groups(admin: Client, production: Target) -> None:
+    make_person("Nora Berg", "risk")
+    (form, *_) = admin.get("/policies/new/").context["slots"]
+    assert [str(label) for _, label in form.fields["group"].choices] == ["Any reviewer", "risk"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "slots", "fields", "message"),
+    [
+        ("churn_*", [], {}, "A policy needs at least one approval."),
+        ("churn_*", [(1, ""), (2, "")], {}, "Two rows ask for the same group."),
+        ("churn_*", [(0, "")], {}, "greater than or equal to 1"),
+        ("churn_*", [(1, 4711)], {}, "Select a valid choice."),
+        ("*", [(1, "")], {}, "Production already has a policy for this pattern. Change that one."),
+        ("", [(1, "")], {}, "This field is required."),
+        ("churn_*", [(1, "")], {"open_for_days": 400}, "less than or equal to 365"),
+        ("churn_*", [(1, "")], {"target": 4711}, "Select a valid choice."),
+    ],
+)
+def test_a_policy_that_makes_no_sense_comes_back_with_the_reason(
+    admin: Client, pattern: str, slots: list[tuple[Any, Any]], fields: dict[str, Any], message: str
+) -> None:
+    production = Target.objects.get(name="Production")
+    response = admin.post("/policies/new/", policy_data(production, pattern, *slots) | fields)
+    assert response.status_code == 422
+    assert message in response.content.decode()
+    assert Policy.objects.count() == 2
+    assert not AuditEvent.objects.exists()
+
+
+def test_retiring_a_policy_asks_first(admin: Client, production: Target) -> None:
+    policy = make_policy("churn_*", production, (1, None))
+    assert "No open request was made under it." in admin.get(f"/policies/{policy.pk}/retire/").content.decode()
+    assert Policy.objects.current().contains(policy)
+    assert admin.post(f"/policies/{policy.pk}/retire/").headers["Location"] == URL
+    assert not Policy.objects.current().contains(policy)
+    assert admin.get(f"/policies/{policy.pk}/").status_code == 404
+
+
+# --- Targets ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_target_leads_to_its_policy(admin: Client) -> None:
+    assert (
+        "Until then a request for it needs 2 approvals from any reviewer" in admin.get("/targets/new/").content.decode()
+    )
+    response = admin.post("/targets/new/", {"name": "UAT", "alias": "uat", "position": 15}, follow=True)
+    target = Target.objects.get(name="UAT")
+    assert response.redirect_chain == [(f"/policies/new/?target={target.pk}", 302)]
+    assert response.context["form"]["target"].value() == str(target.pk)
+    assert "The target UAT was added." in response.content.decode()
+    assert AuditEvent.objects.latest("sequence").action == Action.TARGET_CREATED
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "message"),
+    [
+        ({}, "stage", "Choose a stage, name an alias, or both."),
+        ({"alias": "latest"}, "alias", "MLflow reserves"),
+        ({"alias": "v12"}, "alias", "MLflow reserves"),
+        ({"alias": "my alias"}, "alias", "Use letters"),
+        ({"alias": "champion"}, "alias", "The target Production means this alias already."),
+        ({"stage": "Staging"}, "stage", "The target Staging means this stage already."),
+        ({"stage": "Archived"}, "stage", "Select a valid choice."),
+        ({"alias": "uat", "archives_existing": "on"}, "archives_existing", "Only a stage can archive."),
+        ({"alias": "uat", "name": "production"}, "name", "There is already a target with this name."),
+    ],
+)
+def test_a_target_that_makes_no_sense_comes_back_with_a_message_on_the_field(
+    admin: Client, fields: dict[str, Any], field: str, message: str
+) -> None:
+    response = admin.post("/targets/new/", {"name": "UAT", "position": 15} | fields)
+    assert response.status_code == 422
+    assert message in str(response.context["form"].errors[field])
+    assert Target.objects.count() == 2
+
+
+def test_a_target_is_changed(admin: Client, staging: Target) -> None:
+    data = {"name": "Staging", "stage": "Staging", "alias": "candidate", "position": 10, "description": "For tests."}
+    assert admin.post(f"/targets/{staging.pk}/", data).headers["Location"] == URL
+    staging.refresh_from_db()
+    assert (staging.alias, staging.description) == ("candidate", "For tests.")
+
+
+def test_a_target_with_open_requests_keeps_its_meaning_and_stays(admin: Client, staging: Target, rita: User) -> None:
+    request = make_request(make_version(), staging, by=rita)
+    data = {"name": "Staging", "stage": "", "alias": "candidate", "position": 10}
+    response = admin.post(f"/targets/{staging.pk}/", data)
+    assert response.status_code == 422
+    assert "Requests for this target are open" in response.content.decode()
+    assert f'href="{request.get_absolute_url()}"' in admin.get(f"/targets/{staging.pk}/retire/").content.decode()
+    admin.post(f"/targets/{staging.pk}/retire/")
+    staging.refresh_from_db()
+    assert (staging.stage, staging.retired_at) == ("Staging", None)
+
+
+def test_a_retired_target_is_gone_from_the_page_and_its_name_stays_taken(admin: Client, staging: Target) -> None:
+    admin.post(f"/targets/{staging.pk}/retire/")
+    assert [chapter.target.name for chapter in admin.get(URL).context["chapters"]] == ["Production"]
+    response = admin.post("/targets/new/", {"name": "Staging", "stage": "Staging", "position": 10})
+    assert "It is retired, and the history goes on naming it." in str(response.context["form"].errors["name"])

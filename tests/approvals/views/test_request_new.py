@@ -1,0 +1,137 @@
+"""Asking for a promotion: what each target would mean, before anything is sent."""
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import User
+from approvals.models import PromotionRequest, Target
+from tests.support.factories import make_person, make_policy, make_request, make_version
+from tests.support.pages import hold, text_of
+
+pytestmark = pytest.mark.django_db
+MODEL = "churn_predictor"
+URL = f"/models/{MODEL}/versions/2/promote/"
+
+
+@pytest.fixture
+def two(rita: User, remy: User, rosa: User, production: Target) -> None:
+    """Version 1 holds Production; version 2 is worse in ndcg."""
+    hold(make_version(MODEL, metrics={"auc_roc": 0.9, "ndcg": 0.5}), production)
+    make_version(MODEL, metrics={"auc_roc": 0.95, "ndcg": 0.45})
+
+
+def see(client: Client, person: User, url: str = URL) -> str:
+    client.force_login(person)
+    answer = client.get(url)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+@pytest.mark.usefixtures("two")
+def test_each_target_shows_rule_people_and_consequences(client: Client, rita: User) -> None:
+    text = text_of(see(client, rita))
+    assert "Production stage Production and alias @champion version 1 holds it now" in text
+    assert "2 approvals from any reviewer. The policy for * applies to churn_predictor: the only one that fits." in text
+    assert "Who can approve Remy Ortiz, Rosa Lind" in text
+    assert "Version 2 gets stage Production and alias @champion. Version 1 is archived." in text
+    assert "1 worse, 1 better. ndcg 0.5 → 0.45 −0.05 (−10.0 %) worse" in text
+    assert "Nothing: this would be the first promotion to Staging." in text
+
+
+@pytest.mark.usefixtures("two")
+def test_the_last_possible_target_is_chosen_unless_the_address_says_another(client: Client, rita: User) -> None:
+    assert 'value="Production" checked' in see(client, rita)
+    assert 'value="Staging" checked' in see(client, rita, f"{URL}?target=Staging")
+    assert 'value="Production" checked' in see(client, rita, f"{URL}?target=Nonsense")
+
+
+@pytest.mark.usefixtures("two")
+def test_asking_makes_the_request_and_leads_to_it(client: Client, rita: User) -> None:
+    client.force_login(rita)
+    answer = client.post(URL, {"target": "Production", "justification": "Better on segment B."})
+    made = PromotionRequest.objects.get()
+    assert answer.status_code == 302
+    assert answer["Location"] == f"/requests/{made.pk}/"
+    assert (made.requester, made.target.name, made.justification) == (rita, "Production", "Better on segment B.")
+
+
+@pytest.mark.usefixtures("two")
+def test_a_missing_reason_is_said_beside_the_field_and_the_choice_is_kept(client: Client, rita: User) -> None:
+    client.force_login(rita)
+    answer = client.post(URL, {"target": "Staging", "justification": "  "})
+    html = answer.content.decode()
+    assert answer.status_code == 422
+    assert 'id="id_justification_error"' in html
+    assert "This field is required." in html
+    assert 'value="Staging" checked' in html
+    assert not PromotionRequest.objects.exists()
+
+
+@pytest.mark.usefixtures("two")
+def test_what_is_open_already_is_linked_and_asking_again_leads_there(
+    client: Client, rita: User, production: Target
+) -> None:
+    found = PromotionRequest.objects.get(pk=make_request(make_version(MODEL, 3), production, by=rita).pk)
+    url = URL.replace("/2/", "/3/")
+    html = see(client, rita, url)
+    assert f"Request #{found.pk} asks for this already." in text_of(html)
+    assert 'value="Production"' not in html
+    answer = client.post(url, {"target": "Production", "justification": "Again."})
+    assert answer["Location"] == f"/requests/{found.pk}/"
+    assert PromotionRequest.objects.count() == 1
+
+
+@pytest.mark.usefixtures("two")
+def test_what_is_impossible_says_why(client: Client, rita: User) -> None:
+    html = see(client, rita, URL.replace("/2/", "/1/"))
+    assert "Version 1 holds Production already." in text_of(html)
+    assert "No target is open to this version now" in text_of(html)
+    assert "<textarea" not in html
+
+
+@pytest.mark.usefixtures("two")
+def test_a_deleted_version_cannot_be_asked_for(client: Client, rita: User, staging: Target) -> None:
+    make_version(MODEL, 4, deleted_at=timezone.now())
+    url = URL.replace("/2/", "/4/")
+    assert text_of(see(client, rita, url)).count("Version 4 no longer exists in MLflow.") == 2
+    answer = client.post(url, {"target": "Staging", "justification": "Please."})
+    assert answer.status_code == 422
+    assert "Version 4 no longer exists in MLflow." in text_of(answer.content.decode())
+    assert not PromotionRequest.objects.exists()
+
+
+@pytest.mark.usefixtures("two")
+def test_a_rule_that_nobody_can_meet_is_called_out_before_it_is_sent(
+    client: Client, rita: User, production: Target
+) -> None:
+    make_policy("churn_*", production, (1, "risk"))
+    text = text_of(see(client, rita))
+    assert "This can never be met: it needs 1 approval from risk (0 eligible)" in text
+    assert "Who can approve nobody" in text
+
+
+@pytest.mark.usefixtures("two")
+def test_the_requester_is_not_offered_as_an_approver(client: Client) -> None:
+    both = make_person("Kim Both", "requester", "reviewer")
+    text = text_of(see(client, both))
+    assert "Who can approve Remy Ortiz, Rosa Lind" in text
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize("name", ["remy", "vera", "ada"])
+def test_people_who_may_not_ask_read_why_instead_of_a_form(
+    client: Client, request: pytest.FixtureRequest, name: str
+) -> None:
+    person: User = request.getfixturevalue(name)
+    html = see(client, person)
+    assert "Only people with the requester role can ask for a promotion." in text_of(html)
+    assert "<textarea" not in html
+    answer = client.post(URL, {"target": "Production", "justification": "Mine."})
+    assert answer.status_code == 403
+    assert not PromotionRequest.objects.exists()
+
+
+def test_an_unknown_version_is_not_found(client: Client, rita: User) -> None:
+    client.force_login(rita)
+    assert client.get(URL).status_code == 404

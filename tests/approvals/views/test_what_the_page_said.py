@@ -1,0 +1,192 @@
+"""A click does what the page said; what is gone cannot be approved; a request says which policy it is under."""
+
+import re
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from approvals import administration, workflow
+from approvals.models import Action, AuditEvent, OutboxEntry, Policy, PromotionRequest, Status, Target
+from approvals.workflow import Conflict
+from mirror import sync
+from mirror.models import ModelVersion
+from tests.approvals.workflow import urgent
+from tests.support.factories import approve, check, make_policy, make_request, make_rule, make_version
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def asked(rita: User, production: Target) -> PromotionRequest:
+    """Two approvals needed."""
+    make_policy("*", production, (2, None))
+    return make_request(make_version(), production, by=rita)
+
+
+def page(client: Client, person: User, request: PromotionRequest) -> str:
+    client.force_login(person)
+    return client.get(request.get_absolute_url()).content.decode()
+
+
+# --- What an approval would do ----------------------------------------------------------------------------------------
+
+
+def test_an_approval_that_would_deliver_asks_again(asked: PromotionRequest, remy: User, rosa: User) -> None:
+    approve(asked, rosa)
+    with pytest.raises(Conflict, match=r"^Rosa Lind approved meanwhile: yours would be the last missing approval"):
+        workflow.review(asked, by=remy, verdict="approve", last=False)
+    assert not OutboxEntry.objects.exists()
+    workflow.review(asked, by=remy, verdict="approve", last=True)
+    assert OutboxEntry.objects.count() == 1
+
+
+def test_an_approval_that_would_not_be_the_last_any_more_asks_again(
+    asked: PromotionRequest, remy: User, rosa: User, ada: User
+) -> None:
+    approve(asked, rosa)
+    administration.set_active(rosa, is_active=False, by=ada)
+    with pytest.raises(Conflict, match="An approval no longer counts: yours would not be the last one"):
+        workflow.review(asked, by=remy, verdict="approve", last=True)
+
+
+def test_who_did_not_look_at_a_page_is_not_asked(asked: PromotionRequest, remy: User, rosa: User) -> None:
+    approve(asked, remy, rosa)
+    assert asked.status == Status.APPROVED
+
+
+def test_the_page_says_what_the_button_does_and_the_click_holds_it_to_that(
+    asked: PromotionRequest, remy: User, rosa: User, client: Client
+) -> None:
+    before = page(client, remy, asked)
+    assert "This is not the last approval" in before
+    assert "Approve for Production" in before
+    assert '<input type="hidden" name="last" value="no">' in before
+    approve(asked, rosa)
+    posted = {"verdict": "approve", "comment": "Looks right.", "fingerprint": asked.fingerprint, "last": "no"}
+    answer = client.post(reverse("approvals:request_review", args=[asked.pk]), posted)
+    shown = answer.content.decode()
+    assert answer.status_code == 409
+    assert "Rosa Lind approved meanwhile" in shown
+    assert "Looks right." in shown
+    assert f"Approve and deliver version {asked.version.number} now" in shown
+    assert '<input type="hidden" name="last" value="yes">' in shown
+    assert (
+        client.post(reverse("approvals:request_review", args=[asked.pk]), posted | {"last": "yes"}).status_code == 302
+    )
+    asked.refresh_from_db()
+    assert asked.status == Status.APPROVED
+
+
+def test_a_pending_page_follows_and_keeps_the_form(
+    asked: PromotionRequest, remy: User, rosa: User, client: Client
+) -> None:
+    address = reverse("approvals:request_live", args=[asked.pk])
+    before = page(client, remy, asked)
+    seen = re.search(r'id="seen" name="seen" value="([^"]+)"', before)
+    assert seen
+    assert 'hx-trigger="every 5s"' in before
+    assert client.get(address, {"seen": seen[1]}).status_code == 204
+    approve(asked, rosa)
+    answer = client.get(address, {"seen": seen[1]})
+    told = answer.content.decode()
+    assert answer.status_code == 200
+    assert f"Approve and deliver version {asked.version.number} now" in told
+    assert 'id="decision-effect" class="decision-effect" hx-swap-oob="true"' in told
+    assert "1 of 2" in told
+    assert "<textarea" not in told
+    workflow.review(asked, by=remy, verdict="reject", comment="No.")
+    ended = client.get(address, {"seen": seen[1]})
+    assert ended.status_code == 286
+    assert "Rejected: there is nothing to decide any more." in ended.content.decode()
+    assert "<textarea" not in ended.content.decode()
+
+
+# --- What is gone -----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_renamed_cannot_be_approved_and_the_new_name_is_offered(
+    rita: User, remy: User, production: Target, client: Client
+) -> None:
+    registry = urgent.make_registry()
+    request = urgent.ask(registry, 2, production, by=rita)
+    registry.rename_model(urgent.MODEL, "churn_eu")
+    sync.sweep(registry)
+    told = "Version 2 of churn_predictor no longer exists in MLflow: the model is called churn_eu now."
+    with pytest.raises(workflow.NotAllowed, match=re.escape(told)):
+        workflow.review(request, by=remy, verdict="approve")
+    shown = page(client, remy, request)
+    assert told in shown
+    assert "/models/churn_eu/versions/2/promote/" in shown
+    assert ">Approve" not in shown
+    workflow.review(request, by=remy, verdict="reject", comment="Under the new name, please.")
+
+
+def test_what_was_deleted_cannot_be_approved(asked: PromotionRequest, remy: User, client: Client) -> None:
+    ModelVersion.objects.filter(pk=asked.version_id).update(deleted_at=asked.created_at)
+    with pytest.raises(workflow.NotAllowed, match=r"^Version 1 of churn_predictor no longer exists in MLflow\.$"):
+        workflow.review(asked, by=remy, verdict="approve")
+    assert "It can be rejected, withdrawn or ended" in page(client, remy, asked)
+
+
+# --- Policies ---------------------------------------------------------------------------------------------------------
+
+
+def test_saving_a_policy_lists_the_open_requests_that_it_fits(
+    asked: PromotionRequest, ada: User, remy: User, rosa: User, client: Client
+) -> None:
+    approve(asked, rosa)
+    made_under = asked.rule["policy_id"]
+    administration.save_policy(Policy(target=asked.target), make_rule("churn_*", (1, None)), by=ada)
+    assert workflow.under_other_policies(asked.target) == [asked]
+    address = reverse("approvals:policy_open_requests", args=[asked.target_id])
+    client.force_login(ada)
+    shown = client.get(address).content.decode()
+    assert f"Request #{asked.pk}" in shown
+    assert "It was made under version 1 of the policy for *" in shown
+    assert "version 1 of the policy for churn_* needs 1 approval from any reviewer" in shown
+    assert client.post(address, {"request": [asked.pk]}).status_code == 302
+    asked.refresh_from_db()
+    assert (asked.status, asked.rule["model_pattern"]) == (Status.CHECKING, "churn_*")
+    event = AuditEvent.objects.get(action=Action.REQUEST_RESUBMITTED)
+    assert (event.actor, event.data["rule"]["policy_id"]) == (ada, asked.rule["policy_id"])
+    assert asked.rule["policy_id"] != made_under
+    assert workflow.under_other_policies(asked.target) == []
+    assert check(asked).status == Status.PENDING
+
+
+def test_a_saved_policy_leads_to_the_requests_that_it_would_fit(
+    asked: PromotionRequest, ada: User, client: Client
+) -> None:
+    policy = Policy.objects.get(pk=asked.rule["policy_id"])
+    client.force_login(ada)
+    client.post(reverse("approvals:policy_move", args=[policy.pk]), {"to": "up"})
+    assert workflow.under_other_policies(asked.target) == []
+    administration.save_policy(policy, make_rule("*", (3, None)), by=ada, seen=1)
+    answer = client.post(reverse("approvals:policy_move", args=[policy.pk]), {"to": "up"})
+    assert answer.headers["Location"] == reverse("approvals:policy_open_requests", args=[asked.target_id])
+
+
+def test_only_who_manages_policies_submits_under_another(asked: PromotionRequest, ada: User, remy: User) -> None:
+    with pytest.raises(workflow.Invalid, match="under this policy already"):
+        workflow.submit_under(asked, by=ada)
+    administration.save_policy(Policy(target=asked.target), make_rule("churn_*", (1, None)), by=ada)
+    with pytest.raises(workflow.NotAllowed):
+        workflow.submit_under(asked, by=remy)
+    workflow.withdraw(asked, by=asked.requester)
+    with pytest.raises(Conflict, match="withdrawn"):
+        workflow.submit_under(asked, by=ada)
+
+
+def test_the_request_says_which_policy_it_is_under_in_the_past(
+    asked: PromotionRequest, ada: User, remy: User, client: Client
+) -> None:
+    administration.save_policy(Policy(target=asked.target), make_rule("churn_*", (1, None)), by=ada)
+    shown = re.sub(r"(<[^>]+>|\s)+", " ", page(client, remy, asked))
+    assert "It was made under version 1 of the policy for" in shown
+    assert "The policy for * applied to churn_predictor: the only one that fitted." in shown
+    assert "that fits." not in shown
+    assert "Asked today, it would be under version 1 of the policy for" in shown
+    assert "Submit it again under that" not in shown
+    assert "Submit it again under that" in page(client, ada, asked)

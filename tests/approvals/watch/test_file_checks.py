@@ -1,0 +1,80 @@
+"""The files of what holds a place are read again: other bytes under an approval are an incident."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import User
+from approvals import watch
+from approvals.models import Incident, Target, Tenure
+from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, only, seen
+from tests.support.fakes import FakeRegistry
+
+pytestmark = pytest.mark.django_db
+
+
+def check(registry: FakeRegistry) -> int:
+    """A day later."""
+    Tenure.objects.open().filter(files_checked_at__isnull=False).update(
+        files_checked_at=timezone.now() - timedelta(days=2)
+    )
+    return watch.check_files(registry)
+
+
+def test_what_was_found_is_held_to_the_first_files_seen(registry: FakeRegistry) -> None:
+    assert watch.check_files(registry) == 2  # v6 once for its two places, and v7
+    assert Tenure.objects.open().filter(files_digest="").count() == 0
+    assert watch.check_files(registry) == 0, "not due again"
+    assert check(registry) == 2
+    assert Incident.objects.count() == 0
+    registry.change_file(MODEL, 6, "model.skops", b"other weights")
+    check(registry)
+    found = only()
+    assert (found.kind, found.before, found.after, found.details["version"]) == ("files", [6], [6], 6)
+    assert found.not_before is not None
+    assert found.not_before < found.seen_at
+    check(registry)
+    assert Incident.objects.count() == 1
+    registry.change_file(MODEL, 6, "model.skops", b"weights")
+    check(registry)
+    assert only().resolution == "undone"
+
+
+def test_a_promoted_version_is_held_to_the_files_that_were_approved(
+    registry: FakeRegistry, production: Target, rita: User, remy: User, rosa: User
+) -> None:
+    request = approved(registry, 8, production, rita, remy, rosa)
+    deliver(request, registry)
+    registry.change_file(MODEL, 8, "model.skops", b"other weights")
+    check(registry)
+    assert only().details["approved_digest"] != only().details["digest"]
+    registry.set_stage(MODEL, 5, "Production", archive_existing=True)
+    registry.set_alias(MODEL, "champion", 5)
+    seen(registry)
+    assert Incident.objects.get(kind="files").resolution == "superseded"
+
+
+def test_bytes_that_somebody_explained_are_not_told_again(registry: FakeRegistry, ada: User) -> None:
+    watch.check_files(registry)
+    registry.change_file(MODEL, 6, "model.skops", b"other weights")
+    check(registry)
+    watch.resolve(only(), by=ada, reason="Re-saved by the platform team.")
+    check(registry)
+    assert Incident.objects.count() == 1
+    registry.change_file(MODEL, 6, "model.skops", b"yet others")
+    check(registry)
+    assert Incident.objects.count() == 2
+
+
+def test_a_policy_that_asks_for_no_hashes_is_respected(registry: FakeRegistry, production: Target) -> None:
+    answered_by("report", production, files_limit_mb=0)
+    watch.check_files(registry)
+    assert set(Tenure.objects.open().filter(version_number=6).values_list("files_digest", flat=True)) == {""}
+    assert registry.count("read_artifact") > 0, "Staging's policy asks for them"
+
+
+def test_mlflow_away_says_nothing_about_the_files(registry: FakeRegistry) -> None:
+    registry.is_down = True
+    assert watch.check_files(registry) == 0
+    assert Tenure.objects.filter(files_checked_at__isnull=False).count() == 0

@@ -1,0 +1,84 @@
+"""A PostgreSQL of its own in a folder that disappears afterwards, on a free port of this machine.
+
+python -m tests.support.postgres COMMAND …    runs the command with DATABASE_URL set to it
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from registry_ui.demo.processes import Process, Supervisor
+from tests.support.mlflow_server import free_port
+from tools.services import find
+
+UNPRIVILEGED = "postgres"
+"""Debian's package makes this user; PostgreSQL refuses to run as root."""
+
+# Nothing here outlives the tests, so nothing has to reach the disk.
+OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "120"}
+
+
+@contextlib.contextmanager
+def postgres(*databases: str) -> Iterator[str]:
+    """Gives the address without a database, `postgresql://countersign@127.0.0.1:PORT`, after making those named."""
+    initdb = find("initdb")
+    if initdb is None:
+        raise RuntimeError("PostgreSQL is missing; run `python tools/services.py`.")
+    programs = Path(initdb).parent
+    user = UNPRIVILEGED if os.geteuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="countersign-postgres-"))
+    port = free_port()
+    try:
+        if user:
+            shutil.chown(folder, user)
+        data = folder / "data"
+        made = [initdb, "--pgdata", str(data), "--username", "countersign", "--auth", "trust", "--encoding", "UTF8"]
+        subprocess.run(
+            [*made, "--locale", "C", "--no-sync"], user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL
+        )
+        command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
+        command += [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
+        server = Process(
+            "PostgreSQL",
+            command,
+            os.environ,
+            output=folder / "postgres.log",
+            folder=folder,
+            user=user,
+            is_ready=lambda: _answers(programs, port),
+            stop_signal=signal.SIGINT,  # SIGTERM would wait for sessions that are still open
+        )
+        with tempfile.TemporaryDirectory() as notes, Supervisor(Path(notes)) as supervisor:
+            supervisor.start(server)
+            supervisor.wait_until_ready(server)
+            for name in databases:
+                subprocess.run(
+                    [programs / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "countersign", name], check=True
+                )
+            yield f"postgresql://countersign@127.0.0.1:{port}"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answers(programs: Path, port: int) -> bool:
+    command = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def main() -> int:
+    with postgres("countersign", "countersign_e2e") as address:
+        environment = os.environ | {
+            "DATABASE_URL": f"{address}/countersign",
+            "COUNTERSIGN_E2E_DATABASE_URL": f"{address}/countersign_e2e",
+        }
+        return subprocess.run(sys.argv[1:], env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""The real thing on loopback: MLflow, Redis, web, worker and beat as processes, and what tests ask of them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from registry_ui.demo.installation import ROOT, Installation
+from registry_ui.demo.processes import Process, Supervisor, end_group
+from tests.support.backstage import Backstage
+from tests.support.mlflow_server import free_port
+
+T = TypeVar("T")
+LEASE_SECONDS = 6
+
+
+@dataclass(frozen=True)
+class Trial(Installation):
+    """The demo's installation with short intervals, on the database that the suite runs on."""
+
+    database_url: str = ""
+    tracking_url: str = ""
+    """Of what stands before MLflow, if anything does."""
+
+    def environment(self) -> dict[str, str]:
+        given = {"DATABASE_URL": self.database_url, "MLFLOW_TRACKING_URI": self.tracking_url}
+        chosen = {name: value for name, value in given.items() if value}
+        return super().environment() | {
+            "COUNTERSIGN_PULL_SECONDS": "1",
+            "COUNTERSIGN_SWEEP_SECONDS": "10",
+            "COUNTERSIGN_DRAIN_SECONDS": "1",
+            "COUNTERSIGN_DELIVERY_LEASE_SECONDS": str(LEASE_SECONDS),
+            "COUNTERSIGN_DELIVERY_BACKOFF_CAP_SECONDS": "2",
+            "COUNTERSIGN_MLFLOW_TIMEOUT_SECONDS": "5",
+            "COUNTERSIGN_LOG_FORMAT": "json",
+            **chosen,
+        }
+
+
+class Stack:
+    """`with Supervisor(...) as supervisor: Stack(supervisor, folder, database_url)`; each process by its name."""
+
+    probes = "tests.e2e.probes"
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        folder: Path,
+        database_url: str = "",
+        *,
+        mlflow_port: int = 0,
+        tracking_url: str = "",
+    ) -> None:
+        self.supervisor = supervisor
+        self.place = Trial(folder, free_port(), mlflow_port or free_port(), database_url, tracking_url)
+        self.url, self.mlflow_url = self.place.url, self.place.mlflow_url
+        self.engineer = Backstage(self.mlflow_url)
+        if not self.place.redis:
+            raise RuntimeError("redis-server is missing: apt-get install redis-server")
+        self.place.prepare()
+        self.mlflow = self.place.mlflow_server()
+        self.redis = self.place.redis_server(self.place.redis)
+        self.web, self.worker, self.beat = self.place.web(), self.place.worker(), self.place.beat()
+
+    def start_all(self) -> None:
+        for process in (self.mlflow, self.redis):
+            self.supervisor.start(process)
+        self.supervisor.run(self.place.manage("migrate", "migrate", "--verbosity", "0"))
+        self.supervisor.run(self.place.manage("collectstatic", "collectstatic", "--noinput", "--verbosity", "0"))
+        for process in (self.redis, self.mlflow):
+            self.supervisor.wait_until_ready(process)
+        for process in (self.web, self.worker, self.beat):
+            self.supervisor.start(process)
+        self.supervisor.wait_until_ready(self.web)
+        self.probe("seed")
+        self.wait_for("the first mirror", lambda: self.ready()["checks"]["mirror"]["ok"], seconds=90)
+
+    def start(self, process: Process) -> None:
+        self.supervisor.start(process)
+        self.supervisor.wait_until_ready(process)
+
+    def stop(self, process: Process) -> None:
+        self.supervisor.stop(process)
+
+    def kill(self, process: Process) -> None:
+        """SIGKILL to the process and its children; it is no longer watched."""
+        if process.popen is None:
+            raise RuntimeError(f"{process.name} does not run.")
+        self.supervisor.processes.remove(process)
+        end_group(process.popen.pid, signal.SIGKILL, 5, popen=process.popen)
+
+    def wait_for(self, what: str, look: Callable[[], T], *, seconds: float = 60, every: float = 0.2) -> T:
+        """Looks until it is true, and keeps the processes running as whatever supervises them in earnest would; the
+        last error is told when it never is."""
+        deadline, last = time.monotonic() + seconds, ""
+        while time.monotonic() < deadline:
+            self.supervisor.tend()
+            try:
+                if found := look():
+                    return found
+            except Exception as error:  # whatever a server says while it starts or stops
+                last = f" ({error})"
+            time.sleep(every)
+        raise AssertionError(f"{what} did not come within {seconds:.0f} seconds{last}.")
+
+    def ready(self) -> dict[str, Any]:
+        import requests
+
+        return dict(requests.get(f"{self.url}/readyz", timeout=10).json())
+
+    def probe(self, name: str, *arguments: object) -> Any:
+        """Calls a function of the probes inside the installation's environment; returns what it returns."""
+        command = [sys.executable, "-m", self.probes, name, *map(json.dumps, arguments)]
+        done = subprocess.run(
+            command, env=self.place.environment(), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{name} failed:\n{done.stdout}{done.stderr}")
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def launch(self, name: str, *arguments: object) -> "subprocess.Popen[bytes]":
+        """The same in the background, for probes that are going to be killed."""
+        command = [sys.executable, "-m", self.probes, name, *map(json.dumps, arguments)]
+        return subprocess.Popen(command, env=self.place.environment(), cwd=ROOT, stdout=subprocess.DEVNULL)
+
+    def make_version(self, model: str, *, auc_roc: float = 0.9) -> int:
+        """Registers a version with a run behind it; returns its number."""
+        run_id = self.engineer.log_run({"auc_roc": auc_roc, "ndcg": 0.8}, {"max_depth": "8", "n_estimators": "100"})
+        return self.engineer.create_version(model, run_id=run_id, description=f"Trained for {model}.")
+
+    def version(self, model: str, number: int) -> dict[str, Any]:
+        return dict(self.engineer.call("GET", "model-versions/get", name=model, version=str(number))["model_version"])
+
+    def aliases(self, model: str) -> dict[str, int]:
+        found = self.engineer.call("GET", "registered-models/get", name=model)["registered_model"]
+        return {each["alias"]: int(each["version"]) for each in found.get("aliases", [])}
+
+    def stage(self, model: str, number: int, stage: str, *, archive: bool = False) -> None:
+        self.engineer.call(
+            "POST",
+            "model-versions/transition-stage",
+            name=model,
+            version=str(number),
+            stage=stage,
+            archive_existing_versions=archive,
+        )
+
+
+def environment_database_url() -> str:
+    """The PostgreSQL that the suite runs on, if it does; its own database there."""
+    return os.environ.get("COUNTERSIGN_E2E_DATABASE_URL", "")
