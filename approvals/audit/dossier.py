@@ -231,7 +231,7 @@ def _certificate(found: Mapping[str, Any]) -> bytes:
     """As its page shows it, in one file without scripts."""
     style: SafeString = mark_safe(_BASICS + _STYLES.read_text())  # noqa: S308  our own file
     context = {**found, "site_name": settings.SITE_NAME, "style_sheet": format_html("<style>\n{}</style>", style)}
-    return render_to_string("approvals/certificate_alone.html", context).encode()
+    return render_to_string("approvals/audit/certificate_alone.html", context).encode()
 
 
 def _exhibits(request: PromotionRequest) -> Iterator[tuple[str, bytes]]:

@@ -48,7 +48,7 @@ def _mail(title: str, template: str, rows: Sequence[Notification]) -> EmailMulti
     }
     mail = EmailMultiAlternatives(
         subject=f"{settings.EMAIL_SUBJECT_PREFIX}{wording.one_line(title)}",
-        body=render_to_string(f"notifications/{template}.txt", context),
+        body=render_to_string(f"approvals/notifications/{template}.txt", context),
         to=[person.email],
         headers={
             "Message-ID": f"<{uuid.uuid4()}.countersign@{_host()}>",
@@ -56,7 +56,7 @@ def _mail(title: str, template: str, rows: Sequence[Notification]) -> EmailMulti
             "Auto-Submitted": "auto-generated",
         },
     )
-    mail.attach_alternative(render_to_string(f"notifications/{template}.html", context), "text/html")
+    mail.attach_alternative(render_to_string(f"approvals/notifications/{template}.html", context), "text/html")
     return mail
 
 

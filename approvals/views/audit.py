@@ -59,7 +59,7 @@ def audit(request: SignedInRequest) -> HttpResponse:
         "periods": _periods(request, "approvals:audit"),
         "causes": population.CAUSES,
     }
-    return render(request, "approvals/audit.html", context, status=200 if is_valid else 422)
+    return render(request, "approvals/audit/audit.html", context, status=200 if is_valid else 422)
 
 
 class _Keys(Sequence[Any]):
@@ -151,7 +151,7 @@ def access(request: SignedInRequest) -> HttpResponse:
         "may_export": administration.may(request.user, administration.EXPORT),
         "downloads": _query(request),
     }
-    return render(request, "approvals/audit_access.html", context, status=422 if form.errors else 200)
+    return render(request, "approvals/audit/access.html", context, status=422 if form.errors else 200)
 
 
 @require_GET
@@ -203,7 +203,7 @@ def review_analytics(request: SignedInRequest) -> HttpResponse:
         "downloads": _query(request),
         "periods": _periods(request, "approvals:audit_reviews"),
     }
-    return render(request, "approvals/audit_reviews.html", context, status=422 if form.errors else 200)
+    return render(request, "approvals/audit/reviews.html", context, status=422 if form.errors else 200)
 
 
 @require_GET

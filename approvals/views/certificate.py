@@ -15,4 +15,4 @@ def certificate(request: SignedInRequest, pk: int) -> HttpResponse:
     context = certificates.of(get_object_or_404(PromotionRequest.objects.with_subject(), pk=pk))
     if context is None:
         raise Http404("There is a certificate once all approvals are given.")
-    return render(request, "approvals/certificate.html", context)
+    return render(request, "approvals/audit/certificate.html", context)

@@ -20,7 +20,9 @@ def compare(request: SignedInRequest, pk: int) -> HttpResponse:
     if request.method == "GET":
         workflow.opened(found, by=request.user)
     shown = Shown(request.GET.get("show", ""), request.GET.get("page"))
-    return render(request, "approvals/compare.html", {"request_": found, "sheet": sheet.of_request(found, shown)})
+    return render(
+        request, "approvals/comparison/compare.html", {"request_": found, "sheet": sheet.of_request(found, shown)}
+    )
 
 
 def _etag(request: HttpRequest, pk: int, filename: str) -> str | None:

@@ -68,7 +68,7 @@ def _page(
         over = 0 if each.closed_at else (today - each.due_on).days
         rows.append(Row(each, over, workflow.may_close(each, request.user), form))
     context = {"tabs": TABS, "show": show, "counts": counts, "page": page, "rows": rows, "model": model}
-    return render(request, "approvals/findings.html", context, status=status)
+    return render(request, "approvals/requests/findings.html", context, status=status)
 
 
 def _found(request: SignedInRequest, show: str, model: str) -> "QuerySet[Finding]":

@@ -29,7 +29,7 @@ def freeze_windows(request: SignedInRequest) -> HttpResponse:
         "is_empty": not any([found.on, found.coming, found.weekly, found.over, found.retired]),
         "may_manage": administration.may(request.user, administration.POLICIES),
     }
-    return render(request, "approvals/freezes.html", context)
+    return render(request, "approvals/freezes/freezes.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -47,7 +47,7 @@ def edit_freeze(request: SignedInRequest, pk: int | None = None) -> HttpResponse
             messages.success(request, f"The freeze “{saved.name}” holds {saved.sentence}.")
             return redirect("approvals:freezes")
     context = {"form": form, "pk": pk, "name": name, "zones": sorted(zones())}
-    return render(request, "approvals/freeze_form.html", context, status=422 if form.errors else 200)
+    return render(request, "approvals/freezes/form.html", context, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -58,4 +58,4 @@ def retire_freeze(request: SignedInRequest, pk: int) -> HttpResponse:
         administration.retire_freeze(freeze, by=request.user)
         messages.success(request, f"The freeze “{freeze.name}” is retired.")
         return redirect("approvals:freezes")
-    return render(request, "approvals/freeze_retire.html", {"freeze": freeze, "held": freezes.held_by(freeze)})
+    return render(request, "approvals/freezes/retire.html", {"freeze": freeze, "held": freezes.held_by(freeze)})

@@ -62,7 +62,7 @@ def history(request: SignedInRequest) -> HttpResponse:
         "export_url": f"{reverse('approvals:history_export')}?{_query(request)}",
         "lines_url": f"{reverse('approvals:history_export_lines')}?{_query(request)}",
     }
-    return render(request, "approvals/history.html", context, status=422 if found.errors else 200)
+    return render(request, "approvals/history/history.html", context, status=422 if found.errors else 200)
 
 
 LARGEST_SEQUENCE = 2**63 - 1
@@ -88,7 +88,7 @@ def event(request: SignedInRequest, sequence: int) -> HttpResponse:
         "fault": queries.first_fault(list(found.values()), chain),
         "record": canonical(ledger.as_record(shown)),
     }
-    return render(request, "approvals/event.html", context)
+    return render(request, "approvals/history/event.html", context)
 
 
 @require_GET

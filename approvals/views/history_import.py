@@ -40,7 +40,7 @@ def earlier(request: SignedInRequest) -> HttpResponse:
     if kept is not None:
         context |= _dry_run(request, *kept)
     context["is_gone"] = bool(wanted) and kept is None and request.method != "POST"
-    return render(request, "approvals/history_import.html", context, status=422 if form.errors else 200)
+    return render(request, "approvals/history/import.html", context, status=422 if form.errors else 200)
 
 
 @require_POST

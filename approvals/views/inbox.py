@@ -45,10 +45,10 @@ def inbox(request: SignedInRequest) -> HttpResponse:
         "permission": policy.may_request(reviewers.actor_of(request.user)),
         "is_first_run": not page.paginator.count and not PromotionRequest.objects.exists(),
     }
-    shown = render_to_string("approvals/_inbox_rows.html", context, request)
+    shown = render_to_string("approvals/requests/_inbox_rows.html", context, request)
     now = hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     if not request.htmx:  # type: ignore[attr-defined]
-        return render(request, "approvals/inbox.html", context | {"shown": shown, "seen": now})
+        return render(request, "approvals/requests/inbox.html", context | {"shown": shown, "seen": now})
     if seen == now:
         return HttpResponse(status=204)
-    return render(request, "approvals/_inbox_list.html", {"shown": shown, "seen": now})
+    return render(request, "approvals/requests/_inbox_list.html", {"shown": shown, "seen": now})

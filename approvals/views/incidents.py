@@ -47,7 +47,7 @@ def incidents(request: SignedInRequest) -> HttpResponse:
         "page": page,
         "rows": [Row(each, wording.title(each), wording.resolution(each)) for each in page.object_list],
     }
-    return render(request, "approvals/incidents.html", context, status=422 if form.errors else 200)
+    return render(request, "approvals/incidents/incidents.html", context, status=422 if form.errors else 200)
 
 
 def _found(form: IncidentFilterForm, show: str) -> "QuerySet[Incident]":
@@ -116,4 +116,4 @@ def _page(request: SignedInRequest, found: Incident, form: ResolveIncidentForm, 
         "form": form,
         "may_resolve": may_resolve,
     }
-    return render(request, "approvals/incident.html", context, status=status)
+    return render(request, "approvals/incidents/incident.html", context, status=status)

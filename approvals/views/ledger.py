@@ -37,7 +37,7 @@ def ledger(request: SignedInRequest) -> HttpResponse:
         "may_sign": administration.may(request.user, administration.CHECKPOINT),
         "may_export": administration.may(request.user, administration.EXPORT),
     }
-    return render(request, "approvals/ledger.html", context)
+    return render(request, "approvals/ledger/ledger.html", context)
 
 
 @require_safe
@@ -46,7 +46,7 @@ def state(request: SignedInRequest) -> HttpResponse:
     """The part of the page that follows the worker; at the end 286, which tells HTMX to stop asking, and to load the
     page anew: the banner and the table below have changed as well."""
     context = _state()
-    answer = render(request, "approvals/_ledger_state.html", context, status=200 if context["run"] else 286)
+    answer = render(request, "approvals/ledger/_state.html", context, status=200 if context["run"] else 286)
     if not context["run"]:
         answer["HX-Refresh"] = "true"
     return answer

@@ -25,4 +25,4 @@ def notifications(request: SignedInRequest) -> HttpResponse:
         return redirect("approvals:notifications")
     rows = Notification.objects.filter(recipient=request.user).select_related("request").order_by("-pk")
     context = {"form": form, "page": page_of(rows, PAGE_SIZE, request.GET.get("page"))}
-    return render(request, "approvals/notifications.html", context, status=422 if form.errors else 200)
+    return render(request, "approvals/notifications/notifications.html", context, status=422 if form.errors else 200)

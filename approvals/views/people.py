@@ -72,7 +72,9 @@ def _list(request: SignedInRequest, group_form: GroupForm) -> HttpResponse:
         .annotate(members=Count("user", filter=Q(user__is_active=True)))
         .order_by("name"),
     }
-    return render(request, "approvals/people.html", context, status=422 if group_form.errors or filters.errors else 200)
+    return render(
+        request, "approvals/people/people.html", context, status=422 if group_form.errors or filters.errors else 200
+    )
 
 
 def _without_owner() -> list[User]:
@@ -104,7 +106,7 @@ def invite(request: SignedInRequest) -> HttpResponse:
             form.add_error("email", error.message)
         else:
             return _invited(request, person)
-    return render(request, "approvals/person_invite.html", {"form": form}, status=422 if form.errors else 200)
+    return render(request, "approvals/people/invite.html", {"form": form}, status=422 if form.errors else 200)
 
 
 def _invited(request: SignedInRequest, person: User) -> HttpResponse:
@@ -116,7 +118,7 @@ def _invited(request: SignedInRequest, person: User) -> HttpResponse:
         context["failure"] = str(error) or type(error).__name__
     else:
         context["link"] = link if invitation.is_printed() else ""
-    return render(request, "approvals/person_invited.html", context)
+    return render(request, "approvals/people/invited.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -142,7 +144,7 @@ def person(request: SignedInRequest, pk: int) -> HttpResponse:
             return redirect("approvals:person", pk=pk)
     recent = AuditEvent.objects.filter(actor=found).order_by("-sequence")[:RECENT]
     context = {"person": found, "row": _row(found), "form": form, "recent": request_timeline.entries(recent)}
-    return render(request, "approvals/person.html", context, status=422 if form.errors else 200)
+    return render(request, "approvals/people/person.html", context, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -169,7 +171,7 @@ def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
         "open_requests": PromotionRequest.objects.open().filter(requester=found).order_by("pk"),
         "owned": User.objects.active().filter(owner=found, is_service_account=True).order_by("name"),
     }
-    return render(request, "approvals/person_active.html", context)
+    return render(request, "approvals/people/active.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -196,4 +198,4 @@ def pseudonymise(request: SignedInRequest, pk: int) -> HttpResponse:
         "remains": name_residue.of(administration.names_of(found)),
         "most": name_residue.MOST,
     }
-    return render(request, "approvals/person_pseudonymise.html", context, status=422 if form.errors else 200)
+    return render(request, "approvals/people/pseudonymise.html", context, status=422 if form.errors else 200)

@@ -34,7 +34,7 @@ def policies(request: SignedInRequest) -> HttpResponse:
         "models": RegisteredModel.objects.filter(deleted_at=None).order_by("name")[:MODELS_OFFERED],
         "fallback": policy_overview.fallback(),
     }
-    return render(request, "approvals/policies.html", context)
+    return render(request, "approvals/policies/policies.html", context)
 
 
 @require_safe
@@ -86,7 +86,7 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
         "fallback": policy_overview.fallback(),
     }
     has_errors = not is_adding and not rehearsed and request.method == "POST"  # what was saved has led elsewhere
-    return render(request, "approvals/policy_form.html", context, status=422 if has_errors else 200)
+    return render(request, "approvals/policies/form.html", context, status=422 if has_errors else 200)
 
 
 def _rehearsed(request: SignedInRequest, rule: Rule, target: Target) -> policy_dry_run.Rehearsal:
@@ -121,7 +121,7 @@ def open_requests(request: SignedInRequest, pk: int) -> HttpResponse:
         )
         return redirect("approvals:policies")
     rows = [(each, Rule.from_json(each.rule), rules.rule_for(each.version.model.name, target)) for each in found]
-    return render(request, "approvals/policies_open_requests.html", {"target": target, "rows": rows})
+    return render(request, "approvals/policies/open_requests.html", {"target": target, "rows": rows})
 
 
 @require_POST
@@ -143,7 +143,7 @@ def policy_versions(request: SignedInRequest, pk: int) -> HttpResponse:
         "versions": policy_history.of(policy),
         "may_manage": administration.may(request.user, administration.POLICIES),
     }
-    return render(request, "approvals/policy_versions.html", context)
+    return render(request, "approvals/policies/versions.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -157,7 +157,7 @@ def retire_policy(request: SignedInRequest, pk: int) -> HttpResponse:
             return redirect("approvals:policy_open_requests", policy.target_id)
         return redirect("approvals:policies")
     context = {"policy": policy, "meaning": policy_overview.meaning(policy), "fallback": policy_overview.fallback()}
-    return render(request, "approvals/policies_retire.html", context)
+    return render(request, "approvals/policies/retire.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -181,7 +181,7 @@ def edit_target(request: SignedInRequest, pk: int | None = None) -> HttpResponse
         "target": Target.objects.get(pk=pk) if pk else None,
         "fallback": policy_overview.fallback(),
     }
-    return render(request, "approvals/target_form.html", context, status=422 if form.errors else 200)
+    return render(request, "approvals/policies/target_form.html", context, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -201,4 +201,4 @@ def retire_target(request: SignedInRequest, pk: int) -> HttpResponse:
         "policies": target.policies.filter(retired_at=None).order_by("model_pattern"),
         "open_requests": target.requests.open().order_by("pk")[: policy_overview.MANY],
     }
-    return render(request, "approvals/target_retire.html", context)
+    return render(request, "approvals/policies/target_retire.html", context)

@@ -77,7 +77,7 @@ def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
             return redirect(made)
     context = {"version": version, "form": form, "permission": permission, "previews": previews, "possible": possible}
     status = 200 if not form.errors else 422 if permission else 403
-    return render(request, "approvals/request_new.html", context, status=status)
+    return render(request, "approvals/requests/new.html", context, status=status)
 
 
 def _previews(version: ModelVersion, targets: list[Target], asked_by: Collection[int]) -> list[dict[str, Any]]:
@@ -139,7 +139,7 @@ def live(request: SignedInRequest, pk: int) -> HttpResponse:
     context = _live_context(found, now, delivery, request.user) | _empty_forms(found) | {"is_swap": True}
     # Where somebody may be typing, the forms stay, and what they would do is told anew.
     context["keeps_forms"] = before in (Status.PENDING, found.status)
-    return render(request, "approvals/_request_live.html", context, status=200 if moves else 286)
+    return render(request, "approvals/requests/_live.html", context, status=200 if moves else 286)
 
 
 def page(
@@ -163,7 +163,7 @@ def page(
         "conflict": conflict,
         "dossier": dossier.of(found, show=request.GET.get("show", ""), number=request.GET.get("page")),
     }
-    return render(request, "approvals/request.html", context | dict(bound or {}), status=status)
+    return render(request, "approvals/requests/request.html", context | dict(bound or {}), status=status)
 
 
 def _afterwards(found: PromotionRequest, user: User) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def at(request: SignedInRequest) -> HttpResponse:
         return _from_slider(request)
     form = MomentForm(request.GET)
     if not form.is_valid():
-        return render(request, "approvals/history_at.html", {"form": form}, status=422)
+        return render(request, "approvals/history/at.html", {"form": form}, status=422)
     found = form.cleaned_data
     question = Question(found["at"] or now, found["model"], found["target"])
     filled = MomentForm(initial=found | {"at": found["at"] or now.replace(microsecond=0)})
@@ -82,7 +82,7 @@ def at(request: SignedInRequest) -> HttpResponse:
         span = found["span"] or ("all" if beginning > now - timedelta(days=30) else "month")
         window = _window(question.moment, now, beginning, SPANS[span][1])
         context |= {"span": span, "line": _time_line(question, *window, names=names if page.number > 1 else None)}
-    return render(request, "approvals/history_at.html", context)
+    return render(request, "approvals/history/at.html", context)
 
 
 @require_safe

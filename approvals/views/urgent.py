@@ -76,7 +76,7 @@ def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
         "freeze_on": freezes.holding(model.name, target.pk),
         "form": form,
     }
-    return render(request, "approvals/roll_back.html", context, status=status)
+    return render(request, "approvals/requests/roll_back.html", context, status=status)
 
 
 _ROLLED = {
@@ -143,7 +143,7 @@ def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> Ht
         "freeze_on": freezes.holding(name, target.pk),
         "form": form,
     }
-    return render(request, "approvals/break_glass.html", context, status=status)
+    return render(request, "approvals/requests/break_glass.html", context, status=status)
 
 
 # --- Afterwards -------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ TEMPLATES = sorted(
     if path.suffix in {".html", ".txt"}
     and (folder.name == "templates" or "templates" in path.parts)
     and path.parent
-    != ROOT / "templates" / "notifications"  # mails: no policy applies, and readers know no style sheets
+    != ROOT / "templates" / "approvals" / "notifications"  # mails: no policy applies, and readers know no style sheets
 )
 
 
