@@ -26,8 +26,8 @@ CERTIFIED = (Action.REQUEST_APPROVED, Action.GLASS_BROKEN)
 
 
 def of(found: PromotionRequest) -> dict[str, Any] | None:
-    """What `approvals/audit/_certificate.html` shows; None until all approvals are given, or the glass was broken: there is
-    nothing to certify before."""
+    """What `approvals/audit/_certificate.html` shows; None until all approvals are given, or the glass was broken:
+    there is nothing to certify before."""
     events = list(found.events.filter(action__in=TOLD).order_by("sequence"))
     approved = [event for event in events if event.action in CERTIFIED]
     if not approved or found.decided_at is None or found.status == "rejected":

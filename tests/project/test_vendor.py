@@ -4,9 +4,9 @@ import hashlib
 import json
 import re
 import tomllib
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from registry_ui.demo.installation import ROOT
+
 STATIC = ROOT / "components" / "static"
 LOCK = STATIC / "vendor" / "VENDOR.json"
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
