@@ -13,10 +13,12 @@ from approvals.models import Action, Status
 from approvals.models.requests import MOVES, OPEN
 from components.version import VERSION
 from registry_ui import settings
+from tests.project.test_boundaries import PACKAGES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 WORKFLOW = (ROOT / "docs" / "workflow.md").read_text()
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 MLFLOWS_OWN = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"}
@@ -168,8 +170,8 @@ def test_every_decision_has_the_four_sections_and_the_next_number() -> None:
 
 
 def test_every_path_of_ours_that_a_page_names_exists() -> None:
-    """`approvals/policy.py` and the like, in running text."""
-    folders = "registry_ui|approvals|tests|tools|docs|templates|examples"
+    """`approvals/policy/rules.py` and the like, in running text."""
+    folders = "|".join([*PACKAGES, "tests", "tools", "docs", "templates", "examples", "deploy", "bench"])
     ours = re.compile(rf"`((?:{folders})/[\w./-]+|[\w-]+\.(?:toml|in|yml))`")
     for page in PAGES:
         for path in ours.findall(page.read_text()):
@@ -177,11 +179,35 @@ def test_every_path_of_ours_that_a_page_names_exists() -> None:
 
 
 def test_the_tree_that_the_architecture_draws_is_the_one_there_is() -> None:
-    drawn = set(re.findall(r"\b\w+\.py\b", section((ROOT / "docs" / "architecture.md").read_text(), "Packages")))
-    modules = {path.name for package in ("registry_ui", "approvals") for path in (ROOT / package).rglob("*.py")}
-    assert drawn <= modules
-    top = {path.name for package in ("registry_ui", "approvals") for path in (ROOT / package).glob("*.py")}
-    assert top - {"__init__.py", "apps.py", "version.py"} <= drawn
+    tree = re.search(r"^```text\n(.*?)^```", section(ARCHITECTURE, "Packages"), re.DOTALL | re.MULTILINE)
+    assert tree
+    drawn: list[str] = []
+    package = ""
+    for line in tree[1].splitlines():
+        found = re.fullmatch(r"( *)(\S+) {3,}\S.*", line)
+        assert found, f"{line!r} does not say what lies there."
+        package = package if found[1] else found[2]
+        drawn.append(package + found[2] if found[1] else package)
+    assert sorted(drawn) == sorted(rooms())
+
+
+def rooms() -> Iterator[str]:
+    """The packages and, one level down, what each holds: `mirror/`, `mirror/port.py`, `mirror/mlflow/`."""
+    for package in PACKAGES:
+        yield f"{package}/"
+        for path in (ROOT / package).iterdir():
+            if path.name in {"__init__.py", "apps.py", "migrations"}:
+                continue
+            if path.suffix == ".py":
+                yield f"{package}/{path.name}"
+            elif (path / "__init__.py").exists():
+                yield f"{package}/{path.name}/"
+
+
+def test_the_five_rules_name_every_room_of_the_gate() -> None:
+    told = set(re.findall(r"\w+", section(ARCHITECTURE, "The five rules")))
+    gate = {room.split("/")[1].removesuffix(".py") for room in rooms() if room.startswith("approvals/")}
+    assert gate - {""} <= told
 
 
 def test_every_dependency_has_its_reason() -> None:
