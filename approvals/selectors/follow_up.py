@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db.models import Count, Q
 from django.utils import timezone
@@ -11,8 +10,8 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import policy
 from approvals.models import Action, AuditEvent, OutboxEntry, Probation, PromotionRequest, RequestKind, Target, Tenure
-from approvals.selectors import champions, request_state, reviewers, rollback_candidates
-from mirror.models import RegisteredModel
+from approvals.selectors import request_state, reviewers, rollback_candidates
+from mirror.models import ModelVersion, RegisteredModel
 
 REPORTS_SHOWN = 5
 
@@ -119,15 +118,26 @@ def _share(row: Probation, now: datetime) -> int:
     return 100 if whole <= 0 else max(0, min(100, round(100 * (now - row.started_at).total_seconds() / whole)))
 
 
-def of_request(request: PromotionRequest, user: User) -> dict[str, Any]:
+@dataclass(frozen=True)
+class FollowUp:
     """What the request's page says besides the request itself."""
+
+    probation: ProbationState | None
+    may_review_afterwards: policy.Answer | None
+    """None where it was no break-glass promotion."""
+
+    offers_roll_back: bool
+    """It was found not to be justified, and its version still holds the target."""
+
+
+def of_request(request: PromotionRequest, user: User, holder: ModelVersion | None) -> FollowUp:
+    """`holder` is what holds the target now; it matters for a break-glass promotion only."""
     actor = reviewers.actor_of(user)
-    found: dict[str, Any] = {"probation": probation_of(request, user)}
-    if request.is_break_glass:
-        found["may_review_afterwards"] = policy.may_review_afterwards(actor, request_state.after_facts(request, user))
-    holds = champions.champion_of(request.version.model, request.target)
-    is_doubtful = request.is_break_glass and request.afterwards_verdict == "not_justified"
-    found["offers_roll_back"] = bool(
-        is_doubtful and holds and holds.pk == request.version_id and policy.may_roll_back(actor)
+    is_broken = request.is_break_glass
+    is_doubtful = is_broken and request.afterwards_verdict == "not_justified"
+    still_holds = holder is not None and holder.pk == request.version_id
+    return FollowUp(
+        probation_of(request, user),
+        policy.may_review_afterwards(actor, request_state.after_facts(request, user)) if is_broken else None,
+        is_doubtful and still_holds and bool(policy.may_roll_back(actor)),
     )
-    return found

@@ -30,9 +30,19 @@ def holding(
     return frozen_until(concerning(model_name, target_id, known), now or timezone.now())
 
 
-def coming(model_name: str, target: Target, *, known: Sequence[FreezeWindow] | None = None) -> Freeze | None:
-    """The freeze that begins soon, where none is on."""
-    return next_freeze(concerning(model_name, target.pk, known), timezone.now(), within=NEAR)
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """The freeze that is on, else the one that begins soon; neither where none is near."""
+
+    on: Freeze | None = None
+    near: Freeze | None = None
+
+
+def notice(model_name: str, target: Target, *, known: Sequence[FreezeWindow] | None = None) -> Notice:
+    """What to say of freezes where this model and target are asked for. One query, unless all windows are `known`."""
+    found, now = concerning(model_name, target.pk, known), timezone.now()
+    on = frozen_until(found, now)
+    return Notice(on, None if on else next_freeze(found, now, within=NEAR))
 
 
 @dataclass(frozen=True, slots=True)

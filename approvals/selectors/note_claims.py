@@ -43,6 +43,11 @@ def check(version: ModelVersion) -> list[CheckedNote]:
     return checked + [CheckedNote(line, "It stands outside the block that the gate writes.") for line in by_hand]
 
 
+def of(request: PromotionRequest) -> CheckedNote | None:
+    """The request's own note, as it stands in the description of its version now."""
+    return next((each for each in check(request.version) if each.request == request), None)
+
+
 def _signed(requests: Mapping[int, PromotionRequest]) -> dict[int, list[str]]:
     """Who allowed each promotion, or broke the glass for it, as the ledger has it."""
     if not requests:
@@ -103,7 +108,7 @@ def _checked(
 
 
 def _short(note: approval_note.Note) -> str:
-    """What is left of a note where the description is full: see `provenance.with_note`."""
+    """What is left of a note where the description is full: see `approval_note.with_note`."""
     return f"{note.line.partition(' by ')[0]} · request #{note.request_id}"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from approvals import policy
-from approvals.models import Policy, Target
+from approvals.models import Policy, PromotionRequest, RequestKind, Status, Target
 
 
 def rule_from(found: Policy, *, why: str) -> policy.Rule:
@@ -25,6 +25,15 @@ def rule_among(policies: Iterable[Policy], model_name: str) -> policy.Rule:
     why = f"The policy for {pattern} applies to {model_name}"
     why += ": the only one that fits." if len(fitting) == 1 else f": the first of the {len(fitting)} that fit."
     return rule_from(fitting[0], why=why)
+
+
+def other_today(request: PromotionRequest) -> policy.Rule | None:
+    """Of a request that waits for people or checks: the rule that it would get today, where that comes from another
+    policy, or another version of its own."""
+    if request.status not in (Status.CHECKING, Status.PENDING) or request.kind != RequestKind.PROMOTION:
+        return None
+    rule = rule_for(request.version.model.name, request.target)
+    return None if is_same_policy(request.rule, rule) else rule
 
 
 def is_same_policy(made_under: dict[str, Any], now: policy.Rule) -> bool:

@@ -8,7 +8,6 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from approvals.models import Action, Assessment, AuditEvent, OutboxEntry, Outcome, PromotionRequest, Status
-from approvals.selectors import champions
 from approvals.selectors.request_state import RequestState
 from mirror.models import Inspection
 
@@ -157,21 +156,42 @@ def checks_tally(now: RequestState) -> str:
 
 
 def reopened(request: PromotionRequest) -> AuditEvent | None:
-    """The event that sent the request back to review, while that is the newest thing about its evidence."""
+    """The event that sent a request that is under review back to it, while that is the newest thing about its
+    evidence."""
+    if request.status != Status.PENDING:
+        return None
     kinds = (Action.REQUEST_REOPENED, Action.REQUEST_RESUBMITTED)
     newest = request.events.filter(action__in=kinds).order_by("-sequence").first()
     return newest if newest is not None and newest.action == Action.REQUEST_REOPENED else None
 
 
-def mark(request: PromotionRequest, found: Delivery, looked: Checking | None = None, *, stale: str = "") -> str:
-    """Changes when anything that moves by itself has changed on the page. One query."""
-    newest = AuditEvent.objects.filter(request=request).aggregate(newest=Max("sequence"))["newest"]
-    entry = found.entry
+@dataclass(frozen=True)
+class Moving:
+    """What may change without this person."""
+
+    delivery: Delivery
+    checking: Checking | None
+    moves_by_itself: bool
+    mark: str
+    """Changes when anything of it has changed on the page."""
+
+
+def moving(now: RequestState) -> Moving:
+    """Three queries, up to five while the request is in checks."""
+    owed, looked = delivery(now.request), checking(now)
+    status = now.request.status
+    moves = status in (Status.APPROVED, Status.PENDING) or (status == Status.CHECKING and not now.blocking)
+    return Moving(owed, looked, moves, _mark(now, owed, looked))
+
+
+def _mark(now: RequestState, owed: Delivery, looked: Checking | None) -> str:
+    newest = AuditEvent.objects.filter(request=now.request).aggregate(newest=Max("sequence"))["newest"]
+    entry = owed.entry
     tried = (entry.pk, entry.attempts, int(entry.available_at.timestamp())) if entry else ()
     if looked is not None:
         row = looked.inspection
         tried += (looked.is_delayed, looked.waiting_since, looked.due_at, row.bytes_done if row else 0)  # type: ignore[assignment]
-    return "-".join(map(str, (request.status, newest, found.state, bool(stale), *tried))).replace(" ", "_")
+    return "-".join(map(str, (now.request.status, newest, owed.state, bool(now.stale), *tried))).replace(" ", "_")
 
 
 # --- What cannot be done, and why -------------------------------------------------------------------------------------
@@ -205,9 +225,3 @@ def ended_by(request: PromotionRequest) -> str:
         return ""
     event = request.events.filter(action=Action.REQUEST_WITHDRAWN).order_by("-sequence").first()
     return event.actor_label.partition(" <")[0] if event else ""
-
-
-def holder(request: PromotionRequest) -> int | None:
-    """The version that holds the target now, as the mirror has it."""
-    now = champions.champion_of(request.version.model, request.target)
-    return now.number if now else None

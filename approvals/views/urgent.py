@@ -16,7 +16,8 @@ from approvals.evidence import comparison
 from approvals.forms.urgent import AfterwardsForm, BreakGlassForm, ConfirmForm, RollBackForm
 from approvals.models import PromotionRequest, Target
 from approvals.selectors import champions, eligibility, freezes, reviewers, rollback_candidates, rules
-from approvals.views.requests import NO_PROOF, get_request, page
+from approvals.views.request_page import get_request, page
+from approvals.views.requests import NO_PROOF
 from approvals.views.shared import SignedInRequest, tell
 from mirror.models import ModelVersion, RegisteredModel
 

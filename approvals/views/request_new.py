@@ -1,0 +1,113 @@
+"""Asking for a promotion: the form, with what asking for each target would mean."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods
+
+from approvals import policy, workflow
+from approvals.evidence import comparison
+from approvals.forms.requests import NewRequestForm
+from approvals.models import FreezeWindow, PromotionRequest, Target
+from approvals.policy.freezes import Freeze
+from approvals.selectors import champions, eligibility, freezes, reviewers, rules
+from approvals.views.shared import SignedInRequest, tell
+from mirror.models import ModelVersion
+
+METRICS_IN_SHORT = 4
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
+    version = get_object_or_404(ModelVersion.objects.select_related("model"), model__name=name, number=number)
+    permission = policy.may_request(reviewers.actor_of(request.user))
+    targets = Target.objects.current()
+    previews = [] if not permission else _previews(version, targets, request.user.asks_as)
+    possible = [each.target.name for each in previews if each.is_possible]
+    asked = request.GET.get("target")
+    initial = {"target": asked if asked in possible else next(reversed(possible), None)}
+    form = NewRequestForm(request.POST or None, targets=targets, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = workflow.request_promotion(
+                version, form.cleaned_data["target"], by=request.user, justification=form.cleaned_data["justification"]
+            )
+        except workflow.Conflict as error:
+            tell(request, error)
+            return redirect(error.request) if error.request else redirect(version)
+        except workflow.WorkflowError as error:
+            form.add_error(None, error.message)
+        else:
+            messages.success(
+                request, f"Request #{made.pk} was made. Reviewers are asked when the automatic checks have passed."
+            )
+            return redirect(made)
+    context = {"version": version, "form": form, "permission": permission, "previews": previews, "possible": possible}
+    status = 200 if not form.errors else 422 if permission else 403
+    return render(request, "approvals/requests/new.html", context, status=status)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What asking for one target would mean: the rule, who could approve, what it replaces, why it is impossible."""
+
+    target: Target
+    rule: policy.Rule
+    states: Sequence[policy.SlotState]
+    shortage: str
+    champion: ModelVersion | None
+    archives: Sequence[int]
+    """Numbers of the versions that would be archived."""
+
+    open_request: PromotionRequest | None
+    impossible: str
+    metrics: Sequence[comparison.MetricRow]
+    """Those that differ most from the champion's."""
+
+    tally: str
+    freeze_on: Freeze | None
+    freeze_near: Freeze | None
+
+    @property
+    def is_possible(self) -> bool:
+        return not (self.open_request or self.impossible)
+
+
+def _previews(version: ModelVersion, targets: Iterable[Target], asked_by: Collection[int]) -> list[Preview]:
+    eligible, known = reviewers.eligible(), freezes.windows()
+    return [_preview(version, target, eligible, asked_by, known) for target in targets]
+
+
+def _preview(
+    version: ModelVersion,
+    target: Target,
+    eligible: Sequence[policy.Reviewer],
+    asked_by: Collection[int],
+    known: Sequence[FreezeWindow],
+) -> Preview:
+    rule = rules.rule_for(version.model.name, target)
+    holders = champions.holders(version.model, target)
+    champion = holders[0] if holders else None
+    metrics = comparison.metric_rows(version.metrics, champion.metrics) if champion else []
+    freeze = freezes.notice(version.model.name, target, known=known)
+    return Preview(
+        target=target,
+        rule=rule,
+        states=policy.slot_states(rule, approvers=[], eligible=eligible, excluded=asked_by),
+        shortage=policy.shortage(rule, eligible=eligible, excluded=asked_by),
+        champion=champion,
+        archives=[
+            held.number
+            for held in holders
+            if target.archives_existing and held.stage == target.stage and held.pk != version.pk
+        ],
+        open_request=eligibility.open_request(version, target),
+        impossible=eligibility.cannot_be_asked(version, target),
+        metrics=[row for row in comparison.by_weight(metrics) if row.difference is not None][:METRICS_IN_SHORT],
+        tally=comparison.tally(metrics),
+        freeze_on=freeze.on,
+        freeze_near=freeze.near,
+    )

@@ -1,0 +1,189 @@
+"""The page of one promotion request, and its parts that follow by themselves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from accounts.models import User
+from approvals import administration, policy, workflow
+from approvals.forms import findings as findings_forms
+from approvals.forms.requests import CommentForm, EndForm, EndHalfForm, ResubmitForm, ReviewForm, WithdrawForm
+from approvals.forms.urgent import AfterwardsForm, ConfirmForm
+from approvals.models import AuditEvent, PromotionRequest, Status
+from approvals.policy.freezes import Freeze
+from approvals.selectors import (
+    champions,
+    eligibility,
+    follow_up,
+    freezes,
+    note_claims,
+    request_state,
+    request_timeline,
+    rules,
+)
+from approvals.views import dossier, progress
+from approvals.views.shared import SignedInRequest
+from approvals.webhooks import health_reports
+from mirror.models import ModelVersion
+
+
+@require_safe
+def detail(request: SignedInRequest, pk: int) -> HttpResponse:
+    return page(request, get_request(pk))
+
+
+@require_safe
+def live(request: SignedInRequest, pk: int) -> HttpResponse:
+    """The parts of the page that follow the delivery by themselves: 204 while nothing has changed since `seen`, 286 at
+    the end, which tells HTMX to stop asking."""
+    found = get_request(pk)
+    now = request_state.of(found, request.user)
+    moving, seen = progress.moving(now), request.GET.get("seen", "")
+    if moving.moves_by_itself and seen == moving.mark:
+        return HttpResponse(status=204)
+    before = seen.partition("-")[0]
+    context = {
+        **vars(moving),
+        **vars(_live_part(found, now, request.user, _holder(found))),
+        **_empty_forms(found),
+        "is_swap": True,
+        # Where somebody may be typing, the forms stay, and what they would do is told anew.
+        "keeps_forms": before in (Status.PENDING, found.status),
+    }
+    return render(request, "approvals/requests/_live.html", context, status=200 if moving.moves_by_itself else 286)
+
+
+def page(
+    request: SignedInRequest,
+    found: PromotionRequest,
+    *,
+    bound: Mapping[str, Any] | None = None,
+    status: int = 200,
+    conflict: str = "",
+) -> HttpResponse:
+    """`bound` are forms, by their names in the template, that come back with what was typed; `conflict` says why
+    something was not done."""
+    now = request_state.of(found, request.user)
+    if request.method == "GET":
+        workflow.opened(found, by=request.user, now=now)
+    if found.champion:
+        found.champion.model = found.version.model
+    holder = _holder(found)
+    after = follow_up.of_request(found, request.user, holder)
+    # The templates read each field of the parts by its name.
+    context = {
+        **vars(progress.moving(now)),
+        **vars(_live_part(found, now, request.user, holder)),
+        **_empty_forms(found),
+        **vars(after),
+        "health_address": _health_address(after.probation, request.user),
+        "conflict": conflict,
+        "dossier": dossier.of(found, show=request.GET.get("show", ""), number=request.GET.get("page")),
+    }
+    return render(request, "approvals/requests/request.html", context | dict(bound or {}), status=status)
+
+
+def _holder(found: PromotionRequest) -> ModelVersion | None:
+    """What holds the target now, of a request that may have put it there."""
+    if found.status != Status.APPLIED and not found.is_break_glass:
+        return None
+    return champions.champion_of(found.version.model, found.target)
+
+
+def _health_address(probation: follow_up.ProbationState | None, user: User) -> str:
+    """Where health reports about it are sent; "" for who needs not know, and when the probation is over."""
+    if probation is None or not probation.is_running:
+        return ""
+    may_see = administration.may(user, administration.POLICIES) or user.pk in probation.row.request.asked_by
+    return health_reports.address_of(probation.row) if may_see else ""
+
+
+def _empty_forms(found: PromotionRequest) -> dict[str, Any]:
+    return {
+        "review_form": ReviewForm(initial={"fingerprint": found.fingerprint}),
+        "findings_form": findings_forms.of(found),
+        "comment_form": CommentForm(),
+        "withdraw_form": WithdrawForm(),
+        "resubmit_form": ResubmitForm(),
+        "end_form": EndForm(),
+        "end_half_form": EndHalfForm(),
+        "afterwards_form": AfterwardsForm(),
+        "confirm_form": ConfirmForm(),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyNow:
+    """The policy that the request would get today, where that is another."""
+
+    rule: policy.Rule
+    may_submit: policy.Answer
+    """Whether this person may submit the request again under it."""
+
+
+@dataclass(frozen=True)
+class LivePart:
+    """What the page tells anew when something has moved, beside what `progress.moving` tells."""
+
+    request_: PromotionRequest
+    standing: request_state.RequestState
+    actions: Mapping[str, policy.Answer]
+    checks_tally: str
+    reopened: AuditEvent | None
+    steps: Sequence[progress.Step]
+    undecidable: Sequence[str]
+    refusals: Sequence[progress.Refusal]
+    is_last: bool
+    ended_by: str
+    renamed: ModelVersion | None
+    finding_owners: Sequence[User]
+    policy_now: PolicyNow | None
+    freeze_on: Freeze | None
+    freeze_near: Freeze | None
+    holder: int | None
+    """The number of the version that holds the target now, of a request that may have put it there."""
+    note: note_claims.CheckedNote | None
+    timeline: Sequence[request_timeline.Entry]
+    has_earlier: bool
+
+
+def _live_part(
+    found: PromotionRequest, now: request_state.RequestState, user: User, holder: ModelVersion | None
+) -> LivePart:
+    other_rule = rules.other_today(found)
+    # What is urgent is not held by a freeze.
+    is_held = found.status == Status.PENDING and not found.is_urgent
+    freeze = freezes.notice(found.version.model.name, found.target) if is_held else freezes.Notice()
+    entries, has_earlier = request_timeline.of(found)
+    return LivePart(
+        request_=found,
+        standing=now,
+        actions=now.actions,
+        checks_tally=progress.checks_tally(now),
+        reopened=progress.reopened(found),
+        steps=progress.steps(now),
+        undecidable=progress.undecidable(now),
+        refusals=progress.refusals(now),
+        is_last=workflow.is_last(now),
+        ended_by=progress.ended_by(found),
+        renamed=eligibility.renamed(found.version),
+        finding_owners=findings_forms.possible_owners() if now.actions["approve"] else [],
+        policy_now=PolicyNow(other_rule, administration.may(user, administration.POLICIES)) if other_rule else None,
+        freeze_on=freeze.on,
+        freeze_near=freeze.near,
+        holder=holder.number if holder else None,
+        note=note_claims.of(found) if found.status == Status.APPLIED else None,
+        timeline=entries,
+        has_earlier=has_earlier,
+    )
+
+
+def get_request(pk: int) -> PromotionRequest:
+    found = PromotionRequest.objects.with_subject().filter(pk=pk).first()
+    if found is None:
+        raise Http404(f"There is no request #{pk}.")
+    return found
