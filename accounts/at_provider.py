@@ -56,7 +56,8 @@ def came_lately(request: HttpRequest, within: float) -> bool:
 
 
 def begin(request: HttpRequest, next_url: str) -> HttpResponse:
-    """Leads to the provider, which is to make them sign in now. `next_url` is an address here, known to be safe."""
+    """Leads to the provider, which is to make them sign in now. `next_url` is an address here, known to be safe.
+    Raises ValueError for somebody without an account there."""
     found = linked(request.user)
     if found is None:
         raise ValueError("Only somebody with an account at the provider is led there.")

@@ -32,6 +32,7 @@ class Adapter(OpenIDConnectOAuth2Adapter):
 
     @property
     def openid_config(self) -> dict[str, Any]:
+        """What the provider publishes about itself. Raises Unusable when an address in it is none."""
         with _readable("a configuration"):
             config: dict[str, Any] = super().openid_config
             for name in ("authorization_endpoint", "token_endpoint", "jwks_uri", "issuer"):

@@ -24,10 +24,10 @@ class Imported:
 
 @verb()
 def import_history(content: bytes, *, file: str, confirmed: str, by: User | None) -> Imported:
-    """Stores what `history_import.check` accepts of the file, all in one transaction, with one event for each 500 rows.
+    """Stores what `importing.check` accepts of the file, all in one transaction, with one event for each 500 rows.
 
     `confirmed` is the SHA-256 of the file whose verdicts were seen. Raises NotAllowed; Invalid when it is another file
-    or no row is accepted; history_import.BadFile.
+    or no row is accepted; importing.BadFile.
     """
     require(by, IMPORT)
     # Everything that begins or ends a tenure waits for the head of the ledger, so none does between check and writing.

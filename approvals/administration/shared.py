@@ -38,7 +38,8 @@ def may(user: User, permission: str) -> rules.Answer:
 
 @contextmanager
 def valid(taken: str) -> Iterator[None]:
-    """Turns what validation or the database refuses into Invalid; `taken` is said when a constraint was hit."""
+    """A block in a transaction of its own. Raises Invalid for what validation or the database refuses in it: `taken` is
+    said when a constraint was hit."""
     try:
         with transaction.atomic():
             yield

@@ -355,7 +355,8 @@ class _Line:
 
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Rows as CSV (RFC 4180), as they come. Cells that a spreadsheet would run as a formula get an apostrophe."""
+    """Rows as CSV (RFC 4180), as they come. Cells that a spreadsheet would run as a formula get an apostrophe.
+    Raises ValueError when two columns have one name, KeyError when a row lacks one."""
     if len(set(columns)) < len(columns):
         raise ValueError(f"Two columns have one name: {', '.join(columns)}.")
     writer = csv.writer(_Line())

@@ -21,6 +21,7 @@ two, which bear witness to the ledger itself."""
 
 
 def note_of(request: PromotionRequest) -> approval_note.Note:
+    """Who allowed the request, when and on what ground. Raises RuntimeError while nobody has decided on it."""
     if request.decided_at is None:
         raise RuntimeError(f"{request} is not decided.")
     names, ground = workflow.approver_labels(request), approval_note.Ground.APPROVED
@@ -62,7 +63,8 @@ def tags_of(request: PromotionRequest, note: approval_note.Note) -> dict[str, st
 def write(
     request: PromotionRequest, version: VersionSnapshot, registry: Registry, *, witness: Mapping[str, str]
 ) -> None:
-    """Puts note and tags where they are not so already, with those that bear witness to the ledger."""
+    """Puts note and tags where they are not so already, with those that bear witness to the ledger. Raises what the
+    registry raises."""
     description, tags = _missing(request, version, witness)
     if description is not None:
         registry.set_description(version.model, version.number, description)

@@ -188,7 +188,8 @@ class Attempt:
                     raise Unreachable(f"MLflow's list of versions is behind: version {number} is in {stage}.")
 
     def check_files(self) -> None:
-        """Reads the version's files once more: an approval is for these bytes and no others."""
+        """Reads the version's files once more: an approval is for these bytes and no others. Raises Stop when they are
+        others, and ClaimLost, or what the registry raises, while they are read."""
         reviewed = json.loads(self.request.evidence)["version"].get("files")
         if reviewed is None:  # asked before files were part of the evidence
             return

@@ -65,7 +65,8 @@ def canonical(value: Any) -> str:
 
 
 def read(path: str) -> Iterator[Record]:
-    """The events of an export, one after the other, JSON Lines or CSV by what is in it."""
+    """The events of an export, one after the other, JSON Lines or CSV by what is in it. Raises Unusable for
+    what is no export, Broken for a line that Countersign does not write so."""
     with Path(path).open(encoding="utf-8", newline="") as lines:
         start = lines.read(1)
         lines.seek(0)
@@ -246,7 +247,7 @@ def checkpoints(text: str) -> list[Checkpoint]:
 
 
 def public_key(text: str) -> Key:
-    """(name, key id, 32 bytes) of a verifier key `name+id+base64`."""
+    """(name, key id, 32 bytes) of a verifier key `name+id+base64`. Raises Unusable for any other text."""
     parts = text.strip().split("+", 2)
     try:
         raw = base64.b64decode(parts[2], validate=True)

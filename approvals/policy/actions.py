@@ -39,7 +39,7 @@ def no(reason: str) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """What the answers below depend on, gathered once by `standing.of`."""
+    """What the answers below depend on, gathered once by `selectors.request_state.of`."""
 
     status: str
     status_label: str

@@ -59,7 +59,7 @@ def waiting_for_others(user: User) -> RequestQuerySet:
 
 
 def tab(name: str, user: User) -> RequestQuerySet:
-    """The rows of one tab, in the order in which they should be read."""
+    """The rows of one tab, in the order in which they should be read. Raises ValueError for a name of no tab."""
     match name:
         case "waiting":
             return waiting_for(user).order_by("created_at", "pk")

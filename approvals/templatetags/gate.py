@@ -1,4 +1,4 @@
-"""How the gate's pages write a comparison, the time of day, and lists of people. Numbers come from `registry`."""
+"""How the gate's pages write a comparison, the time of day, and lists of people. Numbers come from `values`."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

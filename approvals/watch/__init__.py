@@ -3,11 +3,11 @@
 
     baseline → look → follow → restore → files
 
-`baseline` takes what is there on the first look for held before the gate. `looking` finds what differs and no delivery
-explains, `judging` writes it down: tenures, an incident, one event. `following` ends incidents that are over, and sees
-what became of a review that was asked for afterwards. `restoring` puts back what the policy wants put back: beside
-delivery the only thing that writes to MLflow. `holders` reads the files of what is in place once more. `hearing` takes
-MLflow's webhooks, `wording` says it in sentences. Called by `approvals.tasks` and tests with a registry, and by the
+`baseline` takes what is there on the first look for held before the gate. `detection` finds what differs and no
+delivery explains, `classification` writes it down: tenures, an incident, one event. `closing` ends incidents that are
+over, and sees what became of a review that was asked for afterwards. `restoring` puts back what the policy wants put
+back: beside delivery the only thing that writes to MLflow. `file_checks` reads the files of what is in place once more,
+`wording` says it all in sentences, `cycle` runs it. Called by `approvals.tasks` and tests with a registry, and by the
 pages without one.
 """
 

@@ -1,4 +1,4 @@
-"""Finds the places in which something else is than the tenures say, and lets `judging` decide what that is."""
+"""Finds the places in which something else is than the tenures say, and lets `classification` decide what that is."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Look:
 
 def look(registry: Registry | None = None) -> Look:
     """Compares mirror and tenures once; each change that no delivery made becomes an incident. Cheap when nothing
-    differs, and safe beside pulls, sweeps and deliveries; one at a time is `running`'s care.
+    differs, and safe beside pulls, sweeps and deliveries; one at a time is `cycle`'s care.
 
     Of each model that differs, `registry` is asked by name: the mirror may have an older answer, or half of a new one.
     When MLflow does not answer, the model is looked at again next time. Without it the mirror is believed.

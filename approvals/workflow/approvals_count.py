@@ -17,7 +17,8 @@ def count_approvals(
     request: PromotionRequest, *, by: User | None, eligible: Sequence[policy.Reviewer] | None = None
 ) -> None:
     """Approves a pending request if every slot is filled by people who may fill it now; else notes which groups are
-    missing. `by` None: no person did, kept approvals complete it. For the other verbs."""
+    missing. `by` None: no person did, kept approvals complete it. For the other verbs; raises
+    Conflict for one that has not locked the request and was too slow."""
     now = request_state.of(request, eligible=eligible)
     PromotionRequest.objects.filter(pk=request.pk).update(waits_for=policy.waits_for(now.states))
     if not policy.is_met(now.states) or now.stale or now.unanswered:

@@ -62,7 +62,8 @@ def advance(
     rows: Sequence[Model] = (),
 ) -> None:
     """Asks people when no check is waited for and none blocks. In the caller's transaction, with the request locked;
-    `rows` are what was written in it for which there is no event yet."""
+    `rows` are what was written in it for which there is no event yet. Raises Conflict where it was not locked and
+    somebody was faster."""
     live = list(request.checks.live().order_by("position", "pk"))
     # The worker looks (again) first where the rule or the files are others than those that were checked.
     is_owed = Assessment.objects.filter(request=request, is_owed=True).exists()

@@ -25,7 +25,7 @@ def reopen(
 
     `cause` is delivery's own sentence, `rows` what else the event tells of. The checks run at once where only facts
     changed; where the version points at other files, the worker reads them first. Kept approvals may complete the
-    request again.
+    request again. Raises Conflict when `sources` has a status from which `MOVES` does not lead back to the checks.
     """
     locked = locks.lock_request(request)
     if locked.status not in sources:

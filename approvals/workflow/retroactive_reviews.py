@@ -56,7 +56,8 @@ def ask_afterwards(
 
 @transaction.atomic
 def drop_afterwards(request: PromotionRequest, *, reason: str) -> bool:
-    """Takes such a request back, because what it asks about is no longer so; False when it is decided already."""
+    """Takes such a request back, because what it asks about is no longer so; False when it is decided already.
+    Locked here, so it never raises the Conflict of a move that was too slow."""
     request = locks.lock_request(request)
     if request.kind != RequestKind.RETROACTIVE or request.status not in (*UNDECIDED, Status.FAILED):
         return False

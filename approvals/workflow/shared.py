@@ -41,6 +41,7 @@ class Conflict(WorkflowError):
 
 
 def require(answer: policy.Answer) -> None:
+    """Raises NotAllowed with the answer's reason, unless it is yes."""
     if not answer:
         raise NotAllowed(answer.reason)
 
@@ -54,7 +55,7 @@ def move(request: PromotionRequest, to: Status, **fields: Any) -> None:
 
 def frozen_fields(request: PromotionRequest, champion: ModelVersion | None, *, anew: bool = False) -> dict[str, Any]:
     """The evidence as the mirror has it now, with what follows from it, as fields of the request. `anew`: see
-    `standing.frozen_now`."""
+    `frozen_evidence.frozen_now`."""
     frozen = frozen_evidence.frozen_now(request, champion=champion, anew=anew)
     return {
         "evidence": frozen,

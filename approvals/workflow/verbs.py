@@ -46,7 +46,8 @@ def verb(edits: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def read_again(given: dict[str, Any], edits: str = "") -> None:
-    """Puts what the database says now in place of what is `given`. In the caller's transaction."""
+    """Puts what the database says now in place of what is `given`. In the caller's transaction. Raises NotAllowed when
+    the person `by` whom it is done was deactivated."""
     people = lock_people(each for each in given.values() if isinstance(each, User))
     locks.lock_targets(_target_of(each) for each in given.values())
     for name, value in given.items():

@@ -1,4 +1,4 @@
-"""Where MLflow keeps files, and how to read them without loading them. For `mlflow_registry` alone.
+"""Where MLflow keeps files, and how to read them without loading them. For `client` alone.
 
 A store that MLflow serves itself (`mlflow-artifacts:`) is streamed from the one server that is configured. Whoever may
 write to MLflow chooses the addresses of all others, the worker's own disk among them, so those are read only below the
@@ -35,7 +35,7 @@ def is_served(root: str) -> bool:
 
 
 def served_path(root: str) -> str:
-    """`mlflow-artifacts://host/0/models/m-1/artifacts` → `0/models/m-1/artifacts`."""
+    """`mlflow-artifacts://host/0/models/m-1/artifacts` → `0/models/m-1/artifacts`. Raises Refused when it leads out."""
     path = urlsplit(root).path.strip("/")
     if ".." in path.split("/"):
         raise Refused(f"The address {root[:200]!r} leads out of MLflow's artifacts.")
@@ -43,7 +43,8 @@ def served_path(root: str) -> str:
 
 
 def served_address(root: str, path: str) -> str:
-    """MLflow decodes an address until nothing changes and leaves tabs out, so some names mean another file there."""
+    """MLflow decodes an address until nothing changes and leaves tabs out, so some names mean another file there.
+    Raises Refused for them."""
     if _CONTROL.search(path):
         raise Refused(f"The artifact name {_shown(path)} has a control character, for which MLflow gives another file.")
     if unquote(plain(path)) != path:
@@ -74,7 +75,8 @@ def plain(path: str) -> str:
 
 
 def walk(list_folder: Callable[[str], Iterable[Entry]]) -> Iterator[ArtifactFile]:
-    """All files below a root, folder by folder."""
+    """All files below a root, folder by folder, sorted by name. Raises Refused when they lie too deep, in too many
+    folders, or have names that lead out."""
     folders = 0
 
     def below(folder: str, depth: int) -> Iterator[ArtifactFile]:
@@ -97,7 +99,8 @@ def walk(list_folder: Callable[[str], Iterable[Entry]]) -> Iterator[ArtifactFile
 
 
 def permitted(root: str) -> str:
-    """The address, with `file://` before a bare path, if it is at or below one of COUNTERSIGN_ARTIFACT_STORES."""
+    """The address, with `file://` before a bare path, if it is at or below one of COUNTERSIGN_ARTIFACT_STORES;
+    else raises Refused."""
     address = _spelled(root)
     for store in map(_spelled, settings.ARTIFACT_STORES):
         if (address == store or address.startswith(f"{store}/")) and ".." not in unquote(address).split("/"):
@@ -109,6 +112,8 @@ def permitted(root: str) -> str:
 
 
 def list_elsewhere(root: str, folder: str) -> Iterator[Entry]:
+    """What is in one folder of a store that MLflow does not serve. Raises Refused (not permitted, or a library is
+    missing) or Unreachable."""
     address = permitted(root)
     if address.startswith("file://"):
         yield from _list_local(Path(unquote(urlsplit(address).path)), folder)
@@ -121,6 +126,7 @@ def list_elsewhere(root: str, folder: str) -> Iterator[Entry]:
 
 
 def read_elsewhere(root: str, path: str) -> Iterator[bytes]:
+    """The bytes of one file there, in chunks. Raises NotFound, Refused or Unreachable."""
     address = permitted(root)
     if address.startswith("file://"):
         yield from _pieces(_inside(Path(unquote(urlsplit(address).path)), plain(path)))

@@ -1,4 +1,4 @@
-"""Reads MLflow's JSON into the port's snapshots. Pure; used by `mlflow_registry` only."""
+"""Reads MLflow's JSON into the port's snapshots. Pure; used by `client` only."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,5 +1,5 @@
 """Tells a LoggedModel's 0 from its NaN: MLflow's LoggedModel API answers 0.0 for both, and only the run that logged the
-value knows. Pure but for the two questions that it is given; used by `mlflow_registry` only.
+value knows. Pure but for the two questions that it is given; used by `client` only.
 """
 
 import math

@@ -77,7 +77,7 @@ def listed(read: Reader) -> Reader:
 
 
 def items(node: yaml.Node) -> list[tuple[str, yaml.Node, yaml.Node]]:
-    """(key, its node, the value's node), each key once."""
+    """(key, its node, the value's node), each key once. Raises BadFile."""
     if not isinstance(node, yaml.MappingNode):
         raise fail(node, "this has to be a group of `key: value`.")
     seen: dict[str, tuple[str, yaml.Node, yaml.Node]] = {}
@@ -105,7 +105,8 @@ def group(fields: Mapping[str, Reader], *needed: str) -> Reader:
 
 
 def plain(node: yaml.Node) -> Any:
-    """A setting of a check: a plain value or a list of them; what it may be the check itself says."""
+    """A setting of a check: a plain value or a list of them; what it may be the check itself says. Raises
+    BadFile."""
     if isinstance(node, yaml.SequenceNode):
         return [plain(each) for each in node.value]
     if not isinstance(node, yaml.ScalarNode) or node.tag not in _PLAIN_TAGS:
