@@ -307,6 +307,6 @@ def test_links_that_were_made_by_the_word_false_end_with_the_upgrade(remy: User,
         told = {"userinfo": {"sub": "x", "email": person.email, "email_verified": said}}
         SocialAccount.objects.create(user=person, provider="oidc", uid=str(person.pk), extra_data=told)
     SocialAccount.objects.create(user=rosa, provider="oidc", uid="older", extra_data={"email_verified": "no"})
-    import_module("accounts.migrations.0005_unlink_unverified").unlink(apps, None)
+    import_module("accounts.migrations.0002_version_0_4").unlink(apps, None)
     assert {account.user for account in SocialAccount.objects.all()} == {rosa, rita}
     assert not SocialAccount.objects.filter(uid="older").exists()

@@ -3,9 +3,6 @@ models, verbs and tests:
 
     git worktree add /tmp/old 852468b && cp tests/upgrade/populate.py /tmp/old/ && cd /tmp/old
     DJANGO_SETTINGS_MODULE=tests.settings DATABASE_URL=sqlite:////tmp/old.sqlite3 python populate.py v0_3_0.json
-
-`v0_1_0.json` was made so from a7db06a^, with one request that waits for its second approval, one that was rejected and
-one on its way.
 """
 
 import base64

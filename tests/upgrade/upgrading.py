@@ -30,9 +30,15 @@ def load(told: dict[str, Any]) -> None:
     """The tables as they were then, with the triggers."""
     executor = MigrationExecutor(connection)
     others = [node for node in executor.loader.graph.leaf_nodes() if node[0] not in told["migrations"]]
-    old = [*told["migrations"].items(), *others]
-    executor.migrate(old)
-    apps = executor.loader.project_state(old).apps
+    ours = [
+        (app, name)
+        for (app, name), migration in executor.loader.disk_migrations.items()
+        if app in told["migrations"] and max(migration.replaces or [(app, name)])[1] <= told["migrations"][app]
+    ]
+    executor.migrate([*ours, *others])
+    for app, name in ours:
+        executor.recorder.record_unapplied(app, name)  # it stands beside what it replaces, which is all that there was
+    apps = executor.loader.project_state([*ours, *others]).apps
     with connection.schema_editor() as editor:
         triggers.remove(editor)
     tables = [(apps.get_model(label), table) for label, table in told["tables"].items()]
