@@ -265,6 +265,7 @@ def _nothing(state: State, event: AuditEvent, ids: Mapping[str, int]) -> None:
 
 _STEPS: dict[Action, Step] = {
     Action.PERSON_INVITED: _invited,
+    Action.PERSON_JOINED: _invited,
     Action.PERSON_CHANGED: _changed,
     Action.PERSON_IDENTIFIED: _identified,
     Action.PERSON_DEACTIVATED: _active,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from accounts import roles
 from accounts.models import User
-from approvals import administration
+from approvals import administration, ledger
 from approvals.administration import policy_files
 from approvals.audit import access, replay
 from approvals.models import Action, AuditEvent, Policy, Target
@@ -217,6 +217,15 @@ def test_who_came_later_is_not_there_yet(ada: User) -> None:
     before = timezone.now()
     administration.invite(email="ines@example.com", name="Ines", groups=groups(roles.REVIEWER), by=ada)
     assert {each.label for each in replay.at(before).people.values()} == {ada.label}
+
+
+def test_people_who_signed_up_have_no_role_until_an_event_gives_one() -> None:
+    first_administrator()
+    nina = make_person("Nina New")
+    with transaction.atomic():
+        data = {"person": nina.label, "person_id": nina.pk}
+        ledger.record(Action.PERSON_JOINED, actor=None, acting="sign-in", data=data, rows=[nina])
+    assert replay.at(timezone.now()) == replay.now()
 
 
 def test_somebody_who_came_by_an_identity_provider_has_no_role_and_needs_no_event(ada: User) -> None:
