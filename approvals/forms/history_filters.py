@@ -11,36 +11,12 @@ from django.db.models import Exists, OuterRef
 from accounts.models import User
 from approvals.forms.model_name import ModelNameField
 from approvals.models import Action, AuditEvent, PromotionRequest
+from approvals.models.event_types import KINDS
 from approvals.selectors import history
 from approvals.selectors.history import Events
 from mirror.models import RegisteredModel
 
 WORKER = "worker"
-KINDS = {
-    "request": "Requests",
-    "check": "Checks",
-    "review": "Reviews",
-    "finding": "Findings",
-    "delivery": "Delivery",
-    "version": "Versions",
-    "tenure": "Tenures",
-    "incident": "Incidents",
-    "probation": "Probation",
-    "health": "Health",
-    "target": "Targets",
-    "policy": "Policies",
-    "freeze": "Freezes",
-    "person": "People",
-    "group": "Groups",
-    "history": "Exports and imports",
-    "evidence": "Audit evidence",
-    "checkpoint": "Checkpoints",
-    "ledger": "Ledger cut off",
-    "rows": "Rows sealed",
-    "registry": "Registry",
-    "mirror": "Deletions in MLflow",
-}
-"""What stands before the dot of an action; each can be filtered by as a whole."""
 
 # --- Filters ----------------------------------------------------------------------------------------------------------
 
@@ -49,7 +25,7 @@ def _actions() -> list[tuple[str, list[tuple[str, str]]]]:
     """One group per kind; a kind with several actions starts with all of them."""
     groups = []
     for kind, label in KINDS.items():
-        members = [(str(action.value), str(action.label)) for action in Action if action.value.startswith(f"{kind}.")]
+        members = [(str(action.value), str(action.label)) for action in Action if action.kind == kind]
         every = [(kind, f"{label}: all")] if len(members) > 1 else []
         groups.append((label, [*every, *members]))
     return groups
@@ -150,7 +126,7 @@ class HistoryFilter(filters.FilterSet):  # type: ignore[misc]
         return events.filter(actor=None if value == WORKER else int(value))
 
     def by_action(self, events: Events, _name: str, value: str) -> Events:
-        return events.filter(action__in=[a for a in Action if a == value or a.startswith(f"{value}.")])
+        return events.filter(action__in=[action for action in Action if value in (action, action.kind)])
 
     def unchanged(self, events: Events, _name: str, _value: datetime) -> Events:
         """Both ends of the span are applied together, in `filter_queryset`."""

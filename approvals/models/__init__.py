@@ -3,11 +3,12 @@
 from approvals.models.assessment import Assessment, CheckResult, Outcome
 from approvals.models.checkpoints import Checkpoint, Verification
 from approvals.models.cuts import LedgerCut
+from approvals.models.event_types import Action
 from approvals.models.findings import Finding
 from approvals.models.freezes import FreezeWindow
 from approvals.models.identities import Identity
 from approvals.models.incidents import Incident, WatchedPlace, WatchState
-from approvals.models.ledger import Action, AuditEvent, ChainHead
+from approvals.models.ledger import AuditEvent, ChainHead
 from approvals.models.notifications import (
     DigestTime,
     How,

@@ -25,12 +25,12 @@ class Entry:
 
     @property
     def icon(self) -> str:
-        return sentences.icon(Action(self.event.action))
+        return Action(self.event.action).type.icon
 
     @property
     def tone(self) -> str:
         """`good`, `bad`, `waiting`, or "" for what is neither."""
-        return sentences.tone(Action(self.event.action))
+        return Action(self.event.action).type.tone
 
     @property
     def name(self) -> str:

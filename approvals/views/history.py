@@ -11,7 +11,6 @@ from django.views.decorators.http import require_GET, require_safe
 from approvals import administration, ledger
 from approvals.evidence import canonical
 from approvals.forms.history_filters import HistoryFilter
-from approvals.ledger import sentences
 from approvals.models import Action, AuditEvent, ChainHead
 from approvals.models.defaults import GENESIS
 from approvals.selectors import history as queries
@@ -34,7 +33,7 @@ class Row:
 
     @property
     def icon(self) -> str:
-        return sentences.icon(Action(self.event.action))
+        return Action(self.event.action).type.icon
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ def _export(
 
 def _row(event: AuditEvent) -> Row:
     (entry,) = request_timeline.entries([event])
-    told = sentences.SPOKEN.get(Action(event.action))
+    told = Action(event.action).type.said
     details = queries.readable({key: value for key, value in event.data.items() if key != told or not entry.said})
     return Row(event, event.actor_label.partition(" <")[0], entry.sentence, entry.said, details)
 

@@ -11,8 +11,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from approvals import watch
+from approvals.audit.population import TELL_OF_INCIDENTS
 from approvals.forms.incidents import IncidentFilterForm, ResolveIncidentForm
-from approvals.models import Action, AuditEvent, Incident
+from approvals.models import AuditEvent, Incident
 from approvals.selectors import request_timeline
 from approvals.views.shared import SignedInRequest, tell
 from approvals.watch import wording
@@ -21,7 +22,6 @@ from approvals.workflow import WorkflowError
 PAGE_SIZE = 25
 TABS = {"open": "Open", "resolved": "Resolved", "all": "All"}
 MOST_EVENTS = 50
-TELLING = (Action.INCIDENT_OPENED, Action.INCIDENT_RESOLVED, Action.VERSION_RESTORED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def _one(pk: int) -> Incident:
 def _page(request: SignedInRequest, found: Incident, form: ResolveIncidentForm, *, status: int = 200) -> HttpResponse:
     names = [found.model_name, found.details.get("found_under", found.model_name)]
     told = AuditEvent.objects.filter(
-        sequence__gte=found.opened_sequence, model_name__in=names, action__in=TELLING
+        sequence__gte=found.opened_sequence, model_name__in=names, action__in=TELL_OF_INCIDENTS
     ).order_by("sequence")[:500]
     own = [event for event in told if event.data.get("incident") == found.pk][-MOST_EVENTS:]
     may_resolve = watch.may_resolve(request.user)

@@ -1,0 +1,382 @@
+"""What can stand in the ledger, each action declared once: icon and tone, how it reads, and whether people are told.
+
+The declaration stands on the enumeration, beside the label, so that an action is added in one place: pages, filters,
+notifications and exports ask it. Who is told and in which words says the rule in `approvals.notifications.rules`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import models
+
+
+class Facts(dict[str, Any]):
+    """What a sentence is made of: an event's data, with its `subject` (`churn_predictor version 7`) and `target`."""
+
+    def __missing__(self, _key: str) -> str:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    name: str
+    """As it stands in the ledger; what stands before the dot is its kind."""
+
+    label: str
+    icon: str
+    """Its name in the sprite."""
+
+    sentence: str | Callable[[Facts], str]
+    """What happened, after the actor's name: starts with the verb, without a full stop. A text is filled with facts."""
+
+    tone: str = ""
+    """`good`, `bad`, `waiting`, or "" for what is neither."""
+
+    said: str = ""
+    """Which key of the data is what somebody said with it; "" where nothing is said."""
+
+    is_told: bool = False
+    """Whether there is a rule of notifications for it."""
+
+    def happened(self, facts: Facts) -> str:
+        return self.sentence.format_map(facts) if isinstance(self.sentence, str) else self.sentence(facts)
+
+
+# --- Requests, checks and reviews -------------------------------------------------------------------------------------
+
+
+def _requested(facts: Facts) -> str:
+    match facts["kind"]:
+        case "rollback":
+            return "asked to roll {target} back to {subject}".format_map(facts)
+        case "break_glass":
+            return "wanted {subject} in {target} at once, without approvals".format_map(facts)
+        case _:
+            return "asked for {subject} to reach {target}".format_map(facts)
+
+
+def _resubmitted(facts: Facts) -> str:
+    if "policy" in facts:
+        return f"submitted {facts['subject']} again under the policy for {facts['policy'] or 'everything else'}"
+    changed = facts["changed"]
+    return "submitted the request again" + (f"; changed since: {_listed(changed)}" if changed else "")
+
+
+def _checked(facts: Facts) -> str:
+    checks = facts.get("checks", [])
+    failed = sum(each.get("outcome") == "fail" for each in checks)
+    words = f"ran {len(checks)} {'check' if len(checks) == 1 else 'checks'}"
+    words += f", {failed} failed" if failed else ""
+    return f"{words}; reviewers are asked" if facts["asked"] else f"{words}; the request is blocked"
+
+
+def _reopened(facts: Facts) -> str:
+    void = f"; void: {_names(facts['voided'])}" if facts["voided"] else ""
+    kept = f"; kept: {_names(facts['kept'])}" if facts["kept"] else ""
+    return f"sent the request back to review{void}{kept}"
+
+
+def _answered(facts: Facts) -> str:
+    if facts["said_by"] == "Countersign":
+        return f"gave up waiting for the check {facts['check']}"
+    return f"answered the check {facts['check']}: {'pass' if facts['passed'] else 'fail'}"
+
+
+def _approved(facts: Facts) -> str:
+    count = len(facts["findings"])
+    findings = f" with {count} finding{'' if count == 1 else 's'}" if count else ""
+    return f"approved {facts['subject']} for {facts['target']}{findings}{_after_reading(facts.get('seconds_on_page'))}"
+
+
+def _after_reading(seconds: int | None) -> str:
+    """` after having it open for 4 minutes`; "" where that is not known."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f" after having it open for {seconds} second{'' if seconds == 1 else 's'}"
+    minutes = round(seconds / 60)
+    many, unit = (minutes, "minute") if minutes < 120 else (round(minutes / 60), "hour")
+    return f" after having it open for {many} {unit}{'' if many == 1 else 's'}"
+
+
+def _approved_by_all(facts: Facts) -> str:
+    how = "needed no approval for it" if facts["alone"] else "gave the last missing approval"
+    return f"{how}; delivery to MLflow began"
+
+
+# --- Delivery, versions, and what happened outside the gate -----------------------------------------------------------
+
+
+def _half_delivered(facts: Facts) -> str:
+    reached, missing = " and ".join(facts["reached"]) or "nothing", " and ".join(facts["missing"])
+    return f"delivered half of {facts['subject']} to {facts['target']}: {reached} yes, {missing} no"
+
+
+def _half_ended(facts: Facts) -> str:
+    half = "the half delivery of {subject} to {target}".format_map(facts)
+    return f"accepted {half} as it is" if facts["how"] == "accept" else f"had {half} put back"
+
+
+def _held(facts: Facts) -> str:
+    held = "held the delivery of {subject} to {target}".format_map(facts)
+    if not facts["freeze"]:
+        return held
+    until = datetime.fromisoformat(facts["until"]).astimezone(UTC)
+    return f"{held} until {until:%Y-%m-%d %H:%M} UTC: the freeze “{facts['freeze']}” is on"
+
+
+def _promoted(facts: Facts) -> str:
+    match facts["kind"]:
+        case "rollback":
+            done = "rolled {target} back to {subject}".format_map(facts)
+        case "break_glass":
+            done = "promoted {subject} to {target} without approvals (break-glass)".format_map(facts)
+        case _:
+            done = "promoted {subject} to {target}".format_map(facts)
+    return done + (f", replacing version {facts['replaced']}" if facts["replaced"] else "")
+
+
+def _replaced(facts: Facts) -> str:
+    how = facts.get("how", "replaced")
+    became = "was archived" if how == "archived" else how
+    return f"replaced {facts['subject']} by version {facts.get('by')}: it {became}"
+
+
+def _restored(facts: Facts) -> str:
+    if facts["version"] is None:
+        return f"emptied {_place(facts)} of {facts['subject']} again: nothing was approved there"
+    return f"put {facts['subject']} back into {_place(facts)}"
+
+
+def _found(facts: Facts) -> str:
+    found = f"found {facts['subject']}"
+    if facts["is_gone"]:
+        return f"{found} gone from {_place(facts)}, to which it was promoted"
+    return f"{found} in {_place(facts)}: held before the gate, approver unknown"
+
+
+def _reviewed_afterwards(facts: Facts) -> str:
+    return f"reviewed the break-glass promotion: {_spaced(facts['verdict'])}"
+
+
+def _probation_ended(facts: Facts) -> str:
+    return f"ended the probation of {facts['subject']}: {_spaced(facts['outcome'])}"
+
+
+def _health_reported(facts: Facts) -> str:
+    return f"reported {facts['subject']} {'healthy' if facts['healthy'] else 'not healthy'}"
+
+
+def _changed_outside(facts: Facts) -> str:
+    if facts["kind"] not in ("prompt", "hidden"):
+        return "found a change outside the gate: {place} of {subject}".format_map(facts)
+    marked = "marked as a prompt in MLflow" if facts["kind"] == "prompt" else "hidden from MLflow's search"
+    return f"found {facts['subject']} or its model {marked}"
+
+
+# --- Policies and people ----------------------------------------------------------------------------------------------
+
+
+def _on_policy(verb: str, side: str) -> Callable[[Facts], str]:
+    def sentence(facts: Facts) -> str:
+        policy = facts.get(side, {})
+        pattern = policy.get("terms", policy).get("model_pattern", "")  # at the top before policies had versions
+        return f"{verb} the policy {facts['target']} of {pattern}"
+
+    return sentence
+
+
+def _on_freeze(verb: str, side: str) -> Callable[[Facts], str]:
+    return lambda facts: f"{verb} the freeze {facts.get(side, {}).get('name', '')}"
+
+
+def _roles_changed(facts: Facts) -> str:
+    return f"changed the roles of {facts['person']} from {_listed(facts['before'])} to {_listed(facts['after'])}"
+
+
+def _identified(facts: Facts) -> str:
+    person, owner = facts["person"], facts.get("after", {}).get("owner", "")
+    if owner != facts.get("before", {}).get("owner", ""):
+        return f"made {owner} the owner of {person}" if owner else f"took the owner of {person} away"
+    return f"changed what {person} is called in MLflow, or what kind of account it is"
+
+
+def _registry_accepted(facts: Facts) -> str:
+    return f"accepted the registry at {facts.get('after', {}).get('address', '')} as the one that is mirrored"
+
+
+# --- Words ------------------------------------------------------------------------------------------------------------
+
+
+def _place(facts: Facts) -> str:
+    return str(facts.get("place", facts["target"]))
+
+
+def _spaced(word: object) -> str:
+    return str(word).replace("_", " ")
+
+
+def _names(labels: Sequence[str]) -> str:
+    return ", ".join(label.partition(" <")[0] for label in labels)
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words) if words else "none"
+
+
+# --- The list ---------------------------------------------------------------------------------------------------------
+
+
+class Action(models.TextChoices):
+    """The closed list of what can stand in the ledger."""
+
+    type: EventType
+
+    def __new__(cls, event_type: Any) -> "Action":  # an EventType; mypy takes `Action("request.created")` for this too
+        action = str.__new__(cls, event_type.name)
+        action._value_ = event_type.name
+        action.type = event_type
+        return action
+
+    @property
+    def label(self) -> str:
+        return self.type.label
+
+    @property
+    def kind(self) -> str:
+        """What stands before the dot: a key of `KINDS`."""
+        return self.partition(".")[0]
+
+    # A table: one action a line, or two.
+    # fmt: off
+    REQUEST_CREATED = EventType("request.created", "Promotion requested", "git-pull-request",
+        _requested, said="justification")
+    REQUEST_RESUBMITTED = EventType("request.resubmitted", "Request submitted again", "refresh",
+        _resubmitted, said="justification")
+    REQUEST_WITHDRAWN = EventType("request.withdrawn", "Request withdrawn", "arrow-back-up",
+        "withdrew the request", said="reason", is_told=True)
+    REQUEST_EXPIRED = EventType("request.expired", "Request expired", "hourglass",
+        "let the request expire", said="reason", is_told=True)
+    REQUEST_COMMENTED = EventType("request.commented", "Comment", "message", "commented", said="comment", is_told=True)
+    REQUEST_CHECKED = EventType("request.checked", "Checks finished", "checks", _checked, is_told=True)
+    REQUEST_REOPENED = EventType("request.reopened", "Back to review: the evidence changed", "refresh",
+        _reopened, tone="waiting", said="reason", is_told=True)
+    REQUEST_ESCALATED = EventType("request.escalated", "Escalated", "alert-triangle",
+        "escalated the request to {group}", tone="waiting", said="reason", is_told=True)
+
+    CHECK_ANSWERED = EventType("check.answered", "External check answered", "checks", _answered, said="reason")
+    CHECK_OVERRIDDEN = EventType("check.overridden", "Failed check overridden", "alert-triangle",
+        "overrode the failed check {check}", tone="waiting", said="reason")
+    FINDING_CLOSED = EventType("finding.closed", "Finding closed", "check",
+        "closed the finding “{text}”", said="note", is_told=True)
+
+    REVIEW_APPROVED = EventType("review.approved", "Approved by a reviewer", "check",
+        _approved, tone="good", said="comment", is_told=True)
+    REVIEW_REJECTED = EventType("review.rejected", "Rejected by a reviewer", "x",
+        "rejected {subject} for {target}", tone="bad", said="comment", is_told=True)
+    REVIEW_CHANGES_REQUESTED = EventType("review.changes_requested", "Changes requested by a reviewer", "message-2",
+        "asked for changes", tone="waiting", said="comment", is_told=True)
+    REQUEST_APPROVED = EventType("request.approved", "All approvals given", "checks",
+        _approved_by_all, tone="good", is_told=True)
+
+    DELIVERY_RETRIED = EventType("delivery.retried", "Delivery retried", "rotate-clockwise", "retried the delivery")
+    DELIVERY_FAILED = EventType("delivery.failed", "Delivery failed", "alert-triangle",
+        "could not deliver {subject} to {target}", tone="bad", said="reason", is_told=True)
+    DELIVERY_HALFWAY = EventType("delivery.halfway", "Half delivered", "alert-triangle",
+        _half_delivered, tone="bad", said="reason", is_told=True)
+    DELIVERY_ENDED = EventType("delivery.ended", "End of a half delivery decided", "arrow-back-up",
+        _half_ended, tone="waiting", said="reason")
+    DELIVERY_HELD = EventType("delivery.held", "Delivery held by a freeze", "hourglass",
+        _held, tone="waiting", said="reason", is_told=True)
+
+    VERSION_PROMOTED = EventType("version.promoted", "Version promoted", "rocket", _promoted, tone="good", is_told=True)
+    VERSION_REPLACED = EventType("version.replaced", "Version replaced", "archive", _replaced)
+    VERSION_RESTORED = EventType("version.restored", "Last approved version put back", "arrow-back-up",
+        _restored, tone="waiting")
+    TENURE_FOUND = EventType("tenure.found", "Found in place before the gate", "history", _found)
+    INCIDENT_OPENED = EventType("incident.opened", "Change outside the gate found", "alert-triangle",
+        _changed_outside, tone="bad", is_told=True)
+    INCIDENT_RESOLVED = EventType("incident.resolved", "Incident resolved", "alert-triangle",
+        "resolved incident #{incident}", said="reason", is_told=True)
+
+    GLASS_BROKEN = EventType("request.glass_broken", "Promoted without approvals: break-glass", "alert-triangle",
+        "broke the glass: {subject} goes to {target} without approvals", tone="bad", said="reason", is_told=True)
+    REVIEWED_AFTERWARDS = EventType("request.reviewed_afterwards", "Break-glass reviewed afterwards", "check",
+        _reviewed_afterwards, said="comment", is_told=True)
+    AFTERWARDS_OVERDUE = EventType("request.afterwards_overdue", "Review of a break-glass overdue", "alert-triangle",
+        "called out that the break-glass promotion has not been reviewed in time", tone="bad", is_told=True)
+    PROBATION_STARTED = EventType("probation.started", "Probation began", "hourglass",
+        "put {subject} on probation in {target} for {hours} hours", is_told=True)
+    PROBATION_ENDED = EventType("probation.ended", "Probation ended", "hourglass",
+        _probation_ended, said="reason", is_told=True)
+    HEALTH_REPORTED = EventType("health.reported", "Health reported", "checks", _health_reported, said="reason")
+
+    TARGET_CREATED = EventType("target.created", "Target added", "target", "added the target {target}")
+    TARGET_CHANGED = EventType("target.changed", "Target changed", "target", "changed the target {target}")
+    TARGET_RETIRED = EventType("target.retired", "Target retired", "target", "retired the target {target}")
+    POLICY_CREATED = EventType("policy.created", "Policy added", "scale", _on_policy("added", "after"))
+    POLICY_CHANGED = EventType("policy.changed", "Policy changed", "scale", _on_policy("changed", "after"))
+    POLICY_RETIRED = EventType("policy.retired", "Policy retired", "scale", _on_policy("retired", "before"))
+    POLICY_REORDERED = EventType("policy.reordered", "Policies reordered", "scale",
+        "reordered the policies of {target}")
+    FREEZE_CREATED = EventType("freeze.created", "Freeze added", "hourglass", _on_freeze("added", "after"))
+    FREEZE_CHANGED = EventType("freeze.changed", "Freeze changed", "hourglass", _on_freeze("changed", "after"))
+    FREEZE_RETIRED = EventType("freeze.retired", "Freeze retired", "hourglass", _on_freeze("retired", "before"))
+
+    PERSON_INVITED = EventType("person.invited", "Person invited", "user", "invited {person}")
+    PERSON_JOINED = EventType("person.joined", "Person signed up", "user",
+        "made an account for {person}, who signed up")
+    PERSON_CHANGED = EventType("person.changed", "Roles changed", "user", _roles_changed, is_told=True)
+    PERSON_IDENTIFIED = EventType("person.identified", "Names in MLflow or kind of account changed", "user",
+        _identified, is_told=True)
+    PERSON_DEACTIVATED = EventType("person.deactivated", "Person deactivated", "user",
+        "deactivated {person}", is_told=True)
+    PERSON_REACTIVATED = EventType("person.reactivated", "Person reactivated", "user", "reactivated {person}")
+    PERSON_RENAMED = EventType("person.renamed", "Name or e-mail address changed", "user",
+        "changed the name of {before} to {after}")
+    PERSON_PSEUDONYMISED = EventType("person.pseudonymised", "Person pseudonymised", "user",
+        "pseudonymised {person}", said="reason")
+    GROUP_CREATED = EventType("group.created", "Group added", "users", "added the group {group}")
+
+    HISTORY_EXPORTED = EventType("history.exported", "History exported", "download", "exported the history")
+    HISTORY_IMPORTED = EventType("history.imported", "Earlier history imported", "history",
+        "imported {count} rows of earlier history")
+    EVIDENCE_EXPORTED = EventType("evidence.exported", "Audit evidence exported", "download", "exported audit evidence")
+    ROWS_SEALED = EventType("rows.sealed", "Rows sealed", "link", "recorded how things were left")
+    DELETIONS_CONFIRMED = EventType("mirror.deletions_confirmed", "Deletions in MLflow confirmed", "trash",
+        "confirmed that {models} models and {versions} more versions are missing from MLflow")
+    REGISTRY_ACCEPTED = EventType("registry.accepted", "Another registry accepted", "link", _registry_accepted)
+    CUT_ACKNOWLEDGED = EventType("ledger.cut_acknowledged", "Cut-off ledger acknowledged", "alert-triangle",
+        "acknowledged that the ledger was cut off after event {ends_at}")
+    KEY_CHANGED = EventType("checkpoint.key_changed", "Key of the checkpoints changed", "link",
+        "changed the key that signs the checkpoints")
+    # fmt: on
+
+
+KINDS = {
+    "request": "Requests",
+    "check": "Checks",
+    "review": "Reviews",
+    "finding": "Findings",
+    "delivery": "Delivery",
+    "version": "Versions",
+    "tenure": "Tenures",
+    "incident": "Incidents",
+    "probation": "Probation",
+    "health": "Health",
+    "target": "Targets",
+    "policy": "Policies",
+    "freeze": "Freezes",
+    "person": "People",
+    "group": "Groups",
+    "history": "Exports and imports",
+    "evidence": "Audit evidence",
+    "checkpoint": "Checkpoints",
+    "ledger": "Ledger cut off",
+    "rows": "Rows sealed",
+    "registry": "Registry",
+    "mirror": "Deletions in MLflow",
+}
+"""What stands before the dot of an action; each can be filtered by as a whole."""
