@@ -27,6 +27,11 @@ class CheckedNote:
     has_erased_name: bool = False
     """It fits but for the name of somebody who was pseudonymised since: our records no longer have that name."""
 
+    @property
+    def tone(self) -> str:
+        """bad, waiting or good."""
+        return "bad" if self.doubt else "waiting" if self.is_on_its_way or self.has_erased_name else "good"
+
 
 def check(version: ModelVersion) -> list[CheckedNote]:
     """Every line of the description that says it was approved, rolled back or promoted without approval: those of the

@@ -49,6 +49,12 @@ class Lane:
     hidden: int
     """Bars for which there is no row."""
 
+    @property
+    def words(self) -> str:
+        if not self.bars:
+            return f"{self.name}: nothing"
+        return f"{self.name} ({self.hidden} more in the table)" if self.hidden else self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:
@@ -72,6 +78,8 @@ class Picture:
     """What the picture says, for people who do not see it."""
 
     bar_height: int = BAR
+    hatched: Sequence[str] = ("before", "outside", "imported")
+    """The looks that have a pattern of that name."""
 
     @property
     def axis_y(self) -> int:

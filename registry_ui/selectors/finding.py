@@ -39,6 +39,11 @@ class Found:
     """The one thing that was named exactly, where that is beyond doubt."""
 
     @property
+    def has_more_models(self) -> bool:
+        """There may be more than are shown; the list of models has them all."""
+        return len(self.models) == EACH
+
+    @property
     def count(self) -> int:
         return len(self.models) + len(self.versions) + len(self.requests) + len(self.people)
 

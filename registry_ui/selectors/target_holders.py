@@ -31,6 +31,13 @@ class Holding:
 
     request_id: int | None = None
 
+    @property
+    def before_the_gate(self) -> str:
+        """What `before` means for this one."""
+        if self.request_id:
+            return "It was there before; a request has approved it since."
+        return "No request put it there; it was there before."
+
 
 def of(models: Sequence[RegisteredModel], targets: Sequence[Target]) -> dict[int, list[Holding]]:
     """The champions of each model by its primary key, in the order of the targets; targets that nothing holds are

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
+from accounts.models import User
 from approvals import policy
 from approvals.evidence import comparison
-from approvals.models import Incident, PromotionRequest, Target
+from approvals.models import Incident, Probation, PromotionRequest, Target
 from approvals.selectors import follow_up, reviewers
 from approvals.views.shared import SignedInRequest
 from components import charts
@@ -64,7 +66,8 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
     for each in page.object_list:
         each.model = found
     asked = PromotionRequest.objects.open().filter(version__model=found).with_subject().defer("evidence", "rule")
-    approvers = target_holders.approvers(holding.request_id for holding in holdings if holding.request_id)
+    may_roll_back = policy.may_roll_back(reviewers.actor_of(request.user)) and not found.deleted_at
+    ways_back = follow_up.with_a_way_back(found.name, targets) if may_roll_back else set()
     numbers = [number for number, _ in recent]
     held = {holding.version.number for holding in holdings}
     newest = numbers[0] if numbers else None
@@ -72,10 +75,8 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
     context = {
         "model": found,
         "targets": targets,
-        "champions": _champion_cards(targets, holdings, approvers, columns),
+        "champions": _champion_cards(targets, holdings, columns, ways_back),
         "broken": follow_up.broken_for(model=found),
-        "ways_back": follow_up.with_a_way_back(found.name, targets),
-        "may_roll_back": policy.may_roll_back(reviewers.actor_of(request.user)),
         "numbers": sorted({*numbers, *held}, reverse=True),
         "compare_other": newest,
         "compare_base": max(held - {newest}, default=numbers[1] if len(numbers) > 1 else newest),
@@ -105,27 +106,47 @@ def metric_names(all_metrics: Sequence[dict[str, Any]]) -> list[str]:
     return sorted(counts, key=lambda name: (rank[comparison.higher_is_better(name)], -counts[name], name))
 
 
+@dataclass(frozen=True, slots=True)
+class ChampionCard:
+    """What holds one target, or that nothing does."""
+
+    target: Target
+    has_way_back: bool
+    """This person may roll it back, and something held it before."""
+
+    holding: target_holders.Holding | None
+    less: PromotionRequest | None
+    """Its request, where that needed less than its approvals."""
+
+    probation: Probation | None
+    approvers: Sequence[User]
+    metrics: Sequence[tuple[str, Any]]
+
+
 def _champion_cards(
-    targets: Sequence[Target],
-    holdings: Sequence[target_holders.Holding],
-    approvers: dict[int, Any],
-    columns: Sequence[str],
-) -> list[dict[str, Any]]:
-    """One card per target, the vacant ones too."""
+    targets: Sequence[Target], holdings: Sequence[target_holders.Holding], columns: Sequence[str], ways_back: set[int]
+) -> list[ChampionCard]:
+    """One card per target, the vacant ones too. Three queries."""
     on_request = [holding.request_id for holding in holdings if holding.request_id]
     less, running = follow_up.kinds(on_request), follow_up.probations(on_request)
+    approvers = target_holders.approvers(on_request)
     held = {holding.target.pk: holding for holding in holdings}
     cards = []
     for target in targets:
         holding = held.get(target.pk)
-        card: dict[str, Any] = {"target": target, "holding": holding, "approvers": [], "metrics": []}
-        if holding is not None:
-            card["less"] = less.get(holding.request_id or 0)
-            card["probation"] = running.get(holding.request_id or 0)
-            card["approvers"] = approvers.get(holding.request_id or 0, [])
-            metrics = holding.version.metrics
-            card["metrics"] = [(name, metrics[name]) for name in columns if name in metrics]
-        cards.append(card)
+        request_id = holding.request_id or 0 if holding else 0
+        metrics = holding.version.metrics if holding else {}
+        cards.append(
+            ChampionCard(
+                target=target,
+                has_way_back=target.pk in ways_back,
+                holding=holding,
+                less=less.get(request_id),
+                probation=running.get(request_id),
+                approvers=approvers.get(request_id, ()),
+                metrics=[(name, metrics[name]) for name in columns if name in metrics],
+            )
+        )
     return cards
 
 

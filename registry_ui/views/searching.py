@@ -18,7 +18,6 @@ def search(request: SignedInRequest) -> HttpResponse:
     context = {
         "q": q,
         "found": found,
-        "each": finding.EACH,
         "may_read_history": administration.may(request.user, administration.HISTORY),
     }
     return render(request, "registry_ui/search.html", context)

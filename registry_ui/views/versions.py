@@ -1,6 +1,7 @@
 """One version: where it comes from, what it measures, how it compares with a champion, and where it may go."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.paginator import Page
@@ -11,7 +12,7 @@ from django.views.decorators.http import require_safe
 from accounts.models import User
 from approvals import policy
 from approvals.evidence import OWN_TAG, approval_note, comparison
-from approvals.models import Target
+from approvals.models import PromotionRequest, Target
 from approvals.selectors import eligibility, follow_up, note_claims, reviewers, rules
 from approvals.views.shared import SignedInRequest
 from components.pagination import page_of
@@ -71,26 +72,67 @@ def version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     return render(request, "registry_ui/version.html", context)
 
 
-def _possibility(version: ModelVersion, target: Target, user: User) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Possibility:
     """What the promotion panel says of one target: an open request, why it is impossible, or that it can be asked; and
     whether this person may break the glass for it."""
+
+    target: Target
+    open_request: PromotionRequest | None
+    impossible: str
+    glass: policy.Answer | None
+
+
+def _possibility(version: ModelVersion, target: Target, user: User) -> Possibility:
     impossible = eligibility.cannot_be_asked(version, target)
     breaks = user.has_perm("approvals.break_glass") and not impossible
     rule = rules.rule_for(version.model.name, target) if breaks else None
-    return {
-        "target": target,
-        "open_request": eligibility.open_request(version, target),
-        "impossible": impossible,
-        "glass": policy.may_break_glass(reviewers.actor_of(user), rule.break_glass) if rule else None,
-    }
+    return Possibility(
+        target=target,
+        open_request=eligibility.open_request(version, target),
+        impossible=impossible,
+        glass=policy.may_break_glass(reviewers.actor_of(user), rule.break_glass) if rule else None,
+    )
 
 
 # --- Metrics, params and tags: thousands of them stay usable ----------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    kind: str
+    """metrics, params or tags: its anchor, and what `?show=` names."""
+
+    rows: Sequence[Any]
+    """Those that are shown now."""
+
+    page: Page[Any] | None
+    """Where it is shown whole."""
+
+    fitting: int
+    total: int
+    nothing: str
+    """Stands in the place of rows."""
+
+    @property
+    def is_cut(self) -> bool:
+        return self.page is None and self.fitting > FIRST
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    metrics: Table
+    params: Table
+    tags: Table
+
+    @property
+    def are_any(self) -> bool:
+        return bool(self.metrics.total or self.params.total or self.tags.total)
+
+
 def _tables(
     version: ModelVersion, champion: ModelVersion | None, *, find: str, show: str, number: str | None
-) -> dict[str, dict[str, Any]]:
+) -> Tables:
     """Each table with the rows that are shown now: the first few, what fits `find`, or one page of the whole."""
     metrics = comparison.metric_rows(
         version.metrics,
@@ -99,22 +141,32 @@ def _tables(
         champion_sources=champion.fact_sources.get("metrics") if champion else None,
     )
     params = comparison.value_rows(version.params, None, sources=version.fact_sources.get("params"))
-    rows: dict[str, Sequence[Any]] = {
-        "metrics": sorted(metrics, key=lambda row: comparison.higher_is_better(row.name) is None),
-        "params": sorted(params, key=lambda row: row.name),
-        "tags": [row for row in comparison.value_rows(version.tags, None) if not row.name.startswith(OWN_TAG)],
-    }
-    return {name: _table(found, find, number, is_whole=show == name) for name, found in rows.items()}
+    tags = [row for row in comparison.value_rows(version.tags, None) if not row.name.startswith(OWN_TAG)]
 
+    def table(kind: str, rows: Sequence[Any], none: str) -> Table:
+        wanted = find.lower()
+        fitting = [row for row in rows if wanted in row.name.lower() or wanted in str(row.challenger).lower()]
+        page: Page[Any] | None = page_of(fitting, PER_PAGE, number) if show == kind else None
+        return Table(
+            kind,
+            rows=list(page.object_list) if page else fitting[:FIRST],
+            page=page,
+            fitting=len(fitting),
+            total=len(rows),
+            nothing=f"None fits “{find}”." if rows else none,
+        )
 
-def _table(rows: Sequence[Any], find: str, number: str | None, *, is_whole: bool) -> dict[str, Any]:
-    wanted = find.lower()
-    fitting = [row for row in rows if wanted in row.name.lower() or wanted in str(row.challenger).lower()]
-    page: Page[Any] | None = page_of(fitting, PER_PAGE, number) if is_whole else None
-    return {
-        "rows": list(page.object_list) if page else fitting[:FIRST],
-        "page": page,
-        "fitting": len(fitting),
-        "total": len(rows),
-        "is_cut": page is None and len(fitting) > FIRST,
-    }
+    is_unread = version.facts_at is None and version.run_id
+    return Tables(
+        metrics=table(
+            "metrics",
+            sorted(metrics, key=lambda row: comparison.higher_is_better(row.name) is None),
+            "The run has not been read yet; its metrics appear within seconds."
+            if is_unread
+            else "No metrics were logged with this version.",
+        ),
+        params=table(
+            "params", sorted(params, key=lambda row: row.name), "No parameters were logged with this version."
+        ),
+        tags=table("tags", tags, "This version has no tags."),
+    )
