@@ -29,11 +29,13 @@ def take_checkpoint(*, by: User | None) -> Checkpoint:
         raise Invalid("There is no key to sign with: set COUNTERSIGN_CHECKPOINT_KEY.")
     reached = _follow(_trusted_end())  # the long way without a lock that others would wait for
     with transaction.atomic():
+        # Asked again: following the chain takes long, and the role may be gone by now.
         require(verbs.lock_people([by])[by.pk] if by else None, CHECKPOINT)
         ChainHead.objects.select_for_update().get(pk=1)
         last, key = Checkpoint.objects.order_by("-number").first(), notes.own_key()
         if last and last.key != key:
             record(Action.KEY_CHANGED, by, data={"before": last.key, "after": key})
+        # What was recorded meanwhile, the event of the key among it. Nothing more is while the head is locked.
         reached = _follow(reached)
         if last and last.key == key and (last.sequence, last.hash) == (reached.sequence, reached.hash):
             return last
@@ -92,6 +94,7 @@ def verify_if_due() -> str:
     run = _claim()
     if run is None:
         return "nothing due"
+    # While it is open: who was silent for too long may come back when another worker has ended the run.
     mine = Verification.objects.filter(pk=run.pk, ended_at=None)
 
     def show(events: int) -> None:

@@ -36,6 +36,7 @@ def save_freeze(freeze: FreezeWindow, *, by: User | None) -> FreezeWindow:
         data={"before": before, "after": after},
         rows=[freeze],
     )
+    # What it held may be free now; what is not is held again when a worker takes it.
     if not is_new:
         outbox.release(outbox.held().values_list("pk", flat=True))
     return freeze

@@ -46,11 +46,14 @@ def set_groups(person: User, *, groups: Iterable[Group], by: User) -> None:
     """Gives and takes roles and groups. Raises NotAllowed, or Invalid when the last administrator would be lost."""
     require(by, PEOPLE)
     refuse_pseudonymised(person)
+    # Do not move these two down: requests are locked before the first event, and what counts administrators below must
+    # not be changed by another transaction meanwhile.
     lock_concerned(person)
     _lock_administrators()
     before = _groups_of(person)
     person.groups.set(groups)
     after = _groups_of(person)
+    # Asked of the result; a refusal takes the change back with the transaction.
     _keep_an_administrator()
     if before != after:
         record(Action.PERSON_CHANGED, by, data={**_who(person), "before": before, "after": after}, rows=[person])
@@ -85,6 +88,7 @@ def set_person(
     former = person.former_mlflow_names if former_mlflow_names is None else list(former_mlflow_names)
     if by.pk == person.pk and not set(person.former_mlflow_names) <= {*former, *names}:
         raise Invalid("You cannot say that a name was never yours: ask another administrator.")
+    # A name that is taken away goes on counting: who trained under it stays a contributor.
     shed = [name for name in person.mlflow_names if name not in names]
     former = [name for name in dict.fromkeys([*former, *shed]) if name not in names]
     before = _identity(person)
@@ -96,6 +100,7 @@ def set_person(
         told = {**_who(person), "before": _named(person, before), "after": _named(person, after)}
         record(Action.PERSON_IDENTIFIED, by, data=told, rows=[person])
         reconsider_reviews_of(person, by=by)
+    # A verb of its own, with its own event and its own look at their approvals.
     set_groups(person, groups=wanted, by=by)
 
 
@@ -106,6 +111,7 @@ def set_active(person: User, *, is_active: bool, by: User) -> None:
     refuse_pseudonymised(person)
     lock_concerned(person)
     _lock_administrators()
+    # Its row count tells whether anything changes: a second click records nothing.
     if not User.objects.filter(pk=person.pk, is_active=not is_active).update(is_active=is_active):
         return
     _keep_an_administrator()

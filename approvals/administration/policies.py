@@ -27,6 +27,7 @@ def save_policy(policy: Policy, rule: rules.Rule, *, by: User | None, seen: int 
     if found := [*rules.problems_of(rule), *_check_problems(rule)]:
         raise Invalid(" ".join(found))
     is_new, terms = policy.pk is None, rule.terms()
+    # Locked before the versions are compared: of two who edited the same one, the second is told.
     now = None if is_new else Policy.objects.select_for_update().get(pk=policy.pk)
     if now is not None and now.retired_at:
         raise Conflict("Somebody else has retired this policy meanwhile.")
@@ -52,6 +53,7 @@ def save_policy(policy: Policy, rule: rules.Rule, *, by: User | None, seen: int 
         by,
         target_name=policy.target.name,
         data={"before": before, "after": describe_policy(policy)},
+        # All of the target's: a new one takes its place among them and moves others.
         rows=[saved, *Policy.objects.filter(target=policy.target)],
     )
     return policy
@@ -104,6 +106,7 @@ def reorder_policies(target: Target, wanted: Sequence[Policy], *, by: User | Non
     """Puts all policies of a target in this order; unchanged, nothing is recorded. Raises NotAllowed, or Conflict when
     `wanted` are not the target's policies (any more)."""
     require(by, POLICIES)
+    # Locked, so that the order which is saved is one of the policies that there are.
     row = list(Policy.objects.current().filter(target=target).select_for_update(of=("self",)))
     if {each.pk for each in row} != {each.pk for each in wanted} or len(row) != len(wanted):
         raise Conflict("Somebody else has added or retired a policy meanwhile.")

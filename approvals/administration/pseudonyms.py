@@ -47,6 +47,7 @@ def pseudonymise(person: User, *, reason: str, by: User) -> AuditEvent:
     refuse_pseudonymised(person)
     if person.pk == by.pk:
         raise Invalid("Nobody pseudonymises themself: ask another administrator.")
+    # Read before anything is erased: afterwards nobody knows what to look for.
     called = _labels_of(person)
     reason = reason.strip()
     if not reason:
@@ -55,6 +56,7 @@ def pseudonymise(person: User, *, reason: str, by: User) -> AuditEvent:
         raise Invalid("The reason stays in the history for ever, so it cannot have the name or the address in it.")
     for sentence in hindrances(person):
         raise Invalid(sentence)
+    # An event of its own, and before the names go: it has the label, as a token that leads nowhere afterwards.
     if person.is_active:
         set_active(person, is_active=False, by=by)
     ChainHead.objects.select_for_update().get(pk=1)  # so that nobody records the name again before the event

@@ -19,6 +19,7 @@ def accept_registry(*, by: User | None, reason: str) -> AuditEvent:
     require(by, POLICIES)
     if not reason.strip():
         raise Invalid("Say why another registry is mirrored from now on: the auditors will read it.")
+    # Locked, so that what is accepted is what was read here, and not what a worker refuses meanwhile.
     MirrorState.objects.select_for_update().filter(pk=1).first()
     refused = dict(MirrorState.objects.current().refused)
     if not refused:

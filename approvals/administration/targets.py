@@ -21,6 +21,7 @@ def save_target(target: Target, *, by: User) -> Target:
     taken = "Somebody else has just added a target with this name, stage or alias."
     after = _describe_target(target)
     is_moved = not is_new and any(before[key] != after[key] for key in ("name", "meaning", "archives_existing"))
+    # Delivery reads from the target what it is to write: what was reviewed as one place must not go to another.
     if is_moved and target.requests.open().exists():
         raise Invalid(
             "Requests for this target are open; what it is called and means in MLflow cannot change until "
@@ -50,6 +51,7 @@ def retire_target(target: Target, *, by: User) -> None:
     if target.requests.open().exists():
         raise Invalid("Requests for this target are open; it can be retired when they are closed.")
     if Target.objects.filter(pk=target.pk, retired_at=None).update(retired_at=timezone.now()):
+        # Each with an event of its own, as if it had been retired by hand.
         for policy in Policy.objects.filter(target=target, retired_at=None).select_related("target"):
             retire_policy(policy, by=by)
         data = {"before": _describe_target(target)}

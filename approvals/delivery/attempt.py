@@ -78,12 +78,18 @@ class Attempt:
         self.has_begun = self.has_moved(view, plan)
         if self.claim.entry.ending:
             return self.halfway.end(view, plan)
+        # What an earlier attempt has begun is finished: it was checked then, and stopping now would leave a half.
         if not self.has_begun:
             self.check(view)
-        self.claim.renew(plan=asdict(plan), is_at_rest=False)  # kept before the first write
+        # Do not move this below the first write. By the plan the next worker knows, when this one is killed, what was
+        # there before and that the move is its own; and the watch, that a delivery is at the model.
+        self.claim.renew(plan=asdict(plan), is_at_rest=False)
+        # Before the move, so that no version is ever in its target without its approvers named.
         annotation.write(self.request, view.version, self.registry, witness=plan.witness)
+        # Writing may have outlasted the lease: who lost it ends here, and moves nothing.
         self.claim.renew()
         self.move(view)
+        # Taken before MLflow is asked: the mirror refuses answers that are older than what it has.
         asked_at = timezone.now()
         snapshots = self.read_back(plan)
         settle(
@@ -150,6 +156,7 @@ class Attempt:
         if version.status != "READY":
             status = f"{version.status} {version.status_message}".strip()
             raise Stop(OutboxEntry.Outcome.FAILED, f"Version {version.number} is not ready in MLflow: {status}.")
+        # A version has one stage: promoting it may leave a target empty that it holds by now.
         if vacated := eligibility.would_vacate(request.version, self.target):
             raise Stop(OutboxEntry.Outcome.FAILED, f"{vacated} Nothing was changed.")
         reviewed = request.champion.number if request.champion else None
@@ -175,6 +182,7 @@ class Attempt:
                 f"This changed after it was reviewed: {frozen_evidence.listed(changed, limit=8)}. "
                 "Nothing was promoted.",
             )
+        # Last, because it reads every byte.
         self.check_files()
         freezing.check(request)  # one may have begun while the files were read, or between two tries
 
@@ -268,6 +276,7 @@ class Attempt:
 
     def stop(self, stop: Stop) -> str:
         """Ends it unapplied, or back in review; the note is taken back."""
+        # Taken back before our side ends it: afterwards no worker comes to this entry again.
         if stop.outcome == OutboxEntry.Outcome.REOPENED:
             annotation.take_back(self.request, self.registry)
             settle_reopened(self.request, self.claim, message=stop.message)
@@ -278,6 +287,7 @@ class Attempt:
 
     def interrupt(self, error: RegistryError) -> str:
         """What becomes of it when MLflow says no, or nothing, to one of the steps."""
+        # Where a part was moved, our side has to follow what is there; a version that is gone has left nothing to follow.
         if self.claim.entry.ending or (self.has_begun and not isinstance(error, NotFound)):
             return self.halfway.rest(error)
         if error.may_retry:

@@ -98,6 +98,7 @@ class Halfway:
 
     def _put_back(self, view: "View", plan: "Plan") -> str:
         """Alias and stage, each where it is still as the half delivery left it."""
+        # Before the first write: the watch passes over a model at which something is being moved.
         self.claim.renew(is_at_rest=False)
         target, aliases = self.target, {}
         if target.alias and view.alias_holder == self.number != plan.alias_holder:
@@ -108,6 +109,7 @@ class Halfway:
                 self.registry.set_alias(self.name, target.alias, plan.alias_holder)
         is_moved = bool(target.stage) and self.number in view.in_stage and self.number not in plan.in_stage
         if is_moved:
+            # What was there comes back before this one leaves, so that the stage is never empty.
             for held in plan.in_stage:
                 if held not in view.in_stage:
                     with contextlib.suppress(NotFound):  # deleted since

@@ -86,12 +86,16 @@ def settle(
     version that it replaced: its number and what happened to it. Of a half that a person `accepted`, with that reason,
     only the places `reached`. Raises ClaimLost when another worker has settled."""
     name, number, target = request.version.model.name, request.version.number, request.target
+    # The target first, as in every verb.
     locks.lock_targets([target.pk])
     reached = tenures.places_of(target) if reached is None else reached
     has_alias = bool(target.alias) and tenures.alias_place(target.alias) in reached
+    # Do not write anything before it: who lost the claim ends here, and somebody else has settled.
     claim.close(OutboxEntry.Outcome.APPLIED, is_at_rest=False)
     _move(request, Status.APPLIED, accepted)
+    # Locked before the first event, although they end after it.
     on_probation = workflow.running_beside(request)
+    # The mirror in the transaction of the tenures: the watch compares the two, and must not see one without the other.
     sync.store_versions(snapshots, asked_at=asked_at)
     if has_alias:
         sync.store_alias(name, target.alias, number)
@@ -143,6 +147,7 @@ def settle_half(
     """The same for a delivery that MLflow did half: mirror and tenures follow what it has, with one event for each
     change of that, and the rest is tried again. Returns "waiting"; raises ClaimLost."""
     locks.lock_targets([request.target_id])
+    # Who lost the claim ends here, before anything is written.
     claim.renew()
     half = claim.entry.half or {"places": {}, "missing": [], "since": clock.now().isoformat()}
     sync.store_versions(snapshots, asked_at=asked_at)
@@ -158,6 +163,7 @@ def settle_half(
         claim.renew(half=half | {"places": places, "missing": list(missing)})
         return [claim.entry, *tenures.touched(event.sequence, request.version.model.name)]
 
+    # An event for each change of what is there, and none for each try.
     if is_other:
         told = {"reached": list(reached), "missing": list(missing), "reason": message}
         approvers = workflow.approver_labels(request)
@@ -185,6 +191,7 @@ def settle_reverted(
     sync.store_versions(snapshots, asked_at=asked_at)
     for alias, holder in aliases.items():
         sync.store_alias(name, alias, holder)
+    # By the event that began the half in a place, what it ended there is known again, and goes on.
     for place, sequence in (claim.entry.half or {}).get("places", {}).items():
         held = Tenure.objects.filter(model_name=name, target=target, place=place)
         before: list[Tenure | None] = list(held.filter(end_sequence=sequence).order_by("version_number"))

@@ -89,6 +89,7 @@ def _find(new: Mapping[str, Target], names: Iterable[str]) -> None:
     tenures.hold_settlements()
     since = ledger.head().sequence
     seen, held = dict(observed(new, names)), expected(names)
+    # Where a delivery is at work, what it found first was there before the gate; what it wrote, it settles itself.
     seen.update(_before_deliveries(new, names))
     for key in sorted(seen.keys() | held.keys()):
         if new.get(key.place) is None or new[key.place].pk != key.target_id:

@@ -69,6 +69,7 @@ class _Change:
         model = RegisteredModel.objects.filter(name=self.key.model).first()
         gone = [number for number in self.left if _is_gone(model, rows.get(number))]
         approved = approved_of(self.key, self.held)
+        # Changed back is no change: the open incident ends, and none begins.
         if self._is_undone(approved):
             self._take_back(approved)
             return 0
@@ -76,6 +77,7 @@ class _Change:
         seen_at = max(
             [self._seen_at(number, rows, model) for number in (*self.left, *self.came)], default=timezone.now()
         )
+        # Only a sweep sees deletions and hidden models, so the time of its last answer bounds the change.
         by_sweep = bool(gone) or (model is not None and model.hidden_at is not None)
         not_before = self._not_before(by_sweep=by_sweep, seen_at=seen_at)
         details = self._details(not_before, seen_at)

@@ -39,6 +39,7 @@ def compare(registry: Registry) -> int:
         return 0
     try:
         found = look(registry).found
+        # Nothing ends by itself while the ledger is cut off: what would end it may be missing.
         if not LedgerCut.objects.open().exists():
             follow()
     finally:

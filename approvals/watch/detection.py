@@ -31,6 +31,7 @@ def look(registry: Registry | None = None) -> Look:
     When MLflow does not answer, the model is looked at again next time. Without it the mirror is believed.
     """
     asked = MirrorState.objects.current()  # before the rows are read: they are as new as this says, or newer
+    # A ledger that was cut off does not know what was approved since: all of it would look like a bypass.
     if cut.look() or not baseline.take():
         return Look()
     state = WatchState.objects.get_or_create(pk=1)[0]
@@ -57,13 +58,17 @@ def look(registry: Registry | None = None) -> Look:
                     continue
             if not classification.is_at_work(name):
                 passed.discard(name)
+    # What a delivery overwrote, and what MLflow's search hides, is not to be seen in the places.
     found += late_changes.look(state) + concealed.look(state, places)
+    # As of when the rows were asked for, not of now: it bounds the time of the next change from below. What was passed
+    # over keeps the times from before.
     WatchState.objects.filter(pk=1).update(
         looked_at=timezone.now(),
         stages_known_at=asked.stages_asked_at or state.stages_known_at,
         aliases_known_at=asked.aliases_asked_at or state.aliases_known_at,
         behind={name: Known.of(state, name).as_plain() for name in sorted(passed)},
     )
+    # Only a look at everything proves that nothing from before the backup is left to be reported.
     if not passed:
         cut.settle(stages_asked=asked.stages_asked_at, aliases_asked=asked.aliases_asked_at)
     return Look(found, tuple(sorted(passed)))

@@ -88,10 +88,12 @@ def _digest(version: ModelVersion, registry: Registry, limit: int | None) -> str
 def _settle(tenure: Tenure, digest: str) -> None:
     tenures.hold_settlements()
     running = Tenure.objects.open().select_related("target").filter(pk=tenure.pk).first()
+    # It may have left its place while its files were read, or a delivery be at the model by now.
     if running is None or not digest or deliveries.half_done([tenure.model_name]):
         return
     name, number = running.model_name, running.version_number
     same = Tenure.objects.open().filter(model_name=name, version_number=number)
+    # What nobody approved by its bytes is held to those that were read first.
     if not running.files_digest:
         same.filter(files_digest="").update(files_digest=digest)
         return

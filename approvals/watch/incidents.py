@@ -70,6 +70,7 @@ def open_one(found: Found) -> tuple[Incident, AuditEvent]:
     response = Incident.Response(rules.rule_for(found.model, found.target).on_bypass)
     details = {**found.details, "approved": sorted(found.approved)}
     is_owed = False
+    # After a restored backup nobody here knows what was approved since: nothing is put back by itself.
     if LedgerCut.objects.settling().exists():
         response = Incident.Response.REPORT
         details["not_put_back"] = AFTER_A_CUT
@@ -152,6 +153,7 @@ def close(
 ) -> AuditEvent | None:
     """Ends it, with one event; None when somebody else was faster. A review that was asked for afterwards and is not
     decided is taken back. In the caller's transaction."""
+    # Its row count tells who was first: a person, the watch and a put-back may end it at once.
     won = Incident.objects.open().filter(pk=incident.pk).update(
         resolved_at=timezone.now(),
         resolved_by=by,
@@ -204,6 +206,7 @@ def resolve(incident: Incident, *, by: User, reason: str) -> None:
         raise workflow.NotAllowed(answer.reason)
     if not reason.strip():
         raise workflow.Invalid("Say what happened and why it may stay as it is: the auditors will read it.")
+    # Before it is read: settlements, and decisions on its review, wait from here on.
     hold(incident.model_name)
     locked = Incident.objects.select_related("target", "request").get(pk=incident.pk)
     if locked.resolved_at is not None:

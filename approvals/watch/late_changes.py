@@ -33,6 +33,7 @@ def look(state: WatchState) -> int:
 @transaction.atomic
 def _hold_against(event: AuditEvent, known: Known) -> int:
     tenures.hold_settlements()
+    # Moved on in this transaction, so that a promotion is read once, whoever is killed.
     if not WatchState.objects.filter(pk=1, read_sequence__lt=event.sequence).update(read_sequence=event.sequence):
         return 0
     request = event.request

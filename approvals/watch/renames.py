@@ -78,6 +78,7 @@ def settle(old: str, new: str, *, places: Mapping[str, Target], known: Known) ->
     """One incident that names both; the tenures go on under the new name."""
     incidents.hold(old, new)
     holders = observed(places, [new])
+    # After the mirror was read, never before: see `deliveries`.
     if deliveries.half_done([old, new]):
         return 0
     held = {key: running for key, running in expected([old]).items() if key.place in places}
@@ -88,6 +89,7 @@ def settle(old: str, new: str, *, places: Mapping[str, Target], known: Known) ->
     seen_at = min(row.read_at, gone.deleted_at or row.read_at)
     begun = max(tenure.started_at for running in held.values() for tenure in running.values())
     not_before = max([at for at in (known.aliases_at, begun if begun <= seen_at else None) if at], default=None)
+    # MLflow stamps a model's change, which need not be this one: it is told only where it lies in the interval.
     within = not_before is None or not_before <= row.last_updated_at
     incident, event = incidents.open_one(
         Found(
@@ -118,6 +120,7 @@ def settle(old: str, new: str, *, places: Mapping[str, Target], known: Known) ->
                 after=max(incident.not_before, tenure.started_at) if incident.not_before else None,
             )  # fmt: skip
             tenures.carry_on(tenure, name=new, at=at, sequence=event.sequence)
+    # They go on under the name that people find.
     renamed = list(Incident.objects.open().filter(model_name=old))
     for open_one in renamed:
         open_one.model_name, open_one.details = new, {**open_one.details, "found_under": old}

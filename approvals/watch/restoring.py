@@ -133,13 +133,17 @@ class _Job:
         return self.place[1:] if self.place.startswith("@") else ""
 
     def run(self) -> str:
+        # Nothing is put right in another registry, nor by a ledger that does not know of every approval.
         identity.confirm(self.registry, within=identity.OFTEN)
         cut.check(self.registry)
         view = self.look()
         has_begun = "began_at" in self.incident.details
         is_as_found = list(view.holders) == self.incident.after
+        # As it was found, as we left it half way, or as another put-back left it. Else somebody changed it again, and it
+        # is judged anew before they are overwritten.
         if not is_as_found and not (has_begun and self._is_between(view)) and not self._went_home(view):
             raise ChangedAgain
+        # Do not move this below the first write: by it the watch knows, until it is settled, that the writes are ours.
         self.begin()
         self.move(view)
         asked_at = timezone.now()
@@ -229,11 +233,13 @@ class _Job:
     @transaction.atomic
     def settle(self, snapshots: list[VersionSnapshot], asked_at: datetime) -> None:
         """Tenures, mirror rows, events and incident in one transaction. Raises ClaimLost."""
+        # The target first, as in every verb.
         locks.lock_targets([self.target.pk])
         sync.store_versions(snapshots, asked_at=asked_at)
         if self.alias:
             sync.store_alias(self.name, self.alias, self.approved[0] if self.approved else None)
         incidents.hold(self.name)  # after the mirror's rows, as delivery locks them
+        # MLflow's own times of these writes: by them an answer is known that comes from before them (`confirming`).
         written = {str(row.number): _moment(row.last_updated_at) for row in snapshots}
         if not self._held().update(details={**self.incident.details, "written": written}):
             raise ClaimLost
@@ -255,6 +261,7 @@ class _Job:
             )
             first = first or event
             gone = running.exclude(version_number__in=self.approved)
+            # MLflow's clock is not ours: nothing ends before it began.
             gone.filter(started_at__gt=event.at).update(started_at=event.at)
             tenures.finish(gone, at=event.at, how=Tenure.End.RESTORED, sequence=event.sequence)
             if number is not None and basis is not None:
