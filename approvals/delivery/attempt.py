@@ -287,7 +287,7 @@ class Attempt:
 
     def interrupt(self, error: RegistryError) -> str:
         """What becomes of it when MLflow says no, or nothing, to one of the steps."""
-        # Where a part was moved, our side has to follow what is there; a version that is gone has left nothing to follow.
+        # Where a part was moved, our side has to follow what is there; what is gone leaves nothing to follow.
         if self.claim.entry.ending or (self.has_begun and not isinstance(error, NotFound)):
             return self.halfway.rest(error)
         if error.may_retry:

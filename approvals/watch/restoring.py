@@ -139,8 +139,8 @@ class _Job:
         view = self.look()
         has_begun = "began_at" in self.incident.details
         is_as_found = list(view.holders) == self.incident.after
-        # As it was found, as we left it half way, or as another put-back left it. Else somebody changed it again, and it
-        # is judged anew before they are overwritten.
+        # As it was found, as we left it half way, or as another put-back left it. Else somebody changed it again: it is
+        # judged anew before they are overwritten.
         if not is_as_found and not (has_begun and self._is_between(view)) and not self._went_home(view):
             raise ChangedAgain
         # Do not move this below the first write: by it the watch knows, until it is settled, that the writes are ours.
