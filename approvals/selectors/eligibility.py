@@ -1,15 +1,64 @@
 """Whether a version can be asked into a target now, and why not. The pages and the verb ask the same questions here."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from approvals import policy
 from approvals.models import PromotionRequest, Target
-from approvals.selectors import champions
+from approvals.selectors import champions, rules
 from mirror.models import ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A version and a target that it may be asked into, with all that is to be known of the two at one moment.
+
+    A page computes its own for showing. A verb computes its own under its locks, once, and hands it down to
+    `creation.make`: what the page saw may be old by then.
+    """
+
+    version: ModelVersion
+    target: Target
+    holders: Sequence[ModelVersion]
+    """What holds the target now, the champion first. Of a review afterwards: the last approved holder alone."""
+
+    rule: policy.Rule
+    open_request: PromotionRequest | None
+    """The one that asks for the same already."""
+
+    problem: str
+    """A sentence that says why it cannot be asked now; "" when it can."""
+
+    @property
+    def champion(self) -> ModelVersion | None:
+        return next(iter(self.holders), None)
+
+    @property
+    def archives(self) -> list[int]:
+        """Numbers of the versions that are archived when it reaches the target."""
+        if not self.target.archives_existing:
+            return []
+        beside = [held for held in self.holders if held.pk != self.version.pk]
+        return [held.number for held in beside if held.stage == self.target.stage]
+
+    @property
+    def is_possible(self) -> bool:
+        return not (self.open_request or self.problem)
+
+
+def candidate(version: ModelVersion, target: Target, *, holders: Sequence[ModelVersion] | None = None) -> Candidate:
+    """Three to seven queries, the most for a target with a stage and an alias; fewer where the `holders` are known."""
+    holders = champions.holders(version.model, target) if holders is None else holders
+    rule = rules.rule_for(version.model.name, target)
+    existing = open_request(version, target)
+    return Candidate(version, target, holders, rule, existing, cannot_be_asked(version, target, holders))
 
 
 def open_request(version: ModelVersion, target: Target) -> PromotionRequest | None:
     return PromotionRequest.objects.open().filter(version=version, target=target).first()
 
 
-def cannot_be_asked(version: ModelVersion, target: Target) -> str:
+def cannot_be_asked(version: ModelVersion, target: Target, holders: Sequence[ModelVersion]) -> str:
     """A sentence that says why this version cannot be asked into this target now, or "" when it can."""
     if target.retired_at:
         return f"{target.name} is retired."
@@ -19,8 +68,7 @@ def cannot_be_asked(version: ModelVersion, target: Target) -> str:
         return f"Version {version.number} is not ready in MLflow ({version.status})."
     if version.run_id and version.facts_at is None:
         return f"The run of version {version.number} has not been read from MLflow yet. Try again in a few seconds."
-    champion = champions.champion_of(version.model, target)
-    if champion is not None and champion.pk == version.pk and _is_fully_held(version, target):
+    if holders and holders[0].pk == version.pk and _is_fully_held(version, target):
         return f"Version {version.number} holds {target.name} already."
     return would_vacate(version, target)
 

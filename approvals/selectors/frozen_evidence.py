@@ -28,6 +28,18 @@ def frozen_now(request: PromotionRequest, *, champion: ModelVersion | None, anew
     return evidence.as_before(frozen, request.evidence) if request.evidence and not anew else frozen
 
 
+def fields_now(request: PromotionRequest, champion: ModelVersion | None, *, anew: bool = False) -> dict[str, Any]:
+    """The evidence as it would be frozen now, with what follows from it, as fields of the request. `anew`: see
+    `frozen_now`."""
+    frozen = frozen_now(request, champion=champion, anew=anew)
+    return {
+        "evidence": frozen,
+        "fingerprint": evidence.fingerprint(frozen),
+        "parts": evidence.part_digests(frozen),
+        "champion": champion,
+    }
+
+
 def approved_before(request: PromotionRequest) -> PromotionRequest | None:
     """Of a roll back: the newest request with which its version reached the target before; None when it was there
     before the gate. A break-glass promotion counts once it was found justified."""

@@ -38,11 +38,12 @@ def cannot_go_back(target: Target) -> str:
     return f"{target.name} is retired." if target.retired_at else ""
 
 
-def earlier(model: RegisteredModel, target: Target) -> list[Earlier]:
+def earlier(model: RegisteredModel, target: Target, holders: Sequence[ModelVersion] | None = None) -> list[Earlier]:
     """At most MOST_CHOICES: those that are no worse than their last end first, the newest first; then those that were
-    rolled back from."""
+    rolled back from. `holders` are those of now, where the caller knows them."""
+    holders = champions.holders(model, target) if holders is None else holders
     # Those beside the champion share its stage, or have the alias alone: they are what one goes back to.
-    held = [version.number for version in champions.holders(model, target)][:1]
+    held = [version.number for version in holders[:1]]
     found = tenures.approved_before(model.name, target, but=held)
     left = _left(found)
     ordered = sorted(found, key=lambda tenure: tenure.version_number in left)[:MOST_CHOICES]  # keeps their order
@@ -56,7 +57,7 @@ def earlier(model: RegisteredModel, target: Target) -> list[Earlier]:
         if version:
             version.model = model
         gone = f"Version {tenure.version_number} no longer exists in MLflow."
-        problem = cannot_go_back(target) or (eligibility.cannot_be_asked(version, target) if version else gone)
+        problem = cannot_go_back(target) or (eligibility.cannot_be_asked(version, target, holders) if version else gone)
         rows.append(Earlier(tenure.version_number, tenure, version, tenure.version_number in left, problem))
     return rows
 

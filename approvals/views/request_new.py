@@ -11,9 +11,10 @@ from django.views.decorators.http import require_http_methods
 from approvals import policy, workflow
 from approvals.evidence import comparison
 from approvals.forms.requests import NewRequestForm
-from approvals.models import FreezeWindow, PromotionRequest, Target
+from approvals.models import FreezeWindow, Target
 from approvals.policy.freezes import Freeze
-from approvals.selectors import champions, eligibility, freezes, reviewers, rules
+from approvals.selectors import eligibility, freezes, reviewers
+from approvals.selectors.eligibility import Candidate
 from approvals.views.shared import SignedInRequest, tell
 from mirror.models import ModelVersion
 
@@ -26,7 +27,7 @@ def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     permission = policy.may_request(reviewers.actor_of(request.user))
     targets = Target.objects.current()
     previews = [] if not permission else _previews(version, targets, request.user.asks_as)
-    possible = [each.target.name for each in previews if each.is_possible]
+    possible = [each.candidate.target.name for each in previews if each.candidate.is_possible]
     asked = request.GET.get("target")
     initial = {"target": asked if asked in possible else next(reversed(possible), None)}
     form = NewRequestForm(request.POST or None, targets=targets, initial=initial)
@@ -54,26 +55,15 @@ def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
 class Preview:
     """What asking for one target would mean: the rule, who could approve, what it replaces, why it is impossible."""
 
-    target: Target
-    rule: policy.Rule
+    candidate: Candidate
     states: Sequence[policy.SlotState]
     shortage: str
-    champion: ModelVersion | None
-    archives: Sequence[int]
-    """Numbers of the versions that would be archived."""
-
-    open_request: PromotionRequest | None
-    impossible: str
     metrics: Sequence[comparison.MetricRow]
     """Those that differ most from the champion's."""
 
     tally: str
     freeze_on: Freeze | None
     freeze_near: Freeze | None
-
-    @property
-    def is_possible(self) -> bool:
-        return not (self.open_request or self.impossible)
 
 
 def _previews(version: ModelVersion, targets: Iterable[Target], asked_by: Collection[int]) -> list[Preview]:
@@ -88,24 +78,14 @@ def _preview(
     asked_by: Collection[int],
     known: Sequence[FreezeWindow],
 ) -> Preview:
-    rule = rules.rule_for(version.model.name, target)
-    holders = champions.holders(version.model, target)
-    champion = holders[0] if holders else None
+    candidate = eligibility.candidate(version, target)
+    rule, champion = candidate.rule, candidate.champion
     metrics = comparison.metric_rows(version.metrics, champion.metrics) if champion else []
     freeze = freezes.notice(version.model.name, target, known=known)
     return Preview(
-        target=target,
-        rule=rule,
+        candidate=candidate,
         states=policy.slot_states(rule, approvers=[], eligible=eligible, excluded=asked_by),
         shortage=policy.shortage(rule, eligible=eligible, excluded=asked_by),
-        champion=champion,
-        archives=[
-            held.number
-            for held in holders
-            if target.archives_existing and held.stage == target.stage and held.pk != version.pk
-        ],
-        open_request=eligibility.open_request(version, target),
-        impossible=eligibility.cannot_be_asked(version, target),
         metrics=[row for row in comparison.by_weight(metrics) if row.difference is not None][:METRICS_IN_SHORT],
         tally=comparison.tally(metrics),
         freeze_on=freeze.on,

@@ -35,7 +35,7 @@ def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
         raise PermissionDenied(permission.reason)
     holders = champions.holders(model, target)
     now = holders[0] if holders else None
-    found = rollback_candidates.earlier(model, target)
+    found = rollback_candidates.earlier(model, target, holders)
     default = rollback_candidates.first(found)
     rule = rules.rule_for(model.name, target)
     initial = {"to": default.number if default else None, "leaving": now.number if now else None}
@@ -100,8 +100,8 @@ def _differences(version: ModelVersion | None, now: ModelVersion | None) -> list
 def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> HttpResponse:
     version = get_object_or_404(ModelVersion.objects.select_related("model"), model__name=name, number=number)
     target = get_object_or_404(Target, pk=pk)
-    rule = rules.rule_for(name, target)
-    permission = policy.may_break_glass(reviewers.actor_of(request.user), rule.break_glass)
+    asked = eligibility.candidate(version, target)
+    permission = policy.may_break_glass(reviewers.actor_of(request.user), asked.rule.break_glass)
     if not permission:
         raise PermissionDenied(permission.reason)
     form, status = BreakGlassForm(request.POST or None, expected=name, initial={"target": target.name}), 200
@@ -133,14 +133,13 @@ def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> Ht
                     f"The glass is broken: version {number} goes to {target} without approvals. Reviewers are told.",
                 )
                 return redirect(made)
-    holders = champions.holders(version.model, target)
     context = {
         "version": version,
         "target": target,
-        "champion": holders[0] if holders else None,
-        "rule": rule,
-        "impossible": eligibility.cannot_be_asked(version, target),
-        "open_request": eligibility.open_request(version, target),
+        "champion": asked.champion,
+        "rule": asked.rule,
+        "impossible": asked.problem,
+        "open_request": asked.open_request,
         "freeze_on": freezes.holding(name, target.pk),
         "form": form,
     }

@@ -17,7 +17,7 @@ from approvals import checks, evidence, ledger, policy
 from approvals.models import Action, Assessment, CheckResult, Outcome, PromotionRequest, Status
 from approvals.selectors import champions, frozen_evidence, request_state
 from approvals.workflow import approvals_count, locks
-from approvals.workflow.shared import Invalid, frozen_fields, move, require
+from approvals.workflow.shared import Invalid, move, require
 from approvals.workflow.verbs import verb
 from mirror.models import Inspection
 
@@ -36,11 +36,11 @@ def conclude(request: PromotionRequest, *, problem: str = "") -> bool:
         return False
     before = (request.fingerprint, request.status_reason)
     champion = champions.champion_for(request)
-    fields = frozen_fields(request, champion)
+    fields = frozen_evidence.fields_now(request, champion)
     was_judged = Assessment.objects.filter(request=request, concluded_at__isnull=False).exists()
     changed = evidence.differences(request.evidence, fields["evidence"]) if was_judged else []
     if evidence.is_early(request.evidence) and not request.reviews.live().exists():  # no sign-off is bound to it
-        fields = frozen_fields(request, champion, anew=True)
+        fields = frozen_evidence.fields_now(request, champion, anew=True)
     PromotionRequest.objects.filter(pk=request.pk).update(**fields)
     request = locks.lock_request(request)
     voided = approvals_count.void_what_changed(request)[0]

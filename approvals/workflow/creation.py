@@ -10,32 +10,30 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import User
-from approvals import ledger, policy
-from approvals.models import Action, Assessment, OutboxEntry, PromotionRequest, RequestKind, Status, Target
-from approvals.selectors import champions, eligibility
+from approvals import ledger
+from approvals.models import Action, Assessment, OutboxEntry, PromotionRequest, RequestKind, Status
+from approvals.selectors import eligibility, frozen_evidence
+from approvals.selectors.eligibility import Candidate
 from approvals.workflow import locks, outbox
-from approvals.workflow.shared import Conflict, frozen_fields, move, nobody_has_approved
-from mirror.models import ModelVersion
+from approvals.workflow.shared import Conflict, move, nobody_has_approved
 
 
 def make(
-    version: ModelVersion,
-    target: Target,
+    asked: Candidate,
     *,
     by: User,
     justification: str,
-    rule: policy.Rule,
     kind: RequestKind = RequestKind.PROMOTION,
     is_decided: bool = False,
     afterwards_due_at: datetime | None = None,
 ) -> PromotionRequest:
     """Freezes what is known and stores the request, in checks or, with `is_decided`, as approved; records
-    REQUEST_CREATED. Raises Conflict when there is an open request for this version and target."""
-    champion = champions.champion_of(version.model, target)
-    now = timezone.now()
+    REQUEST_CREATED. It rests on what was `asked`, which the verb read under its locks. Raises Conflict when there is an
+    open request for this version and target."""
+    rule, champion, now = asked.rule, asked.champion, timezone.now()
     request = PromotionRequest(
-        version=version,
-        target=target,
+        version=asked.version,
+        target=asked.target,
         kind=kind,
         requester=by,
         owner_id=by.owner_id if by.is_service_account else None,
@@ -49,16 +47,18 @@ def make(
         expires_at=now + timedelta(days=rule.open_for_days),
         afterwards_due_at=afterwards_due_at,
     )
-    for name, value in frozen_fields(request, champion).items():
+    for name, value in frozen_evidence.fields_now(request, champion).items():
         setattr(request, name, value)
+    # Who asks at the same time, or was found by the watch, may have been faster: the database holds that there is one.
     try:
         with transaction.atomic():
             request.save(force_insert=True)
     except IntegrityError as error:
-        existing = eligibility.open_request(version, target)
+        existing = eligibility.open_request(asked.version, asked.target)
         if existing is None:
             raise
-        raise Conflict(f"Request #{existing.pk} already asks for this.", existing) from error
+        raise asked_already(existing) from error
+    # The worker looks before people are asked, unless it is decided already.
     Assessment.objects.create(request=request, is_owed=not is_decided, concluded_at=now if is_decided else None)
     if not is_decided:
         outbox.hint_assessment(request)
@@ -77,6 +77,10 @@ def make(
         rows=[by] if by.is_countersign else [],  # made when it is first needed
     )
     return request
+
+
+def asked_already(existing: PromotionRequest) -> Conflict:
+    return Conflict(f"Request #{existing.pk} already asks for this.", existing)
 
 
 def make_way(existing: PromotionRequest, *, by: User, reason: str) -> None:

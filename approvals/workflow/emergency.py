@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import checks, ledger, policy
 from approvals.models import Action, AfterVerdict, CheckResult, PromotionRequest, RequestKind, Status, Target
-from approvals.selectors import eligibility, request_state, reviewers, rules
+from approvals.selectors import eligibility, request_state, reviewers
 from approvals.workflow import creation, locks, outbox
 from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, require
 from approvals.workflow.verbs import verb
@@ -29,30 +29,30 @@ def break_glass(
     signature wants it. Raises NotAllowed, Invalid (the reason is too short, or the version cannot be asked for),
     NeedsReauthentication or Conflict.
     """
-    rule = rules.rule_for(version.model.name, target)
+    asked = eligibility.candidate(version, target)
+    rule, existing = asked.rule, asked.open_request
     require(policy.may_break_glass(reviewers.actor_of(by), rule.break_glass))
     reason = reason.strip()
-    if problem := eligibility.cannot_be_asked(version, target):
-        raise Invalid(problem)
+    if asked.problem:
+        raise Invalid(asked.problem)
     if len(reason) < policy.SHORTEST_REASON:
         raise Invalid(f"Say what the emergency is, in at least {policy.SHORTEST_REASON} characters.")
     signed_with = _check_proof(rule.signature, proof)
-    existing = eligibility.open_request(version, target)
+    # What is on its way need not be overtaken; what still waits for people makes way.
     if existing is not None and existing.is_urgent and existing.status == Status.APPROVED:
         raise Conflict(f"Request #{existing.pk} takes this version to {target.name} already.", existing)
     if existing is not None:
         creation.make_way(existing, by=by, reason="The same was promoted by breaking the glass, without approvals.")
     due_at = timezone.now() + timedelta(hours=rule.break_glass.review_within_hours)
     request = creation.make(
-        version,
-        target,
+        asked,
         by=by,
         justification=reason,
-        rule=rule,
         kind=RequestKind.BREAK_GLASS,
         is_decided=True,
         afterwards_due_at=due_at,
     )
+    # Checks stop nothing here, but whoever reviews it afterwards is to know what they found.
     found = _check_for_the_record(request, rule)
     entry = outbox.enqueue(request)
     ledger.record(

@@ -185,34 +185,36 @@ def fall_back(probation: Probation) -> bool:
     """Ends a probation that is due: the target goes back to the last approved holder. False when somebody ended it
     before, or while it is open whether the version comes back. Everything or nothing: killed in the middle, it is due
     again."""
-    asked = probation.request  # what a roll back may have to make way for is locked first, as a settlement does
-    locks.lock_targets([asked.target_id])
-    _hold(PromotionRequest.objects.open().filter(version__model=asked.version.model_id, target=asked.target_id))
-    request = locks.lock_request(asked)
+    ended = probation.request  # what a roll back may have to make way for is locked first, as a settlement does
+    locks.lock_targets([ended.target_id])
+    _hold(PromotionRequest.objects.open().filter(version__model=ended.version.model_id, target=ended.target_id))
+    request = locks.lock_request(ended)
     probation = Probation.objects.select_for_update(of=("self",)).get(pk=probation.pk)
     if probation.closed_at or probation.ends_at > timezone.now():
         return False
     reason = probation.reason or "Nobody confirmed it in time."
     target, model = request.target, request.version.model
-    champion = champions.champion_of(model, target)
+    holders = champions.holders(model, target)
+    champion = next(iter(holders), None)
     if champion is None or champion.pk != request.version_id:
         if _may_come_back(request):
             return False  # due again with the next call: what is put back must not stay unconfirmed
         holds = f"Version {champion.number} holds" if champion else "Nothing holds"
         return _close(probation, O.SUPERSEDED, reason=f"{reason} {holds} {target.name} by now.")
     chosen = rollback_candidates.first(
-        [each for each in rollback_candidates.earlier(model, target) if each.was_approved]
+        [each for each in rollback_candidates.earlier(model, target, holders) if each.was_approved]
     )
     if chosen is None or chosen.version is None:
         why = rollback_candidates.cannot_go_back(target) or "There is no approved earlier version to go back to."
         return _close(probation, O.STAYED, reason=f"{reason} {why}")
-    existing = eligibility.open_request(chosen.version, target)
+    asked = eligibility.candidate(chosen.version, target, holders=holders)
+    existing = asked.open_request
     if existing is not None and existing.kind == RequestKind.ROLLBACK and existing.decided_at and existing.is_open:
         return _close(probation, O.ROLLED_BACK, reason=reason, rollback=existing)
     by = User.objects.countersign()
     rollback = rollbacks.make_rollback(
-        chosen,
-        target,
+        asked,
+        before=chosen.tenure.request,
         by=by,
         reason=f"Probation of request #{request.pk}: {reason}",
         allowed_by=[rollbacks.because_of(probation)],

@@ -9,7 +9,7 @@ from approvals import evidence, ledger
 from approvals.models import Action, Assessment, PromotionRequest, Status
 from approvals.selectors import champions, frozen_evidence
 from approvals.workflow import approvals_count, check_results, locks, outbox
-from approvals.workflow.shared import frozen_fields, move
+from approvals.workflow.shared import move
 
 
 @transaction.atomic
@@ -31,7 +31,7 @@ def reopen(
     if locked.status not in sources:
         return []
     champion = champions.champion_for(locked)
-    fields = frozen_fields(locked, champion)
+    fields = frozen_evidence.fields_now(locked, champion)
     if fields["fingerprint"] == locked.fingerprint:
         return []
     changed = evidence.differences(locked.evidence, fields["evidence"])

@@ -11,6 +11,7 @@ from approvals import ledger, policy
 from approvals.models import Action, Assessment, Policy, PromotionRequest, RequestKind, Status, Target, Verdict
 from approvals.models.requests import UNDECIDED
 from approvals.selectors import eligibility, frozen_evidence, request_state, reviewers, rules
+from approvals.selectors.eligibility import Candidate
 from approvals.workflow import creation, locks, outbox, rollbacks
 from approvals.workflow.shared import Conflict, Invalid, NotAllowed, move, require
 from approvals.workflow.verbs import verb
@@ -27,12 +28,12 @@ def request_promotion(version: ModelVersion, target: Target, *, by: User, justif
     (there is an open request for this version and target; it is attached).
     """
     require(policy.may_request(reviewers.actor_of(by)))
-    justification = justification.strip()
-    _check_can_be_asked(version, target)
-    if not justification:
+    asked = _can_be_asked(version, target)
+    if not justification.strip():
         raise Invalid("Say why this version should be promoted.")
-    rule = rules.rule_for(version.model.name, target)
-    return creation.make(version, target, by=by, justification=justification, rule=rule)
+    if asked.open_request:
+        raise creation.asked_already(asked.open_request)
+    return creation.make(asked, by=by, justification=justification.strip())
 
 
 @verb()
@@ -43,9 +44,10 @@ def resubmit(request: PromotionRequest, *, by: User, justification: str = "") ->
     For a request with requested changes, a failed one, or one that its checks block. Raises NotAllowed or Invalid.
     """
     require(request_state.of(request, by).actions["resubmit"])
-    _check_can_be_asked(request.version, request.target)
+    asked = _can_be_asked(request.version, request.target)
+    rule = _of_its_kind(request, asked.rule)
     justification = justification.strip() or request.justification
-    rule = _rule_now(request)
+    # The new submission answers what was asked for; approvals wait for what the checks find changed.
     now = timezone.now()
     answered = request.reviews.live().exclude(verdict=Verdict.APPROVE)
     rows = list(answered)
@@ -76,7 +78,7 @@ def submit_under(request: PromotionRequest, *, by: User) -> None:
     Conflict (it is decided by now)."""
     if not by.has_perm(MANAGE):
         raise NotAllowed("Only administrators submit requests again under another policy.")
-    rule = _rule_now(request)
+    rule = _of_its_kind(request, rules.rule_for(request.version.model.name, request.target))
     if request.status not in SUBMITTED:
         raise Conflict(f"Nothing to submit again: {request.get_status_display().lower()}.", request)
     if rule.as_json() == request.rule:
@@ -148,13 +150,16 @@ SUBMITTED = (Status.CHECKING, Status.PENDING)
 anyway."""
 
 
-def _rule_now(request: PromotionRequest) -> policy.Rule:
-    name, target = request.version.model.name, request.target
+def _of_its_kind(request: PromotionRequest, rule: policy.Rule) -> policy.Rule:
+    """What the rule of today asks of a request of this kind."""
     if request.kind == RequestKind.ROLLBACK:
-        return rollbacks.rule_for(name, target, frozen_evidence.approved_before(request))
-    return rules.rule_for(name, target)
+        return rollbacks.rule_under(rule, frozen_evidence.approved_before(request))
+    return rule
 
 
-def _check_can_be_asked(version: ModelVersion, target: Target) -> None:
-    if reason := eligibility.cannot_be_asked(version, target):
-        raise Invalid(reason)
+def _can_be_asked(version: ModelVersion, target: Target) -> Candidate:
+    """Computed once, under the verb's locks. Raises Invalid with the sentence why not."""
+    asked = eligibility.candidate(version, target)
+    if asked.problem:
+        raise Invalid(asked.problem)
+    return asked

@@ -1,16 +1,18 @@
 """Rolling back: a target goes to a version that held it before, under a rule of its own."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from accounts.models import User
 from approvals import ledger, policy
 from approvals.models import Action, Probation, PromotionRequest, RequestKind, Status, Target
-from approvals.selectors import champions, eligibility, reviewers, rollback_candidates, rules
+from approvals.selectors import champions, eligibility, reviewers, rollback_candidates
+from approvals.selectors.eligibility import Candidate
 from approvals.selectors.rollback_candidates import Earlier
 from approvals.workflow import creation, outbox
 from approvals.workflow.shared import Conflict, Invalid, require
 from approvals.workflow.verbs import verb
-from mirror.models import RegisteredModel
+from mirror.models import ModelVersion, RegisteredModel
 
 
 @verb()
@@ -27,33 +29,33 @@ def roll_back(
     reason = reason.strip()
     if not reason:
         raise Invalid("Say why: reviewers and auditors will read it.")
-    _check_holder(model, target, leaving)
-    chosen = _chosen(model, target, to)
-    rule = rules.rule_for(model.name, target)
-    alone = policy.may_roll_back_alone(reviewers.actor_of(by), rule, was_approved=chosen.was_approved)
-    return make_rollback(chosen, target, by=by, reason=reason, allowed_by=[by.label] if alone else [])
+    holders = champions.holders(model, target)
+    _check_holder(target, holders, leaving)
+    chosen = _chosen(model, target, holders, to)
+    if chosen.version is None:
+        raise Invalid(chosen.problem)
+    asked = eligibility.candidate(chosen.version, target, holders=holders)
+    alone = policy.may_roll_back_alone(reviewers.actor_of(by), asked.rule, was_approved=chosen.was_approved)
+    allowed_by = [by.label] if alone else []
+    return make_rollback(asked, before=chosen.tenure.request, by=by, reason=reason, allowed_by=allowed_by)
 
 
 def make_rollback(
-    chosen: Earlier, target: Target, *, by: User, reason: str, allowed_by: Sequence[str]
+    asked: Candidate, *, before: PromotionRequest | None, by: User, reason: str, allowed_by: Sequence[str]
 ) -> PromotionRequest:
-    """The request itself, in the caller's transaction. `allowed_by` says who or what allowed it; empty: reviewers have
-    to. Raises Conflict."""
-    version = chosen.version
-    if version is None:
-        raise Invalid(chosen.problem)
-    existing = eligibility.open_request(version, target)
+    """The request itself, in the caller's transaction. `before` is the request with which the version held the target;
+    `allowed_by` says who or what allowed it now; empty: reviewers have to. Raises Conflict (the same is asked for)."""
+    version, target, existing = asked.version, asked.target, asked.open_request
+    # What is on its way need not be overtaken; what waits for reviewers makes way for who needs none.
     is_on_its_way = existing is not None and existing.is_urgent and existing.status == Status.APPROVED
     if existing is not None and (is_on_its_way or not allowed_by):
         raise Conflict(f"Request #{existing.pk} already asks for version {version.number}.", existing)
     if existing is not None:
         creation.make_way(existing, by=by, reason=f"{target.name} is rolled back to this version without it.")
     request = creation.make(
-        version,
-        target,
+        replace(asked, rule=rule_under(asked.rule, before)),
         by=by,
         justification=reason,
-        rule=rule_for(version.model.name, target, chosen.tenure.request),
         kind=RequestKind.ROLLBACK,
         is_decided=bool(allowed_by),
     )
@@ -70,9 +72,9 @@ def make_rollback(
     return request
 
 
-def rule_for(model_name: str, target: Target, before: PromotionRequest | None) -> policy.Rule:
-    """What a roll back asks for now; `before` is the request with which the version held the target."""
-    rule = rules.rule_for(model_name, target)
+def rule_under(rule: policy.Rule, before: PromotionRequest | None) -> policy.Rule:
+    """What a roll back asks for under the rule of today; `before` is the request with which the version held the
+    target."""
     limit = policy.Rule.from_json(before.rule).files_limit_mb if before else rule.files_limit_mb
     return policy.rollback_rule(rule, files_limit_mb=limit)
 
@@ -89,17 +91,17 @@ def because_of(probation: Probation) -> str:
     return f"probation of request #{probation.request_id}"
 
 
-def _check_holder(model: RegisteredModel, target: Target, leaving: int | None) -> None:
-    now = champions.champion_of(model, target)
+def _check_holder(target: Target, holders: Sequence[ModelVersion], leaving: int | None) -> None:
+    now = next(iter(holders), None)
     if leaving is not None and (now is None or now.number != leaving):
         holds = f"Version {now.number} holds" if now else "Nothing holds"
         raise Conflict(f"{holds} {target.name} now, not version {leaving}. Look at it as it is now.")
 
 
-def _chosen(model: RegisteredModel, target: Target, to: int | None) -> Earlier:
+def _chosen(model: RegisteredModel, target: Target, holders: Sequence[ModelVersion], to: int | None) -> Earlier:
     if problem := rollback_candidates.cannot_go_back(target):
         raise Invalid(problem)
-    found = rollback_candidates.earlier(model, target)
+    found = rollback_candidates.earlier(model, target, holders)
     if to is None:
         chosen = rollback_candidates.first(found)
         if chosen is None:

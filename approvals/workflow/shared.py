@@ -1,11 +1,9 @@
-"""What the verbs share: their errors, the one way to move a request, and how it is frozen anew."""
+"""What the verbs share: their errors, and the one way to move a request."""
 
 from typing import Any
 
-from approvals import evidence, policy
+from approvals import policy
 from approvals.models import PromotionRequest, Status
-from approvals.selectors import frozen_evidence
-from mirror.models import ModelVersion
 
 
 class WorkflowError(Exception):
@@ -51,18 +49,6 @@ def move(request: PromotionRequest, to: Status, **fields: Any) -> None:
     if not PromotionRequest.objects.filter(pk=request.pk).move(to, **fields):
         raise Conflict("Somebody else was faster. Look at the request as it is now.", request)
     request.refresh_from_db()
-
-
-def frozen_fields(request: PromotionRequest, champion: ModelVersion | None, *, anew: bool = False) -> dict[str, Any]:
-    """The evidence as the mirror has it now, with what follows from it, as fields of the request. `anew`: see
-    `frozen_evidence.frozen_now`."""
-    frozen = frozen_evidence.frozen_now(request, champion=champion, anew=anew)
-    return {
-        "evidence": frozen,
-        "fingerprint": evidence.fingerprint(frozen),
-        "parts": evidence.part_digests(frozen),
-        "champion": champion,
-    }
 
 
 def nobody_has_approved(rule: policy.Rule) -> str:

@@ -13,7 +13,7 @@ from accounts.models import User
 from approvals import policy
 from approvals.evidence import OWN_TAG, approval_note, comparison
 from approvals.models import PromotionRequest, Target
-from approvals.selectors import eligibility, follow_up, note_claims, reviewers, rules
+from approvals.selectors import champions, eligibility, follow_up, note_claims, reviewers, rules
 from approvals.views.shared import SignedInRequest
 from components.pagination import page_of
 from mirror import lineage
@@ -84,7 +84,7 @@ class Possibility:
 
 
 def _possibility(version: ModelVersion, target: Target, user: User) -> Possibility:
-    impossible = eligibility.cannot_be_asked(version, target)
+    impossible = eligibility.cannot_be_asked(version, target, champions.holders(version.model, target))
     breaks = user.has_perm("approvals.break_glass") and not impossible
     rule = rules.rule_for(version.model.name, target) if breaks else None
     return Possibility(
