@@ -1,15 +1,16 @@
 """How the gate's pages write a comparison, the time of day, and lists of people. Numbers come from `values`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from django import template
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from approvals.evidence import comparison
-from approvals.evidence.comparison import MetricRow, overview
+from approvals.evidence.comparison import MetricRow, ValueRow, overview
+from approvals.evidence.comparison.texts import Piece
 from approvals.ledger import sentences
 from approvals.models import AuditEvent, CheckResult, Incident, Verification
 from approvals.policy import Reviewer
@@ -29,6 +30,27 @@ BAR_WIDTH, BAR_HEIGHT = 96, 10
 @register.filter
 def higher_is_better(metric: str) -> bool | None:
     return comparison.higher_is_better(metric)
+
+
+@register.simple_tag
+def direction(metric: str) -> SafeString:
+    """`{% direction curve.metric %}`: "higher is better" beside a heading; nothing where it cannot be said."""
+    words = comparison.direction(metric)
+    return format_html('<span class="text-secondary fw-normal">{}</span>', words) if words else SafeString("")
+
+
+@register.simple_tag
+def remarks(row: MetricRow | ValueRow) -> SafeString:
+    """`{% remarks row %}`: what MLflow says of a metric or value besides, a note each."""
+    return format_html_join("", '<span class="row-note missing">{}</span>', ((words,) for words in row.remarks))
+
+
+@register.filter
+def marked(pieces: Iterable[Piece]) -> SafeString:
+    """`{{ line.pieces|marked }}`: one line of a diff, the changed words marked, without a space of our own."""
+    return SafeString(
+        "".join(format_html("<mark>{}</mark>" if each.is_changed else "{}", each.text) for each in pieces)
+    )
 
 
 @register.filter

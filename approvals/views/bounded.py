@@ -8,6 +8,7 @@ from django.core.paginator import Page, Paginator
 
 from approvals.evidence import comparison
 from approvals.evidence.comparison import MetricRow, remarks
+from approvals.evidence.comparison.values import differing
 from mirror.models import ModelVersion
 
 METRICS_SHOWN = 25
@@ -44,6 +45,11 @@ class Table:
     @property
     def is_cut(self) -> bool:
         return self.page is None and len(self.rows) + len(self.folded) < self.total
+
+    @property
+    def tally(self) -> str:
+        """`3 of 14 differ`, or how many there are."""
+        return differing(self.changed, self.total) if self.is_compared else f"{self.total:,}"
 
     @property
     def unchanged(self) -> int:

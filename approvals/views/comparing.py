@@ -20,9 +20,8 @@ def compare(request: SignedInRequest, pk: int) -> HttpResponse:
     if request.method == "GET":
         workflow.opened(found, by=request.user)
     shown = Shown(request.GET.get("show", ""), request.GET.get("page"))
-    return render(
-        request, "approvals/comparison/compare.html", {"request_": found, "sheet": sheet.of_request(found, shown)}
-    )
+    context = {"request_": found, "sheet": sheet.of_request(found, shown), "crumb": f"Request #{found.pk}"}
+    return render(request, "approvals/comparison/compare.html", context)
 
 
 def _etag(request: HttpRequest, pk: int, filename: str) -> str | None:

@@ -60,6 +60,10 @@ class Text:
     diff: texts.TextDiff | None
     """None where there is nothing to compare with."""
 
+    @property
+    def is_changed(self) -> bool:
+        return self.diff is not None and not self.diff.is_same
+
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
@@ -81,6 +85,20 @@ class Sheet:
     data: Sequence[ValueRow]
     files: Table
     plates: Sequence[Plate]
+
+    @property
+    def title(self) -> str:
+        """`version 3 against version 2`."""
+        against = f" against version {self.other.number}" if self.other else ""
+        return f"version {self.mine.number}{against}"
+
+    @property
+    def packaging_gap(self) -> str:
+        """A sentence where the MLmodel file of one of the two has not been read; "" where both are compared."""
+        unread = [side.number for side in (self.other, self.mine) if side and not side.facts.get("packaging")]
+        return (
+            f"The MLmodel file of version {unread[0]} has not been read, so nothing is compared here." if unread else ""
+        )
 
     @property
     def sections(self) -> list[tuple[str, str, str]]:

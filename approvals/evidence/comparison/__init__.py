@@ -6,6 +6,7 @@ Callers write `comparison.metric_rows(...)`; the modules of the package are impo
 from approvals.evidence.comparison.metrics import (
     MetricRow,
     by_weight,
+    direction,
     headline,
     higher_is_better,
     metric_rows,
@@ -18,6 +19,7 @@ __all__ = [
     "MetricRow",
     "ValueRow",
     "by_weight",
+    "direction",
     "headline",
     "higher_is_better",
     "metric_rows",

@@ -65,6 +65,12 @@ def higher_is_better(metric: str) -> bool | None:
     return not upward if first == "neg" else upward
 
 
+def direction(metric: str) -> str:
+    """`higher is better`, `lower is better`, or "" where its name says nothing."""
+    upward = higher_is_better(metric)
+    return "" if upward is None else "higher is better" if upward else "lower is better"
+
+
 # --- Rows -------------------------------------------------------------------------------------------------------------
 
 
@@ -104,8 +110,7 @@ class MetricRow:
 
     @property
     def direction(self) -> str:
-        upward = higher_is_better(self.name)
-        return "" if upward is None else "higher is better" if upward else "lower is better"
+        return direction(self.name)
 
     @property
     def is_lost(self) -> bool:

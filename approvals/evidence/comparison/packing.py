@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from approvals.evidence.comparison import values
 from approvals.evidence.comparison.values import ValueRow, value_rows
 
 Raw = Mapping[str, Any]
@@ -22,10 +23,19 @@ class Group:
     key: str
     title: str
     rows: Sequence[ValueRow]
+    is_compared: bool
 
     @property
     def changed(self) -> int:
         return sum(row.is_changed for row in self.rows)
+
+    @property
+    def tally(self) -> str:
+        """`2 of 14 differ`; `14, the same`; the count alone where only one of the two was read."""
+        total = f"{len(self.rows):,}"
+        if not self.is_compared:
+            return total
+        return values.differing(self.changed, len(self.rows)) if self.changed else f"{total}, the same"
 
 
 def compare(challenger: Raw | None, champion: Raw | None) -> list[Group]:
@@ -39,7 +49,8 @@ def compare(challenger: Raw | None, champion: Raw | None) -> list[Group]:
         ("requirements", "Requirements", requirements(mine), requirements(other)),
         ("environment", "Environment", _environment(mine), _environment(other)),
     ]
-    return [Group(key, title, value_rows(ours, theirs)) for key, title, ours, theirs in pairs if ours or theirs]
+    both = bool(mine and other)
+    return [Group(key, title, value_rows(ours, theirs), both) for key, title, ours, theirs in pairs if ours or theirs]
 
 
 def columns(packaging: Raw, part: str) -> dict[str, str]:

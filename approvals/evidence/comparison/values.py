@@ -52,5 +52,10 @@ def value_rows(
     return sorted(rows, key=lambda row: _ORDER.index(row.change))
 
 
+def differing(changed: int, total: int) -> str:
+    """`3 of 14 differ`."""
+    return f"{changed:,} of {total:,} {'differs' if changed == 1 else 'differ'}"
+
+
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
