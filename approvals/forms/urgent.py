@@ -1,8 +1,9 @@
 """Shapes of what people send to roll back, to break the glass, and about what was promoted so."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
+from django.http import QueryDict
 
 from approvals.models import AfterVerdict
 from approvals.policy import SHORTEST_REASON
@@ -23,6 +24,12 @@ class RollBackForm(forms.Form):
     def __init__(self, *args: Any, numbers: list[int], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["to"].choices = [(number, f"Version {number}") for number in numbers]  # type: ignore[attr-defined]
+
+    def now_leaving(self, number: int | None) -> None:
+        """Sending what was typed once more leaves this version."""
+        data = cast("QueryDict", self.data).copy()
+        data["leaving"] = "" if number is None else str(number)
+        self.data = data
 
 
 class BreakGlassForm(forms.Form):

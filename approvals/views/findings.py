@@ -44,8 +44,7 @@ def close(request: SignedInRequest, pk: int) -> HttpResponse:
     try:
         workflow.close_finding(found, by=request.user, note=form.cleaned_data["note"])
     except workflow.WorkflowError as error:
-        tell(request, error)
-        return redirect("approvals:findings")
+        return _page(request, bound=(pk, form), status=tell(request, error))
     messages.success(request, "The finding is closed.")
     return redirect(f"{reverse('approvals:findings')}?show={request.POST.get('show', 'open')}")
 

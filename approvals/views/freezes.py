@@ -11,8 +11,7 @@ from approvals.models import FreezeWindow
 from approvals.policy.freezes import zones
 from approvals.selectors import freezes
 from approvals.views.guard import needs
-from approvals.views.shared import SignedInRequest
-from approvals.workflow import WorkflowError
+from approvals.views.shared import Attempt, SignedInRequest
 
 
 @require_safe
@@ -38,16 +37,14 @@ def edit_freeze(request: SignedInRequest, pk: int | None = None) -> HttpResponse
     freeze = get_object_or_404(FreezeWindow, pk=pk, retired_at=None) if pk is not None else FreezeWindow()
     name = freeze.name
     form = FreezeForm(request.POST or None, freeze=freeze, initial=FreezeForm.initial_of(freeze) if pk else None)
+    attempt = Attempt(form)
     if request.method == "POST" and form.is_valid():
-        try:
+        with attempt:
             saved = administration.save_freeze(form.window(), by=request.user)
-        except WorkflowError as error:
-            form.add_error(None, error.message)
-        else:
             messages.success(request, f"The freeze “{saved.name}” holds {saved.sentence}.")
             return redirect("approvals:freezes")
     context = {"form": form, "pk": pk, "name": name, "zones": sorted(zones())}
-    return render(request, "approvals/freezes/form.html", context, status=422 if form.errors else 200)
+    return render(request, "approvals/freezes/form.html", context, status=attempt.status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -34,13 +34,23 @@ def earlier(request: SignedInRequest) -> HttpResponse:
         name, content, checked = form.cleaned_data["file"]
         cache.set(_key(request.user), (checked.sha256, name, zlib.compress(content)), KEPT_SECONDS)
         return redirect(f"{reverse('approvals:history_import')}?file={checked.sha256}")
+    wanted = request.GET.get("file", "") if request.method != "POST" else ""
+    kept = _kept(request.user, wanted) if wanted else None
+    is_gone = bool(wanted) and kept is None
+    return _page(request, form, kept, is_gone=is_gone, status=422 if form.errors else 200)
+
+
+def _page(
+    request: SignedInRequest,
+    form: ImportForm,
+    kept: tuple[str, bytes] | None,
+    *,
+    is_gone: bool = False,
+    status: int = 200,
+) -> HttpResponse:
     context = {"form": form, "columns": earlier_history.COLUMNS, "required": earlier_history.REQUIRED}
-    wanted = request.GET.get("file", "")
-    kept = _kept(request.user, wanted) if request.method != "POST" and wanted else None
-    if kept is not None:
-        context |= _dry_run(request, *kept)
-    context["is_gone"] = bool(wanted) and kept is None and request.method != "POST"
-    return render(request, "approvals/history/import.html", context, status=422 if form.errors else 200)
+    context |= {"is_gone": is_gone} | (_dry_run(request, *kept) if kept else {})
+    return render(request, "approvals/history/import.html", context, status=status)
 
 
 @require_POST
@@ -54,8 +64,7 @@ def confirm(request: SignedInRequest) -> HttpResponse:
     try:
         done = administration.import_history(content, file=name, confirmed=confirmed, by=request.user)
     except WorkflowError as error:
-        tell(request, error)
-        return redirect(f"{reverse('approvals:history_import')}?file={confirmed}")
+        return _page(request, ImportForm(), kept, status=tell(request, error))
     cache.delete(_key(request.user))
     rest = f" {done.refused:,} {'was' if done.refused == 1 else 'were'} refused." if done.refused else ""
     messages.success(request, f"{done.accepted:,} row{'' if done.accepted == 1 else 's'} imported.{rest}")

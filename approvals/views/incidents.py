@@ -80,9 +80,8 @@ def resolve(request: SignedInRequest, pk: int) -> HttpResponse:
     try:
         watch.resolve(found, by=request.user, reason=form.cleaned_data["reason"])
     except WorkflowError as error:
-        tell(request, error)
-    else:
-        messages.success(request, f"Incident #{found.pk} is resolved.")
+        return _page(request, _one(pk), form, status=tell(request, error))
+    messages.success(request, f"Incident #{found.pk} is resolved.")
     return redirect(found)
 
 

@@ -26,6 +26,10 @@ SHOWN = 10
 @require_safe
 @needs(administration.HISTORY)
 def ledger(request: SignedInRequest) -> HttpResponse:
+    return _page(request)
+
+
+def _page(request: SignedInRequest, *, status: int = 200) -> HttpResponse:
     chain = queries.head()
     context = _state() | {
         "chain": chain,
@@ -37,7 +41,7 @@ def ledger(request: SignedInRequest) -> HttpResponse:
         "may_sign": administration.may(request.user, administration.CHECKPOINT),
         "may_export": administration.may(request.user, administration.EXPORT),
     }
-    return render(request, "approvals/ledger/ledger.html", context)
+    return render(request, "approvals/ledger/ledger.html", context, status=status)
 
 
 @require_safe
@@ -66,7 +70,7 @@ def verify(request: SignedInRequest) -> HttpResponse:
     try:
         administration.ask_to_verify(by=request.user)
     except WorkflowError as error:
-        tell(request, error)
+        return _page(request, status=tell(request, error))
     return redirect("approvals:ledger")
 
 
@@ -76,9 +80,8 @@ def checkpoint(request: SignedInRequest) -> HttpResponse:
     try:
         taken = administration.take_checkpoint(by=request.user)
     except WorkflowError as error:
-        tell(request, error)
-    else:
-        messages.success(request, f"Checkpoint {taken.number} is signed, at event {taken.sequence:,}.")
+        return _page(request, status=tell(request, error))
+    messages.success(request, f"Checkpoint {taken.number} is signed, at event {taken.sequence:,}.")
     return redirect("approvals:ledger")
 
 

@@ -17,7 +17,7 @@ from approvals.forms.administration import GroupForm, InviteForm, PeopleFilterFo
 from approvals.models import AuditEvent, PromotionRequest
 from approvals.selectors import name_residue, policy_overview, request_timeline
 from approvals.views.guard import needs
-from approvals.views.shared import SignedInRequest, tell
+from approvals.views.shared import Attempt, SignedInRequest, tell
 from approvals.workflow import WorkflowError
 
 PAGE_SIZE = 50
@@ -34,18 +34,16 @@ def people(request: SignedInRequest) -> HttpResponse:
 @needs(administration.PEOPLE)
 def add_group(request: SignedInRequest) -> HttpResponse:
     form = GroupForm(request.POST)
+    attempt = Attempt(form, "name")
     if form.is_valid():
-        try:
+        with attempt:
             group = administration.add_group(form.cleaned_data["name"], by=request.user)
-        except WorkflowError as error:
-            form.add_error("name", error.message)
-        else:
             messages.success(request, f"The group {group.name} was added. Put people into it on their pages.")
             return redirect("approvals:people")
-    return _list(request, form)
+    return _list(request, form, attempt.status)
 
 
-def _list(request: SignedInRequest, group_form: GroupForm) -> HttpResponse:
+def _list(request: SignedInRequest, group_form: GroupForm, status: int = 200) -> HttpResponse:
     filters = PeopleFilterForm(request.GET)
     found = (
         User.objects.people().select_related("owner").prefetch_related("groups").order_by("-is_active", "name", "email")
@@ -72,9 +70,7 @@ def _list(request: SignedInRequest, group_form: GroupForm) -> HttpResponse:
         .annotate(members=Count("user", filter=Q(user__is_active=True)))
         .order_by("name"),
     }
-    return render(
-        request, "approvals/people/people.html", context, status=422 if group_form.errors or filters.errors else 200
-    )
+    return render(request, "approvals/people/people.html", context, status=422 if filters.errors else status)
 
 
 def _without_owner() -> list[User]:
@@ -96,17 +92,15 @@ def _row(person: User) -> dict[str, Any]:
 @needs(administration.PEOPLE)
 def invite(request: SignedInRequest) -> HttpResponse:
     form = InviteForm(request.POST or None)
+    attempt = Attempt(form, "email")
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data
-        try:
+        with attempt:
             person = administration.invite(
                 email=given["email"], name=given["name"], groups=form.all_groups(), by=request.user
             )
-        except WorkflowError as error:
-            form.add_error("email", error.message)
-        else:
             return _invited(request, person)
-    return render(request, "approvals/people/invite.html", {"form": form}, status=422 if form.errors else 200)
+    return render(request, "approvals/people/invite.html", {"form": form}, status=attempt.status)
 
 
 def _invited(request: SignedInRequest, person: User) -> HttpResponse:
@@ -126,8 +120,9 @@ def _invited(request: SignedInRequest, person: User) -> HttpResponse:
 def person(request: SignedInRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(User.objects.people().prefetch_related("groups"), pk=pk)
     form = PersonForm(request.POST or None, initial=PersonForm.initial_of(found))
+    attempt = Attempt(form, "roles")
     if request.method == "POST" and form.is_valid():
-        try:
+        with attempt:
             administration.set_person(
                 found,
                 groups=form.all_groups(),
@@ -137,14 +132,11 @@ def person(request: SignedInRequest, pk: int) -> HttpResponse:
                 owner=form.cleaned_data["owner"],
                 by=request.user,
             )
-        except WorkflowError as error:
-            form.add_error("roles", error.message)
-        else:
             messages.success(request, f"The roles and groups of {found.name} are saved.")
             return redirect("approvals:person", pk=pk)
     recent = AuditEvent.objects.filter(actor=found).order_by("-sequence")[:RECENT]
     context = {"person": found, "row": _row(found), "form": form, "recent": request_timeline.entries(recent)}
-    return render(request, "approvals/people/person.html", context, status=422 if form.errors else 200)
+    return render(request, "approvals/people/person.html", context, status=attempt.status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -155,15 +147,16 @@ def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
     if found.pseudonymised_at and request.method != "POST":
         return redirect("approvals:person", pk=pk)
     wanted = request.POST.get("is_active") == "true" if request.method == "POST" else not found.is_active
+    status = 200
     if request.method == "POST":
         try:
             administration.set_active(found, is_active=wanted, by=request.user)
         except WorkflowError as error:
-            tell(request, error)
+            status = tell(request, error)
         else:
             done = "can sign in again" if wanted else "is deactivated and signed out everywhere"
             messages.success(request, f"{found.name} {done}.")
-        return redirect("approvals:person", pk=pk)
+            return redirect("approvals:person", pk=pk)
     context = {
         "person": found,
         "row": _row(found),
@@ -171,7 +164,7 @@ def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
         "open_requests": PromotionRequest.objects.open().filter(requester=found).order_by("pk"),
         "owned": User.objects.active().filter(owner=found, is_service_account=True).order_by("name"),
     }
-    return render(request, "approvals/people/active.html", context)
+    return render(request, "approvals/people/active.html", context, status=status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -182,12 +175,10 @@ def pseudonymise(request: SignedInRequest, pk: int) -> HttpResponse:
     if found.pseudonymised_at:
         return redirect("approvals:person", pk=pk)
     form = PseudonymiseForm(request.POST or None, person=found)
+    attempt = Attempt(form, "reason")
     if request.method == "POST" and form.is_valid():
-        try:
+        with attempt:
             administration.pseudonymise(found, reason=form.cleaned_data["reason"], by=request.user)
-        except WorkflowError as error:
-            form.add_error("reason", error.message)
-        else:
             messages.success(request, f"Person {pk} has no name here any more.")
             return redirect("approvals:person", pk=pk)
     context = {
@@ -198,4 +189,4 @@ def pseudonymise(request: SignedInRequest, pk: int) -> HttpResponse:
         "remains": name_residue.of(administration.names_of(found)),
         "most": name_residue.MOST,
     }
-    return render(request, "approvals/people/pseudonymise.html", context, status=422 if form.errors else 200)
+    return render(request, "approvals/people/pseudonymise.html", context, status=attempt.status)

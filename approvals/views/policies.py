@@ -15,7 +15,7 @@ from approvals.policy import Rule
 from approvals.selectors import policy_dry_run, policy_history, policy_overview, rules
 from approvals.tenures import model_names
 from approvals.views.guard import needs
-from approvals.views.shared import SignedInRequest
+from approvals.views.shared import Attempt, SignedInRequest, tell
 from approvals.workflow import Conflict, WorkflowError
 from mirror.models import RegisteredModel
 
@@ -52,6 +52,7 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
     form = PolicyForm(request.POST or None, policy=policy, initial=initial)
     slots = slot_forms(request.POST or None, policy)
     wanted = CheckForms(request.POST or None, policy)
+    attempt = Attempt(form)
     changes: list[policy_history.Change] = []
     rehearsed: policy_dry_run.Rehearsal | None = None
     is_adding, is_rehearsing = "add_check" in request.POST, "rehearse" in request.POST
@@ -63,19 +64,15 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
         if is_rehearsing:
             rehearsed = _rehearsed(request, rule, policy.target)
         else:
-            try:
+            with attempt:
                 saved = administration.save_policy(policy, rule, by=request.user, seen=seen)
-            except Conflict as error:
-                form.add_error(None, error.message)
-                changes = policy_history.between(policy, seen or 0)
-                form.now_over(Policy.objects.get(pk=policy.pk).version)
-            except WorkflowError as error:
-                form.add_error(None, error.message)
-            else:
                 _tell_saved(request, saved)
                 if workflow.under_other_policies(saved.target):
                     return redirect("approvals:policy_open_requests", saved.target_id)
                 return redirect("approvals:policies")
+            if isinstance(attempt.refusal, Conflict):
+                changes = policy_history.between(policy, seen or 0)
+                form.now_over(Policy.objects.get(pk=policy.pk).version)
     context = {
         "form": form,
         "slots": slots,
@@ -86,7 +83,8 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
         "fallback": policy_overview.fallback(),
     }
     has_errors = not is_adding and not rehearsed and request.method == "POST"  # what was saved has led elsewhere
-    return render(request, "approvals/policies/form.html", context, status=422 if has_errors else 200)
+    status = attempt.status if attempt.refusal else 422 if has_errors else 200
+    return render(request, "approvals/policies/form.html", context, status=status)
 
 
 def _rehearsed(request: SignedInRequest, rule: Rule, target: Target) -> policy_dry_run.Rehearsal:
@@ -165,12 +163,10 @@ def retire_policy(request: SignedInRequest, pk: int) -> HttpResponse:
 def edit_target(request: SignedInRequest, pk: int | None = None) -> HttpResponse:
     target = get_object_or_404(Target, pk=pk, retired_at=None) if pk is not None else Target()
     form = TargetForm(request.POST or None, instance=target)
+    attempt = Attempt(form)
     if request.method == "POST" and form.is_valid():
-        try:
+        with attempt:
             saved = administration.save_target(form.instance, by=request.user)
-        except WorkflowError as error:
-            form.add_error(None, error.message)
-        else:
             if pk:
                 messages.success(request, f"The target {saved} means {saved.meaning} now.")
                 return redirect("approvals:policies")
@@ -181,24 +177,25 @@ def edit_target(request: SignedInRequest, pk: int | None = None) -> HttpResponse
         "target": Target.objects.get(pk=pk) if pk else None,
         "fallback": policy_overview.fallback(),
     }
-    return render(request, "approvals/policies/target_form.html", context, status=422 if form.errors else 200)
+    return render(request, "approvals/policies/target_form.html", context, status=attempt.status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(administration.POLICIES)
 def retire_target(request: SignedInRequest, pk: int) -> HttpResponse:
     target = get_object_or_404(Target, pk=pk, retired_at=None)
+    status = 200
     if request.method == "POST":
         try:
             administration.retire_target(target, by=request.user)
         except WorkflowError as error:
-            messages.error(request, error.message)
+            status = tell(request, error)
         else:
             messages.success(request, f"The target {target} and its policies are retired.")
-        return redirect("approvals:policies")
+            return redirect("approvals:policies")
     context = {
         "target": target,
         "policies": target.policies.filter(retired_at=None).order_by("model_pattern"),
         "open_requests": target.requests.open().order_by("pk")[: policy_overview.MANY],
     }
-    return render(request, "approvals/policies/target_retire.html", context)
+    return render(request, "approvals/policies/target_retire.html", context, status=status)

@@ -15,7 +15,8 @@ from approvals.models import FreezeWindow, Target
 from approvals.policy.freezes import Freeze
 from approvals.selectors import eligibility, freezes, reviewers
 from approvals.selectors.eligibility import Candidate
-from approvals.views.shared import SignedInRequest, tell
+from approvals.views.request_page import in_the_way
+from approvals.views.shared import Attempt, SignedInRequest
 from mirror.models import ModelVersion
 
 METRICS_IN_SHORT = 4
@@ -31,23 +32,20 @@ def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     asked = request.GET.get("target")
     initial = {"target": asked if asked in possible else next(reversed(possible), None)}
     form = NewRequestForm(request.POST or None, targets=targets, initial=initial)
+    attempt = Attempt(form)
     if request.method == "POST" and form.is_valid():
-        try:
+        with attempt:
             made = workflow.request_promotion(
                 version, form.cleaned_data["target"], by=request.user, justification=form.cleaned_data["justification"]
             )
-        except workflow.Conflict as error:
-            tell(request, error)
-            return redirect(error.request) if error.request else redirect(version)
-        except workflow.WorkflowError as error:
-            form.add_error(None, error.message)
-        else:
             messages.success(
                 request, f"Request #{made.pk} was made. Reviewers are asked when the automatic checks have passed."
             )
             return redirect(made)
+        if other := in_the_way(request, attempt.refusal):
+            return other
     context = {"version": version, "form": form, "permission": permission, "previews": previews, "possible": possible}
-    status = 200 if not form.errors else 422 if permission else 403
+    status = attempt.status if permission or not form.errors else 403
     return render(request, "approvals/requests/new.html", context, status=status)
 
 

@@ -26,7 +26,7 @@ from approvals.selectors import (
     rules,
 )
 from approvals.views import dossier, progress
-from approvals.views.shared import SignedInRequest
+from approvals.views.shared import SignedInRequest, tell
 from approvals.webhooks import health_reports
 from mirror.models import ModelVersion
 
@@ -180,6 +180,13 @@ def _live_part(
         timeline=entries,
         has_earlier=has_earlier,
     )
+
+
+def in_the_way(request: SignedInRequest, error: workflow.WorkflowError | None) -> HttpResponse | None:
+    """The page of the request that a new one would collide with, if that is why there is none."""
+    if not isinstance(error, workflow.Conflict) or error.request is None:
+        return None
+    return page(request, get_request(error.request.pk), status=tell(request, error))
 
 
 def get_request(pk: int) -> PromotionRequest:

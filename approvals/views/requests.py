@@ -21,11 +21,8 @@ from approvals.forms.requests import (
     WithdrawForm,
 )
 from approvals.models import PromotionRequest, Status
-from approvals.selectors import (
-    reviewers,
-)
 from approvals.views.request_page import get_request, page
-from approvals.views.shared import SignedInRequest
+from approvals.views.shared import SignedInRequest, status_of
 
 NO_PROOF = (
     "You have no password, second factor or account at an identity provider to show it with. Set up an authenticator "
@@ -76,11 +73,10 @@ def _overtaken(
     """Somebody else may have been faster by a second, or this person has no say. What was typed stays on the page: in
     the decision form where there still is one (over the evidence as it is now), else as a comment not yet sent."""
     fresh = {"comment": typed, "fingerprint": found.fingerprint, "meaning": request.POST.get("meaning", "")}
-    status = 409 if request.user.has_perm(reviewers.REVIEW) else 403
     return page(
         request,
         found,
-        status=status,
+        status=status_of(error),
         conflict=error.message,
         bound={"review_form": ReviewForm(initial=fresh), "comment_form": CommentForm(initial={"body": typed})}
         | ({"findings_form": findings} if findings is not None and findings.is_bound else {}),
@@ -100,15 +96,7 @@ _OUTCOME = {
 
 @require_POST
 def comment(request: SignedInRequest, pk: int) -> HttpResponse:
-    found = get_request(pk)
-    form = CommentForm(request.POST)
-    if form.is_valid():
-        try:
-            workflow.comment(found, by=request.user, body=form.cleaned_data["body"])
-        except workflow.WorkflowError as error:
-            return page(request, found, bound={"comment_form": form}, conflict=error.message, status=403)
-        return redirect(f"{found.get_absolute_url()}#discussion")
-    return page(request, found, bound={"comment_form": form}, status=422)
+    return do(request, pk, "comment_form", CommentForm(request.POST), workflow.comment, part="#discussion")
 
 
 @require_POST
@@ -122,82 +110,65 @@ def override(request: SignedInRequest, pk: int, check: int) -> HttpResponse:
         wrong = {"pk": check, "message": error.message}
         return page(request, found, bound={"override_errors": wrong}, conflict=error.message, status=422)
     except workflow.WorkflowError as error:
-        return page(request, get_request(pk), conflict=error.message, status=403)
+        return page(request, get_request(pk), conflict=error.message, status=status_of(error))
     messages.success(request, f"The check “{result.title}” is overridden.")
     return redirect(found)
 
 
 @require_POST
 def withdraw(request: SignedInRequest, pk: int) -> HttpResponse:
-    def verb(found: PromotionRequest, reason: str) -> None:
-        workflow.withdraw(found, by=request.user, reason=reason)
-
-    return _do(request, pk, WithdrawForm(request.POST), verb, done="The request is withdrawn.")
+    form = WithdrawForm(request.POST)
+    return do(request, pk, "withdraw_form", form, workflow.withdraw, done="The request is withdrawn.")
 
 
 @require_POST
 def resubmit(request: SignedInRequest, pk: int) -> HttpResponse:
-    def verb(found: PromotionRequest, justification: str) -> None:
-        workflow.resubmit(found, by=request.user, justification=justification)
-
-    return _do(
-        request, pk, ResubmitForm(request.POST), verb, done="The request was submitted again; its checks run now."
-    )
+    done = "The request was submitted again; its checks run now."
+    return do(request, pk, "resubmit_form", ResubmitForm(request.POST), workflow.resubmit, done=done)
 
 
 @require_POST
 def retry(request: SignedInRequest, pk: int) -> HttpResponse:
-    def verb(found: PromotionRequest) -> None:
-        workflow.retry(found, by=request.user)
-
-    return _do(request, pk, forms.Form(request.POST), verb, done="Delivery is tried again.")
+    return do(request, pk, "form", forms.Form(request.POST), workflow.retry, done="Delivery is tried again.")
 
 
 @require_POST
 def submit_under(request: SignedInRequest, pk: int) -> HttpResponse:
-    def verb(found: PromotionRequest) -> None:
-        workflow.submit_under(found, by=request.user)
-
     done = "The request was submitted again under the policy of today; its checks run now."
-    return _do(request, pk, forms.Form(request.POST), verb, done=done)
+    return do(request, pk, "form", forms.Form(request.POST), workflow.submit_under, done=done)
 
 
 @require_POST
 def end(request: SignedInRequest, pk: int) -> HttpResponse:
     """Somebody else than the requester ends it."""
-
-    def verb(found: PromotionRequest, reason: str) -> None:
-        workflow.end(found, by=request.user, reason=reason)
-
-    return _do(request, pk, EndForm(request.POST), verb, done="The request is ended.")
+    return do(request, pk, "end_form", EndForm(request.POST), workflow.end, done="The request is ended.")
 
 
 @require_POST
 def end_half(request: SignedInRequest, pk: int) -> HttpResponse:
-    def verb(found: PromotionRequest, how: str, reason: str) -> None:
-        workflow.end_half(found, by=request.user, how=how, reason=reason)
-
     done = "Your decision is recorded. The worker carries it out."
-    return _do(request, pk, EndHalfForm(request.POST), verb, done=done)
+    return do(request, pk, "end_half_form", EndHalfForm(request.POST), workflow.end_half, done=done)
 
 
-def _do(request: SignedInRequest, pk: int, form: forms.Form, verb: Callable[..., None], *, done: str) -> HttpResponse:
-    """One verb with the form's fields, then the page anew; refused: the page as it is now, with what was typed."""
+def do(
+    request: SignedInRequest,
+    pk: int,
+    name: str,
+    form: forms.Form,
+    verb: Callable[..., object],
+    *,
+    done: str = "",
+    part: str = "",
+) -> HttpResponse:
+    """Carries out one verb with the form's fields and shows the page anew, at `part` of it. Refused: the page as it is
+    now, with what was typed in the form of this `name`."""
     found = get_request(pk)
-    name = _NAMES.get(type(form), "form")
     if not form.is_valid():
         return page(request, found, bound={name: form}, status=422)
     try:
-        verb(found, **form.cleaned_data)
+        verb(found, by=request.user, **form.cleaned_data)
     except workflow.WorkflowError as error:
-        return page(request, get_request(pk), bound={name: form}, conflict=error.message, status=409)
-    messages.success(request, done)
-    return redirect(found)
-
-
-_NAMES: dict[type[forms.Form], str] = {
-    WithdrawForm: "withdraw_form",
-    ResubmitForm: "resubmit_form",
-    EndForm: "end_form",
-    EndHalfForm: "end_half_form",
-}
+        return page(request, get_request(pk), bound={name: form}, conflict=error.message, status=status_of(error))
+    if done:
+        messages.success(request, done)
+    return redirect(f"{found.get_absolute_url()}{part}")

@@ -1,10 +1,14 @@
-"""What several views need: typed requests, and turning a refused verb into a message."""
+"""What several views need: typed requests, and one answer to a verb that was refused."""
 
+from django import forms
 from django.contrib import messages
 from django.http import HttpRequest
 
 from accounts.models import User
-from approvals.workflow import WorkflowError
+from approvals.workflow import Conflict, NeedsReauthentication, NotAllowed, WorkflowError
+
+STATUS: dict[type[WorkflowError], int] = {NotAllowed: 403, NeedsReauthentication: 403, Conflict: 409}
+"""What a page answers when a verb was refused; anything else is something wrong in what was typed, which is 422."""
 
 
 class SignedInRequest(HttpRequest):
@@ -13,5 +17,34 @@ class SignedInRequest(HttpRequest):
     user: User
 
 
-def tell(request: HttpRequest, error: WorkflowError) -> None:
+def status_of(error: WorkflowError) -> int:
+    return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 422)
+
+
+def tell(request: HttpRequest, error: WorkflowError) -> int:
+    """Says above the page that is shown next why nothing was done; returns what that page answers."""
     messages.error(request, error.message)
+    return status_of(error)
+
+
+class Attempt:
+    """`with Attempt(form, "email") as attempt:` around a verb and what follows it. A refusal stands on the form, at the
+    field, and `attempt.status` is what its page answers."""
+
+    def __init__(self, form: forms.BaseForm, field: str | None = None) -> None:
+        self.form, self.field = form, field
+        self.refusal: WorkflowError | None = None
+
+    @property
+    def status(self) -> int:
+        return status_of(self.refusal) if self.refusal else 422 if self.form.errors else 200
+
+    def __enter__(self) -> "Attempt":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not isinstance(error, WorkflowError):
+            return False
+        self.form.add_error(self.field, error.message)
+        self.refusal = error
+        return True

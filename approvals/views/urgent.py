@@ -1,9 +1,5 @@
 """Rolling back, breaking the glass, and what people say of a promotion afterwards."""
 
-from collections.abc import Callable
-from typing import Any
-
-from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
@@ -14,11 +10,11 @@ from accounts import reauthentication
 from approvals import policy, workflow
 from approvals.evidence import comparison
 from approvals.forms.urgent import AfterwardsForm, BreakGlassForm, ConfirmForm, RollBackForm
-from approvals.models import PromotionRequest, Target
+from approvals.models import Target
 from approvals.selectors import champions, eligibility, freezes, reviewers, rollback_candidates, rules
-from approvals.views.request_page import get_request, page
-from approvals.views.requests import NO_PROOF
-from approvals.views.shared import SignedInRequest, tell
+from approvals.views.request_page import in_the_way
+from approvals.views.requests import NO_PROOF, do
+from approvals.views.shared import Attempt, SignedInRequest
 from mirror.models import ModelVersion, RegisteredModel
 
 METRICS_SHOWN = 8
@@ -42,20 +38,15 @@ def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
     form = RollBackForm(
         request.POST or None, numbers=[each.number for each in found if not each.problem], initial=initial
     )
-    status = 200
-    if request.method == "POST":
-        if form.is_valid():
-            try:
-                made = workflow.roll_back(model, target, by=request.user, **form.cleaned_data)
-            except workflow.Conflict as error:
-                tell(request, error)
-                return redirect(error.request or model)
-            except workflow.WorkflowError as error:
-                form.add_error(None, error.message)
-            else:
-                messages.success(request, _ROLLED[made.status == "approved"].format(made.version.number, target))
-                return redirect(made)
-        status = 422
+    attempt = Attempt(form)
+    if request.method == "POST" and form.is_valid():
+        with attempt:
+            made = workflow.roll_back(model, target, by=request.user, **form.cleaned_data)
+            messages.success(request, _ROLLED[made.status == "approved"].format(made.version.number, target))
+            return redirect(made)
+        if other := in_the_way(request, attempt.refusal):
+            return other
+        form.now_leaving(now.number if now else None)
     choices = [
         {
             "earlier": each,
@@ -77,7 +68,7 @@ def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
         "freeze_on": freezes.holding(model.name, target.pk),
         "form": form,
     }
-    return render(request, "approvals/requests/roll_back.html", context, status=status)
+    return render(request, "approvals/requests/roll_back.html", context, status=attempt.status)
 
 
 _ROLLED = {
@@ -104,11 +95,11 @@ def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> Ht
     permission = policy.may_break_glass(reviewers.actor_of(request.user), asked.rule.break_glass)
     if not permission:
         raise PermissionDenied(permission.reason)
-    form, status = BreakGlassForm(request.POST or None, expected=name, initial={"target": target.name}), 200
-    if request.method == "POST":
-        status = 422
-        if form.is_valid():
-            proof = reauthentication.last_proof(request)
+    form = BreakGlassForm(request.POST or None, expected=name, initial={"target": target.name})
+    attempt = Attempt(form)
+    if request.method == "POST" and form.is_valid():
+        proof = reauthentication.last_proof(request)
+        with attempt:
             try:
                 made = workflow.break_glass(
                     version,
@@ -120,19 +111,14 @@ def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> Ht
             except workflow.NeedsReauthentication as error:
                 if reauthentication.can_prove(request.user):
                     return reauthentication.ask(request)
-                form.add_error(None, f"{error.message} {NO_PROOF}")
-                status = 403
-            except workflow.Conflict as error:
-                tell(request, error)
-                return redirect(error.request or version)
-            except workflow.WorkflowError as error:
-                form.add_error(None, error.message)
-            else:
-                messages.warning(
-                    request,
-                    f"The glass is broken: version {number} goes to {target} without approvals. Reviewers are told.",
-                )
-                return redirect(made)
+                raise workflow.NeedsReauthentication(f"{error.message} {NO_PROOF}") from error
+            messages.warning(
+                request,
+                f"The glass is broken: version {number} goes to {target} without approvals. Reviewers are told.",
+            )
+            return redirect(made)
+        if other := in_the_way(request, attempt.refusal):
+            return other
     context = {
         "version": version,
         "target": target,
@@ -143,7 +129,7 @@ def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> Ht
         "freeze_on": freezes.holding(name, target.pk),
         "form": form,
     }
-    return render(request, "approvals/requests/break_glass.html", context, status=status)
+    return render(request, "approvals/requests/break_glass.html", context, status=attempt.status)
 
 
 # --- Afterwards -------------------------------------------------------------------------------------------------------
@@ -151,33 +137,11 @@ def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> Ht
 
 @require_POST
 def afterwards(request: SignedInRequest, pk: int) -> HttpResponse:
-    def verb(found: PromotionRequest, verdict: str, comment: str) -> None:
-        workflow.review_afterwards(found, by=request.user, verdict=verdict, comment=comment)
-
     form = AfterwardsForm(request.POST)
-    return _do(request, pk, "afterwards_form", form, verb, "Your review is recorded.")
+    return do(request, pk, "afterwards_form", form, workflow.review_afterwards, done="Your review is recorded.")
 
 
 @require_POST
 def confirm(request: SignedInRequest, pk: int) -> HttpResponse:
-    def verb(found: PromotionRequest, comment: str) -> None:
-        workflow.confirm_probation(found, by=request.user, comment=comment)
-
-    form = ConfirmForm(request.POST)
-    return _do(request, pk, "confirm_form", form, verb, "The promotion is confirmed: it stays.")
-
-
-def _do(
-    request: SignedInRequest, pk: int, name: str, form: forms.Form, verb: Callable[..., None], done: str
-) -> HttpResponse:
-    found = get_request(pk)
-    bound: dict[str, Any] = {name: form}
-    if not form.is_valid():
-        return page(request, found, bound=bound, status=422)
-    try:
-        verb(found, **form.cleaned_data)
-    except workflow.WorkflowError as error:
-        status = 403 if isinstance(error, workflow.NotAllowed) else 409
-        return page(request, get_request(pk), bound=bound, conflict=error.message, status=status)
-    messages.success(request, done)
-    return redirect(found)
+    done = "The promotion is confirmed: it stays."
+    return do(request, pk, "confirm_form", ConfirmForm(request.POST), workflow.confirm_probation, done=done)

@@ -334,7 +334,7 @@ def test_a_policy_that_was_saved_meanwhile_is_a_conflict_that_keeps_what_was_typ
     assert admin.post(address, theirs).status_code == 302
     answer = admin.post(address, mine)
     page = " ".join(answer.content.decode().split())
-    assert answer.status_code == 422
+    assert answer.status_code == 409
     assert "Somebody else has saved version 2 meanwhile; you were editing version 1." in page
     assert [(each.label, each.before, each.after) for each in answer.context["changes"]] == [
         ("A request stays open for", "14 days", "5 days")

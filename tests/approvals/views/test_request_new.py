@@ -78,7 +78,8 @@ def test_what_is_open_already_is_linked_and_asking_again_leads_there(
     assert f"Request #{found.pk} asks for this already." in text_of(html)
     assert 'value="Production"' not in html
     answer = client.post(url, {"target": "Production", "justification": "Again."})
-    assert answer["Location"] == f"/requests/{found.pk}/"
+    assert (answer.status_code, answer.context["request_"]) == (409, found)
+    assert f"Request #{found.pk} already asks for this." in text_of(answer.content.decode())
     assert PromotionRequest.objects.count() == 1
 
 

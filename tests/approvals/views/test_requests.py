@@ -337,7 +337,7 @@ def test_the_slower_of_two_reads_what_happened_and_keeps_the_text(
     workflow.review(asked, by=remy, verdict="reject", comment="No.")
     answer = decide(client, rosa, asked, "approve", "My long thoughts.")
     text = read(answer.content.decode())
-    assert answer.status_code == 409
+    assert answer.status_code == 403
     assert "Nothing was recorded. There is nothing to decide: rejected." in text
     assert "Last: Remy Ortiz rejected version 2 for Production" in text
     assert re.search(r"<textarea[^>]*name=\"body\"[^>]*>\s*My long thoughts\.", answer.content.decode())
@@ -347,7 +347,7 @@ def test_the_slower_of_two_reads_what_happened_and_keeps_the_text(
 def test_a_second_click_has_the_same_clear_end(client: Client, asked: PromotionRequest, remy: User) -> None:
     assert decide(client, remy, asked, "approve").status_code == 302
     answer = decide(client, remy, asked, "approve")
-    assert answer.status_code == 409
+    assert answer.status_code == 403
     assert "You have already decided: approved." in read(answer.content.decode())
     assert Review.objects.count() == 1
 
@@ -408,7 +408,7 @@ def test_the_requester_withdraws_and_submits_again(
     text = read(see(client, rita, asked))
     assert "Withdrawn by Rita Sanz. Found a leak." in text
     again = send(client, rita, asked, "withdraw", reason="Once more.")
-    assert again.status_code == 409
+    assert again.status_code == 403
     assert "It cannot be withdrawn any more: withdrawn." in read(again.content.decode())
 
 
@@ -423,7 +423,7 @@ def test_a_failed_delivery_says_what_was_done_and_can_be_retried(
     assert send(client, remy, asked, "retry").status_code == 302
     asked.refresh_from_db()
     assert asked.status == "approved"
-    assert send(client, remy, asked, "retry").status_code == 409
+    assert send(client, remy, asked, "retry").status_code == 403
 
 
 # --- Delivery that moves by itself ------------------------------------------------------------------------------------

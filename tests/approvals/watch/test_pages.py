@@ -134,7 +134,8 @@ def test_resolving_asks_for_a_reason_and_shows_it(client: Client, remy: User) ->
     text = text_of(answer.content.decode())
     assert "Agreed on the phone." in text
     assert "It was resolved with a reason. What holds the place stays, without an approval." in text
-    again = client.post(f"/incidents/{incident.pk}/resolve/", {"reason": "Again."}, follow=True)
+    again = client.post(f"/incidents/{incident.pk}/resolve/", {"reason": "Again."})
+    assert again.status_code == 409
     assert "The incident is resolved already." in text_of(again.content.decode())
 
 
