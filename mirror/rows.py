@@ -50,6 +50,7 @@ _FACTS = {
 
 
 def moment(milliseconds: int) -> datetime:
+    """In UTC, of MLflow's milliseconds since 1970."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
@@ -62,6 +63,7 @@ def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
 
 
 def digest(tags: Mapping[str, str], values: Iterable[Any]) -> int:
+    """A hash for this process alone, equal for equal rows and snapshots: what is unchanged is not written."""
     return hash((frozenset(tags.items()), *values))
 
 
@@ -86,6 +88,7 @@ def known_versions(among: Collection[VersionSnapshot] | None = None) -> dict[Key
 
 
 def known_models(among: Collection[str] | None = None) -> dict[str, int]:
+    """Digest of each mirrored model by name, marked ones too; `among` None is all. Two queries."""
     rows, aliases = RegisteredModel.objects.all(), Alias.objects.all()
     if among is not None:
         rows, aliases = rows.filter(name__in=among), aliases.filter(model__name__in=among)

@@ -49,6 +49,7 @@ class Environment:
         return any(problem.startswith(f"{name}:") for problem in self.problems)
 
     def text(self, name: str, *, default: str = "") -> str:
+        """As it stands. Like all readers here it raises nothing: what is wrong is kept for `refuse_nonsense`."""
         return self._read(name, str, default)
 
     def words(self, name: str) -> list[str]:
@@ -56,6 +57,8 @@ class Environment:
         return self._read(name, lambda raw: [word.strip() for word in raw.split(",") if word.strip()], [])
 
     def flag(self, name: str, *, default: bool) -> bool:
+        """1, true, yes or on; 0, false, no or off."""
+
         def read(raw: str) -> bool:
             if raw.lower() in {"1", "true", "yes", "on"}:
                 return True
@@ -66,6 +69,8 @@ class Environment:
         return self._read(name, read, default)
 
     def number(self, name: str, *, default: int, minimum: int) -> int:
+        """A whole number, at least `minimum`."""
+
         def read(raw: str) -> int:
             if not re.fullmatch(r"-?\d+", raw):
                 raise ValueError(f"{raw!r} is not a whole number.")
@@ -95,6 +100,8 @@ class Environment:
         return self._read(name, read, list(default))
 
     def folder(self, name: str, *, default: Path, create: bool = False) -> Path:
+        """An absolute path; made with `create`."""
+
         def read(raw: str) -> Path:
             if Path(raw).exists() and not Path(raw).is_dir():
                 raise ValueError(f"{raw} exists and is not a folder.")
@@ -113,6 +120,8 @@ class Environment:
             self.problems.append(f"{name}: the folder {folder} cannot be made: {error.strerror}.")
 
     def secret(self, name: str, *, min_length: int, required: bool, default: str) -> str:
+        """At least `min_length` characters; `default` where it is not set."""
+
         def read(raw: str) -> str:
             if len(raw) < min_length:
                 raise ValueError(f"is {len(raw)} characters long; use at least {min_length} random ones.")
@@ -214,6 +223,8 @@ class Environment:
         return self._read(name, read, read(default))
 
     def broker(self, name: str, *, default: str) -> str:
+        """A Redis address with or without TLS, a socket, or `filesystem://`."""
+
         def read(raw: str) -> str:
             if not raw.startswith(("redis://", "rediss://", "redis+socket://", "filesystem://")):
                 raise ValueError("use redis://host:port/0, redis+socket:///path or filesystem://.")

@@ -88,6 +88,7 @@ def folder_of(rank: int, unit: units.Unit) -> str:
 
 
 def name_of(scope: Scope) -> str:
+    """The file's name: the period's days in UTC, as in `countersign-audit-2026-10-01-2027-01-01.zip`."""
     period = scope.period
     return f"countersign-audit-{period.since:%Y-%m-%d}-{period.until:%Y-%m-%d}.zip"
 

@@ -57,6 +57,7 @@ def files(unit: Unit) -> Iterator[tuple[str, bytes]]:
 
 
 def as_json(data: Any) -> bytes:
+    """Indented, UTF-8, with a line break at the end; times as text."""
     return (json.dumps(data, ensure_ascii=False, indent=2, default=str) + "\n").encode("utf-8", "surrogatepass")
 
 
@@ -89,6 +90,7 @@ def _tenure(tenure: Tenure) -> dict[str, Any]:
 
 
 def describe_incident(incident: Incident) -> dict[str, Any]:
+    """The incident as plain data for an archive; `before` and `after` are numbers of versions, times are datetimes."""
     return {
         "incident": incident.pk,
         "kind": incident.kind,

@@ -19,6 +19,7 @@ class Period:
 
     @classmethod
     def this_quarter(cls, now: datetime) -> Self:
+        """The calendar quarter of `now`, in UTC: from its first moment to that of the next one."""
         since = _quarter(now)
         return cls(since, _quarter(since + timedelta(days=95)))
 

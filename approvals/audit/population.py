@@ -85,6 +85,7 @@ class Scope:
         return found.filter(target_name=self.target.name) if self.target else found
 
     def of_incidents(self, found: QuerySet[Incident]) -> QuerySet[Incident]:
+        """Those of `found` that were seen in the period, of the scope's model and target."""
         found = found.filter(seen_at__gte=self.period.since, seen_at__lt=self.period.until)
         found = found.filter(model_name=self.model_name) if self.model_name else found
         return found.filter(target=self.target) if self.target else found
@@ -366,5 +367,6 @@ def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iter
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Each row as one line of JSON, as they come."""
     for row in rows:
         yield json.dumps(row, ensure_ascii=False) + "\n"

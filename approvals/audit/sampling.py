@@ -27,6 +27,7 @@ class Sample:
 
 
 def key(seed: str, unit_id: str) -> str:
+    """Where a unit stands in the draw: SHA-256 of `seed:unit`, 64 hexadecimal digits; the lowest are drawn."""
     return hashlib.sha256(f"{seed}:{unit_id}".encode()).hexdigest()
 
 

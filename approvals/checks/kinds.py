@@ -133,6 +133,7 @@ class Kind:
         return {field.name: field.default for field in self.fields}
 
     def clean(self, settings: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+        """The settings as they are kept, defaults filled in, and a sentence for each thing that is wrong with them."""
         known = {field.name for field in self.fields}
         problems = [f"{self.label} has no setting called {name!r}." for name in settings if name not in known]
         found: Settings = {}

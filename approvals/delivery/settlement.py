@@ -32,6 +32,7 @@ class Claim:
 
     @classmethod
     def of(cls, entry_id: int) -> Self | None:
+        """None when the entry is not due, closed, or held by another worker."""
         token = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
         entry = OutboxEntry.objects.claim(entry_id, by=token, lease=_lease())
         return None if entry is None else cls(entry, token)

@@ -33,6 +33,7 @@ BEGINNING = Link(0, GENESIS)
 
 
 def head() -> Link:
+    """Number and hash of the last event; 0 and zeros before the first."""
     found = ChainHead.objects.get(pk=1)
     return Link(found.sequence, found.hash)
 

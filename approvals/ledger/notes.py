@@ -31,6 +31,7 @@ class BadNote(Exception):
 
 
 def origin() -> str:
+    """What a checkpoint is of: host and port of the site, and `/ledger`."""
     return f"{urlsplit(settings.SITE_URL).netloc}/ledger"
 
 
@@ -58,6 +59,7 @@ def new_key() -> tuple[str, str]:
 
 
 def moment(at: datetime) -> str:
+    """In UTC, ISO 8601 with microseconds, as it stands in a checkpoint."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 

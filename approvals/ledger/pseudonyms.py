@@ -168,6 +168,7 @@ def between() -> Iterator[Problem]:
 
 
 def known_tokens() -> frozenset[str]:
+    """Every token that stands for somebody, erased or not."""
     rows = Identity.objects.values_list("person_id", "commitment").iterator(chunk_size=5000)
     return frozenset(token(person_id, commitment) for person_id, commitment in rows)
 

@@ -29,4 +29,5 @@ def as_record(event: AuditEvent) -> dict[str, Any]:
 
 
 def digest(event: AuditEvent) -> str:
+    """SHA-256 over the previous hash and the event's canonical JSON, 64 hexadecimal digits."""
     return hashlib.sha256((event.previous_hash + canonical(as_record(event))).encode()).hexdigest()

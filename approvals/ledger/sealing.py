@@ -47,6 +47,7 @@ def seal_everything() -> Seals:
 
 
 def merged(first: Seals, second: Seals) -> Seals:
+    """The seals of both, table by table; where a row is in both, that of `second`."""
     return {label: first.get(label, {}) | second.get(label, {}) for label in sorted(first.keys() | second.keys())}
 
 

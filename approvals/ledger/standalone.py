@@ -260,6 +260,7 @@ def public_key(text: str) -> Key:
 
 
 def key_id_of(name: str, raw: bytes) -> bytes:
+    """The first 4 bytes of SHA-256 over the name, a line break, the byte 1 and the key of 32 bytes."""
     return hashlib.sha256(name.encode() + b"\n\x01" + raw).digest()[:4]
 
 

@@ -31,6 +31,8 @@ PORTION = 500
 
 
 def faults() -> Iterator[tuple[Fault, Callable[[], Fault | None] | None]]:
+    """Each tenure that does not fit what events say, and each promotion without one; each with a function that looks
+    again, to tell a fault from a change that came in between."""
     at = 0
     while True:
         portion = list(Tenure.objects.filter(pk__gt=at).select_related("target").order_by("pk")[:PORTION])

@@ -105,6 +105,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return held if rows is None else held.filter(pk__in=[row.pk for row in rows])
 
     def mark_sent(self, *, message_id: str = "") -> int:
+        """How many rows; `message_id` is that of the mail."""
         return self.update(
             sent_at=timezone.now(),
             message_id=message_id,

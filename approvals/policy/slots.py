@@ -116,6 +116,7 @@ def waits_for(states: Sequence[SlotState]) -> str:
 
 
 def still_needed(states: Sequence[SlotState]) -> int:
+    """How many approvals all slots together lack."""
     return sum(state.missing for state in states)
 
 

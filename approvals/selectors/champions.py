@@ -23,6 +23,7 @@ def holders(model: RegisteredModel, target: Target) -> list[ModelVersion]:
 
 
 def champion_of(model: RegisteredModel, target: Target) -> ModelVersion | None:
+    """The first of `holders`: what serving code loads."""
     return next(iter(holders(model, target)), None)
 
 

@@ -66,5 +66,6 @@ def changes(request: PromotionRequest) -> list[str]:
 
 
 def listed(changed: Sequence[str], *, limit: int = 5) -> str:
+    """The first `limit` of them, and how many more there are."""
     more = f" and {len(changed) - limit} more" if len(changed) > limit else ""
     return ", ".join(changed[:limit]) + more

@@ -202,4 +202,5 @@ def json_lines(events: Events) -> Iterator[str]:
 
 
 def export_name(at: datetime | None = None, *, ending: str = "csv") -> str:
+    """With the day in UTC; `at` None is now."""
     return f"countersign-history-{(at or timezone.now()).astimezone(UTC):%Y-%m-%d}.{ending}"

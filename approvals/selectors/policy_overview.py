@@ -95,6 +95,7 @@ class Application:
 
 
 def chapters() -> list[Chapter]:
+    """Each current target with its policies, in the order in which they apply."""
     eligible = reviewers.eligible()
     requests = _open_requests()
     saved = {row.policy_id: row for row in PolicyVersion.objects.filter(number=F("policy__version"))}

@@ -84,6 +84,7 @@ class Checked:
 
 
 def digest(content: bytes) -> str:
+    """SHA-256, 64 hexadecimal digits: by it the file that is stored is the one whose rows were shown."""
     return hashlib.sha256(content).hexdigest()
 
 

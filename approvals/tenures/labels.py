@@ -20,6 +20,7 @@ COLOURS = {GATE: "green", GLASS: "red", OUTSIDE: "red", BEFORE: "grey", IMPORTED
 
 
 def look(tenure: Tenure) -> str:
+    """By what a tenure is drawn: one of BEFORE, OUTSIDE, IMPORTED, GLASS and GATE."""
     match tenure.origin:
         case Tenure.Origin.FOUND:
             return BEFORE

@@ -32,6 +32,7 @@ class Known:
         return cls(state.stages_known_at, state.aliases_known_at)
 
     def as_plain(self) -> list[str | None]:
+        """[stages, aliases] as ISO 8601, for `WatchState.behind`."""
         return [at.isoformat() if at else None for at in (self.stages_at, self.aliases_at)]
 
 

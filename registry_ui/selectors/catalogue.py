@@ -77,6 +77,8 @@ def _under_an_alias(targets: Sequence[Target]) -> Exists:
 
 
 def model_rows(page: Sequence[RegisteredModel], targets: Sequence[Target]) -> list[ModelRow]:
+    """One row for each model of the page, in its order, with a holding or vacancy for each target. A fixed number of
+    queries."""
     held = {
         pk: {holding.target.pk: holding for holding in found} for pk, found in target_holders.of(page, targets).items()
     }

@@ -49,6 +49,7 @@ class Found:
 
 
 def find(q: str) -> Found:
+    """Models, requests, people and versions that fit the first 256 characters of `q`, each list bounded."""
     q = q.strip()[:256]
     if not q:
         return Found()

@@ -70,6 +70,7 @@ def lanes(found: Sequence[Tenure], targets: Sequence[Target]) -> dict[str, list[
 
 
 def urls(found: Sequence[Tenure]) -> Mapping[int, str]:
+    """Address of the request by the number of the tenure, for those that came by one."""
     return {each.pk: each.request.get_absolute_url() for each in found if each.request}
 
 

@@ -20,6 +20,7 @@ def sources(metrics: Iterable[str], frozen: Mapping[str, Any] | None, live: Mapp
 
 
 def of_metric(mine: Source, theirs: Source) -> tuple[str, ...]:
+    """Sentences on where the two values come from, and on data sets that are not the same data."""
     found = of_value(mine, theirs)
     before, now = theirs.get("digest"), mine.get("digest")
     if before and now and before != now:
@@ -30,6 +31,7 @@ def of_metric(mine: Source, theirs: Source) -> tuple[str, ...]:
 
 
 def of_value(mine: Source, theirs: Source) -> tuple[str, ...]:
+    """Sentences on where the two values come from, the champion's marked as such."""
     return (*_told(mine), *(f"Champion: {words}" for words in _told(theirs)))
 
 
