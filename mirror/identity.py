@@ -52,6 +52,7 @@ def confirm(registry: Registry, *, within: float = 0, dry_run: bool = False) -> 
             raise AnotherRegistry(f"{NOT_THIS} {problem}")
         return
     if problem:
+        # Asked again before the next step, and since when is kept over all refusals: it is shown on every page.
         _confirmed.pop(registry, None)
         refused = {"words": problem, "since": timezone.now().isoformat(), **_as_plain(found)}
         if state.refused:
@@ -62,6 +63,7 @@ def confirm(registry: Registry, *, within: float = 0, dry_run: bool = False) -> 
     agreed = _agreed(known, found, registry)
     if agreed != known:
         MirrorState.objects.record(registry=agreed)
+    # Only the very address that was refused clears the refusal; another worker may be led elsewhere.
     if state.refused and state.refused["address"] == found.address:
         MirrorState.objects.record(refused={}, refused_at=None)
     _confirmed[registry] = time.monotonic()

@@ -241,6 +241,7 @@ class _Sweep:
         asked_at = timezone.now()
         try:
             found = by_name.read(self.registry, name, is_listed=is_listed)
+        # What contradicts itself is neither stored nor taken for gone; the next sweep asks again.
         except by_name.Contradiction as error:
             self.report.notes.append(error.message)
             self.unasked += 1
@@ -265,6 +266,7 @@ class _Sweep:
         self.unasked += found.unasked
         if found.is_unreadable:
             self.report.notes.append(f"{NOT_READABLE} all versions of {name}.")
+        # What the listing had is counted already.
         met = [each for each in (*found.listed, *found.numbered) if (name, each.number) not in listed]
         self._count_versions(
             [each for each in met if known.get((name, each.number)) != rows.version_digest(each)], known

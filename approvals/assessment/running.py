@@ -49,6 +49,7 @@ def assess(request_id: int, registry: Registry) -> str:
         workflow.conclude(request, problem=problem)
         return "concluded"
     try:
+        # Counted with the claim: a file that kills the worker every time is met by an end, too.
         if claimed.failures > MOST_FAILURES:
             raise GivenUp
         _read(request, registry, renew=lambda: held.update(lease_expires_at=clock.now() + lease))
@@ -58,6 +59,7 @@ def assess(request_id: int, registry: Registry) -> str:
             "The worker's log has the reason. Submit the request again once it is mended."
         )
     except (Unreachable, Denied) as error:
+        # MLflow was away, which says nothing of the files: waiting is not failing.
         held.update(failures=0)
         return _later(held, claimed, error.message)
     except NotFound:

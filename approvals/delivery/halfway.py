@@ -40,9 +40,11 @@ class Halfway:
         except RegistryError:
             return self.claim.release(message)
         reached = self.reached(view)
+        # A person has said how it ends: nothing is told of the half anew, only whether the watch may judge the model.
         if self.claim.entry.ending:
             is_as_known = set(reached) == set(self.claim.entry.reached)
             return self.claim.release(message, is_at_rest=is_as_known)
+        # Nothing of it is there; or what else is in a stage that it is to have alone, tenures could not tell beside it.
         if not reached or self._is_shared(view):
             return self.claim.release(message)
         missing = [self.named(place) for place in tenures.places_of(self.target) if place not in reached]

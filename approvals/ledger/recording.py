@@ -43,6 +43,7 @@ def record(
     """
     if not connection.in_atomic_block:
         raise RuntimeError("ledger.record needs the transaction of what it records.")
+    # From here to the end of the caller's transaction nobody else records: no gap in the numbers, no fork in the chain.
     head = ChainHead.objects.select_for_update().get(pk=1)
     event = AuditEvent(
         sequence=head.sequence + 1,
@@ -56,11 +57,14 @@ def record(
         correlation_id=correlation_id or (request.correlation_id if request else uuid.uuid4()),
         previous_hash=head.hash,
     )
+    # Do not move this before the head is locked, nor the seals before it: they keep the rows as this event left them.
     touched = list(rows(event) if callable(rows) else rows)
     seals = sealing.seal([*touched, request] if request else touched, in_short=in_short)
+    # What every installation starts with has no event of its own.
     if head.sequence == 0:
         seals = sealing.merged(sealing.seal_everything(), seals)
     said = [actor.label if actor else acting, "\n".join(allowed_by), {**(data or {}), sealing.KEY: seals}]
+    # Before the hash, which covers tokens and never names: so a name can be taken out and the chain stays whole.
     event.stored_actor, event.stored_allowed_by, told = pseudonyms.tokenised(said, known=[actor] if actor else [])
     event.payload = canonical(told)
     event.hash = digest(event)

@@ -24,6 +24,7 @@ def verify(
     """
     remarks: list[str] = []
     doing("the chain")
+    # The chain first: what else is held against events says nothing while they are in doubt.
     reached, fault = chain.verify(progress=progress)
     if fault is None and (with_anchors or checkpoints):
         doing("checkpoints and tags in MLflow")

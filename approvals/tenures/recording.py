@@ -59,6 +59,7 @@ def promoted(
     places = places_of(target) if places is None else places
     for place in places:
         held = Tenure.objects.open().filter(model_name=name, target=target, place=place)
+        # Before the new one begins: the database allows one holder where a place is held alone.
         if takes_alone(request, place):
             finish(held.exclude(version_number=version.number), **end)
         if not adopt(held.filter(version_number=version.number), request):

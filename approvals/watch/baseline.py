@@ -114,6 +114,7 @@ def _take_place(target: Target, key: Key, came: Mapping[int, Holder], gone: list
         gone[-1].version_number: _tell(target, key, gone[-1].version_number, is_gone=True)
     }
     latest = max((tenure.started_at for tenure in gone), default=None)
+    # No tenure begins after the event that tells of it, although the clocks of hosts differ.
     seen = {number: min(holder.read_at, told[number].at) for number, holder in came.items()}
     if latest is not None:
         seen = {number: max(at, latest) for number, at in seen.items()}

@@ -57,6 +57,7 @@ def _over(incident: Incident) -> "tuple[Incident.Resolution, str] | None":
         .filter(model_name=incident.model_name, target=incident.target, place=incident.place)
         .select_related("request")
     }
+    # About bytes, and not about who approved: it ends when the version has left the place.
     if incident.kind == Incident.Kind.FILES:
         version = incident.details.get("version")
         return None if version in running else (R.SUPERSEDED, f"Version {version} holds {incident.place} no more.")
@@ -64,6 +65,7 @@ def _over(incident: Incident) -> "tuple[Incident.Resolution, str] | None":
         return None
     if incident.kind in (Incident.Kind.PROMPT, Incident.Kind.HIDDEN):
         return concealed.over(incident)
+    # Something was promoted there since, and nothing is left that nobody approved.
     promoted = [
         tenure
         for tenure in running.values()

@@ -66,6 +66,7 @@ def restore(pk: int, registry: Registry) -> str:
     """Puts back what one incident owes; returns "put back", "waiting" (MLflow did not answer; it is due again later),
     "changed" (the place is another by now; looked at anew), "refused" (it cannot be done; a person has to) or
     "skipped". Never raises for a RegistryError."""
+    # One conditional UPDATE, whose row count tells who won: as a delivery claims its entry.
     token = uuid.uuid4().hex
     won = _due().filter(pk=pk).update(claimed_by=token, lease_expires_at=_lease_end(), attempts=F("attempts") + 1)
     if not won:
@@ -82,6 +83,7 @@ def restore(pk: int, registry: Registry) -> str:
     except (Unreachable, Denied) as error:
         outcome = job.release(error.message)
     except NotFound:
+        # The mirror learns of it at once, so that the page and the next look do.
         _refresh(registry, incident.model_name)
         job.give_up("What was approved no longer exists in MLflow and cannot be put back; promote another version.")
         outcome = "refused"

@@ -37,6 +37,7 @@ def break_glass(
         raise Invalid(asked.problem)
     if len(reason) < policy.SHORTEST_REASON:
         raise Invalid(f"Say what the emergency is, in at least {policy.SHORTEST_REASON} characters.")
+    # After the plain reasons against it, so that nobody shows who they are for nothing.
     signed_with = _check_proof(rule.signature, proof)
     # What is on its way need not be overtaken; what still waits for people makes way.
     if existing is not None and existing.is_urgent and existing.status == Status.APPROVED:
@@ -53,6 +54,7 @@ def break_glass(
         afterwards_due_at=due_at,
     )
     # Checks stop nothing here, but whoever reviews it afterwards is to know what they found.
+    # Nothing waits for them; the review afterwards, and the event, have what they would have said.
     found = _check_for_the_record(request, rule)
     entry = outbox.enqueue(request)
     ledger.record(
@@ -116,6 +118,7 @@ def review_afterwards(request: PromotionRequest, *, by: User, verdict: str, comm
         raise Invalid("Say whether it was justified or not.")
     if not comment:
         raise Invalid("Say why: the auditors will read it.")
+    # The request is locked, so that `require` above and this see the same: there is one review afterwards.
     PromotionRequest.objects.filter(pk=request.pk, afterwards_at=None).update(
         afterwards_at=timezone.now(), afterwards_by=by, afterwards_verdict=verdict, afterwards_comment=comment
     )
@@ -126,6 +129,7 @@ def call_out_overdue() -> int:
     """Records, once for each, that a break-glass promotion was not reviewed in time; returns how many are new. Safe to
     run twice at once."""
     due = PromotionRequest.objects.owing_review().filter(afterwards_due_at__lte=timezone.now())
+    # Without a lock first: most were called out before.
     called = due.filter(events__action=Action.AFTERWARDS_OVERDUE)
     new = 0
     for request in due.exclude(pk__in=called.values("pk")).order_by("pk"):

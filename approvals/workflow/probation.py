@@ -49,6 +49,7 @@ def _hold(requests: "QuerySet[PromotionRequest]") -> None:
 def settle(request: PromotionRequest, beside: Sequence[Probation]) -> None:
     """The request's version has reached its target: what is on probation there `beside` it is over, and it goes on
     probation itself where its rule says so. In the transaction of delivery's settlement."""
+    # Whoever replaces it by a roll back has judged it; whoever promotes the next version has not.
     is_rollback = request.kind == RequestKind.ROLLBACK
     for other in beside:
         _close(
@@ -80,6 +81,7 @@ def confirm_probation(request: PromotionRequest, *, by: User, comment: str) -> N
     )
     if not comment.strip():
         raise Invalid("Say what you confirm it on: the auditors will read it.")
+    # Due is over, although no worker has ended it yet: else a click could undo what the page calls ended.
     if running is None or running.ends_at <= timezone.now():
         raise Conflict("The probation is over; the target goes back to the last approved version.", request)
     if not _close(running, O.CONFIRMED, reason=comment.strip(), by=by):
@@ -116,6 +118,7 @@ def report_health(
 def _record_report(probation: Probation, is_healthy: bool, reason: str, reported_by: str, message_id: str) -> Reported:
     request = locks.lock_request(probation.request)
     Probation.objects.select_for_update(of=("self",)).get(pk=probation.pk)
+    # The sender may send a message once more; the ledger is where it is known again.
     reports = request.events.filter(action=Action.HEALTH_REPORTED)
     if reports.filter(payload__contains=canonical({"message_id": message_id})[1:-1]).exists():
         return Reported.SAME
@@ -172,6 +175,7 @@ def _fall_back_again(probation: Probation) -> None:
     rollback = locks.lock_request(probation.rollback)
     if champion is None or champion.pk != probation.request.version_id or rollback.status != Status.FAILED:
         return
+    # What a person wanted back is theirs to retry.
     if not rollback.requester.is_countersign:
         return
     move(rollback, Status.APPROVED, status_reason="", decided_at=F("decided_at"))
@@ -208,6 +212,7 @@ def fall_back(probation: Probation) -> bool:
         why = rollback_candidates.cannot_go_back(target) or "There is no approved earlier version to go back to."
         return _close(probation, O.STAYED, reason=f"{reason} {why}")
     asked = eligibility.candidate(chosen.version, target, holders=holders)
+    # It is on its way back already: one roll back is enough.
     existing = asked.open_request
     if existing is not None and existing.kind == RequestKind.ROLLBACK and existing.decided_at and existing.is_open:
         return _close(probation, O.ROLLED_BACK, reason=reason, rollback=existing)
