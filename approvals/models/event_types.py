@@ -157,18 +157,6 @@ def _found(facts: Facts) -> str:
     return f"{found} in {_place(facts)}: held before the gate, approver unknown"
 
 
-def _reviewed_afterwards(facts: Facts) -> str:
-    return f"reviewed the break-glass promotion: {_spaced(facts['verdict'])}"
-
-
-def _probation_ended(facts: Facts) -> str:
-    return f"ended the probation of {facts['subject']}: {_spaced(facts['outcome'])}"
-
-
-def _health_reported(facts: Facts) -> str:
-    return f"reported {facts['subject']} {'healthy' if facts['healthy'] else 'not healthy'}"
-
-
 def _changed_outside(facts: Facts) -> str:
     if facts["kind"] not in ("prompt", "hidden"):
         return "found a change outside the gate: {place} of {subject}".format_map(facts)
@@ -189,7 +177,7 @@ def _on_policy(verb: str, side: str) -> Callable[[Facts], str]:
 
 
 def _on_freeze(verb: str, side: str) -> Callable[[Facts], str]:
-    return lambda facts: f"{verb} the freeze {facts.get(side, {}).get('name', '')}"
+    return lambda facts: f"{verb} the freeze {_part(facts, side, 'name')}"
 
 
 def _roles_changed(facts: Facts) -> str:
@@ -197,17 +185,18 @@ def _roles_changed(facts: Facts) -> str:
 
 
 def _identified(facts: Facts) -> str:
-    person, owner = facts["person"], facts.get("after", {}).get("owner", "")
-    if owner != facts.get("before", {}).get("owner", ""):
+    person, owner = facts["person"], _part(facts, "after", "owner")
+    if owner != _part(facts, "before", "owner"):
         return f"made {owner} the owner of {person}" if owner else f"took the owner of {person} away"
     return f"changed what {person} is called in MLflow, or what kind of account it is"
 
 
-def _registry_accepted(facts: Facts) -> str:
-    return f"accepted the registry at {facts.get('after', {}).get('address', '')} as the one that is mirrored"
-
-
 # --- Words ------------------------------------------------------------------------------------------------------------
+
+
+def _part(facts: Facts, side: str, key: str) -> str:
+    """Of what something was before or is after it, by `side`."""
+    return str(facts.get(side, {}).get(key, ""))
 
 
 def _place(facts: Facts) -> str:
@@ -304,14 +293,16 @@ class Action(models.TextChoices):
     GLASS_BROKEN = EventType("request.glass_broken", "Promoted without approvals: break-glass", "alert-triangle",
         "broke the glass: {subject} goes to {target} without approvals", tone="bad", said="reason", is_told=True)
     REVIEWED_AFTERWARDS = EventType("request.reviewed_afterwards", "Break-glass reviewed afterwards", "check",
-        _reviewed_afterwards, said="comment", is_told=True)
+        lambda facts: f"reviewed the break-glass promotion: {_spaced(facts['verdict'])}", said="comment", is_told=True)
     AFTERWARDS_OVERDUE = EventType("request.afterwards_overdue", "Review of a break-glass overdue", "alert-triangle",
         "called out that the break-glass promotion has not been reviewed in time", tone="bad", is_told=True)
     PROBATION_STARTED = EventType("probation.started", "Probation began", "hourglass",
         "put {subject} on probation in {target} for {hours} hours", is_told=True)
     PROBATION_ENDED = EventType("probation.ended", "Probation ended", "hourglass",
-        _probation_ended, said="reason", is_told=True)
-    HEALTH_REPORTED = EventType("health.reported", "Health reported", "checks", _health_reported, said="reason")
+        lambda facts: f"ended the probation of {facts['subject']}: {_spaced(facts['outcome'])}",
+        said="reason", is_told=True)
+    HEALTH_REPORTED = EventType("health.reported", "Health reported", "checks",
+        lambda facts: f"reported {facts['subject']} {'healthy' if facts['healthy'] else 'not healthy'}", said="reason")
 
     TARGET_CREATED = EventType("target.created", "Target added", "target", "added the target {target}")
     TARGET_CHANGED = EventType("target.changed", "Target changed", "target", "changed the target {target}")
@@ -347,7 +338,8 @@ class Action(models.TextChoices):
     ROWS_SEALED = EventType("rows.sealed", "Rows sealed", "link", "recorded how things were left")
     DELETIONS_CONFIRMED = EventType("mirror.deletions_confirmed", "Deletions in MLflow confirmed", "trash",
         "confirmed that {models} models and {versions} more versions are missing from MLflow")
-    REGISTRY_ACCEPTED = EventType("registry.accepted", "Another registry accepted", "link", _registry_accepted)
+    REGISTRY_ACCEPTED = EventType("registry.accepted", "Another registry accepted", "link",
+        lambda facts: f"accepted the registry at {_part(facts, 'after', 'address')} as the one that is mirrored")
     CUT_ACKNOWLEDGED = EventType("ledger.cut_acknowledged", "Cut-off ledger acknowledged", "alert-triangle",
         "acknowledged that the ledger was cut off after event {ends_at}")
     KEY_CHANGED = EventType("checkpoint.key_changed", "Key of the checkpoints changed", "link",

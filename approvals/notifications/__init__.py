@@ -1,7 +1,7 @@
 """Nothing waits in silence: who is told of what happened, how they want it, and the mails and messages that say so.
 
 A projection of the ledger: no verb knows of it. `collecting` reads the events after its cursor and writes down who is
-owed what (`audience` says who, `wording` in which words), `reminding` adds what time brings, `sending` pays it by mail
+owed what (`rules` says who, `wording` in which words), `reminding` adds what time brings, `sending` pays it by mail
 and chat. What is owed stands in the database, so a mail server that is away delays nothing but its mails.
 """
 

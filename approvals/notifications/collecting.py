@@ -7,8 +7,8 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 
 from accounts.models import User
 from approvals.models import AuditEvent, ChainHead, Kind, Notification, NotificationState
-from approvals.notifications import audience, chat, preferences, wording
-from approvals.notifications.audience import Told
+from approvals.notifications import chat, preferences, rules, wording
+from approvals.notifications.told import Told
 from mirror import clock
 from mirror.isolation import alone
 
@@ -75,7 +75,7 @@ def _of(event: AuditEvent, earlier: Sequence[Told]) -> list[Told]:
     """What one event tells. An event that cannot be understood is passed over, with a line in the log: it must not
     hold back all that follow."""
     try:
-        return audience.of(event, earlier)
+        return rules.of(event, earlier)
     except DatabaseError:
         raise  # the next go reads the same events
     except Exception:  # whatever stands in an event

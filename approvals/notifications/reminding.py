@@ -10,7 +10,7 @@ from approvals import policy, workflow
 from approvals.models import Action, AuditEvent, Finding, Kind, Notification, PromotionRequest, Status
 from approvals.models.requests import UNDECIDED
 from approvals.notifications import audience, collecting, wording
-from approvals.notifications.audience import Told
+from approvals.notifications.told import Told
 from mirror.isolation import alone
 
 HOUR = timedelta(hours=1)

@@ -22,18 +22,10 @@ CURSORS = ("before", "after")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(request_timeline.Entry):
     """One event as the pages show it."""
 
-    event: AuditEvent
-    name: str
-    sentence: str
-    said: str
     details: list[tuple[str, str]]
-
-    @property
-    def icon(self) -> str:
-        return Action(self.event.action).type.icon
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +114,7 @@ def _row(event: AuditEvent) -> Row:
     (entry,) = request_timeline.entries([event])
     told = Action(event.action).type.said
     details = queries.readable({key: value for key, value in event.data.items() if key != told or not entry.said})
-    return Row(event, event.actor_label.partition(" <")[0], entry.sentence, entry.said, details)
+    return Row(event, entry.sentence, entry.said, details)
 
 
 def _links(event: AuditEvent, before: AuditEvent | None, after: AuditEvent | None, chain: ChainHead) -> list[Link]:

@@ -15,9 +15,12 @@ from accounts.models import User
 from approvals import ledger
 from approvals.audit import replay
 from approvals.forms import history_filters
-from approvals.models import Action, AuditEvent
+from approvals.models import Action, AuditEvent, Target
 from approvals.models.event_types import KINDS, EventType, Facts
+from approvals.notifications import rules
+from approvals.notifications.told import RULES
 from approvals.selectors import history, request_timeline
+from tests.support.factories import make_request, make_version
 
 PACKAGES = ("accounts", "mirror", "components", "approvals", "registry_ui")
 SOURCES = [path for package in PACKAGES for path in (Path(settings.BASE_DIR) / package).rglob("*.py")]
@@ -25,7 +28,6 @@ OF_THEIR_OWN = {
     "approvals/audit/access.py": "what each event says of roles before and after",
     "approvals/audit/population.py": "which events tell of which change of a tenure",
     "approvals/audit/replay.py": "what each event does to the state that is replayed",
-    "approvals/notifications/audience.py": "who is told of it",
 }
 """Where something else than the declaration differs from action to action."""
 
@@ -98,6 +100,22 @@ def test_both_exports_carry_every_action(everything: list[AuditEvent]) -> None:
 def test_the_replay_of_roles_and_policies_knows_what_each_of_their_actions_does() -> None:
     assert set(replay._STEPS) == set(replay.TOLD)
     assert set(replay.TOLD) == {action for action in Action if action.kind in ("person", "group", "target", "policy")}
+
+
+def test_every_action_has_a_rule_of_notifications_or_is_declared_to_be_told_nobody() -> None:
+    assert set(RULES) == {action for action in Action if action.type.is_told}
+
+
+@pytest.mark.django_db
+def test_a_bare_event_of_every_action_is_understood_by_its_rule(
+    everything: list[AuditEvent], rita: User, production: Target
+) -> None:
+    request = make_request(make_version("churn_predictor", 7), production, by=rita)
+    for event in everything:
+        event.request = request
+        told = rules.of(event)
+        assert all(each.event is event for each in told)
+        assert not told or Action(event.action).type.is_told
 
 
 def test_nothing_else_says_anything_action_by_action() -> None:

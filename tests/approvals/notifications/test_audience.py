@@ -22,7 +22,7 @@ from approvals.models import (
     PromotionRequest,
     Target,
 )
-from approvals.notifications import audience, collecting, preferences
+from approvals.notifications import audience, collecting, preferences, rules
 from approvals.workflow.findings import FindingInput, close_finding
 from mirror.models import ModelVersion
 from tests.support.factories import approve, check, make_person, make_policy, make_request, make_version
@@ -437,7 +437,7 @@ def test_a_database_that_is_away_loses_nothing(asked: PromotionRequest, monkeypa
         raise OperationalError("The connection is lost.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(audience, "of", away)
+        patch.setattr(rules, "of", away)
         with pytest.raises(OperationalError):
             notifications.collect()
     assert only(Kind.WAITS) == ["Remy", "Rosa"]

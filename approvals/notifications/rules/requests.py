@@ -1,0 +1,117 @@
+"""Of requests: what waits for whom, and what was decided."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from accounts.models import User
+from approvals.models import Action, How, Kind, Notification, Status
+from approvals.notifications import audience, preferences, wording
+from approvals.notifications.told import Occasion, Told, tells_of
+from approvals.selectors import frozen_evidence, request_state
+
+ASKING = (Kind.WAITS, Kind.REMINDER, Kind.ESCALATED)
+
+
+@tells_of(Action.REQUEST_CHECKED)
+def checked(this: Occasion) -> list[Told]:
+    request, data, subject = this.request, this.event.data, this.subject
+    voided = audience.voided_by(this.event, request)
+    told = []
+    if voided:
+        changed = f"Changed: {frozen_evidence.listed(data.get('changed', ()))}."
+        told.append(this.tell(Kind.VOIDED, voided, f"{subject} changed: your approval is void", changed, chat=False))
+    if not data.get("asked"):
+        reasons = " ".join(f"{each['title']}: {each['reason']}" for each in data.get("checks", ()) if _blocks(each))
+        return [*told, this.tell(Kind.BLOCKED, this.request.asked_by, f"Checks block {subject}", reasons)]
+    if request.status != Status.PENDING:
+        return told
+    now = request_state.of(request)
+    needed = audience.needed(now)
+    words = wording.Words(
+        wording.one_line(f"{subject} waits for you"),
+        f"{request.requester.name} asks for {request.version.model.name} version {request.version.number} to reach "
+        f"{request.target.name}. It needs {needed}.",
+        wording.shortened(request.justification),
+    )
+    people = audience.waited_for(request, now) - _told_already(this, voided)
+    chat = wording.one_line(f"{subject} waits for {needed}")
+    return [*told, Told(Kind.WAITS, request, people, words, this.key, this.event, chat)]
+
+
+def _blocks(check: dict[str, Any]) -> bool:
+    return check.get("outcome") == "fail" and check.get("effect") == "block" and not check.get("overridden")
+
+
+def _told_already(this: Occasion, voided: Iterable[int]) -> frozenset[int]:
+    """Those who hear in the same moment that their approval is void, and so that they are asked again."""
+    unsent = Notification.objects.open().filter(request=this.request, kind=Kind.VOIDED, is_digest=False)
+    waiting = [person for person in unsent.values_list("recipient_id", flat=True) if person]
+    before = [each.people for each in this.earlier if each.kind == Kind.VOIDED and each.request == this.request]
+    people = frozenset(voided).union(waiting, *before)
+    wishes = preferences.wishes_of(people)
+    return frozenset(person for person in people if wishes[person].how(Kind.VOIDED) == How.NOW)
+
+
+@tells_of(Action.REQUEST_REOPENED)
+def reopened(this: Occasion) -> list[Told]:
+    again = "Look at what changed and sign again; if checks still run, you are told when they have passed."
+    voided = audience.voided_by(this.event, this.request) - this.request.asked_by
+    return [
+        this.tell(Kind.VOIDED, this.request.asked_by, f"{this.subject} went back to review"),
+        this.tell(Kind.VOIDED, voided, f"{this.subject} changed: your approval is void", again, chat=False),
+    ]
+
+
+@tells_of(Action.REQUEST_COMMENTED)
+def commented(this: Occasion) -> list[Told]:
+    authors = set(this.request.comments.values_list("author_id", flat=True))
+    title = f"{wording.name_of(this.event.actor_label)} commented on {this.subject}"
+    return [this.tell(Kind.COMMENTED, this.request.asked_by | audience.reviewers_of(this.request) | authors, title)]
+
+
+@tells_of(Action.REVIEW_REJECTED, Action.REVIEW_CHANGES_REQUESTED, Action.REQUEST_APPROVED)
+def decided(this: Occasion) -> list[Told]:
+    match this.event.action:
+        case Action.REVIEW_REJECTED:
+            title = f"{this.subject} was rejected"
+        case Action.REVIEW_CHANGES_REQUESTED:
+            title = f"{wording.name_of(this.event.actor_label)} asks for changes to {this.subject}"
+        case _ if this.event.data.get("alone"):
+            return []  # what comes of it is told
+        case _:
+            title = f"{this.subject} was approved"
+    return [this.tell(Kind.DECIDED, this.request.asked_by | audience.reviewers_of(this.request), title)]
+
+
+@tells_of(Action.REQUEST_EXPIRED)
+def expired(this: Occasion) -> list[Told]:
+    people = this.request.asked_by | _asked(this) | audience.reviewers_of(this.request)
+    return [this.tell(Kind.EXPIRED, people, f"{this.subject} expired")]
+
+
+@tells_of(Action.REQUEST_WITHDRAWN)
+def withdrawn(this: Occasion) -> list[Told]:
+    people = _asked(this) | audience.reviewers_of(this.request)
+    return [this.tell(Kind.WITHDRAWN, people, f"{this.subject} was withdrawn")]
+
+
+def _asked(this: Occasion) -> set[int]:
+    """Everyone who was asked for an approval, as far as they were told."""
+    stored = Notification.objects.filter(request=this.request, kind__in=ASKING, recipient__isnull=False)
+    earlier = [each.people for each in this.earlier if each.kind in ASKING and each.request == this.request]
+    return {person for person in stored.values_list("recipient_id", flat=True) if person}.union(*earlier)
+
+
+@tells_of(Action.REQUEST_ESCALATED)
+def escalated(this: Occasion) -> list[Told]:
+    group = this.event.data.get("group", "")
+    members = set(User.objects.active().filter(groups__name=group).values_list("pk", flat=True))
+    now = request_state.of(this.request)
+    can_sign = members & audience.waited_for(this.request, now) if this.request.status == Status.PENDING else set()
+    title = f"{this.subject} has waited too long for its approvals"
+    needed = f"It needs {audience.needed(now)}. You are told as a member of {group}"
+    look = f"{needed}: see that somebody who may approve does. You may not do so yourself."
+    return [
+        this.tell(Kind.ESCALATED, can_sign, title, f"{needed}, and may give a missing approval."),
+        this.tell(Kind.ESCALATED, members - can_sign, title, look, chat=False),
+    ]
