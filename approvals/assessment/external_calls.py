@@ -133,6 +133,3 @@ def _store(result: CheckResult, said: external.Answer, now: datetime) -> None:
 
 def _by_deadline(result: CheckResult, moment: datetime) -> datetime:
     return min(moment, result.deadline_at) if result.deadline_at else moment
-
-
-# --- The callback -----------------------------------------------------------------------------------------------------

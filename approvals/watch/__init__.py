@@ -19,14 +19,12 @@ from approvals.watch.detection import look
 from approvals.watch.file_checks import check_files
 from approvals.watch.incidents import may_resolve, request_of, resolve
 from approvals.watch.restoring import restore, restore_due
-from approvals.webhooks.mlflow_events import hear
 
 __all__ = [
     "accepted",
     "check_files",
     "compare",
     "follow",
-    "hear",
     "look",
     "may_resolve",
     "put_back",

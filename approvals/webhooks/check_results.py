@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum, auto
 
 import structlog
 
@@ -12,51 +10,38 @@ from approvals import workflow
 from approvals.assessment.external_calls import give_up, terms_of
 from approvals.checks import external, signing
 from approvals.models import CheckResult, Outcome
+from approvals.webhooks.reply import Reply, Verdict
 from approvals.workflow import Answered
 
 logger = structlog.get_logger(__name__)
 
 
-class Verdict(Enum):
-    UNKNOWN = auto()
-    UNSIGNED = auto()
-    UNREADABLE = auto()
-    REFUSED = auto()
-    TAKEN = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    verdict: Verdict
-    words: str
-
-
-def answer(token: str, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Heard:
+def hear(token: str, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Reply:
     """Takes what was posted for the check that `token` names. Whatever is not signed with its secret, of now, and about
     the evidence that it was asked about changes nothing."""
     result = CheckResult.objects.filter(token=token).exclude(token="").first()
     if result is None:
-        return Heard(Verdict.UNKNOWN, "No check waits here.")
+        return Reply(Verdict.UNKNOWN, "No check waits here.")
     name = terms_of(result)["name"]
     if problem := signing.verify(headers, body, signing.secret_for(name), now=now):
-        return Heard(Verdict.UNSIGNED, problem)
+        return Reply(Verdict.UNSIGNED, problem)
     said = external.verdict(body)
     if said.passed is None:
-        return Heard(Verdict.UNREADABLE, said.problem)
+        return Reply(Verdict.UNREADABLE, said.problem)
     if json.loads(body).get("fingerprint") != result.fingerprint:
         # One secret serves every request, so that an answer for one could be posted for another.
-        return Heard(Verdict.REFUSED, "The answer's fingerprint is not that of the evidence that was asked about.")
+        return Reply(Verdict.REFUSED, "The answer's fingerprint is not that of the evidence that was asked about.")
     is_late = result.outcome == Outcome.WAITING and result.deadline_at is not None and result.deadline_at <= now
     if is_late:
         give_up(result)
     became = workflow.answer_check(result, passed=said.passed, reason=said.reason, said_by=name)
     logger.info("check.answered", check=result.pk, request=result.request_id, passed=said.passed, became=became.name)
-    return _HEARD[became]
+    return _REPLIES[became]
 
 
-_HEARD = {
-    Answered.RECORDED: Heard(Verdict.TAKEN, "The answer is recorded."),
-    Answered.SAME: Heard(Verdict.TAKEN, "The answer was recorded already."),
-    Answered.DIFFERENT: Heard(Verdict.REFUSED, "Another answer was recorded before, and counts."),
-    Answered.TOO_LATE: Heard(Verdict.REFUSED, "The request does not wait for this answer any more."),
+_REPLIES = {
+    Answered.RECORDED: Reply(Verdict.TAKEN, "The answer is recorded."),
+    Answered.SAME: Reply(Verdict.TAKEN, "The answer was recorded already."),
+    Answered.DIFFERENT: Reply(Verdict.REFUSED, "Another answer was recorded before, and counts."),
+    Answered.TOO_LATE: Reply(Verdict.REFUSED, "The request does not wait for this answer any more."),
 }

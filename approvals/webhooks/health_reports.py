@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum, auto
 
 import structlog
 from django.conf import settings
@@ -14,6 +13,7 @@ from django.urls import reverse
 from approvals import workflow
 from approvals.checks import signing
 from approvals.models import Probation
+from approvals.webhooks.reply import Reply, Verdict
 from approvals.workflow import Reported
 
 logger = structlog.get_logger(__name__)
@@ -21,21 +21,6 @@ logger = structlog.get_logger(__name__)
 MOST_BYTES = 16 * 1024
 LONGEST_REASON, LONGEST_NAME, LONGEST_ID = 2000, 120, 200
 PURPOSE = "countersign.health-report"
-
-
-class Verdict(Enum):
-    UNKNOWN = auto()
-    UNSIGNED = auto()
-    UNREADABLE = auto()
-    REFUSED = auto()
-    TOO_MANY = auto()
-    TAKEN = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    verdict: Verdict
-    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +41,16 @@ def address_of(probation: Probation) -> str:
     return f"{settings.SITE_URL}{reverse('approvals:health_callback', args=[probation.token])}"
 
 
-def hear(token: str, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Heard:
+def hear(token: str, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Reply:
     """Takes what was posted. Whatever is not signed with the model's secret, of now, changes nothing."""
     found = Probation.objects.select_related("request__version__model").filter(token=token).first()
     if found is None:
-        return Heard(Verdict.UNKNOWN, "No version on probation is reported on here.")
+        return Reply(Verdict.UNKNOWN, "No version on probation is reported on here.")
     if problem := signing.verify(headers, body, secret_for(found.request.version.model.name), now=now):
-        return Heard(Verdict.UNSIGNED, problem)
+        return Reply(Verdict.UNSIGNED, problem)
     report, problem = read(body)
     if report is None:
-        return Heard(Verdict.UNREADABLE, problem)
+        return Reply(Verdict.UNREADABLE, problem)
     became = workflow.report_health(
         found,
         is_healthy=report.is_healthy,
@@ -75,15 +60,15 @@ def hear(token: str, body: bytes, headers: Mapping[str, str], *, now: datetime) 
     )
     logger.info("health.reported", request=found.request_id, healthy=report.is_healthy, became=became.name)
     if became == Reported.RECORDED and not report.is_healthy:
-        return Heard(Verdict.TAKEN, "The report is recorded, and the probation ends with it.")
-    return _HEARD[became]
+        return Reply(Verdict.TAKEN, "The report is recorded, and the probation ends with it.")
+    return _REPLIES[became]
 
 
-_HEARD = {
-    Reported.RECORDED: Heard(Verdict.TAKEN, "The report is recorded."),
-    Reported.SAME: Heard(Verdict.TAKEN, "The report was recorded already."),
-    Reported.TOO_MANY: Heard(Verdict.TOO_MANY, "There are too many reports on this version; a bad one is still taken."),
-    Reported.OVER: Heard(Verdict.REFUSED, "This version is not on probation any more."),
+_REPLIES = {
+    Reported.RECORDED: Reply(Verdict.TAKEN, "The report is recorded."),
+    Reported.SAME: Reply(Verdict.TAKEN, "The report was recorded already."),
+    Reported.TOO_MANY: Reply(Verdict.TOO_MANY, "There are too many reports on this version; a bad one is still taken."),
+    Reported.OVER: Reply(Verdict.REFUSED, "This version is not on probation any more."),
 }
 
 

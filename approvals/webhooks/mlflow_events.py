@@ -1,19 +1,17 @@
 """MLflow's webhooks: an event that is signed names a model, and that model is read anew. Nothing else in it is
 believed, so whoever has the secret can make the worker read, and no more."""
 
-import base64
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import Enum, auto
 
 import structlog
 from celery import current_app
 from django.conf import settings
 
+from approvals.checks import signing
+from approvals.webhooks.reply import Reply, Verdict
 from mirror import sync
 
 logger = structlog.get_logger(__name__)
@@ -23,42 +21,28 @@ WINDOW = timedelta(minutes=5)
 """How far MLflow's clock may be off, and how long a recorded call can be played again; it would only be read again."""
 
 
-class Verdict(Enum):
-    NOT_SET_UP = auto()
-    UNSIGNED = auto()
-    UNREADABLE = auto()
-    TAKEN = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    verdict: Verdict
-    words: str
-
-
-def hear(body: bytes, headers: Mapping[str, str], *, now: datetime) -> Heard:
+def hear(body: bytes, headers: Mapping[str, str], *, now: datetime) -> Reply:
     """Takes one call of a webhook; `headers` are the request's. Keeps the hint in the mirror and wakes the worker."""
     secret = settings.MLFLOW_WEBHOOK_SECRET
     if not secret:
-        return Heard(Verdict.NOT_SET_UP, "COUNTERSIGN_MLFLOW_WEBHOOK_SECRET is not set, so no event can be verified.")
+        return Reply(Verdict.NOT_SET_UP, "COUNTERSIGN_MLFLOW_WEBHOOK_SECRET is not set, so no event can be verified.")
     if problem := _unsigned(body, headers, secret, now):
-        return Heard(Verdict.UNSIGNED, problem)
+        return Reply(Verdict.UNSIGNED, problem)
     try:
         data = json.loads(body).get("data")
         name = data.get("name") if isinstance(data, dict) else None
     except (ValueError, AttributeError):
-        return Heard(Verdict.UNREADABLE, "The event is not a JSON object.")
+        return Reply(Verdict.UNREADABLE, "The event is not a JSON object.")
     if not isinstance(name, str) or not 0 < len(name) <= 256 or "\0" in name:
-        return Heard(Verdict.TAKEN, "The event names no model; there is nothing to read.")
+        return Reply(Verdict.TAKEN, "The event names no model; there is nothing to read.")
     sync.hint(name)
     _wake()
-    return Heard(Verdict.TAKEN, "The model will be read anew.")
+    return Reply(Verdict.TAKEN, "The model will be read anew.")
 
 
 def signature(secret: str, delivery_id: str, timestamp: str, body: bytes) -> str:
     """As MLflow signs: `v1,` and the base64 of HMAC-SHA256 over `<delivery id>.<timestamp>.<body>`."""
-    signed = b".".join([delivery_id.encode(), timestamp.encode(), body])
-    return "v1," + base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()
+    return "v1," + signing.digest(secret.encode(), delivery_id, timestamp, body)
 
 
 def _unsigned(body: bytes, headers: Mapping[str, str], secret: str, now: datetime) -> str:

@@ -32,6 +32,7 @@ from approvals.models import Action, Assessment, AuditEvent, CheckResult, Promot
 from approvals.policy import CheckRule
 from approvals.selectors import request_timeline
 from approvals.webhooks import check_results
+from approvals.webhooks.reply import Verdict
 from registry_ui import lanes
 from registry_ui.demo.installation import ROOT
 from tests.support.factories import make_policy, make_request, make_version
@@ -670,7 +671,7 @@ def test_an_answer_for_one_request_cannot_be_posted_for_another(
 
 
 def test_a_result_without_a_token_is_not_addressed_by_an_empty_one(outside: Client, asked: PromotionRequest) -> None:
-    assert check_results.answer("", b"{}", {}, now=timezone.now()).verdict == check_results.Verdict.UNKNOWN
+    assert check_results.hear("", b"{}", {}, now=timezone.now()).verdict == Verdict.UNKNOWN
     assert outside.get(f"/callbacks/checks/{result_of(asked).token}/").status_code == 405
 
 
