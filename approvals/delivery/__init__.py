@@ -68,12 +68,16 @@ def deliver(entry_id: int, registry: Registry) -> str:
 
 def _run(attempt: Attempt) -> str:
     """Raises ClaimLost; what MLflow says ends the attempt, one way or the other."""
+    half = halfway.Halfway(attempt)
     try:
-        return attempt.run()
+        view, plan = attempt.begin()
+        if attempt.claim.entry.ending:  # a person has said how the half delivery ends
+            return half.end(view, plan)
+        return attempt.run(view, plan)
     except Stop as stop:
         return attempt.stop(stop)
     except RegistryError as error:
-        return attempt.interrupt(error)
+        return half.rest(error) if attempt.is_halfway(error) else attempt.interrupt(error)
 
 
 def drain(

@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from approvals import evidence, tenures
 from approvals.delivery import annotation, freezing
-from approvals.delivery.halfway import Halfway
 from approvals.delivery.settlement import Claim, settle, settle_reopened, settle_unapplied
 from approvals.evidence import approval_note
 from approvals.models import OutboxEntry, PromotionRequest, Tenure, Verdict
@@ -69,15 +68,16 @@ class Attempt:
         self.request, self.claim, self.registry = request, claim, registry
         self.name, self.number, self.target = request.version.model.name, request.version.number, request.target
         self.has_begun = False
-        self.halfway = Halfway(self)
 
-    def run(self) -> str:
-        """Returns what became of it; raises Stop, ClaimLost or a RegistryError."""
+    def begin(self) -> tuple[View, Plan]:
+        """What MLflow says, and what is to be done; raises a RegistryError."""
         view = self.look()
         plan = self.plan(view)
         self.has_begun = self.has_moved(view, plan)
-        if self.claim.entry.ending:
-            return self.halfway.end(view, plan)
+        return view, plan
+
+    def run(self, view: View, plan: Plan) -> str:
+        """Returns what became of it; raises Stop, ClaimLost or a RegistryError."""
         # What an earlier attempt has begun is finished: it was checked then, and stopping now would leave a half.
         if not self.has_begun:
             self.check(view)
@@ -285,11 +285,13 @@ class Attempt:
         settle_unapplied(self.request, self.claim, outcome=stop.outcome, message=stop.message)
         return str(stop.outcome)
 
+    def is_halfway(self, error: RegistryError) -> bool:
+        """Whether a part was moved, so that our side has to follow what is there; what is gone leaves nothing to
+        follow."""
+        return bool(self.claim.entry.ending) or (self.has_begun and not isinstance(error, NotFound))
+
     def interrupt(self, error: RegistryError) -> str:
-        """What becomes of it when MLflow says no, or nothing, to one of the steps."""
-        # Where a part was moved, our side has to follow what is there; what is gone leaves nothing to follow.
-        if self.claim.entry.ending or (self.has_begun and not isinstance(error, NotFound)):
-            return self.halfway.rest(error)
+        """What becomes of it when MLflow says no, or nothing, to one of the steps, and it is not halfway."""
         if error.may_retry:
             return self.claim.release(error.message)
         return self.stop(Stop(OutboxEntry.Outcome.FAILED, self.sentence_for(error)))

@@ -2,7 +2,6 @@
 again until it is whole, or until a person has it put back or accepts it as it is."""
 
 import contextlib
-from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.db.models import F, OuterRef, Subquery
@@ -10,13 +9,11 @@ from django.utils import timezone
 
 from approvals import ledger, tenures, workflow
 from approvals.delivery import annotation
+from approvals.delivery.attempt import Attempt, Plan, View
 from approvals.delivery.settlement import settle, settle_half, settle_reverted
 from approvals.models import Action, OutboxEntry, PromotionRequest, Status
 from approvals.workflow import locks, outbox
 from mirror.port import NotFound, RegistryError, Unreachable, VersionSnapshot
-
-if TYPE_CHECKING:
-    from approvals.delivery.attempt import Attempt, Plan, View
 
 Ending = OutboxEntry.Ending
 
@@ -24,7 +21,7 @@ Ending = OutboxEntry.Ending
 class Halfway:
     """What an attempt does when the move has begun and does not go on, or a person has said how it ends."""
 
-    def __init__(self, attempt: "Attempt") -> None:
+    def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self.request, self.claim, self.registry = attempt.request, attempt.claim, attempt.registry
         self.name, self.number, self.target = attempt.name, attempt.number, attempt.target
@@ -60,7 +57,7 @@ class Halfway:
             message=message,
         )
 
-    def reached(self, view: "View") -> list[str]:
+    def reached(self, view: View) -> list[str]:
         """The places of the target that the version has."""
         target, found = self.target, []
         if target.stage and self.number in view.in_stage:
@@ -69,7 +66,7 @@ class Halfway:
             found.append(tenures.alias_place(target.alias))
         return found
 
-    def _is_shared(self, view: "View") -> bool:
+    def _is_shared(self, view: View) -> bool:
         """Whether something else is in the stage that it is to have alone."""
         return self.attempt.archives and any(held != self.number for held in view.in_stage)
 
@@ -78,13 +75,13 @@ class Halfway:
 
     # --- Ended by a person
 
-    def end(self, view: "View", plan: "Plan") -> str:
+    def end(self, view: View, plan: Plan) -> str:
         """Returns "applied" or "failed"; raises ClaimLost or a RegistryError."""
         if self.claim.entry.ending == Ending.ACCEPT:
             return self._accept(view, plan)
         return self._put_back(view, plan)
 
-    def _accept(self, view: "View", plan: "Plan") -> str:
+    def _accept(self, view: View, plan: Plan) -> str:
         asked_at, reached = timezone.now(), self.reached(view)
         settle(
             self.request,
@@ -98,7 +95,7 @@ class Halfway:
         )
         return str(OutboxEntry.Outcome.APPLIED)
 
-    def _put_back(self, view: "View", plan: "Plan") -> str:
+    def _put_back(self, view: View, plan: Plan) -> str:
         """Alias and stage, each where it is still as the half delivery left it."""
         # Before the first write: the watch passes over a model at which something is being moved.
         self.claim.renew(is_at_rest=False)

@@ -39,12 +39,15 @@ class Attempt:
     def status(self) -> int:
         return status_of(self.refusal) if self.refusal else 422 if self.form.errors else 200
 
+    def refuse(self, error: WorkflowError) -> None:
+        self.form.add_error(self.field, error.message)
+        self.refusal = error
+
     def __enter__(self) -> "Attempt":
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         if not isinstance(error, WorkflowError):
             return False
-        self.form.add_error(self.field, error.message)
-        self.refusal = error
+        self.refuse(error)
         return True

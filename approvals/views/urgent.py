@@ -111,12 +111,13 @@ def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> Ht
             except workflow.NeedsReauthentication as error:
                 if reauthentication.can_prove(request.user):
                     return reauthentication.ask(request)
-                raise workflow.NeedsReauthentication(f"{error.message} {NO_PROOF}") from error
-            messages.warning(
-                request,
-                f"The glass is broken: version {number} goes to {target} without approvals. Reviewers are told.",
-            )
-            return redirect(made)
+                attempt.refuse(workflow.NeedsReauthentication(f"{error.message} {NO_PROOF}"))
+            else:
+                messages.warning(
+                    request,
+                    f"The glass is broken: version {number} goes to {target} without approvals. Reviewers are told.",
+                )
+                return redirect(made)
         if other := in_the_way(request, attempt.refusal):
             return other
     context = {

@@ -16,7 +16,6 @@ from registry_ui.demo.installation import ROOT
 PACKAGES = ("accounts", "mirror", "components", "approvals", "registry_ui")
 KNOWN = {
     ("approvals.notifications.urgent", "approvals.notifications.audience"),
-    ("approvals.delivery.halfway", "approvals.delivery.attempt"),
 }
 """Imports that close a circle and are on their way out."""
 
