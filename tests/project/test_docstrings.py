@@ -1,4 +1,5 @@
-"""Whoever calls a public function reads in its docstring what it raises."""
+"""Whoever calls a public function reads in its docstring what it raises. Nobody calls a view: `approvals.views.shared`
+says how what it raises is answered."""
 
 import ast
 from collections.abc import Iterator
@@ -59,12 +60,9 @@ def silent(path: Path) -> list[str]:
 
 
 def test_every_public_function_that_raises_says_so() -> None:
-    assert [
-        line
-        for path in SOURCES
-        if "migrations" not in path.parts and path.relative_to(ROOT).parts[:2] != ("registry_ui", "demo")
-        for line in silent(path)
-    ] == []
+    called = [path for path in SOURCES if not {"migrations", "views", "demo"} & set(path.relative_to(ROOT).parts)]
+    assert len(called) > 200
+    assert [line for path in called for line in silent(path)] == []
 
 
 @pytest.mark.parametrize(
