@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import PurePosixPath
 
-from mirror import apart
+from mirror import sandbox
 from mirror.models import Exhibit, ModelVersion
 from mirror.packaging import MLMODEL
 from mirror.port import ArtifactFile, NotFound, Refused, Registry, read_whole
@@ -112,7 +112,7 @@ def _is_table(content: bytes) -> bool:
     """Most JSON files are none, and are not worth a process."""
     begins = content.lstrip()[:1]
     might_be = begins == b"[" or (begins == b"{" and b'"columns"' in content and b'"data"' in content)
-    return might_be and apart.is_table(content)
+    return might_be and sandbox.is_table(content)
 
 
 def image_type(content: bytes) -> str:

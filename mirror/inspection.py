@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 from django.db import transaction
 from django.utils import timezone
 
-from mirror import apart, exhibits, packaging
+from mirror import exhibits, packaging, sandbox
 from mirror.models import Exhibit, Inspection, ModelVersion
 from mirror.port import ArtifactFile, NotFound, Refused, Registry, RegistryError, read_whole
 
@@ -84,7 +84,7 @@ def inspect(
 def _described(job: "_Job", root: str, kept: dict[str, bytes] | None) -> tuple[dict[str, Any] | None, str]:
     """A store that the worker may not read must not stand in the way where the policy does not ask for hashes."""
     try:
-        return apart.described(job.read_small(root) if kept is None else kept)
+        return sandbox.described(job.read_small(root) if kept is None else kept)
     except (NotFound, Refused) as error:
         return None, error.message
 

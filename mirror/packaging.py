@@ -1,5 +1,5 @@
 """Reads what lies beside a model's weights: MLmodel, requirements, input example. Text in, facts out; nothing is
-imported, unpickled or executed. Pure, and imports nothing of Countersign: `apart` runs this file as a program.
+imported, unpickled or executed. Pure, and imports nothing of Countersign: `sandbox` runs this file as a program.
 
 The text is somebody's: YAML's references and merge keys make a small file endless, and both formats know values that
 no database stores. So YAML is counted before anything is built of it, and everything goes through `_Plainer`, which

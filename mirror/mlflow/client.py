@@ -19,7 +19,7 @@ import requests
 from django.conf import settings
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
 
-from mirror.mlflow import artifacts, parsing, strangers, zeros
+from mirror.mlflow import artifacts, foreign_answers, nan_metrics, parsing
 from mirror.mlflow.setup import MlflowSetup
 from mirror.port import (
     ArtifactFile,
@@ -162,8 +162,8 @@ class MlflowRegistry(MlflowSetup):
             found = {facts.logged_model_id for facts in read}
             left = [one for one in wanted if one not in found]
             read += [parsing.logged_model(raw) for raw in self._each("logged-models", left, "model", denied)]
-        logged = zeros.Logged(self._raw_runs, self._logged_values)
-        return {facts.logged_model_id: facts for facts in zeros.proven(read, logged)} | denied
+        logged = nan_metrics.Logged(self._raw_runs, self._logged_values)
+        return {facts.logged_model_id: facts for facts in nan_metrics.proven(read, logged)} | denied
 
     def _logged_values(self, run_id: str, key: str) -> Iterator[dict[str, Any]]:
         query = {"run_id": run_id, "metric_key": key, "max_results": HISTORY_PAGE}
@@ -340,14 +340,14 @@ class MlflowRegistry(MlflowSetup):
             )
         except MlflowException as error:
             raise self._unanswered(error.__context__ or error) from error
-        if elsewhere := strangers.redirect(response):
+        if elsewhere := foreign_answers.redirect(response):
             response.close()
-            raise Unreachable(strangers.words(self.url, elsewhere))
+            raise Unreachable(foreign_answers.words(self.url, elsewhere))
         return response
 
     def _stranger(self, response: requests.Response) -> Unreachable:
-        what = strangers.page(response) or "its answer does not sound like MLflow"
-        return Unreachable(strangers.words(self.url, what))
+        what = foreign_answers.page(response) or "its answer does not sound like MLflow"
+        return Unreachable(foreign_answers.words(self.url, what))
 
     def _unanswered(self, error: BaseException) -> Unreachable:
         # requests wraps urllib3's MaxRetryError, whose `reason` names the socket error; the rest is noise.

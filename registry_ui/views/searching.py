@@ -6,13 +6,13 @@ from django.views.decorators.http import require_safe
 
 from approvals import administration
 from approvals.views.shared import SignedInRequest
-from registry_ui.selectors import finding
+from registry_ui.selectors.search import find
 
 
 @require_safe
 def search(request: SignedInRequest) -> HttpResponse:
     q = request.GET.get("q", "").strip()
-    found = finding.find(q)
+    found = find(q)
     if found.exact is not None:
         return redirect(found.exact)
     context = {

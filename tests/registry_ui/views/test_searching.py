@@ -10,7 +10,7 @@ from accounts.models import User
 from approvals.models import OutboxEntry, Target
 from mirror.models import MirrorState
 from registry_ui import system
-from registry_ui.selectors import finding
+from registry_ui.selectors import search
 from tests.support.factories import approve, make_model, make_request, make_version
 from tests.support.pages import text_of
 
@@ -46,12 +46,12 @@ def test_a_request_opens_by_its_number(reader: Client, rita: User, staging: Targ
 def test_a_name_finds_models_and_people_and_the_exact_one_comes_first(vera: User, remy: User) -> None:
     for name in ("remy_churn", "a_remy", "other"):
         make_model(name)
-    found = finding.find("remy")
+    found = search.find("remy")
     assert [model.name for model in found.models] == ["remy_churn", "a_remy"]
     assert found.people == [remy]
     assert found.exact is None
     make_model("remy")
-    assert finding.find("remy").models[0].name == "remy"
+    assert search.find("remy").models[0].name == "remy"
 
 
 def test_the_only_model_of_exactly_this_name_opens(reader: Client) -> None:
@@ -69,7 +69,7 @@ def test_versions_are_found_by_the_beginning_of_run_commit_and_hash(q: str, why:
         "m", 1, run_id=RUN, tags={"git_commit": "a7c01ff9"}, params={"training_data_hash": "9f2cbb00"}
     )
     make_version("m", 2, run_id="ffffffffffff", tags={"git_commit": "b7c01ff9"})
-    assert finding.find(q).versions == [(version, why)]
+    assert search.find(q).versions == [(version, why)]
 
 
 @pytest.mark.parametrize(

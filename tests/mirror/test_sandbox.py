@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mirror import apart, packaging
+from mirror import packaging, sandbox
 from tests.support.fakes import MODEL_FILES
 
 MERGED = "which MLflow never writes"
@@ -16,7 +16,7 @@ MERGED = "which MLflow never writes"
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
-    apart._answers.clear()
+    sandbox._answers.clear()
 
 
 def merges(size: int) -> bytes:
@@ -46,11 +46,11 @@ def test_file_that_grows_is_refused_before_it_does(content: bytes, problem: str)
     facts, told = packaging.read({"MLmodel": content})
     assert (problem in told) if problem else (told == "" and facts is not None)
     assert time.monotonic() - began < 10
-    assert apart.described({"MLmodel": content}) == (facts, told)
+    assert sandbox.described({"MLmodel": content}) == (facts, told)
 
 
 def test_answer_is_the_same_as_in_this_process() -> None:
-    found = apart.described(MODEL_FILES)
+    found = sandbox.described(MODEL_FILES)
     assert found == packaging.read(MODEL_FILES)
     assert found[0] is not None
     assert found[0]["flavors"]["sklearn"]["serialization_format"] == "skops"
@@ -67,7 +67,7 @@ def test_answer_is_the_same_as_in_this_process() -> None:
     ],
 )
 def test_tables_are_known_by_what_they_are(content: bytes, expected: bool) -> None:
-    assert apart.is_table(content) is expected
+    assert sandbox.is_table(content) is expected
 
 
 def program(monkeypatch: pytest.MonkeyPatch, folder: Path, source: str) -> None:
@@ -83,21 +83,21 @@ def test_too_much_memory_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     )
     assert hungry != source
     program(monkeypatch, tmp_path, hungry)
-    assert apart.described(MODEL_FILES) == (None, f"The MLmodel file {apart.TOO_MUCH}")
+    assert sandbox.described(MODEL_FILES) == (None, f"The MLmodel file {sandbox.TOO_MUCH}")
 
 
 def test_too_much_time_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program(monkeypatch, tmp_path, "while True: pass")
-    monkeypatch.setattr(apart, "SECONDS", 0.5)
+    monkeypatch.setattr(sandbox, "SECONDS", 0.5)
     began = time.monotonic()
-    assert apart.described(MODEL_FILES) == (None, f"The MLmodel file {apart.TOO_MUCH}")
+    assert sandbox.described(MODEL_FILES) == (None, f"The MLmodel file {sandbox.TOO_MUCH}")
     assert time.monotonic() - began < 10
 
 
 def test_secrets_of_the_worker_do_not_go_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
     program(monkeypatch, tmp_path, "import json, os; print(json.dumps([dict(os.environ), '']))")
-    found, _ = apart.described(MODEL_FILES)
+    found, _ = sandbox.described(MODEL_FILES)
     assert found is not None
     assert "MLFLOW_TRACKING_TOKEN" not in found
 
@@ -111,7 +111,7 @@ def test_many_threads_parse_one_file_once(monkeypatch: pytest.MonkeyPatch) -> No
         return run(*args, **options)
 
     monkeypatch.setattr(subprocess, "run", counting)
-    threads = [Thread(target=apart.described, args=(MODEL_FILES,)) for _ in range(8)]
+    threads = [Thread(target=sandbox.described, args=(MODEL_FILES,)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
