@@ -50,7 +50,7 @@ def _record(sender: Any, instance: User, created: bool = False, **_: Any) -> Non
     lock_concerned(instance)
     tokens = {
         "before": pseudonyms.token_of(instance, before, naming=Naming.LABEL),
-        "after": pseudonyms.know(instance).token,
+        "after": pseudonyms.identity_of(instance).token,
     }
     acting = SIGN_IN if context.request else COMMAND_LINE
     by = _signed_in(instance)

@@ -62,7 +62,7 @@ def deliver(entry_id: int, registry: Registry) -> str:
         outcome=outcome,
     )
     if outcome in OutboxEntry.Outcome.values:
-        outbox.wake_next(claim.entry)
+        outbox.hint_next_delivery(claim.entry)
     return outcome
 
 

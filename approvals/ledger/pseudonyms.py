@@ -51,7 +51,7 @@ def tokenised(value: Any, *, known: Iterable[User] = ()) -> Any:
                 names[text] = _made(person.pk, text, naming).token
     for person in given.values():
         if people[person.pk].pseudonymised_at:
-            names[person.label] = know(people[person.pk]).token
+            names[person.label] = identity_of(people[person.pk]).token
     pattern = re.compile("|".join([TOKEN.pattern, *map(_needle, sorted(names, key=len, reverse=True))]))
 
     def written(match: re.Match[str]) -> str:
@@ -67,7 +67,7 @@ def token_of(person: User, text: str, *, naming: Naming = Naming.OTHER) -> str:
     return _made(person.pk, text, naming).token
 
 
-def know(person: User) -> Identity:
+def identity_of(person: User) -> Identity:
     """What the person is called now has a row from here on."""
     return _made(person.pk, person.label, Naming.LABEL)
 

@@ -18,7 +18,7 @@ def compare(request: SignedInRequest, pk: int) -> HttpResponse:
     """Challenger against champion, whole."""
     found = get_object_or_404(PromotionRequest.objects.with_subject(), pk=pk)
     if request.method == "GET":
-        workflow.opened(found, by=request.user)
+        workflow.mark_opened(found, by=request.user)
     shown = Shown(request.GET.get("show", ""), request.GET.get("page"))
     context = {"request_": found, "sheet": sheet.of_request(found, shown), "crumb": f"Request #{found.pk}"}
     return render(request, "approvals/comparison/compare.html", context)

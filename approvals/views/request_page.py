@@ -69,7 +69,7 @@ def page(
     something was not done."""
     now = request_state.of(found, request.user)
     if request.method == "GET":
-        workflow.opened(found, by=request.user, now=now)
+        workflow.mark_opened(found, by=request.user, now=now)
     if found.champion:
         found.champion.model = found.version.model
     holder = _holder(found)

@@ -11,8 +11,7 @@ back: beside delivery the only thing that writes to MLflow. `file_checks` reads 
 pages without one.
 """
 
-from approvals.watch.background import accepted, requests
-from approvals.watch.baseline import take
+from approvals.watch.background import approved_holders, related_requests
 from approvals.watch.closing import follow
 from approvals.watch.cycle import compare, put_back, run
 from approvals.watch.detection import look
@@ -21,18 +20,17 @@ from approvals.watch.incidents import may_resolve, request_of, resolve
 from approvals.watch.restoring import restore, restore_due
 
 __all__ = [
-    "accepted",
+    "approved_holders",
     "check_files",
     "compare",
     "follow",
     "look",
     "may_resolve",
     "put_back",
+    "related_requests",
     "request_of",
-    "requests",
     "resolve",
     "restore",
     "restore_due",
     "run",
-    "take",
 ]

@@ -22,7 +22,7 @@ class Holder:
     request_id: int | None
 
 
-def accepted(incident: Incident) -> list[Holder]:
+def approved_holders(incident: Incident) -> list[Holder]:
     """Those that held the place last by a request, or before there was a gate; nobody has approved the latter."""
     names = names_of(incident.model_name)
     begun = Q(start_sequence=None) | Q(start_sequence__lte=incident.opened_sequence)
@@ -42,7 +42,7 @@ def accepted(incident: Incident) -> list[Holder]:
     ]
 
 
-def requests(incident: Incident) -> list[PromotionRequest]:
+def related_requests(incident: Incident) -> list[PromotionRequest]:
     """What was asked for the versions that hold the place since, and for the target; the newest first. Without the
     review that the incident itself asked for."""
     numbers = {*incident.after, incident.details.get("version")} - {None}

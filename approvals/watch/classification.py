@@ -44,7 +44,7 @@ def is_at_work(model: str) -> bool:
 def judge(key: Key, target: Target, known: Known, asked_at: datetime) -> int:
     """Looks at one place once more and writes down what was changed; returns how many incidents were opened: none when
     the mirror has anything of the model that is newer than MLflow's answer of `asked_at`."""
-    incidents.hold(key.model)
+    incidents.lock(key.model)
     places = {key.place: target}
     holders = observed(places, [key.model]).get(key, {})  # the mirror first, then whether a delivery is at it
     if is_at_work(key.model) or not confirming.is_current(key.model, asked_at):
@@ -95,7 +95,7 @@ class _Change:
             version=max(self.came or self.left or self.holders or self.held, default=None),
             details=details,
         )
-        incident, event = incidents.open_one(found)
+        incident, event = incidents.open_incident(found)
         for number in self.left:
             how = Tenure.End.DELETED if number in gone else Tenure.End.OUTSIDE
             self._end(number, how, event, self._seen_at(number, rows, model), not_before)

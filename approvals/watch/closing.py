@@ -25,7 +25,7 @@ def follow() -> int:
 @transaction.atomic
 def _settle(pk: int) -> bool:
     name = Incident.objects.filter(pk=pk).values_list("model_name", flat=True).get()
-    incidents.hold(name)
+    incidents.lock(name)
     incident = Incident.objects.open().select_related("target", "request__version").filter(pk=pk).first()
     if incident is None:
         return False

@@ -45,12 +45,12 @@ def _judge(row: RegisteredModel, places: Mapping[str, Target], known: Known) -> 
     told = Q(resolved_at=None) | Q(resolution=Resolution.EXPLAINED, seen_at=row.hidden_at)
     if Incident.objects.filter(told, model_name=row.name, kind=kind).exists():
         return 0
-    incidents.hold(row.name)
+    incidents.lock(row.name)
     at_stake = _at_stake(row, places)
     if at_stake is None or row.hidden_at is None:
         return 0
     key, held, number = at_stake
-    incidents.open_one(
+    incidents.open_incident(
         Found(
             kind=kind,
             model=row.name,

@@ -107,7 +107,7 @@ def _settle(tenure: Tenure, digest: str) -> None:
     )
     if told.filter(details__version=number, details__digest=digest).exists():
         return  # these very bytes stand in an incident already; resolved, somebody has said why they may stay
-    incidents.open_one(
+    incidents.open_incident(
         Found(
             kind=Incident.Kind.FILES,
             model=name,

@@ -57,7 +57,7 @@ class Found:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def hold(*models: str) -> None:
+def lock(*models: str) -> None:
     """Holds settlements off until the end of the transaction, with the reviews of these models' open incidents locked
     before: whoever decides on a request locks it first and the head of the chain afterwards, and so does this."""
     reviews = PromotionRequest.objects.filter(incident__resolved_at=None, incident__model_name__in=models)
@@ -65,7 +65,7 @@ def hold(*models: str) -> None:
     tenures.hold_settlements()
 
 
-def open_one(found: Found) -> tuple[Incident, AuditEvent]:
+def open_incident(found: Found) -> tuple[Incident, AuditEvent]:
     """Writes it down with what the policy asks for. In the caller's transaction, which holds settlements off."""
     response = Incident.Response(rules.rule_for(found.model, found.target).on_bypass)
     details = {**found.details, "approved": sorted(found.approved)}
@@ -75,7 +75,7 @@ def open_one(found: Found) -> tuple[Incident, AuditEvent]:
         response = Incident.Response.REPORT
         details["not_put_back"] = AFTER_A_CUT
     if response == Incident.Response.PUT_BACK:
-        hindrance = NOT_RESTORABLE.get(found.kind) or _fighting(found)
+        hindrance = NOT_RESTORABLE.get(found.kind) or _keeps_changing(found)
         is_owed = not hindrance
         if hindrance:
             details["not_put_back"] = hindrance
@@ -137,7 +137,7 @@ def seal(*incidents: Incident, since: AuditEvent | None = None, models: Iterable
     )
 
 
-def _fighting(found: Found) -> str:
+def _keeps_changing(found: Found) -> str:
     recent = Incident.objects.filter(
         model_name=found.model,
         target=found.target,
@@ -207,7 +207,7 @@ def resolve(incident: Incident, *, by: User, reason: str) -> None:
     if not reason.strip():
         raise workflow.Invalid("Say what happened and why it may stay as it is: the auditors will read it.")
     # Before it is read: settlements, and decisions on its review, wait from here on.
-    hold(incident.model_name)
+    lock(incident.model_name)
     locked = Incident.objects.select_related("target", "request").get(pk=incident.pk)
     if locked.resolved_at is not None:
         raise workflow.Conflict("The incident is resolved already.")

@@ -58,7 +58,7 @@ def _hold_against(event: AuditEvent, known: Known) -> int:
             continue
         found += 1
         at = known.aliases_at if place.startswith("@") else known.stages_at
-        incident, _ = incidents.open_one(
+        incident, _ = incidents.open_incident(
             Found(
                 kind=Incident.Kind.MOVED,
                 model=event.model_name,

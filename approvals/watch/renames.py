@@ -76,7 +76,7 @@ def _confirmed(old: str, new: str, registry: Registry | None) -> tuple[str, str]
 @transaction.atomic
 def settle(old: str, new: str, *, places: Mapping[str, Target], known: Known) -> int:
     """One incident that names both; the tenures go on under the new name."""
-    incidents.hold(old, new)
+    incidents.lock(old, new)
     holders = observed(places, [new])
     # After the mirror was read, never before: see `deliveries`.
     if deliveries.half_done([old, new]):
@@ -91,7 +91,7 @@ def settle(old: str, new: str, *, places: Mapping[str, Target], known: Known) ->
     not_before = max([at for at in (known.aliases_at, begun if begun <= seen_at else None) if at], default=None)
     # MLflow stamps a model's change, which need not be this one: it is told only where it lies in the interval.
     within = not_before is None or not_before <= row.last_updated_at
-    incident, event = incidents.open_one(
+    incident, event = incidents.open_incident(
         Found(
             kind=Incident.Kind.RENAMED,
             model=new,

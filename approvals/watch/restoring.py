@@ -240,7 +240,7 @@ class _Job:
         sync.store_versions(snapshots, asked_at=asked_at)
         if self.alias:
             sync.store_alias(self.name, self.alias, self.approved[0] if self.approved else None)
-        incidents.hold(self.name)  # after the mirror's rows, as delivery locks them
+        incidents.lock(self.name)  # after the mirror's rows, as delivery locks them
         # MLflow's own times of these writes: by them an answer is known that comes from before them (`confirming`).
         written = {str(row.number): _moment(row.last_updated_at) for row in snapshots}
         if not self._held().update(details={**self.incident.details, "written": written}):

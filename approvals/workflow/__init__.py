@@ -1,12 +1,13 @@
 """The verbs of the gate. Each is atomic and goes: policy → state → outbox → ledger → hint to the broker after
 the commit.
 
-Views, tasks, the demo and (later) the API call these; nothing else changes a request. `requesting` makes requests and
-takes them back, with `making`; `checking` is what machines do before people are asked, `reviewing` is what people
-decide, `counting` whether that suffices, `findings` what they want put right afterwards, `reopening` sends a request
-back to review when its content changed, `escalating` hands on what has waited too long, `reading` notes when a
-reviewer opened it. `rolling_back`, `breaking_glass` and `probation` are the ways that need fewer approvals, or undo
-what was approved; `afterwards` asks for reviews of what went round the gate.
+Views, tasks, the demo and (later) the API call these; nothing else changes a request. `requests` asks and takes back,
+with `creation`; `check_results` is what machines do before people are asked, `reviews` is what people decide,
+`approvals_count` whether that suffices, `findings` what they want put right afterwards, `reopening` sends a request
+back to review when its content changed, `escalation` hands on what has waited too long, `opening` notes when a reviewer
+opened it. `rollbacks`, `emergency` and `probation` are the ways that need fewer approvals, or undo what was approved;
+`retroactive_reviews` asks for reviews of what went round the gate. `outbox` is what is owed to MLflow, `verbs` the
+frame of them all.
 """
 
 from approvals.workflow.approvals_count import approver_labels
@@ -14,7 +15,7 @@ from approvals.workflow.check_results import FILES, Answered, answer_check, conc
 from approvals.workflow.emergency import break_glass, call_out_overdue, review_afterwards
 from approvals.workflow.escalation import escalate
 from approvals.workflow.findings import FindingInput, close_finding, may_close
-from approvals.workflow.opening import opened
+from approvals.workflow.opening import mark_opened
 from approvals.workflow.probation import (
     Reported,
     confirm_probation,
@@ -66,8 +67,8 @@ __all__ = [
     "escalate",
     "expire_due",
     "is_last",
+    "mark_opened",
     "may_close",
-    "opened",
     "override",
     "reconsider",
     "reopen",

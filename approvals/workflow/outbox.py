@@ -34,7 +34,7 @@ def enqueue(request: PromotionRequest) -> OutboxEntry:
         plan=earlier.plan if earlier else None,
         is_urgent=request.is_urgent,
     )
-    transaction.on_commit(partial(wake, entry.pk))
+    transaction.on_commit(partial(hint_delivery, entry.pk))
     return entry
 
 
@@ -46,7 +46,7 @@ def hasten(request: PromotionRequest, **fields: Any) -> OutboxEntry | None:
     if not free.update(available_at=now, **fields):
         return None
     entry = OutboxEntry.objects.open().get(request=request)
-    transaction.on_commit(partial(wake, entry.pk))
+    transaction.on_commit(partial(hint_delivery, entry.pk))
     return entry
 
 
@@ -60,7 +60,7 @@ def hint_verification() -> None:
     transaction.on_commit(partial(_send, "approvals.verify_ledger"))
 
 
-def wake(entry_id: int) -> bool:
+def hint_delivery(entry_id: int) -> bool:
     """Sends the hint; False, with a line in the log, when the broker cannot take it. Never raises."""
     return _send("approvals.deliver", entry_id)
 
@@ -74,7 +74,7 @@ def _send(task: str, pk: int | None = None) -> bool:
     return True
 
 
-def wake_next(entry: OutboxEntry) -> None:
+def hint_next_delivery(entry: OutboxEntry) -> None:
     """Hints at the entry that waited behind this one, if there is one."""
     following = (
         OutboxEntry.objects.due(clock.now())
@@ -84,7 +84,7 @@ def wake_next(entry: OutboxEntry) -> None:
         .first()
     )
     if following is not None:
-        wake(following)
+        hint_delivery(following)
 
 
 MOST_HINTS = 100
@@ -98,7 +98,7 @@ def release(entries: Iterable[int]) -> int:
     released = OutboxEntry.objects.open().filter(pk__in=wanted, held_until__gt=now)
     count = released.update(available_at=now, held_until=now)
     for pk in wanted[:MOST_HINTS]:
-        transaction.on_commit(partial(wake, pk))
+        transaction.on_commit(partial(hint_delivery, pk))
     return count
 
 

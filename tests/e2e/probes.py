@@ -215,7 +215,7 @@ def deliver_and_die(request_id: int, after: str, times: int) -> None:
             return call
 
     if after == "settle":
-        outbox.wake_next = lambda entry: die()  # the first thing after the commit
+        outbox.hint_next_delivery = lambda entry: die()  # the first thing after the commit
     dying: Any = Dying()
     delivery.deliver(OutboxEntry.objects.open().get(request_id=request_id).pk, dying)
 

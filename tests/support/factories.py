@@ -180,4 +180,4 @@ def make_incident(model: str = "churn_predictor", target: Target | None = None, 
         "version": 2,
     }
     with transaction.atomic():
-        return incidents.open_one(incidents.Found(model=model, target=target, **(defaults | fields)))[0]
+        return incidents.open_incident(incidents.Found(model=model, target=target, **(defaults | fields)))[0]
