@@ -10,7 +10,7 @@ from approvals import evidence, policy
 from approvals.models import PromotionRequest, Status
 from approvals.models.requests import AfterVerdict, RequestKind
 from approvals.selectors import champions
-from mirror.models import ModelVersion
+from mirror.models import Inspection, ModelVersion
 
 
 def frozen_now(request: PromotionRequest, *, champion: ModelVersion | None, anew: bool = False) -> str:
@@ -40,6 +40,13 @@ def fields_now(request: PromotionRequest, champion: ModelVersion | None, *, anew
     }
 
 
+def in_todays_format(request: PromotionRequest, champion: ModelVersion | None) -> dict[str, Any]:
+    """The fields of a request whose evidence is in an early format to which no sign-off is bound; {} of any other."""
+    if not evidence.is_early(request.evidence) or request.reviews.live().exists():
+        return {}
+    return fields_now(request, champion, anew=True)
+
+
 def approved_before(request: PromotionRequest) -> PromotionRequest | None:
     """Of a roll back: the newest request with which its version reached the target before; None when it was there
     before the gate. A break-glass promotion counts once it was found justified."""
@@ -57,6 +64,15 @@ def approved_files(request: PromotionRequest) -> dict[str, Any] | None:
     before = approved_before(request)
     found: dict[str, Any] | None = json.loads(before.evidence)["version"].get("files") if before else None
     return found
+
+
+def other_files(request: PromotionRequest) -> str:
+    """Of a roll back: that the bytes are others than those that were approved, as a sentence; else ""."""
+    approved = approved_files(request)
+    found = Inspection.objects.filter(version=request.version_id).first()
+    if approved is None or found is None or found.files == approved:
+        return ""
+    return "The model's files are not those that were approved before. Ask for a promotion of this version instead."
 
 
 def changes(request: PromotionRequest) -> list[str]:

@@ -51,11 +51,10 @@ class RequestState:
         return {person.id for state in self.states for person in state.filled_by}
 
 
-def of(
-    request: PromotionRequest, user: User | None = None, *, eligible: Sequence[policy.Reviewer] | None = None
-) -> RequestState:
-    """How the request stands, for this person (None: for nobody in particular)."""
-    eligible = reviewers.eligible() if eligible is None else eligible
+def of(request: PromotionRequest, user: User | None = None, *, before: RequestState | None = None) -> RequestState:
+    """How the request stands, for this person (None: for nobody in particular). `before` is how it stood earlier in the
+    same transaction: who may review, and whether what is asked is out of date, is taken from there."""
+    eligible = before.eligible if before else reviewers.eligible()
     rule = policy.Rule.from_json(request.rule)
     reviews = list(
         request.reviews.select_related("reviewer")
@@ -69,8 +68,8 @@ def of(
     counted = _approvers(request, live, eligible)
     states = policy.slot_states(rule, approvers=counted, eligible=eligible, excluded=excluded)
     checks = list(request.checks.live().select_related("overridden_by").order_by("position", "pk"))
-    stale = ""
-    if request.status == Status.PENDING and (changed := frozen_evidence.changes(request)):
+    stale = before.stale if before else ""
+    if before is None and request.status == Status.PENDING and (changed := frozen_evidence.changes(request)):
         stale = f"This changed in MLflow since it was asked: {frozen_evidence.listed(changed)}."
     me = next((person for person in eligible if user and person.id == user.pk), None)
     entry = request.outbox_entries.open().first() if request.status == Status.APPROVED else None

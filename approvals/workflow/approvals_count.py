@@ -1,8 +1,6 @@
 """Whether the approvals suffice, and which of them outlive a change of the content. For the other verbs, inside their
 transactions and with the request locked."""
 
-from collections.abc import Sequence
-
 from django.utils import timezone
 
 from accounts.models import User
@@ -14,22 +12,25 @@ from approvals.workflow.shared import move
 
 
 def count_approvals(
-    request: PromotionRequest, *, by: User | None, eligible: Sequence[policy.Reviewer] | None = None
+    request: PromotionRequest, *, by: User | None, before: request_state.RequestState | None = None
 ) -> None:
     """Approves a pending request if every slot is filled by people who may fill it now; else notes which groups are
-    missing. `by` None: no person did, kept approvals complete it. For the other verbs; raises
+    missing. `by` None: no person did, kept approvals complete it. `before`
+    is how it stood earlier in this transaction. For the other verbs; raises
     Conflict for one that has not locked the request and was too slow."""
-    now = request_state.of(request, eligible=eligible)
+    now = request_state.of(request, before=before)
     PromotionRequest.objects.filter(pk=request.pk).update(waits_for=policy.waits_for(now.states))
     if not policy.is_met(now.states) or now.stale or now.unanswered:
         return
     move(request, Status.APPROVED, status_reason="")
+    labels = approver_labels(request)
+    # The delivery is owed from here on, in the same transaction as the decision.
     entry = outbox.enqueue(request)
     ledger.record(
         Action.REQUEST_APPROVED,
         actor=by,
         request=request,
-        allowed_by=approver_labels(request),
+        allowed_by=labels,
         data={"fingerprint": request.fingerprint},
         rows=[entry],
     )

@@ -14,12 +14,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals import checks, evidence, ledger, policy
-from approvals.models import Action, Assessment, CheckResult, Outcome, PromotionRequest, Status
+from approvals.models import Action, Assessment, CheckResult, Outcome, PromotionRequest, Review, Status
 from approvals.selectors import champions, frozen_evidence, request_state
 from approvals.workflow import approvals_count, locks
-from approvals.workflow.shared import Invalid, move, require
+from approvals.workflow.shared import Invalid, move, require, store
 from approvals.workflow.verbs import verb
-from mirror.models import Inspection
 
 BLOCKED = "Blocked by checks: "
 FILES = "files"
@@ -37,21 +36,34 @@ def conclude(request: PromotionRequest, *, problem: str = "") -> bool:
     before = (request.fingerprint, request.status_reason)
     champion = champions.champion_for(request)
     fields = frozen_evidence.fields_now(request, champion)
+    # What changed is told only where people may have seen it before.
     was_judged = Assessment.objects.filter(request=request, concluded_at__isnull=False).exists()
     changed = evidence.differences(request.evidence, fields["evidence"]) if was_judged else []
-    if evidence.is_early(request.evidence) and not request.reviews.live().exists():  # no sign-off is bound to it
-        fields = frozen_evidence.fields_now(request, champion, anew=True)
-    PromotionRequest.objects.filter(pk=request.pk).update(**fields)
-    request = locks.lock_request(request)
+    store(request, **fields | frozen_evidence.in_todays_format(request, champion))
     voided = approvals_count.void_what_changed(request)[0]
-    problem = problem or _other_files(request)
+    problem = problem or frozen_evidence.other_files(request)
+    judge(request, problem=problem, before=before, changed=changed, voided=voided)
+    return True
+
+
+def judge(
+    request: PromotionRequest,
+    *,
+    problem: str,
+    before: tuple[str, str],
+    changed: Sequence[str] = (),
+    voided: Sequence[Review] = (),
+) -> None:
+    """Runs the checks over the evidence that was frozen just now, and moves on. In the caller's transaction, with the
+    request locked. `problem` is what is wrong with the files, as a sentence; `before` fingerprint and reason as they
+    were when the look began; `changed` and `voided` what the event tells. Raises Conflict as `advance` does."""
     rows = [*voided, *_run_checks(request, problem)]
+    # The worker's look is done, whatever it found.
     Assessment.objects.filter(request=request).update(
         is_owed=False, claimed_by="", lease_expires_at=None, waiting_since=None, last_error="", attempts=0, failures=0
     )
     labels = [review.reviewer.label for review in voided]
-    advance(request, before=before, told={"changed": changed, "voided": labels}, rows=rows)
-    return True
+    advance(request, before=before, told={"changed": [*changed], "voided": labels}, rows=rows)
 
 
 def advance(
@@ -71,6 +83,7 @@ def advance(
         _seal(request, before, rows)
         return
     blocking = [result for result in live if result.blocks]
+    # What people will be asked on is told in full: a check overridden later still shows what it found.
     told = {
         **(told or {}),
         "fingerprint": request.fingerprint,
@@ -82,6 +95,7 @@ def advance(
         ],
     }  # fmt: skip
     Assessment.objects.filter(request=request).update(concluded_at=timezone.now())
+    # People are not asked; the page says why. The same block once more is nothing new to anybody.
     if blocking:
         reason = BLOCKED + "; ".join(f"{each.title} ({each.reason.rstrip('.')})" for each in blocking) + "."
         PromotionRequest.objects.filter(pk=request.pk).update(status_reason=reason)
@@ -170,15 +184,6 @@ def _files_result(frozen: dict[str, Any], rule: policy.Rule, problem: str) -> ch
     else:
         outcome, reason = Outcome.FAIL, files.get("skipped") or "The model's files have not been read."
     return checks.Result(key=FILES, kind=FILES, title=title, effect="block", outcome=outcome.value, reason=reason)
-
-
-def _other_files(request: PromotionRequest) -> str:
-    """Of a roll back: that the bytes are others than those that were approved, as a sentence; else ""."""
-    approved = frozen_evidence.approved_files(request)
-    found = Inspection.objects.filter(version=request.version_id).first()
-    if approved is None or found is None or found.files == approved:
-        return ""
-    return "The model's files are not those that were approved before. Ask for a promotion of this version instead."
 
 
 # --- Overriding -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from approvals import evidence, ledger
 from approvals.models import Action, Assessment, PromotionRequest, Status
 from approvals.selectors import champions, frozen_evidence
 from approvals.workflow import approvals_count, check_results, locks, outbox
-from approvals.workflow.shared import move
+from approvals.workflow.shared import move, store
 
 
 @transaction.atomic
@@ -30,15 +30,16 @@ def reopen(
     locked = locks.lock_request(request)
     if locked.status not in sources:
         return []
-    champion = champions.champion_for(locked)
-    fields = frozen_evidence.fields_now(locked, champion)
+    fields = frozen_evidence.fields_now(locked, champions.champion_for(locked))
     if fields["fingerprint"] == locked.fingerprint:
         return []
+    # What changed is told before the move writes it over.
     changed = evidence.differences(locked.evidence, fields["evidence"])
     parts = evidence.changed_parts(locked.parts, fields["parts"])
     before = locked.fingerprint
     reason = cause or f"This changed in MLflow since it was asked: {frozen_evidence.listed(changed)}."
     move(locked, Status.CHECKING, status_reason=reason, **fields)
+    # Sign-offs go where a slot looks at what changed, and nowhere else.
     voided, kept = approvals_count.void_what_changed(locked)
     ledger.record(
         Action.REQUEST_REOPENED,
@@ -56,9 +57,14 @@ def reopen(
         rows=[*voided, *rows],
     )
     if "request" in parts:
+        # Other files or another rule: the worker has to read them first.
         Assessment.objects.owe(locked)
         outbox.hint_assessment(locked)
     else:
-        check_results.conclude(locked)
+        began_as = (locked.fingerprint, locked.status_reason)
+        anew = frozen_evidence.in_todays_format(locked, fields["champion"])
+        problem = frozen_evidence.other_files(locked)
+        store(locked, **anew)
+        check_results.judge(locked, problem=problem, before=began_as)
     request.refresh_from_db()
     return changed

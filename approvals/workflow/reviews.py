@@ -63,17 +63,21 @@ def _sign(
     findings: Sequence[FindingInput],
     last: bool | None,
 ) -> Review:
+    # Computed once, under the locks; everything below is judged by it.
     now = request_state.of(request, by)
     require(now.actions[verdict.value])
+    # A signature is bound to what was on the screen, and does what the page said that it would.
     if fingerprint is not None and fingerprint != request.fingerprint:
         raise Conflict("The evidence is no longer what you were reading. Look at what is asked now.", request)
     if verdict == Verdict.APPROVE and last is not None and last != is_last(now):
         raise Conflict(_what_it_would_do(now), request)
+    # What the policy asks of a signature. The proof comes last: nobody shows who they are in vain.
     if not comment and verdict != Verdict.APPROVE:
         raise Invalid("Say why: the requester and the auditors will read it.")
     if not comment and now.rule.requires_reason:
         raise Invalid("The policy asks for a comment with every approval.")
     _check_signature(now.rule.signature, verdict, meaning, proof)
+    # The requester is kept beside the reviewer, so that the database itself refuses a review by who asked.
     signed = Review.objects.create(
         request=request,
         reviewer=by,
@@ -88,6 +92,7 @@ def _sign(
         proof_at=proof.at if proof else None,
     )
     raised = follow_up.raise_findings(signed, now.rule, findings)
+    # One rejection ends it, and one wish for changes sends it back, whatever others said.
     if verdict == Verdict.REJECT:
         move(request, Status.REJECTED, status_reason=comment)
     elif verdict == Verdict.REQUEST_CHANGES:
@@ -111,8 +116,9 @@ def _sign(
         },
         rows=[signed, *raised],
     )
+    # After the event of the review, so that the ledger has the approval before what follows from it.
     if verdict == Verdict.APPROVE:
-        approvals_count.count_approvals(request, by=by, eligible=now.eligible)
+        approvals_count.count_approvals(request, by=by, before=now)
     return signed
 
 

@@ -51,5 +51,12 @@ def move(request: PromotionRequest, to: Status, **fields: Any) -> None:
     request.refresh_from_db()
 
 
+def store(request: PromotionRequest, **fields: Any) -> None:
+    """Writes these fields of a locked request, which stays in its status."""
+    PromotionRequest.objects.filter(pk=request.pk).update(**fields)
+    for name, value in fields.items():
+        setattr(request, name, value)
+
+
 def nobody_has_approved(rule: policy.Rule) -> str:
     return policy.waits_for(policy.slot_states(rule, approvers=[], eligible=[]))
