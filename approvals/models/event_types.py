@@ -21,6 +21,8 @@ class Facts(dict[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class EventType:
+    """What is the same of every event with one action."""
+
     name: str
     """As it stands in the ledger; what stands before the dot is its kind."""
 
@@ -41,6 +43,7 @@ class EventType:
     """Whether there is a rule of notifications for it."""
 
     def happened(self, facts: Facts) -> str:
+        """The sentence. Facts that are missing are left out; those of another shape raise what Python raises."""
         return self.sentence.format_map(facts) if isinstance(self.sentence, str) else self.sentence(facts)
 
 

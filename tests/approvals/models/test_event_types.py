@@ -103,6 +103,11 @@ def test_the_replay_of_roles_and_policies_knows_what_each_of_their_actions_does(
 
 
 def test_every_action_has_a_rule_of_notifications_or_is_declared_to_be_told_nobody() -> None:
+    files = (Path(settings.BASE_DIR) / "approvals/notifications/rules").glob("*.py")
+    defined = [node for path in files for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+    decorators = [each for function in defined for each in function.decorator_list]
+    registered = [node.attr for each in decorators for node in ast.walk(each) if _is_action(node)]
+    assert sorted(registered) == sorted(action.name for action in RULES), "an action has two rules"
     assert set(RULES) == {action for action in Action if action.type.is_told}
 
 
