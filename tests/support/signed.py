@@ -26,7 +26,6 @@ class SignedMlflow(MlflowServer):
             "MLFLOW_AUTH_CONFIG_PATH": str(config),
             "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1],
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "only-for-tests",
-            "PYTHONPATH": str(Path(__file__).parent / "without_forms"),
         }
         super().__init__(folder, environment=environment)
 

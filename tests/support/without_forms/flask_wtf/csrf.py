@@ -1,6 +1,0 @@
-"""See the package."""
-
-
-class CSRFProtect:
-    def init_app(self, app: object) -> None:
-        pass
