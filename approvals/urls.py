@@ -2,12 +2,12 @@
 
 from django.urls import path
 
+from approvals import administration
 from approvals.views import (
     audit,
     callbacks,
     certificate,
     comparing,
-    deletions,
     findings,
     freezes,
     history,
@@ -66,9 +66,10 @@ urlpatterns = [
     path("history/export.jsonl", history.export_lines, name="history_export_lines"),
     path("history/ledger/", ledger.ledger, name="ledger"),
     path("history/ledger/state/", ledger.state, name="ledger_state"),
-    path("standstill/deletions/", deletions.confirm, name="deletions_confirm"),
-    path("standstill/registry/", standstills.accept, name="registry_accept"),
-    path("standstill/ledger/", standstills.acknowledge, name="cut_acknowledge"),
+    *[
+        path(f"standstill/{each.key}/", standstills.end, {"standstill": each}, name=each.url_name)
+        for each in administration.STANDSTILLS
+    ],
     path("history/ledger/verify/", ledger.verify, name="ledger_verify"),
     path("history/ledger/checkpoint/", ledger.checkpoint, name="ledger_checkpoint"),
     path("history/checkpoints.txt", ledger.checkpoints, name="checkpoints"),

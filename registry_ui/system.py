@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.urls import reverse
 from django.utils import timezone
 
+from approvals import administration
 from approvals.models import (
     Assessment,
     ChainHead,
@@ -41,11 +41,8 @@ class Part:
 
     error: str = ""
     remedy: str = ""
-    form: str = ""
-    """The address to which an administrator posts a reason, to end it."""
-
-    question: str = ""
-    button: str = ""
+    standstill: administration.Standstill | None = None
+    """What an administrator ends here, with a reason."""
 
 
 def parts() -> list[Part]:
@@ -112,9 +109,7 @@ def _registry(mirror: MirrorState) -> Part:
             mirror.refused_at,
             error=mirror.refused["words"],
             remedy=identity.REMEDY,
-            form=reverse("approvals:registry_accept"),
-            question="Why is this registry mirrored from now on?",
-            button="Mirror this registry",
+            standstill=administration.REGISTRY,
         )
     if not known:
         return Part("Registry", SLOW, "Not known yet", "It gets an identity at the first contact.")
@@ -147,9 +142,7 @@ def _cut() -> list[Part]:
             remedy="Restore a newer backup if there is one. Otherwise an administrator acknowledges it here or with "
             "manage.py acknowledge_cut: what holds a place in MLflow now stays as it is and is reported. "
             "docs/operations.md, Backup and restore, tells the steps.",
-            form=reverse("approvals:cut_acknowledge"),
-            question="Which backup was restored, and why?",
-            button="Acknowledge and go on",
+            standstill=administration.CUT_LEDGER,
         )
     ]
 
@@ -227,9 +220,7 @@ def _sweep(mirror: MirrorState) -> Part:
             error=mirror.sweep_error,
             remedy="Check that MLflow, and what stands before it, answers in full. If what is missing was deleted, an "
             "administrator confirms it here or with manage.py sweep --confirm-deletions REASON.",
-            form=reverse("approvals:deletions_confirm"),
-            question="Why is it missing from MLflow?",
-            button="Confirm that it was deleted",
+            standstill=administration.DELETIONS,
         )
     if mirror.sweep_failing_since:
         return Part(

@@ -10,7 +10,6 @@ from approvals.administration.checkpoints import (
     take_checkpoint,
     verify_if_due,
 )
-from approvals.administration.deletions import confirm_deletions
 from approvals.administration.freezes import retire_freeze, save_freeze
 from approvals.administration.importing import Imported, import_history
 from approvals.administration.people import (
@@ -44,27 +43,37 @@ from approvals.administration.shared import (
     REASONS,
     may,
 )
-from approvals.administration.standstills import accept_registry, acknowledge_cut
+from approvals.administration.standstills import (
+    CUT_LEDGER,
+    DELETIONS,
+    REGISTRY,
+    STANDSTILLS,
+    Standstill,
+    end_standstill,
+)
 from approvals.administration.targets import retire_target, save_target
 
 __all__ = [
     "CHECKPOINT",
     "COMMAND_LINE",
+    "CUT_LEDGER",
+    "DELETIONS",
     "EXPORT",
     "HISTORY",
     "IMPORT",
     "PEOPLE",
     "POLICIES",
     "REASONS",
+    "REGISTRY",
+    "STANDSTILLS",
     "Imported",
-    "accept_registry",
-    "acknowledge_cut",
+    "Standstill",
     "add_group",
     "ask_to_verify",
     "checkpoint_if_due",
-    "confirm_deletions",
     "create_person",
     "describe_policy",
+    "end_standstill",
     "hindrances",
     "import_history",
     "invite",

@@ -1,4 +1,5 @@
-"""What stops writing to MLflow, ended by an administrator's word. The forms stand on the System page."""
+"""What stops Countersign, ended by an administrator's word. The forms stand on the System page, which is the roof's, so
+that a refusal is told there after a redirect."""
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -13,23 +14,11 @@ from approvals.workflow import WorkflowError
 
 @require_POST
 @needs(administration.POLICIES)
-def accept(request: SignedInRequest) -> HttpResponse:
+def end(request: SignedInRequest, standstill: administration.Standstill) -> HttpResponse:
     try:
-        administration.accept_registry(by=request.user, reason=request.POST.get("reason", "")[:4000])
+        administration.end_standstill(standstill, by=request.user, reason=request.POST.get("reason", "")[:4000])
     except WorkflowError as error:
         tell(request, error)
     else:
-        messages.success(request, "The registry is accepted. The worker reads it within a minute.")
-    return redirect("system")
-
-
-@require_POST
-@needs(administration.POLICIES)
-def acknowledge(request: SignedInRequest) -> HttpResponse:
-    try:
-        administration.acknowledge_cut(by=request.user, reason=request.POST.get("reason", "")[:4000])
-    except WorkflowError as error:
-        tell(request, error)
-    else:
-        messages.success(request, "Acknowledged. Deliveries go on.")
+        messages.success(request, standstill.done)
     return redirect("system")

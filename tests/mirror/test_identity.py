@@ -111,7 +111,7 @@ def test_a_copy_at_another_address_is_refused_until_it_is_accepted(registry: Fak
     copy = impostor(registry, key=registry.key, born_at=registry.born_at, address="http://staging:5000")
     with pytest.raises(identity.AnotherRegistry, match="it has moved, or it is a copy"):
         sync.sweep(copy)
-    administration.accept_registry(by=ada, reason="The host was renamed.")
+    administration.end_standstill(administration.REGISTRY, by=ada, reason="The host was renamed.")
     copy._models, copy._versions = registry._models, registry._versions
     sync.sweep(copy)
     sync.sweep(registry)
@@ -175,13 +175,13 @@ def test_accepting_stands_in_the_ledger_and_needs_an_administrator_and_a_reason(
 ) -> None:
     other = impostor(registry, address="http://new:5000", key="e" * 32)
     with pytest.raises(Conflict):
-        administration.accept_registry(by=ada, reason="To be sure.")
+        administration.end_standstill(administration.REGISTRY, by=ada, reason="To be sure.")
     sync.pull(other)
     with pytest.raises(NotAllowed):
-        administration.accept_registry(by=rita, reason="I say so.")
+        administration.end_standstill(administration.REGISTRY, by=rita, reason="I say so.")
     with pytest.raises(Invalid):
-        administration.accept_registry(by=ada, reason=" ")
-    administration.accept_registry(by=ada, reason="We moved to a new MLflow.")
+        administration.end_standstill(administration.REGISTRY, by=ada, reason=" ")
+    administration.end_standstill(administration.REGISTRY, by=ada, reason="We moved to a new MLflow.")
     event = AuditEvent.objects.get(action=Action.REGISTRY_ACCEPTED)
     assert (event.actor, event.data["reason"]) == (ada, "We moved to a new MLflow.")
     assert event.data["before"]["key"] == registry.key

@@ -1,29 +1,9 @@
-"""`manage.py accept_registry --reason …`: the same as on the System page, for when nobody can sign in."""
+"""`manage.py accept_registry --reason …`"""
 
-from argparse import ArgumentParser
-from typing import Any
-
-from django.core.management.base import BaseCommand, CommandError
-
-from accounts.models import User
 from approvals import administration
-from approvals.workflow import WorkflowError
+from approvals.management.commands._standstill import StandstillCommand
 
 
-class Command(BaseCommand):
+class Command(StandstillCommand):
     help = "Accept the registry that answered and was refused as the one that is mirrored from now on."
-    requires_migrations_checks = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--reason", required=True, help="stands in the ledger")
-        parser.add_argument("--by", metavar="EMAIL", help="the administrator who does it; else the command line")
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            by = User.objects.get(email__iexact=options["by"]) if options["by"] else None
-            administration.accept_registry(by=by, reason=options["reason"])
-        except User.DoesNotExist as error:
-            raise CommandError(f"There is nobody with the address {options['by']}.") from error
-        except WorkflowError as error:
-            raise CommandError(error.message) from error
-        self.stdout.write("Accepted. The worker reads it within a minute.")
+    standstill = administration.REGISTRY

@@ -1,29 +1,9 @@
-"""`manage.py acknowledge_cut --reason …`: the same as on the System page, for when nobody can sign in."""
+"""`manage.py acknowledge_cut --reason …`"""
 
-from argparse import ArgumentParser
-from typing import Any
-
-from django.core.management.base import BaseCommand, CommandError
-
-from accounts.models import User
 from approvals import administration
-from approvals.workflow import WorkflowError
+from approvals.management.commands._standstill import StandstillCommand
 
 
-class Command(BaseCommand):
+class Command(StandstillCommand):
     help = "Acknowledge that the ledger was cut off by restoring an older backup, so that deliveries go on."
-    requires_migrations_checks = True
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--reason", required=True, help="stands in the ledger")
-        parser.add_argument("--by", metavar="EMAIL", help="the administrator who does it; else the command line")
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            by = User.objects.get(email__iexact=options["by"]) if options["by"] else None
-            administration.acknowledge_cut(by=by, reason=options["reason"])
-        except User.DoesNotExist as error:
-            raise CommandError(f"There is nobody with the address {options['by']}.") from error
-        except WorkflowError as error:
-            raise CommandError(error.message) from error
-        self.stdout.write("Acknowledged. Deliveries go on.")
+    standstill = administration.CUT_LEDGER

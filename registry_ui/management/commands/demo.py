@@ -51,7 +51,9 @@ class Command(BaseCommand):
             try:
                 identity.confirm(connect())
             except identity.AnotherRegistry:
-                administration.accept_registry(by=None, reason="The demo was started with another MLFLOW_PORT.")
+                administration.end_standstill(
+                    administration.REGISTRY, by=None, reason="The demo was started with another MLFLOW_PORT."
+                )
 
     def _play(self, cast: people.Cast, console: Console) -> None:
         try:

@@ -29,7 +29,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
         if options["confirm_deletions"] is not None:
             try:
-                administration.confirm_deletions(by=None, reason=options["confirm_deletions"])
+                administration.end_standstill(administration.DELETIONS, by=None, reason=options["confirm_deletions"])
             except WorkflowError as error:
                 raise CommandError(error.message) from error
         if not dry_run and not MirrorState.objects.claim("sweeping_until", seconds=LEASE_SECONDS):

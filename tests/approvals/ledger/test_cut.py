@@ -141,14 +141,14 @@ def test_everything_well_finds_nothing(world: World, production: Target) -> None
 
 def test_acknowledged_it_goes_on_with_what_mlflow_has(restored: World, production: Target, ada: User) -> None:
     with pytest.raises(Conflict):
-        administration.acknowledge_cut(by=ada, reason="To be sure.")
+        administration.end_standstill(administration.CUT_LEDGER, by=ada, reason="To be sure.")
     sync.pull(restored.registry)
     restored.observe()
     with pytest.raises(NotAllowed):
-        administration.acknowledge_cut(by=restored.rita, reason="I say so.")
+        administration.end_standstill(administration.CUT_LEDGER, by=restored.rita, reason="I say so.")
     with pytest.raises(Invalid):
-        administration.acknowledge_cut(by=ada, reason="")
-    administration.acknowledge_cut(by=ada, reason="Disk lost; backup of Monday.")
+        administration.end_standstill(administration.CUT_LEDGER, by=ada, reason="")
+    administration.end_standstill(administration.CUT_LEDGER, by=ada, reason="Disk lost; backup of Monday.")
     event = AuditEvent.objects.get(action=Action.CUT_ACKNOWLEDGED)
     assert (event.actor, event.data["reason"]) == (ada, "Disk lost; backup of Monday.")
     restored.observe(3)
