@@ -13,22 +13,12 @@ from accounts.models import User
 from approvals import workflow
 from approvals.models import Probation, PromotionRequest, Target, Tenure
 from approvals.policy import ProbationRule, SignatureRule
-from tests.approvals.workflow.urgent import MODEL, REASON, deliver, make_registry, promote, proof, version
-from tests.support.factories import PASSWORD, make_person, make_policy
+from tests.support.factories import PASSWORD, make_policy
 from tests.support.fakes import FakeRegistry
 from tests.support.pages import text_of
+from tests.support.world import MODEL, REASON, break_glass, deliver, promote
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def registry() -> FakeRegistry:
-    return make_registry()
-
-
-@pytest.fixture
-def otto(db: None) -> User:
-    return make_person("Otto Reyes", "responder")
 
 
 @pytest.fixture
@@ -39,7 +29,7 @@ def second(registry: FakeRegistry, rita: User, remy: User, rosa: User, productio
 
 @pytest.fixture
 def broken(registry: FakeRegistry, second: PromotionRequest, otto: User, production: Target) -> PromotionRequest:
-    request = workflow.break_glass(version(3), production, by=otto, reason=REASON, proof=proof())
+    request = break_glass(3, production, by=otto)
     deliver(request, registry)
     return request
 
