@@ -108,6 +108,17 @@ def test_a_second_click_leads_to_the_first_request(second: PromotionRequest, ott
     assert (answers[1].status_code, answers[1].context["request_"]) == (409, made)
 
 
+def test_who_read_of_another_holder_is_told_and_goes_on(
+    second: PromotionRequest, otto: User, production: Target
+) -> None:
+    sent, client = {"to": "1", "leaving": "1", "reason": REASON}, client_of(otto)
+    answer = client.post(back_address(production), sent)
+    assert answer.status_code == 409
+    assert "Version 2 holds Production now, not version 1." in tidy(answer.content.decode())
+    assert (answer.context["form"]["leaving"].value(), answer.context["form"]["reason"].value()) == ("2", REASON)
+    assert client.post(back_address(production), sent | {"leaving": "2"}).status_code == 302
+
+
 def test_what_was_typed_comes_back(second: PromotionRequest, otto: User, production: Target) -> None:
     answer = client_of(otto).post(back_address(production), {"to": "7", "leaving": "2", "reason": "Broken."})
     assert answer.status_code == 422
