@@ -12,14 +12,7 @@ from django.views.decorators.http import require_POST
 from accounts import reauthentication
 from approvals import policy, workflow
 from approvals.forms import findings as findings_forms
-from approvals.forms.requests import (
-    CommentForm,
-    EndForm,
-    EndHalfForm,
-    ResubmitForm,
-    ReviewForm,
-    WithdrawForm,
-)
+from approvals.forms.requests import CommentForm, EndForm, EndHalfForm, ResubmitForm, ReviewForm, WithdrawForm
 from approvals.models import PromotionRequest, Status
 from approvals.views.request_page import get_request, page
 from approvals.views.shared import SignedInRequest, status_of
