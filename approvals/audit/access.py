@@ -58,6 +58,12 @@ class Row:
     def name(self) -> str:
         return self.person.label.partition(" <")[0]
 
+    @property
+    def kinds(self) -> str:
+        """`reviewer; risk; a program`: roles, groups, and that it is no person."""
+        parts = [", ".join(self.roles) or "no role", ", ".join(self.groups)]
+        return "; ".join(filter(None, [*parts, "a program" if self.person.is_service_account else ""]))
+
 
 @dataclass(frozen=True, slots=True)
 class Matrix:

@@ -49,6 +49,10 @@ class Unit:
         return CAUSES[self.cause]
 
     @property
+    def is_alarming(self) -> bool:
+        return self.cause in (Cause.INCIDENT, Cause.UNEXPLAINED, Cause.BREAK_GLASS)
+
+    @property
     def sequence(self) -> int | None:
         return self.first.sequence
 

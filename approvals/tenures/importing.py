@@ -63,6 +63,12 @@ class Row:
         """The cells in the order of COLUMNS."""
         return [self.cells.get(name, "") for name in COLUMNS]
 
+    @property
+    def people(self) -> str:
+        """`asked for by Rita; approved by Remy`; "" where the row names nobody."""
+        named = (("asked for by", "requested_by"), ("approved by", "approved_by"))
+        return "; ".join(f"{words} {who}" for words, column in named if (who := self.cells.get(column)))
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:

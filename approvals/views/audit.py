@@ -42,11 +42,12 @@ def audit(request: SignedInRequest) -> HttpResponse:
     page = Paginator(_Keys(scope, total), PAGE_SIZE).get_page(request.GET.get("page"))
     rows = units.of(unit for _, unit in page.object_list)
     sample = sampling.draw(scope, seed=seed, size=size)
+    statement = completeness.state(scope, shown=[row.event for row in rows if row.event])
     context = {
         "form": form,
         "sample_form": sample_form,
         "scope": scope,
-        "statement": completeness.state(scope, shown=[row.event for row in rows if row.event]),
+        "statement": statement,
         "page": page,
         "rows": rows,
         "total": total,
@@ -57,7 +58,7 @@ def audit(request: SignedInRequest) -> HttpResponse:
         "downloads": _query(request),
         "is_filtered": any(request.GET.get(name) for name in form.fields),
         "periods": _periods(request, "approvals:audit"),
-        "causes": population.CAUSES,
+        "causes": [(population.CAUSES[cause], many) for cause, many in statement.counts.items()],
     }
     return render(request, "approvals/audit/audit.html", context, status=200 if is_valid else 422)
 
