@@ -54,8 +54,8 @@ class Rehearsal:
         return [replay for replay in self.replays if replay.outcome == Outcome.SAME]
 
     @property
-    def totals(self) -> list[tuple[str, int]]:
-        return [(str(outcome), self.count(outcome)) for outcome in ORDER]
+    def totals(self) -> list[tuple[Outcome, int]]:
+        return [(outcome, self.count(outcome)) for outcome in ORDER]
 
 
 def of(draft: Rule, target: Target, *, last: int = USUAL) -> Rehearsal:

@@ -27,6 +27,10 @@ class Eligible:
     names: list[str]
     more: int
 
+    @property
+    def words(self) -> str:
+        return ", ".join(self.names) + (f" and {self.more} more" if self.more else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
@@ -78,6 +82,11 @@ class Chapter:
 
     target: Target
     meanings: list[Meaning]
+
+    @property
+    def rest(self) -> str:
+        """What no policy of the target fits."""
+        return "any other model" if self.meanings else "any model"
 
     @property
     def covers_everything(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from django import template
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -13,7 +14,8 @@ from approvals.evidence.comparison import MetricRow, ValueRow, overview
 from approvals.evidence.comparison.texts import Piece
 from approvals.ledger import sentences
 from approvals.models import AuditEvent, CheckResult, Incident, Verification
-from approvals.policy import Reviewer
+from approvals.policy import Reviewer, Rule
+from approvals.selectors.policy_dry_run import Outcome
 from approvals.selectors.request_state import RequestState
 from approvals.watch import wording
 from components.templatetags.ui import chip, icon
@@ -63,6 +65,45 @@ def sentence(event: AuditEvent) -> str:
 def incident_title(incident: Incident) -> str:
     """`{{ incident|incident_title }}`: what was changed, in a few words."""
     return wording.title(incident)
+
+
+@register.simple_tag
+def request_links(numbers: Iterable[int]) -> SafeString:
+    """`{% request_links meaning.first_requests %}`: "#12, #15", each a link."""
+    return format_html_join(
+        ", ", '<a href="{}">#{}</a>', ((reverse("approvals:request", args=[n]), n) for n in numbers)
+    )
+
+
+@register.filter
+def named_policy(rule: Rule) -> str:
+    """`{{ rule|named_policy }}`: "version 3 of the policy for churn*", or "no policy"."""
+    return (
+        f"version {rule.policy_version} of the policy for {rule.model_pattern}" if rule.policy_version else "no policy"
+    )
+
+
+_REHEARSED = {
+    # outcome: words, icon, colour
+    Outcome.IMPOSSIBLE: ("Impossible", "ban", "red"),
+    Outcome.BLOCKED: ("Blocked", "circle-x", "red"),
+    Outcome.DELAYED: ("Delayed", "hourglass", "amber"),
+    Outcome.SAME: ("As it went", "circle-check", "green"),
+}
+
+
+@register.simple_tag
+def rehearsed_chip(outcome: Outcome) -> SafeString:
+    """`{% rehearsed_chip outcome %}`: what would have become of requests, beside their number."""
+    words, name, colour = _REHEARSED[outcome]
+    return chip(name, words, colour)
+
+
+@register.simple_tag
+def rehearsed_icon(outcome: Outcome) -> SafeString:
+    """`{% rehearsed_icon replay.outcome %}`: the same for one request, whose line names the outcome."""
+    words, name, _ = _REHEARSED[outcome]
+    return icon(name, label=words)
 
 
 @register.simple_tag

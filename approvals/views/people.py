@@ -1,5 +1,6 @@
 """People: who they are, what they may do, inviting them and ending their access. For administrators only."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -79,13 +80,20 @@ def _without_owner() -> list[User]:
     return list(programs.exclude(owner__is_active=True).order_by("name", "email"))
 
 
-def _row(person: User) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Row:
+    person: User
+    roles: list[str]
+    groups: list[str]
+
+
+def _row(person: User) -> Row:
     names = sorted(group.name for group in person.groups.all())
-    return {
-        "person": person,
-        "roles": [name for name in roles.PERMISSIONS if name in names],
-        "groups": [name for name in names if name not in roles.PERMISSIONS],
-    }
+    return Row(
+        person,
+        roles=[name for name in roles.PERMISSIONS if name in names],
+        groups=[name for name in names if name not in roles.PERMISSIONS],
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -161,7 +169,10 @@ def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
         "person": found,
         "row": _row(found),
         "unmet": policy_overview.unmet_without(found.pk) if found.is_active else [],
-        "open_requests": PromotionRequest.objects.open().filter(requester=found).order_by("pk"),
+        "open_requests": PromotionRequest.objects.open()
+        .filter(requester=found)
+        .order_by("pk")
+        .values_list("pk", flat=True),
         "owned": User.objects.active().filter(owner=found, is_service_account=True).order_by("name"),
     }
     return render(request, "approvals/people/active.html", context, status=status)

@@ -196,6 +196,6 @@ def retire_target(request: SignedInRequest, pk: int) -> HttpResponse:
     context = {
         "target": target,
         "policies": target.policies.filter(retired_at=None).order_by("model_pattern"),
-        "open_requests": target.requests.open().order_by("pk")[: policy_overview.MANY],
+        "open_requests": target.requests.open().order_by("pk").values_list("pk", flat=True)[: policy_overview.MANY],
     }
     return render(request, "approvals/policies/target_retire.html", context, status=status)

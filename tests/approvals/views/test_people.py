@@ -31,7 +31,7 @@ def ids(*names: str) -> list[int]:
 
 
 def listed(response: Any) -> list[str]:
-    return [row["person"].name for row in response.context["rows"]]
+    return [row.person.name for row in response.context["rows"]]
 
 
 # --- The list ---------------------------------------------------------------------------------------------------------
@@ -63,8 +63,8 @@ def test_people_are_found(admin: Client, everybody: None, query: str, names: lis
 
 
 def test_roles_and_groups_stand_apart(admin: Client, everybody: None) -> None:
-    rows = {row["person"].name: row for row in admin.get(URL).context["rows"]}
-    assert (rows["Rosa Lind"]["roles"], rows["Rosa Lind"]["groups"]) == (["reviewer"], ["risk"])
+    rows = {row.person.name: row for row in admin.get(URL).context["rows"]}
+    assert (rows["Rosa Lind"].roles, rows["Rosa Lind"].groups) == (["reviewer"], ["risk"])
 
 
 def test_a_filter_that_makes_no_sense_shows_nobody_and_says_so(admin: Client, everybody: None) -> None:
