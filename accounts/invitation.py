@@ -29,10 +29,16 @@ def send(person: User, *, invited_by: User) -> str:
     """Sends the mail and returns the link in it. Raises OSError (smtplib's errors are such) when it cannot be sent."""
     link = link_for(person)
     days = timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days
-    context = {"person": person, "invited_by": invited_by, "link": link, "days": days, "site_name": settings.SITE_NAME}
+    context = {
+        "person": person,
+        "invited_by": invited_by,
+        "link": link,
+        "lasts": f"{days} day{'' if days == 1 else 's'}",
+        "site_name": settings.SITE_NAME,
+    }
     mail = EmailMessage(
         subject=f"{settings.EMAIL_SUBJECT_PREFIX}{invited_by.name} has invited you",
-        body=render_to_string("registry_ui/invitation.txt", context),
+        body=render_to_string("accounts/invitation.txt", context),
         to=[person.email],
     )
     mail.send()

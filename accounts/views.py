@@ -37,7 +37,7 @@ def welcome(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated and request.user.groups.exists():
         return redirect("approvals:inbox")
     context = {"administrators": User.objects.holding("accounts.manage_people")[:NAMED]}
-    return render(request, "registry_ui/welcome.html", context)
+    return render(request, "accounts/welcome.html", context)
 
 
 @login_not_required

@@ -13,13 +13,35 @@ from approvals.selectors import follow_up
 from approvals.selectors import inbox as inbox_queries
 from approvals.watch import wording
 
+_PAGES = {
+    "inbox": "approvals:inbox",
+    "models": "models",
+    "history": "approvals:history",
+    "policies": "approvals:policies",
+    "search": "search",
+}
+_BELOW = {
+    "models": ("model", "version"),
+    "history": ("approvals:event",),
+}
+_HISTORY = ("approvals:history_", "approvals:incident", "approvals:ledger", "approvals:audit")
+
+
+def _here(view_name: str) -> dict[str, str]:
+    """What of the navigation is the page itself ("page"), or leads to what lies above it ("true"): for aria-current."""
+    found = {name: "page" for name, page in _PAGES.items() if page == view_name}
+    found |= {name: "true" for name, below in _BELOW.items() if view_name in below}
+    return found | ({"history": "true"} if view_name.startswith(_HISTORY) else {})
+
 
 def inbox(request: HttpRequest) -> dict[str, Any]:
     person = getattr(request, "user", None)  # absent where a request is refused before anybody is looked up
     if person is None or not person.is_authenticated:
         return {}
     newest = cache(_newest_incident)
+    match = request.resolver_match
     return {
+        "here": _here(match.view_name if match else ""),
         "inbox_count": SimpleLazyObject(lambda: inbox_queries.waiting_count(person)),
         "unreviewed": SimpleLazyObject(follow_up.unreviewed),
         "open_incidents": lambda: getattr(newest(), "total", 0),

@@ -37,6 +37,13 @@ class Site:
         age = self.mirror.age_seconds
         return age is None or age > self.stale_after
 
+    @property
+    def silence(self) -> str:
+        """How MLflow is silent, where it is: without the full stop."""
+        if self.mirror.is_failing:
+            return f"MLflow has not answered since {self.mirror.failing_since:%H:%M} UTC"
+        return "MLflow is not being read" if self.mirror.seen_at else "MLflow has not been read yet"
+
 
 def site(request: HttpRequest) -> dict[str, Any]:
     theme = request.COOKIES.get("theme", "")

@@ -28,6 +28,12 @@ class Unreviewed:
     def __bool__(self) -> bool:
         return self.count > 0
 
+    @property
+    def overdue_words(self) -> str:
+        if self.overdue == self.count:
+            return "it is overdue" if self.count == 1 else "all are overdue"
+        return f"{self.overdue} {'is' if self.overdue == 1 else 'are'} overdue"
+
 
 def unreviewed() -> Unreviewed:
     """One query."""
@@ -94,28 +100,6 @@ class ProbationState:
     @property
     def is_running(self) -> bool:
         return self.row.closed_at is None
-
-    @property
-    def icon(self) -> str:
-        icons = {"": "hourglass", "confirmed": "circle-check", "rolled_back": "arrow-back-up"}
-        return icons.get(self.row.outcome, "alert-triangle")
-
-    @property
-    def colour(self) -> str:
-        """`amber`, `green`, `red`, or "" for what was replaced meanwhile."""
-        return {"": "amber", "confirmed": "green", "superseded": ""}.get(self.row.outcome, "red")
-
-    @property
-    def ending(self) -> str:
-        """How it ended, in a sentence, where it was not confirmed."""
-        match self.row.outcome:
-            case "rolled_back":
-                status = self.row.rollback.status if self.row.rollback else ""
-                way = {"applied": "rolled back", "approved": "it is being rolled back"}
-                return f"Did not pass its probation: {way.get(status, 'the roll back has not come about')}."
-            case "stayed":
-                return "Did not pass its probation, and stays: there was nothing to roll back to."
-        return "Replaced before its probation ended."
 
 
 def probation_of(request: PromotionRequest, user: User) -> ProbationState | None:
