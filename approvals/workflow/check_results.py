@@ -134,6 +134,7 @@ def _run_checks(request: PromotionRequest, problem: str) -> list[CheckResult]:
         old = earlier.pop(result.key, None)
         if old is not None and _says_the_same(old, result, settings, request.fingerprint):
             continue
+        # Replaced, and never deleted: somebody may have decided on it.
         if old is not None:
             request.checks.filter(pk=old.pk).update(replaced_at=timezone.now())
             written.append(old)
@@ -155,6 +156,7 @@ def _run_checks(request: PromotionRequest, problem: str) -> list[CheckResult]:
             deadline_at=now + timedelta(minutes=int(settings.get("deadline_minutes", 30))) if is_external else None,
         )
         written.append(made)
+    # What the rule of a new submission does not ask for any more.
     gone = [result.pk for result in earlier.values()]
     request.checks.filter(pk__in=gone).update(replaced_at=timezone.now())
     return [*written, *earlier.values()]
