@@ -3,6 +3,9 @@
 VENV := .venv/bin/python
 COMPILE := $(VENV) -m uv pip compile --quiet --generate-hashes --universal --python-version 3.11
 
+# Processes of ours keep what Python compiles, whatever the environment says: a run of the suite starts some hundred.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo demo-reset test test-fast test-mlflow test-faults bench lint lock vendor
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := demo
@@ -22,7 +25,7 @@ test: .venv/development.stamp
 	$(VENV) tools/services.py
 	$(VENV) -m pytest -m "$(FAST)" -n auto
 	$(VENV) -m pytest -m "server or slow or e2e"
-	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "$(FAST)" -n auto
+	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "$(FAST) and not nodb" -n auto
 	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "(server or slow) and not (e2e or nodb)"
 
 test-fast: .venv/development.stamp

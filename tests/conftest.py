@@ -1,5 +1,6 @@
 """People by role, the two targets, databases for tests that need real commits, and a real MLflow."""
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,24 @@ from tests.support.factories import make_person
 from tests.support.mlflow_server import MlflowServer
 from tests.support.postgres import postgres
 from tests.support.waiting import within
+
+# What a run imports and collects stays: looking through it for what may be freed took a tenth of the time.
+gc.set_threshold(200_000, 20, 100)
+
+DATABASE = {"db", "transactional_db", "django_db_setup"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks `nodb` whatever asks for no database: it need not run on each. What starts servers says so itself."""
+    for item in items:
+        is_apart = any(item.get_closest_marker(name) for name in ("server", "slow", "e2e"))
+        if not is_apart and not item.get_closest_marker("django_db") and not DATABASE & set(item.fixturenames):
+            item.add_marker("nodb")
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

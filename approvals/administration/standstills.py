@@ -48,6 +48,7 @@ def end_standstill(standstill: Standstill, *, by: User | None, reason: str) -> A
 
 def _accept(by: User | None, reason: str) -> dict[str, Any]:
     """The registry that answered and was refused is the one that is mirrored from now on."""
+    # Locked, so that what is accepted is what was read here, and not what a worker refuses meanwhile.
     MirrorState.objects.select_for_update().filter(pk=1).first()
     refused = dict(MirrorState.objects.current().refused)
     if not refused:

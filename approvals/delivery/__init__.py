@@ -42,6 +42,7 @@ def deliver(entry_id: int, registry: Registry) -> str:
     try:
         if claim.entry.plan is None:  # nothing was begun: neither read nor write
             freezing.check(request)
+        # A ledger that was cut off does not know what else was approved, so nothing is written until a person says so.
         cut.check(registry)
         outcome = _run(attempt)
     except ClaimLost:
@@ -61,6 +62,7 @@ def deliver(entry_id: int, registry: Registry) -> str:
         attempt=claim.entry.attempts,
         outcome=outcome,
     )
+    # It is closed: what waited behind it, for the same model and target, is due now.
     if outcome in OutboxEntry.Outcome.values:
         outbox.hint_next_delivery(claim.entry)
     return outcome

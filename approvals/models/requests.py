@@ -199,6 +199,11 @@ class PromotionRequest(models.Model):
         return self.requester.asks_as | frozenset({self.owner_id} if self.owner_id else ())
 
     @property
+    def replaces(self) -> ModelVersion | None:
+        """What held the target when this was asked, unless that is the version itself."""
+        return self.champion if self.champion_id != self.version_id else None
+
+    @property
     def is_open(self) -> bool:
         return self.status in OPEN
 

@@ -101,6 +101,28 @@ class ProbationState:
     def is_running(self) -> bool:
         return self.row.closed_at is None
 
+    @property
+    def icon(self) -> str:
+        icons = {"": "hourglass", "confirmed": "circle-check", "rolled_back": "arrow-back-up"}
+        return icons.get(self.row.outcome, "alert-triangle")
+
+    @property
+    def colour(self) -> str:
+        """`amber`, `green`, `red`, or "" for what was replaced meanwhile."""
+        return {"": "amber", "confirmed": "green", "superseded": ""}.get(self.row.outcome, "red")
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in a sentence, where it was not confirmed."""
+        match self.row.outcome:
+            case "rolled_back":
+                status = self.row.rollback.status if self.row.rollback else ""
+                way = {"applied": "rolled back", "approved": "it is being rolled back"}
+                return f"Did not pass its probation: {way.get(status, 'the roll back has not come about')}."
+            case "stayed":
+                return "Did not pass its probation, and stays: there was nothing to roll back to."
+        return "Replaced before its probation ended."
+
 
 def probation_of(request: PromotionRequest, user: User) -> ProbationState | None:
     """One query without a probation, three with one."""

@@ -16,13 +16,14 @@ from mirror.models import Inspection, ModelVersion
 def frozen_now(request: PromotionRequest, *, champion: ModelVersion | None, anew: bool = False) -> str:
     """The evidence as it would be frozen now, under the request's own rule; in the format that the request has, or
     `anew` in today's."""
+    files = approved_files(request)
     frozen = evidence.freeze(
         version=request.version,
         champion=champion,
         target=request.target,
         rule=policy.Rule.from_json(request.rule),
         justification=request.justification,
-        files=approved_files(request),
+        files=files,
         early=not anew and evidence.is_early(request.evidence),
     )
     return evidence.as_before(frozen, request.evidence) if request.evidence and not anew else frozen

@@ -114,7 +114,42 @@ class Row:
     """Failed checks that keep it from being asked."""
 
     headline: comparison.MetricRow | None
-    probation_until: datetime | None = None
+    probation_until: datetime | None
+    tells_missing: bool
+    """Whether it says whose approval is missing, which is plain where all rows wait for the same person."""
+
+    @property
+    def verb(self) -> str:
+        if self.request.is_break_glass:
+            return "broke the glass"
+        if self.request.is_rollback:
+            return "rolled back" if self.request.decided_at else "asked to roll back"
+        return "asked"
+
+    @property
+    def glass(self) -> str:
+        """How a break-glass promotion stands with its review."""
+        if self.request.is_review_overdue:
+            return "Break-glass: review overdue"
+        return "Break-glass: not reviewed" if self.request.owes_review else "Break-glass"
+
+    @property
+    def facts(self) -> list[str]:
+        """`blocked by 1 check`, `1 of 2 approvals`, `you: approve`, as far as they are so."""
+        found = [f"blocked by {_counted(self.blocked_by, 'check')}"] if self.blocked_by else []
+        if self.request.is_break_glass:
+            found.append("without approvals")
+            if self.request.owes_review:
+                found.append(f"to be reviewed by {self.request.afterwards_due_at:%Y-%m-%d %H:%M} UTC")
+        elif self.request.is_rollback and self.request.decided_at and not self.given:
+            found.append("needed no approval")
+        else:
+            found.append(f"{self.given} of {_counted(self.needed, 'approval')}")
+        if self.own_verdict:
+            found.append(f"you: {self.own_verdict.lower()}")
+        elif self.missing and self.tells_missing:
+            found.append(f"waits for {self.missing}")
+        return found
 
     @property
     def missing(self) -> str:
@@ -125,7 +160,11 @@ class Row:
         return " and ".join("any reviewer" if group == "*" else group for group in groups if group)
 
 
-def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime) -> list[Row]:
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime, tells_missing: bool = True) -> list[Row]:
     """Four queries, however many requests. Approvals are counted; whether they fit their slots is on the page."""
     live = Review.objects.live().filter(request__in=requests)
     given = dict(live.filter(verdict=Verdict.APPROVE).values_list("request_id").annotate(Count("pk")))
@@ -146,6 +185,7 @@ def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime) -> 
             blocked_by=blocked.get(request.pk, 0),
             headline=_headline(request),
             probation_until=provisional.get(request.pk),
+            tells_missing=tells_missing,
         )
         for request in requests
     ]

@@ -42,6 +42,11 @@ class RequestState:
         return sum(len(state.filled_by) for state in self.states)
 
     @property
+    def needed_none(self) -> bool:
+        """A roll back that went ahead without another's approval."""
+        return self.request.is_rollback and self.request.decided_at is not None and not self.approvals_given
+
+    @property
     def blocking(self) -> list[CheckResult]:
         return [check for check in self.checks if check.blocks]
 

@@ -14,9 +14,9 @@ from approvals.webhooks import check_results, health_reports, mlflow_events
 from approvals.webhooks.reply import Reply, Verdict
 
 
-def receives(hear: Callable[..., Reply], name: str, most_bytes: int) -> Callable[..., JsonResponse]:
-    """The view of one callback; `hear` takes what the address names, body and headers, and the time. `name` is what the
-    sender calls what is posted."""
+def receives(handle: Callable[..., Reply], name: str, most_bytes: int) -> Callable[..., JsonResponse]:
+    """The view of one callback; `handle` takes what the address names, body and headers, and the time. `name` is what
+    the sender calls what is posted."""
 
     @csrf_exempt
     @login_not_required
@@ -25,12 +25,12 @@ def receives(hear: Callable[..., Reply], name: str, most_bytes: int) -> Callable
         if len(request.body) > most_bytes:
             reply = Reply(Verdict.TOO_LARGE, f"{name} has at most {most_bytes // 1024} KB.")
         else:
-            reply = hear(**named, body=request.body, headers=request.headers, now=timezone.now())
+            reply = handle(**named, body=request.body, headers=request.headers, now=timezone.now())
         return JsonResponse({"detail": reply.words}, status=reply.verdict)
 
     return receive
 
 
-check = receives(check_results.hear, "An answer", external.MOST_BYTES)
-health = receives(health_reports.hear, "A report", health_reports.MOST_BYTES)
-mlflow = receives(mlflow_events.hear, "An event", mlflow_events.MOST_BYTES)
+check = receives(check_results.receive, "An answer", external.MOST_BYTES)
+health = receives(health_reports.receive, "A report", health_reports.MOST_BYTES)
+mlflow = receives(mlflow_events.receive, "An event", mlflow_events.MOST_BYTES)

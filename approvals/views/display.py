@@ -6,17 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from approvals.audit.dossier import SUFFIXES
 from approvals.evidence.comparison import tables
 from mirror.models import Exhibit, ModelVersion
 
-SUFFIXES = {
-    "image/png": "png",
-    "image/jpeg": "jpg",
-    "image/gif": "gif",
-    "image/webp": "webp",
-    "text/csv": "csv",
-    "application/json": "json",
-}
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 READ_AT_ONCE = 2_000_000
 """Bytes of tables that are read for one page; the rest can be downloaded."""

@@ -14,10 +14,30 @@ from django.views.decorators.http import require_POST, require_safe
 from approvals import policy, workflow
 from approvals.forms.findings import CloseFindingForm
 from approvals.models import Finding
+from approvals.views.lists import Nothing, Tab
 from approvals.views.shared import SignedInRequest, tell
 
 PAGE_SIZE = 25
 TABS = {"mine": "Mine", "open": "All open", "closed": "Closed"}
+NO_MATCH = Nothing("search", "No finding matches.", "Take the name away, or look under another tab.")
+NOTHING = {
+    "mine": Nothing(
+        "circle-check",
+        "Nothing is yours to put right.",
+        "Findings that name you as their owner stand here until they are closed.",
+    ),
+    "open": Nothing(
+        "circle-check",
+        "Nothing is open.",
+        "Reviewers may approve with findings, where the policy allows it.",
+    ),
+    "closed": Nothing(
+        "history",
+        "Nothing has been closed yet.",
+        "Closed findings stay here with what was done about them.",
+    ),
+}
+"""What each tab says without rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +86,14 @@ def _page(
         form = bound[1] if bound is not None and is_typed else CloseFindingForm(auto_id=f"id_{each.pk}_%s")
         over = 0 if each.closed_at else (today - each.due_on).days
         rows.append(Row(each, over, workflow.may_close(each, request.user), form))
-    context = {"tabs": TABS, "show": show, "counts": counts, "page": page, "rows": rows, "model": model}
+    context = {
+        "tabs": [Tab(name, words, name == show, counts[name]) for name, words in TABS.items()],
+        "show": show,
+        "page": page,
+        "rows": rows,
+        "nothing": NO_MATCH if model else NOTHING[show],
+        "model": model,
+    }
     return render(request, "approvals/requests/findings.html", context, status=status)
 
 

@@ -9,6 +9,7 @@ from django.http import HttpResponseBase
 
 from approvals import administration
 from approvals.views.shared import SignedInRequest
+from approvals.workflow import NotAllowed
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=HttpResponseBase)
@@ -26,7 +27,10 @@ def needs(permission: str) -> Callable[[View[P, R]], View[P, R]]:
             answer = administration.may(request.user, permission)
             if not answer:
                 raise PermissionDenied(answer.reason)
-            return view(request, *args, **kwargs)
+            try:
+                return view(request, *args, **kwargs)
+            except NotAllowed as error:  # it was taken from them while the verb waited for its locks
+                raise PermissionDenied(error.message) from error
 
         return guarded
 

@@ -14,6 +14,42 @@ from mirror.models import Inspection
 SLOW_AFTER = timedelta(seconds=15)
 """A delivery that no worker has touched for this long is called delayed."""
 
+# --- What is asked ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What the requester did, as a sentence round the name of the version, which is a link."""
+
+    before: str
+    after: str
+
+
+def headline(request: PromotionRequest) -> Headline:
+    """`asks for` … ` to reach Production, replacing version 3.`"""
+    target, replaced = request.target.name, request.replaces
+    end = f", replacing version {replaced.number}." if replaced else "."
+    if request.is_break_glass:
+        return Headline("broke the glass:", f" to {target} without approvals{end}")
+    if request.is_rollback:
+        return Headline(f"{'rolls' if request.decided_at else 'asks to roll'} {target} back to", end)
+    return Headline("asks for" if request.is_open else "asked for", f" to reach {target}{end}")
+
+
+def effect(request: PromotionRequest, *, is_last: bool, is_frozen: bool) -> str:
+    """What an approval would do, in a sentence: now, or once all are given."""
+    target, replaced = request.target, request.replaces
+    gets = f"version {request.version.number}{' then' if is_last else ''} gets {target.meaning} in MLflow"
+    if is_last:
+        words = f"Yours is the last missing approval: {gets} {'when the freeze ends' if is_frozen else 'at once'}"
+    else:
+        words = f"This is not the last approval: once all are given, {gets}"
+    if replaced is None:
+        return f"{words}."
+    fate = "is archived" if target.archives_existing else "keeps its stage" if target.stage else "loses the alias"
+    return f"{words}, and version {replaced.number} {fate}."
+
+
 # --- Steps ------------------------------------------------------------------------------------------------------------
 
 ENDED = (Status.REJECTED, Status.WITHDRAWN, Status.EXPIRED)
@@ -30,6 +66,10 @@ class Step:
     def icon(self) -> str:
         return ICONS[self.state]
 
+    @property
+    def is_current(self) -> bool:
+        return self.state in ("now", "stopped")
+
 
 def steps(now: RequestState) -> list[Step]:
     """Requested → Approvals 1 of 2 → Delivery → Production."""
@@ -38,7 +78,7 @@ def steps(now: RequestState) -> list[Step]:
     asked = Step("Requested", "done")
     if request.is_break_glass:
         approvals, asked = "No approval", Step("Glass broken", "stopped")
-    elif request.is_rollback and request.decided_at and not now.approvals_given:
+    elif now.needed_none:
         approvals = "No approval needed"
     if status in ENDED:
         return [asked, Step(status.label, "stopped")]
@@ -74,6 +114,11 @@ class Delivery:
     entry: OutboxEntry | None = None
     since: datetime | None = None
     behind: OutboxEntry | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Nobody is at it, and it is not about to be."""
+        return self.state in ("delayed", "waiting", "held")
 
     @property
     def half_since(self) -> datetime | None:

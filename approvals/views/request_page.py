@@ -134,10 +134,14 @@ class LivePart:
     actions: Mapping[str, policy.Answer]
     checks_tally: str
     reopened: AuditEvent | None
+    headline: progress.Headline
     steps: Sequence[progress.Step]
     undecidable: Sequence[str]
     refusals: Sequence[progress.Refusal]
     is_last: bool
+    effect: str
+    """What an approval of this person would do."""
+
     ended_by: str
     renamed: ModelVersion | None
     finding_owners: Sequence[User]
@@ -159,16 +163,19 @@ def _live_part(
     is_held = found.status == Status.PENDING and not found.is_urgent
     freeze = freezes.notice(found.version.model.name, found.target) if is_held else freezes.Notice()
     entries, has_earlier = request_timeline.of(found)
+    is_last = workflow.is_last(now)
     return LivePart(
         request_=found,
         standing=now,
         actions=now.actions,
         checks_tally=progress.checks_tally(now),
         reopened=progress.reopened(found),
+        headline=progress.headline(found),
         steps=progress.steps(now),
         undecidable=progress.undecidable(now),
         refusals=progress.refusals(now),
-        is_last=workflow.is_last(now),
+        is_last=is_last,
+        effect=progress.effect(found, is_last=is_last, is_frozen=freeze.on is not None),
         ended_by=progress.ended_by(found),
         renamed=eligibility.renamed(found.version),
         finding_owners=findings_forms.possible_owners() if now.actions["approve"] else [],

@@ -1,5 +1,8 @@
 """Rolling back, breaking the glass, and what people say of a promotion afterwards."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
@@ -20,6 +23,21 @@ from mirror.models import ModelVersion, RegisteredModel
 METRICS_SHOWN = 8
 
 # --- Rolling back -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An earlier holder that the target can go back to, or cannot."""
+
+    earlier: rollback_candidates.Earlier
+    alone: policy.Answer
+    """Whether this person may go back to it without another's approval."""
+
+    approvers: Sequence[str]
+    """Labels of who approved it when it last held the target."""
+
+    metrics: Sequence[comparison.MetricRow]
+    """Where it differs most from the holder of now; of the default choice alone."""
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -48,12 +66,12 @@ def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
             return other
         form.now_leaving(now.number if now else None)
     choices = [
-        {
-            "earlier": each,
-            "alone": policy.may_roll_back_alone(actor, rule, was_approved=each.was_approved),
-            "approvers": workflow.approver_labels(each.tenure.request) if each.tenure.request else [],
-            "metrics": _differences(each.version, now) if each is default else [],
-        }
+        Choice(
+            each,
+            policy.may_roll_back_alone(actor, rule, was_approved=each.was_approved),
+            workflow.approver_labels(each.tenure.request) if each.tenure.request else [],
+            _differences(each.version, now) if each is default else [],
+        )
         for each in found
     ]
     context = {

@@ -5,7 +5,7 @@ from django.db import transaction
 from approvals import tenures, workflow
 from approvals.models import Incident, RequestKind, Status, Tenure
 from approvals.models.requests import CLOSED, UNDECIDED
-from approvals.watch import concealed, deliveries, incidents
+from approvals.watch import deliveries, hidden_models, incidents
 from mirror.isolation import alone
 
 R = Incident.Resolution
@@ -64,7 +64,7 @@ def _over(incident: Incident) -> "tuple[Incident.Resolution, str] | None":
     if incident.kind == Incident.Kind.RENAMED:
         return None
     if incident.kind in (Incident.Kind.PROMPT, Incident.Kind.HIDDEN):
-        return concealed.over(incident)
+        return hidden_models.over(incident)
     # Something was promoted there since, and nothing is left that nobody approved.
     promoted = [
         tenure

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from approvals.ledger import cut
 from approvals.models import WatchState
-from approvals.watch import baseline, classification, concealed, confirming, late_changes, renames
+from approvals.watch import baseline, classification, confirming, hidden_models, late_changes, renames
 from approvals.watch.classification import Known
 from approvals.watch.places import Key, different, watched
 from mirror.isolation import alone
@@ -59,7 +59,7 @@ def look(registry: Registry | None = None) -> Look:
             if not classification.is_at_work(name):
                 passed.discard(name)
     # What a delivery overwrote, and what MLflow's search hides, is not to be seen in the places.
-    found += late_changes.look(state) + concealed.look(state, places)
+    found += late_changes.look(state) + hidden_models.look(state, places)
     # As of when the rows were asked for, not of now: it bounds the time of the next change from below. What was passed
     # over keeps the times from before.
     WatchState.objects.filter(pk=1).update(

@@ -16,7 +16,7 @@ from approvals.workflow import Answered
 logger = structlog.get_logger(__name__)
 
 
-def hear(token: str, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Reply:
+def receive(token: str, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Reply:
     """Takes what was posted for the check that `token` names. Whatever is not signed with its secret, of now, and about
     the evidence that it was asked about changes nothing."""
     result = CheckResult.objects.filter(token=token).exclude(token="").first()

@@ -41,7 +41,7 @@ def address_of(probation: Probation) -> str:
     return f"{settings.SITE_URL}{reverse('approvals:health_callback', args=[probation.token])}"
 
 
-def hear(token: str, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Reply:
+def receive(token: str, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Reply:
     """Takes what was posted. Whatever is not signed with the model's secret, of now, changes nothing."""
     found = Probation.objects.select_related("request__version__model").filter(token=token).first()
     if found is None:

@@ -21,7 +21,7 @@ WINDOW = timedelta(minutes=5)
 """How far MLflow's clock may be off, and how long a recorded call can be played again; it would only be read again."""
 
 
-def hear(body: bytes, headers: Mapping[str, str], *, now: datetime) -> Reply:
+def receive(body: bytes, headers: Mapping[str, str], *, now: datetime) -> Reply:
     """Takes one call of a webhook; `headers` are the request's. Keeps the hint in the mirror and wakes the worker."""
     secret = settings.MLFLOW_WEBHOOK_SECRET
     if not secret:

@@ -138,28 +138,32 @@ def _run_checks(request: PromotionRequest, problem: str) -> list[CheckResult]:
         if old is not None:
             request.checks.filter(pk=old.pk).update(replaced_at=timezone.now())
             written.append(old)
-        is_external = result.outcome == Outcome.WAITING
-        now = timezone.now()
-        made = CheckResult.objects.create(
-            request=request,
-            key=result.key,
-            position=position,
-            kind=result.kind,
-            title=result.title,
-            effect=result.effect,
-            outcome=result.outcome,
-            reason=result.reason,
-            terms=settings,
-            fingerprint=request.fingerprint,
-            token=secrets.token_urlsafe(32) if is_external else "",
-            next_attempt_at=now if is_external else None,
-            deadline_at=now + timedelta(minutes=int(settings.get("deadline_minutes", 30))) if is_external else None,
-        )
+        made = row(request, position, result, settings)
+        if result.outcome == Outcome.WAITING:  # for an external check
+            made.token, made.next_attempt_at = secrets.token_urlsafe(32), timezone.now()
+            made.deadline_at = made.next_attempt_at + timedelta(minutes=int(settings.get("deadline_minutes", 30)))
+        made.save()
         written.append(made)
     # What the rule of a new submission does not ask for any more.
     gone = [result.pk for result in earlier.values()]
     request.checks.filter(pk__in=gone).update(replaced_at=timezone.now())
     return [*written, *earlier.values()]
+
+
+def row(request: PromotionRequest, position: int, result: checks.Result, settings: dict[str, Any]) -> CheckResult:
+    """What a check says about the evidence that the request has now; not saved."""
+    return CheckResult(
+        request=request,
+        key=result.key,
+        position=position,
+        kind=result.kind,
+        title=result.title,
+        effect=result.effect,
+        outcome=result.outcome,
+        reason=result.reason,
+        terms=settings,
+        fingerprint=request.fingerprint,
+    )
 
 
 def _says_the_same(old: CheckResult, new: checks.Result, settings: dict[str, Any], fingerprint: str) -> bool:

@@ -30,6 +30,9 @@ def make(
     """Freezes what is known and stores the request, in checks or, with `is_decided`, as approved; records
     REQUEST_CREATED. It rests on what was `asked`, which the verb read under its locks. Raises Conflict when there is an
     open request for this version and target."""
+    # What needs no approval has made its own way; for anything else there is one request at a time.
+    if asked.open_request is not None and not is_decided:
+        raise _asked_already(asked.open_request)
     rule, champion, now = asked.rule, asked.champion, timezone.now()
     request = PromotionRequest(
         version=asked.version,
@@ -57,7 +60,7 @@ def make(
         existing = eligibility.open_request(asked.version, asked.target)
         if existing is None:
             raise
-        raise asked_already(existing) from error
+        raise _asked_already(existing) from error
     # The worker looks before people are asked, unless it is decided already.
     Assessment.objects.create(request=request, is_owed=not is_decided, concluded_at=now if is_decided else None)
     if not is_decided:
@@ -79,7 +82,7 @@ def make(
     return request
 
 
-def asked_already(existing: PromotionRequest) -> Conflict:
+def _asked_already(existing: PromotionRequest) -> Conflict:
     return Conflict(f"Request #{existing.pk} already asks for this.", existing)
 
 

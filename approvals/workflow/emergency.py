@@ -11,7 +11,7 @@ from accounts.models import User
 from approvals import checks, ledger, policy
 from approvals.models import Action, AfterVerdict, CheckResult, PromotionRequest, RequestKind, Status, Target
 from approvals.selectors import eligibility, request_state, reviewers
-from approvals.workflow import creation, locks, outbox
+from approvals.workflow import check_results, creation, locks, outbox
 from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, require
 from approvals.workflow.verbs import verb
 from mirror.isolation import alone
@@ -89,18 +89,7 @@ def _check_for_the_record(request: PromotionRequest, rule: policy.Rule) -> list[
     wanted = [replace(check, effect=policy.Effect.WARN) for check in rule.checks if check.kind != "external"]
     ran = checks.run(wanted, json.loads(request.evidence), today=timezone.now().date())
     return CheckResult.objects.bulk_create(
-        CheckResult(
-            request=request,
-            key=result.key,
-            position=position,
-            kind=result.kind,
-            title=result.title,
-            effect=result.effect,
-            outcome=result.outcome,
-            reason=result.reason,
-            terms=dict(check.settings),
-            fingerprint=request.fingerprint,
-        )
+        check_results.row(request, position, result, dict(check.settings))
         for position, (check, result) in enumerate(zip(wanted, ran, strict=True))
     )
 

@@ -34,6 +34,7 @@ def enqueue(request: PromotionRequest) -> OutboxEntry:
         plan=earlier.plan if earlier else None,
         is_urgent=request.is_urgent,
     )
+    # Not before the commit: a worker that is faster would not find the row.
     transaction.on_commit(partial(hint_delivery, entry.pk))
     return entry
 

@@ -30,7 +30,8 @@ def reopen(
     locked = locks.lock_request(request)
     if locked.status not in sources:
         return []
-    fields = frozen_evidence.fields_now(locked, champions.champion_for(locked))
+    champion = champions.champion_for(locked)
+    fields = frozen_evidence.fields_now(locked, champion)
     if fields["fingerprint"] == locked.fingerprint:
         return []
     # What changed is told before the move writes it over.
@@ -62,7 +63,7 @@ def reopen(
         outbox.hint_assessment(locked)
     else:
         began_as = (locked.fingerprint, locked.status_reason)
-        anew = frozen_evidence.in_todays_format(locked, fields["champion"])
+        anew = frozen_evidence.in_todays_format(locked, champion)
         problem = frozen_evidence.other_files(locked)
         store(locked, **anew)
         check_results.judge(locked, problem=problem, before=began_as)

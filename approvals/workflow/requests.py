@@ -31,8 +31,6 @@ def request_promotion(version: ModelVersion, target: Target, *, by: User, justif
     asked = _can_be_asked(version, target)
     if not justification.strip():
         raise Invalid("Say why this version should be promoted.")
-    if asked.open_request:
-        raise creation.asked_already(asked.open_request)
     return creation.make(asked, by=by, justification=justification.strip())
 
 

@@ -46,6 +46,7 @@ def review(
     changed meanwhile, or the approval would do another thing than the page said; one whose content changed in MLflow
     goes back to review first).
     """
+    # Do not move this into the verb below: it raises, and would take the way back to review back with its transaction.
     if verdict == Verdict.APPROVE and reopen(request):
         raise Conflict("The request changed in MLflow while you were reading. Look at what is asked now.", request)
     return _sign(request, by, Verdict(verdict), comment.strip(), fingerprint, meaning, proof, findings, last)
@@ -91,6 +92,7 @@ def _sign(
         signed_with=proof.method if proof else "",
         proof_at=proof.at if proof else None,
     )
+    # Before the event, which tells of them and seals them.
     raised = follow_up.raise_findings(signed, now.rule, findings)
     # One rejection ends it, and one wish for changes sends it back, whatever others said.
     if verdict == Verdict.REJECT:

@@ -40,7 +40,7 @@ from tests.support.factories import (
     make_request,
     make_version,
 )
-from tests.support.pages import applied, hold
+from tests.support.world import hold, settle
 
 pytestmark = pytest.mark.django_db
 
@@ -273,14 +273,14 @@ def has_failed(asked: PromotionRequest) -> None:
 
 
 def on_probation(asked: PromotionRequest) -> None:
-    applied(asked, make_person("Olga Lind", "reviewer"))
+    settle(asked, make_person("Olga Lind", "reviewer"))
     now = timezone.now()
     Probation.objects.create(request=asked, started_at=now, ends_at=now + timedelta(hours=1), token="t" * 43)
 
 
 def has_an_earlier_holder(asked: PromotionRequest) -> None:
     """Version 2 holds Staging, which version 1 held with an approval before."""
-    applied(asked, make_person("Olga Lind", "reviewer"))
+    settle(asked, make_person("Olga Lind", "reviewer"))
     Target.objects.filter(pk=asked.target_id).update(archives_existing=True)
     now = timezone.now()
     Tenure.objects.create(
@@ -298,7 +298,7 @@ def has_an_earlier_holder(asked: PromotionRequest) -> None:
 
 
 def is_break_glass(asked: PromotionRequest) -> None:
-    applied(asked, make_person("Olga Lind", "reviewer"))
+    settle(asked, make_person("Olga Lind", "reviewer"))
     PromotionRequest.objects.filter(pk=asked.pk).update(kind="break_glass", afterwards_due_at=timezone.now())
 
 

@@ -29,9 +29,9 @@ from approvals.watch import classification, closing, restoring
 from mirror import sync
 from mirror.isolation import alone, counting
 from mirror.models import ModelVersion, RefreshHint
-from tests.approvals.watch.helpers import seen
 from tests.support.factories import approve, make_incident, make_person, make_policy, make_request, make_version
 from tests.support.fakes import FakeRegistry
+from tests.support.world import observe
 
 pytestmark = pytest.mark.django_db
 
@@ -147,14 +147,14 @@ def test_requests_that_expire(
 
 
 def test_models_that_were_changed(registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     for name in ("first", "odd", "third"):
         registry.set_stage(name, 2, "Production", archive_existing=True)
     odd_where(monkeypatch, classification, "judge", lambda key, *_: key.model == "odd")
-    assert seen(registry) == 2
+    assert observe(registry) == 2
     assert watch.look(registry).passed == ("odd",)
     monkeypatch.undo()
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     assert set(Incident.objects.values_list("model_name", flat=True)) == {"first", "odd", "third"}
 
 
@@ -168,10 +168,10 @@ def test_incidents_that_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_put_backs(registry: FakeRegistry, production: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     make_policy("*", production, (1, None), on_bypass="put_back")
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     for name in ("first", "odd", "third"):
         registry.set_stage(name, 2, "Production", archive_existing=True)
-    assert seen(registry) == 3
+    assert observe(registry) == 3
     odd_where(monkeypatch, restoring._Job, "look", lambda job: job.name == "odd")
     assert watch.restore_due(registry) == 3
     assert Incident.objects.open().get().model_name == "odd"

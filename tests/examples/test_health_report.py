@@ -15,7 +15,7 @@ from approvals.models import Action, AuditEvent, Probation, PromotionRequest, Ta
 from approvals.webhooks import health_reports
 from registry_ui.demo.installation import ROOT
 from tests.support.factories import approve, make_person, make_policy, make_request, make_version
-from tests.support.pages import applied
+from tests.support.world import settle
 
 MODEL = "churn_predictor"
 
@@ -27,7 +27,7 @@ def address(committed: None, live_server_address: str) -> str:
     make_policy("*", production, (1, None))
     request = approve(make_request(make_version(MODEL), production, by=rita), remy)
     with transaction.atomic():
-        applied(request)
+        settle(request)
     now = timezone.now()
     row = Probation.objects.create(request=request, started_at=now, ends_at=now + timedelta(hours=1), token="t" * 43)
     return f"{live_server_address}/callbacks/health/{row.token}/"

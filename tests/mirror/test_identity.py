@@ -13,10 +13,10 @@ from approvals.workflow import Conflict, Invalid, NotAllowed
 from mirror import identity, sync
 from mirror.models import MirrorState, ModelVersion, RegisteredModel
 from mirror.port import Identity, Refused, Registry
-from tests.approvals.watch.helpers import deliver
 from tests.support.backstage import Backstage
 from tests.support.fakes import FakeRegistry
 from tests.support.mlflow_server import MlflowServer
+from tests.support.world import approved, deliver
 
 pytestmark = pytest.mark.django_db
 
@@ -59,7 +59,7 @@ def test_the_first_contact_leaves_an_identity_in_both(registry: FakeRegistry) ->
 def test_another_server_is_neither_read_nor_written(
     registry: FakeRegistry, key: str, production: Target, rita: User, remy: User, rosa: User
 ) -> None:
-    request = approved_for(registry, production, rita, remy, rosa)
+    request = approved(registry, 3, production, by=rita, approvers=(remy, rosa))
     before, other = rows(), impostor(registry, key=key)
     other.create_version("something_else")
     assert sync.pull(other).error.startswith(identity.NOT_THIS)
@@ -78,17 +78,6 @@ def test_another_server_is_neither_read_nor_written(
     assert other.count("set_stage", "set_alias", "set_tag", "set_description", "keep_identity") == 0
     assert Incident.objects.count() == 0
     assert deliver(request, registry) == "applied"
-
-
-def approved_for(registry: FakeRegistry, target: Target, rita: User, *reviewers: User) -> Any:
-    from approvals import assessment
-    from tests.support.factories import approve, make_request
-
-    version = ModelVersion.objects.select_related("model").get(number=3)
-    request = make_request(version, target, by=rita, is_checked=False)
-    assert assessment.assess(request.pk, registry) == "concluded"
-    request.refresh_from_db()
-    return approve(request, *reviewers)
 
 
 def test_an_empty_server_marks_nothing_deleted(registry: FakeRegistry) -> None:

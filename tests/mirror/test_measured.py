@@ -20,10 +20,11 @@ from mirror import lineage, sync
 from mirror.models import ModelVersion
 from mirror.port import Refused
 from tests.support.backstage import Backstage
-from tests.support.factories import approve, make_policy, make_request, make_version
+from tests.support.factories import approve, make_policy, make_version
 from tests.support.fakes import MODEL_FILES, FakeRegistry
 from tests.support.mlflow_server import MlflowServer
 from tests.support.pages import text_of
+from tests.support.world import ask
 
 pytestmark = pytest.mark.django_db
 _numbers = count(1)
@@ -55,10 +56,8 @@ class World:
         return ModelVersion.objects.select_related("model").get(model__name=self.name, number=number)
 
     def ask(self, number: int, target: Target, by: User) -> PromotionRequest:
-        request = make_request(self.mirrored(number), target, by=by, is_checked=False)
-        assert assessment.assess(request.pk, self.registry) == "concluded"
-        request.refresh_from_db()
-        return request
+        self.mirrored(number)
+        return ask(self.registry, number, target, by=by, model=self.name)
 
 
 @pytest.fixture(params=["fake", pytest.param("mlflow", marks=pytest.mark.server)])

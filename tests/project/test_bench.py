@@ -23,6 +23,7 @@ FIRST = {
 
 @pytest.mark.server
 @pytest.mark.slow
+@pytest.mark.nodb
 def test_every_part_runs_and_prints_its_ratios(tmp_path: Path) -> None:
     """But `queues`, which tests/registry_ui/test_lanes.py runs at its full size."""
     assert {*FIRST, "queues"} == set(PARTS)

@@ -44,38 +44,50 @@ def test_every_import_goes_the_way_that_pyproject_says() -> None:
     assert "0 broken" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("module", "forbidden", "contract"),
-    [
-        ("accounts/models.py", "import components", "1. The storeys"),
-        ("mirror/sync.py", "import approvals.models", "1. The storeys"),
-        ("mirror/sync.py", "import accounts.models", "1. The storeys"),
-        ("approvals/views/inbox.py", "import registry_ui.views", "1. The storeys"),
-        ("approvals/policy/rules.py", "import approvals.workflow", "2. The rooms of the gate"),
-        ("approvals/selectors/inbox.py", "import approvals.workflow", "2. The rooms of the gate"),
-        ("registry_ui/views/registry.py", "import mlflow", "3a. Only the adapter and the demo know MLflow"),
-        ("approvals/views/inbox.py", "import sklearn", "3a. Only the adapter and the demo know MLflow"),
-        ("mirror/sync.py", "import mirror.mlflow.client", "3b. Only mirror.connect opens the adapter"),
-        ("registry_ui/views/registry.py", "import mirror.port", "3c. No page talks to the registry"),
-        ("approvals/views/requests.py", "import approvals.delivery", "3c. No page talks to the registry"),
-        (
-            "approvals/forms/requests.py",
-            "import approvals.ledger",
-            "4. Only those who write, show or verify the ledger",
-        ),
-        ("registry_ui/health.py", "import registry_ui.demo.people", "5. Nothing that runs imports the demo"),
-    ],
-)
-def test_an_import_that_crosses_a_line_is_found(tmp_path: Path, module: str, forbidden: str, contract: str) -> None:
+CROSSINGS = [
+    ("accounts/models.py", "import components", "1. The storeys"),
+    ("mirror/sync.py", "import approvals.models", "1. The storeys"),
+    ("mirror/sync.py", "import accounts.models", "1. The storeys"),
+    ("approvals/views/inbox.py", "import registry_ui.views", "1. The storeys"),
+    ("approvals/policy/rules.py", "import approvals.workflow", "2. The rooms of the gate"),
+    ("approvals/selectors/inbox.py", "import approvals.workflow", "2. The rooms of the gate"),
+    ("registry_ui/views/registry.py", "import mlflow", "3a. Only the adapter and the demo know MLflow"),
+    ("approvals/views/inbox.py", "import sklearn", "3a. Only the adapter and the demo know MLflow"),
+    ("mirror/sync.py", "import mirror.mlflow.client", "3b. Only mirror.connect opens the adapter"),
+    ("registry_ui/views/registry.py", "import mirror.port", "3c. No page talks to the registry"),
+    ("approvals/views/requests.py", "import approvals.delivery", "3c. No page talks to the registry"),
+    (
+        "approvals/forms/requests.py",
+        "import approvals.ledger",
+        "4. Only those who write, show or verify the ledger",
+    ),
+    ("registry_ui/health.py", "import registry_ui.demo.people", "5. Nothing that runs imports the demo"),
+]
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What import-linter says of each contract once every import above stands in a copy: it reads the code once."""
+    folder = tmp_path_factory.mktemp("crossings")
     for package in PACKAGES:
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "static"))
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    with (tmp_path / module).open("a") as source:
-        source.write(f"\n{forbidden}\n")
-    done = lint_imports(tmp_path)
-    assert done.returncode == 1
-    broken = [line for line in done.stdout.splitlines() if " BROKEN" in line]
-    assert [line for line in broken if line.startswith(contract)], done.stdout
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "static"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for module, forbidden, _ in CROSSINGS:
+        with (folder / module).open("a") as source:
+            source.write(f"\n{forbidden}\n")
+    done = lint_imports(folder)
+    assert done.returncode == 1, done.stdout
+    _, *told = re.split(r"^(\S.*)\n-+\n", done.stdout.partition("Broken contracts")[2], flags=re.MULTILINE)
+    return dict(zip(told[::2], told[1::2], strict=True))
+
+
+@pytest.mark.parametrize(("module", "forbidden", "contract"), CROSSINGS)
+def test_an_import_that_crosses_a_line_is_found(
+    broken: dict[str, str], module: str, forbidden: str, contract: str
+) -> None:
+    importer, imported = module.removesuffix(".py").replace("/", "."), forbidden.removeprefix("import ")
+    (said,) = [text for name, text in broken.items() if name.startswith(contract)]
+    assert f"{importer} -> {imported} (l." in said
 
 
 def calls(path: Path) -> Iterator[str]:

@@ -142,21 +142,17 @@ class Drive:
             equal((answer.status_code, answer.text[:200]), (200, answer.text[:200]), f"the grant for {model}")
 
     def approved(self, model: str, number: int) -> Any:
-        from approvals import assessment
-        from mirror.models import ModelVersion
-        from tests.support.factories import approve, make_request
+        from tests.support.factories import approve
+        from tests.support.world import ask
 
-        version = ModelVersion.objects.select_related("model").get(model__name=model, number=number)
-        request = make_request(version, self.production, by=self.rita, is_checked=False)
-        assessment.assess(request.pk, self.registry)
-        request.refresh_from_db()
+        request = ask(self.registry, number, self.production, by=self.rita, model=model)
         equal(request.status, "pending", f"the request after the checks ({request.status_reason})")
         return approve(request, self.remy, self.rosa)
 
     def deliver(self, request: Any) -> str:
-        from tests.approvals.workflow import urgent
+        from tests.support import world
 
-        return urgent.deliver(request, self.registry)
+        return world.deliver(request, self.registry)
 
     def held(self) -> tuple[list[int], int | None]:
         numbers = sorted(each.number for each in self.registry.versions_in_stage(MODEL, "Production"))

@@ -36,6 +36,7 @@ def apply(document: Document, *, prune: bool = False, dry_run: bool = False, by:
     left: list[str] = []
     try:
         with transaction.atomic():
+            # The order in which every verb below locks, for all of them at once.
             verbs.lock_people([by] if by else [])
             lock_targets(Target.objects.values_list("pk", flat=True))
             before = after = export()  # inside, so that nobody's edit falls between it and what it is compared with

@@ -144,6 +144,7 @@ def read(source: bytes) -> Document:
         raise nodes.BadFile(f"The file is larger than {LARGEST:,} bytes.")
     try:
         content = source.decode("utf-8-sig")
+        # Before anything is built: a few lines of aliases of aliases stand for more than memory holds.
         for event in yaml.parse(content, yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise nodes.fail(event, "anchors and aliases are not read.")

@@ -45,7 +45,7 @@ def changed(rows: Sequence[ValueRow]) -> str:
     different = [_change(row) for row in rows if row.is_changed]
     if not different:
         return f"All {len(rows):,} are the same." if len(rows) > 1 else "The same."
-    return f"{len(different):,} of {len(rows):,} {_differ(len(different))}: {named(different)}."
+    return f"{values.differing(len(different), len(rows))}: {named(different)}."
 
 
 def _change(row: ValueRow) -> str:

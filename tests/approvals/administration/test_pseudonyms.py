@@ -35,7 +35,8 @@ from approvals.workflow import Invalid, NotAllowed
 from mirror.models import ModelVersion
 from registry_ui.demo.installation import ROOT
 from tests.support.factories import PASSWORD, approve, check, make_person, make_request, make_version
-from tests.support.pages import applied, note_of, text_of
+from tests.support.pages import note_of, text_of
+from tests.support.world import settle
 
 pytestmark = pytest.mark.django_db
 WHY = "Left the company, asked for it on 3 May."
@@ -44,7 +45,7 @@ WHY = "Left the company, asked for it on 3 May."
 @pytest.fixture
 def past(rita: User, remy: User, rosa: User, ada: User, production: Target) -> PromotionRequest:
     """Remy approved something that was applied, commented, was renamed, signed in, and has all that an account has."""
-    request = applied(make_request(make_version(number=7), production, by=rita), remy, rosa)
+    request = settle(make_request(make_version(number=7), production, by=rita), remy, rosa)
     workflow.comment(request, by=remy, body="The holdout is fine.")
     administration.set_person(
         remy, groups=remy.groups.all(), mlflow_names=["remy.ortiz"], is_service_account=False, by=ada

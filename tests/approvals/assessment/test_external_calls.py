@@ -671,7 +671,7 @@ def test_an_answer_for_one_request_cannot_be_posted_for_another(
 
 
 def test_a_result_without_a_token_is_not_addressed_by_an_empty_one(outside: Client, asked: PromotionRequest) -> None:
-    assert check_results.hear("", b"{}", {}, now=timezone.now()).verdict == Verdict.UNKNOWN
+    assert check_results.receive("", b"{}", {}, now=timezone.now()).verdict == Verdict.UNKNOWN
     assert outside.get(f"/callbacks/checks/{result_of(asked).token}/").status_code == 405
 
 

@@ -12,19 +12,18 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
-from approvals import assessment, delivery, workflow
-from approvals.models import Action, Assessment, AuditEvent, OutboxEntry, PromotionRequest, Status, Target
+from approvals import assessment, workflow
+from approvals.models import Action, Assessment, AuditEvent, PromotionRequest, Status, Target
 from approvals.policy import CheckRule
 from approvals.selectors import inbox, request_state
 from approvals.workflow import Invalid, NotAllowed
 from mirror import inspection, sync
-from mirror.models import ModelVersion
 from mirror.port import Refused, Unreachable
-from tests.support.factories import approve, make_person, make_policy
+from tests.support.factories import approve, make_person, make_policy, make_request
 from tests.support.fakes import FakeRegistry
+from tests.support.world import MODEL, ask, deliver, version
 
 pytestmark = pytest.mark.django_db
-MODEL = "churn_predictor"
 
 
 @pytest.fixture
@@ -38,11 +37,6 @@ def registry() -> FakeRegistry:
     fake.set_alias(MODEL, "champion", 1)
     sync.sweep(fake)
     return fake
-
-
-def ask(by: User, target: Target) -> PromotionRequest:
-    version = ModelVersion.objects.select_related("model").get(model__name=MODEL, number=2)
-    return workflow.request_promotion(version, target, by=by, justification="Better.")
 
 
 def assess(request: PromotionRequest, registry: FakeRegistry) -> PromotionRequest:
@@ -64,17 +58,13 @@ def last(action: Action) -> AuditEvent:
     return AuditEvent.objects.filter(action=action).latest("sequence")
 
 
-def deliver(request: PromotionRequest, registry: FakeRegistry) -> str:
-    return delivery.deliver(OutboxEntry.objects.open().get(request=request).pk, registry)
-
-
 # --- Before people are asked ------------------------------------------------------------------------------------------
 
 
 def test_nobody_is_asked_before_the_checks_are_done(
     registry: FakeRegistry, rita: User, remy: User, production: Target
 ) -> None:
-    request = ask(rita, production)
+    request = make_request(version(2), production, by=rita, is_checked=False)
     assert request.status == Status.CHECKING
     assert not inbox.waiting_for(remy).exists()
     with pytest.raises(NotAllowed, match="have not finished yet"):
@@ -91,7 +81,7 @@ def test_a_failed_check_that_blocks_asks_nobody_and_goes_on_when_it_is_put_right
     registry: FakeRegistry, rita: User, remy: User, production: Target
 ) -> None:
     make_policy(MODEL, production, (1, None), checks=(CheckRule("provenance", settings={"keys": ["owner"]}),))
-    request = assess(ask(rita, production), registry)
+    request = ask(registry, 2, production, by=rita)
     assert request.status == Status.CHECKING
     assert request.status_reason == "Blocked by checks: Provenance (Nothing says owner: no parameter and no tag)."
     with pytest.raises(NotAllowed, match="Automatic checks block this request: Provenance"):
@@ -109,7 +99,7 @@ def test_a_blocked_request_waits_for_its_requester(
     registry: FakeRegistry, rita: User, remy: User, production: Target
 ) -> None:
     make_policy(MODEL, production, (1, None), checks=(CheckRule("provenance"),))
-    request = ask(rita, production)
+    request = make_request(version(2), production, by=rita, is_checked=False)
     assert not inbox.waiting_for(rita).exists()
     assess(request, registry)
     assert list(inbox.waiting_for(rita)) == [request]
@@ -121,7 +111,7 @@ def test_a_failed_check_that_does_not_block_is_seen(
     registry: FakeRegistry, rita: User, production: Target, effect: str
 ) -> None:
     make_policy(MODEL, production, (1, None), checks=(CheckRule("provenance", effect),))
-    request = assess(ask(rita, production), registry)
+    request = ask(registry, 2, production, by=rita)
     assert request.status == Status.PENDING
     assert request.checks.live().get(kind="provenance").outcome == ("warn" if effect == "warn" else "fail")
 
@@ -130,7 +120,7 @@ def test_overriding_takes_the_permission_and_a_reason_and_is_seen_ever_after(
     registry: FakeRegistry, rita: User, remy: User, ada: User, production: Target
 ) -> None:
     make_policy(MODEL, production, (1, None), checks=(CheckRule("provenance"),))
-    request = assess(ask(rita, production), registry)
+    request = ask(registry, 2, production, by=rita)
     result = request.checks.blocking().get()
     for person in (rita, remy):
         with pytest.raises(NotAllowed):
@@ -152,7 +142,7 @@ def test_an_override_does_not_outlive_another_failure(
 ) -> None:
     rule = CheckRule("metric_threshold", settings={"metric": "auc_roc", "at_least": 0.95})
     make_policy(MODEL, production, (1, None), checks=(rule,))
-    request = assess(ask(rita, production), registry)
+    request = ask(registry, 2, production, by=rita)
     workflow.override(request, request.checks.blocking().get(), by=ada, reason="Close enough.")
     registry.change_run(registry.version(MODEL, 2).run_id, metrics={"auc_roc": 0.5})
     assert pulled(registry) == 1
@@ -162,7 +152,7 @@ def test_an_override_does_not_outlive_another_failure(
 
 
 def test_an_outage_is_waited_out_and_said(registry: FakeRegistry, rita: User, production: Target) -> None:
-    request = ask(rita, production)
+    request = make_request(version(2), production, by=rita, is_checked=False)
     registry.is_down = True
     assert assessment.assess(request.pk, registry) == "waiting"
     row = Assessment.objects.get(request=request)
@@ -183,7 +173,7 @@ def test_files_that_cannot_be_read_block_with_the_reason(
     registry: FakeRegistry, rita: User, production: Target, trouble: Exception, words: str
 ) -> None:
     registry.fail_next("artifacts", trouble)  # type: ignore[arg-type]
-    request = assess(ask(rita, production), registry)
+    request = ask(registry, 2, production, by=rita)
     assert request.status == Status.CHECKING
     assert words in request.status_reason
     workflow.resubmit(request, by=rita)
@@ -193,7 +183,7 @@ def test_files_that_cannot_be_read_block_with_the_reason(
 def test_inspection_that_keeps_failing_ends_with_a_reason(
     registry: FakeRegistry, rita: User, production: Target
 ) -> None:
-    request = ask(rita, production)
+    request = make_request(version(2), production, by=rita, is_checked=False)
     registry.fail_next("version_root", RuntimeError("A bug."), times=6)  # type: ignore[arg-type]
     for _ in range(assessment.MOST_FAILURES):
         Assessment.objects.update(due_at=timezone.now(), lease_expires_at=None)
@@ -210,7 +200,7 @@ def test_inspection_that_keeps_failing_ends_with_a_reason(
 
 
 def test_outages_never_count_as_failures(registry: FakeRegistry, rita: User, production: Target) -> None:
-    request = ask(rita, production)
+    request = make_request(version(2), production, by=rita, is_checked=False)
     registry.is_down = True
     for _ in range(assessment.MOST_FAILURES + 2):
         Assessment.objects.update(due_at=timezone.now())
@@ -223,7 +213,7 @@ def test_outages_never_count_as_failures(registry: FakeRegistry, rita: User, pro
 def test_worker_that_dies_over_a_file_again_and_again_ends_with_a_reason(
     registry: FakeRegistry, rita: User, production: Target
 ) -> None:
-    request = ask(rita, production)
+    request = make_request(version(2), production, by=rita, is_checked=False)
     for number in range(assessment.MOST_FAILURES):
         lease = timedelta(seconds=60)
         assert Assessment.objects.claim(request.pk, by=f"worker {number}", lease=lease) is not None
@@ -236,7 +226,7 @@ def test_what_only_decorates_blocks_nobody_and_is_said(
     registry: FakeRegistry, rita: User, production: Target, client: Client
 ) -> None:
     registry.fail_next("stepped_metrics", Unreachable("There is no MLflow registry at http://mlflow (answer 404)."))
-    request = assess(ask(rita, production), registry)
+    request = ask(registry, 2, production, by=rita)
     assert request.status == Status.PENDING
     client.force_login(rita)
     for url in (
@@ -252,10 +242,10 @@ def test_files_that_could_not_be_read_are_read_again_when_something_changes(
     registry: FakeRegistry, rita: User, staging: Target, production: Target
 ) -> None:
     """Not taken from another look at the same version, which succeeded before."""
-    assess(ask(rita, staging), registry)
+    ask(registry, 2, staging, by=rita)
     registry.change_file(MODEL, 2, "model.skops", b"other weights")
     registry.fail_next("artifacts", Refused("Access denied."))
-    request = assess(ask(rita, production), registry)
+    request = ask(registry, 2, production, by=rita)
     assert request.status == Status.CHECKING
     registry.set_description(MODEL, 2, "Mended.")
     pulled(registry)
@@ -268,7 +258,7 @@ def test_files_that_could_not_be_read_are_read_again_when_something_changes(
 
 
 def test_watching_reads_no_curves_and_takes_no_lock(registry: FakeRegistry, rita: User, production: Target) -> None:
-    request = assess(ask(rita, production), registry)
+    request = ask(registry, 2, production, by=rita)
     with CaptureQueriesContext(connection) as queries:
         assert assessment.watch() == 0
     text = " ".join(query["sql"] for query in queries)
@@ -280,7 +270,7 @@ def test_watching_reads_no_curves_and_takes_no_lock(registry: FakeRegistry, rita
 
 
 def test_a_version_deleted_meanwhile_blocks(registry: FakeRegistry, rita: User, production: Target) -> None:
-    request = ask(rita, production)
+    request = make_request(version(2), production, by=rita, is_checked=False)
     registry.delete_version(MODEL, 2)
     assert "no longer exists in MLflow" in assess(request, registry).status_reason
 
@@ -294,7 +284,7 @@ def test_a_killed_worker_is_resumed_when_its_lease_is_over(
     def die(*_: Any, **__: Any) -> None:
         raise Killed
 
-    request = ask(rita, production)
+    request = make_request(version(2), production, by=rita, is_checked=False)
     with monkeypatch.context() as patched:
         patched.setattr(inspection, "inspect", die)
         with pytest.raises(Killed):
@@ -332,7 +322,7 @@ def test_only_those_who_looked_at_what_changed_sign_again(
 ) -> None:
     others = [each for each in CHANGES if each != part]
     make_policy(MODEL, production, (1, "risk", *others), (2, None))
-    request = approve(assess(ask(rita, production), registry), risk, remy)
+    request = approve(ask(registry, 2, production, by=rita), risk, remy)
     assert request.status == Status.PENDING
     change, named = CHANGES[part]
     change(registry)
@@ -351,14 +341,15 @@ def test_approvals_that_look_at_nothing_that_changed_complete_it_again(
     registry: FakeRegistry, rita: User, remy: User, production: Target
 ) -> None:
     make_policy(MODEL, production, (1, None, "metrics"))
-    request = approve(assess(ask(rita, production), registry), remy)
+    request = approve(ask(registry, 2, production, by=rita), remy)
     assert request.status == Status.APPROVED
+    signed = request.fingerprint
     registry.set_description(MODEL, 2, "Typo mended.")
     assert deliver(request, registry) == "reopened"
-    assert fresh(request).status == Status.APPROVED
+    assert request.status == Status.APPROVED
     assert deliver(request, registry) == "applied"
     promoted = last(Action.VERSION_PROMOTED)
-    assert promoted.data["fingerprint"] == fresh(request).fingerprint != request.fingerprint
+    assert promoted.data["fingerprint"] == request.fingerprint != signed
 
 
 @pytest.mark.parametrize(
@@ -376,7 +367,7 @@ def test_what_means_nothing_changes_nothing(
     registry: FakeRegistry, rita: User, remy: User, production: Target, change: Callable[[FakeRegistry], None]
 ) -> None:
     make_policy(MODEL, production, (2, None), watched_tags=("team",))
-    request = approve(assess(ask(rita, production), registry), remy)
+    request = approve(ask(registry, 2, production, by=rita), remy)
     change(registry)
     assert pulled(registry) == 0
     assert fresh(request).fingerprint == request.fingerprint
@@ -385,7 +376,7 @@ def test_what_means_nothing_changes_nothing(
 
 def test_another_champion_sends_it_back(registry: FakeRegistry, rita: User, remy: User, production: Target) -> None:
     make_policy(MODEL, production, (2, None))
-    request = approve(assess(ask(rita, production), registry), remy)
+    request = approve(ask(registry, 2, production, by=rita), remy)
     registry.create_version(MODEL, run_id=registry.log_run({"auc_roc": 0.95}))
     registry.set_stage(MODEL, 3, "Production", archive_existing=True)
     assert pulled(registry) == 1
@@ -400,7 +391,7 @@ def test_bytes_changed_between_approval_and_delivery(
     registry: FakeRegistry, rita: User, remy: User, production: Target
 ) -> None:
     make_policy(MODEL, production, (1, None, "metrics"))  # files count for every slot
-    request = approve(assess(ask(rita, production), registry), remy)
+    request = approve(ask(registry, 2, production, by=rita), remy)
     registry.change_file(MODEL, 2, "model.skops", b"other weights")
     assert deliver(request, registry) == "reopened"
     request = fresh(request)
@@ -417,7 +408,7 @@ def test_files_that_are_all_gone_are_changed_files_and_block(
     registry: FakeRegistry, rita: User, remy: User, production: Target
 ) -> None:
     make_policy(MODEL, production, (1, None))
-    request = approve(assess(ask(rita, production), registry), remy)
+    request = approve(ask(registry, 2, production, by=rita), remy)
     registry.files_of(f"fake:/{MODEL}/2").clear()
     assert deliver(request, registry) == "reopened"
     request = fresh(request)
@@ -431,7 +422,7 @@ def test_a_policy_edited_while_a_request_is_open_changes_nothing_for_it(
     registry: FakeRegistry, rita: User, remy: User, production: Target
 ) -> None:
     make_policy(MODEL, production, (1, None))
-    request = assess(ask(rita, production), registry)
+    request = ask(registry, 2, production, by=rita)
     make_policy(MODEL, production, (3, "risk"), checks=(CheckRule("provenance"),))
     assert pulled(registry) == 0
     assert approve(request, remy).status == Status.APPROVED
@@ -443,7 +434,7 @@ def test_contributors_have_no_say_where_the_policy_says_so(
     make_policy(MODEL, production, (1, None), excludes_contributors=True, contributor_tags=("trained_by",))
     registry.set_tag(MODEL, 2, "trained_by", "someone, REMY@example.com")
     sync.refresh_model(registry, MODEL)
-    request = assess(ask(rita, production), registry)
+    request = ask(registry, 2, production, by=rita)
     answer = request_state.of(request, remy).actions["approve"]
     assert answer.reason == (
         "You contributed to this version (REMY@example.com in MLflow), so somebody else has to decide."
@@ -461,7 +452,7 @@ def test_metrics_that_are_no_numbers_are_frozen_and_judged(
     make_policy(MODEL, production, (1, None), checks=(rule,))
     registry.change_run(registry.version(MODEL, 2).run_id, metrics={"auc_roc": float(value)})
     sync.refresh_model(registry, MODEL)
-    request = assess(ask(rita, production), registry)
+    request = ask(registry, 2, production, by=rita)
     assert request.status == Status.PENDING
     assert request.checks.live().get(kind="metric_regression").outcome == "warn"
     assert pulled(registry) == 0
@@ -475,7 +466,7 @@ def test_much_is_frozen_too(registry: FakeRegistry, rita: User, remy: User, prod
         tags={"mlflow.note.content": "long " * 1_000_000},
     )
     sync.refresh_model(registry, MODEL)
-    request = assess(ask(rita, production), registry)
+    request = ask(registry, 2, production, by=rita)
     assert request.status == Status.PENDING
     assert len(request.evidence) < 200_000
     assert "5,000,000 characters in all" in request.evidence

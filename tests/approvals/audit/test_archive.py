@@ -24,8 +24,8 @@ from approvals.audit.population import Scope
 from approvals.audit.sampling import Sample
 from approvals.models import AuditEvent, PromotionRequest, Target, Tenure
 from mirror.models import Exhibit
-from tests.approvals.audit.auditing import around_now, bypass, promote
-from tests.support.factories import make_exhibit, make_inspection, make_policy, make_version, png
+from tests.support.factories import make_exhibit, make_inspection, make_policy, make_request, make_version, png
+from tests.support.world import around_now, bypass, settle
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def changed(db: None, rita: User, remy: User, production: Target) -> None:
         make_inspection(version)
         make_exhibit(version, "figures/roc.png", png(number))
         make_exhibit(version, "tables/<b>odd name.csv", b"a,b\n1,2\n")
-        promote(version, production, by=rita, approvers=(remy,))
+        settle(make_request(version, production, by=rita), remy)
     bypass(make_version("churn"), production, "@champion")
 
 
@@ -197,7 +197,7 @@ def test_the_archive_is_made_bit_by_bit(changed: None, rita: User, remy: User, p
     make_inspection(heavy)
     noise = hashlib.shake_256(b"figure").digest(400_000)
     make_exhibit(heavy, "figures/big.png", noise)
-    promote(heavy, production, by=rita, approvers=(remy,))
+    settle(make_request(heavy, production, by=rita), remy)
     begun = Tenure.objects.filter(model_name="heavy").latest("pk")
     fields = {field.attname: getattr(begun, field.attname) for field in Tenure._meta.fields if field.attname != "id"}
     fields |= {"ended_at": timezone.now(), "end": "replaced", "place": "Production"}

@@ -17,8 +17,8 @@ from approvals.models import AuditEvent, Incident, Target, Tenure, WatchedPlace,
 from mirror import health
 from mirror.models import MirrorState, Outage
 from mirror.port import Unreachable
-from tests.approvals.audit.auditing import around_now, bypass, found, promote, put_back, taken_away
-from tests.support.factories import make_policy, make_version
+from tests.support.factories import make_policy, make_request, make_version
+from tests.support.world import around_now, bypass, found, put_back, settle, taken_away
 
 pytestmark = pytest.mark.django_db
 
@@ -29,13 +29,13 @@ def busy(rita: User, remy: User, rosa: User, production: Target, staging: Target
     make_policy("*", production, (1, None))
     one, two, three = make_version("churn"), make_version("churn"), make_version("churn")
     found(make_version("old"), staging, "Staging")
-    promote(one, production, by=rita, approvers=(remy,))
-    promote(two, production, by=rita, approvers=(rosa,))
+    settle(make_request(one, production, by=rita), remy)
+    settle(make_request(two, production, by=rita), rosa)
     incident = bypass(three, production, "@champion")
     assert incident
     put_back(incident, two)
-    promote(one, production, by=rita, approvers=(remy,), kind="rollback")
-    promote(three, production, by=rita, approvers=(remy,), kind="break_glass")
+    settle(make_request(one, production, by=rita), remy, kind="rollback")
+    settle(make_request(three, production, by=rita), remy, kind="break_glass")
     taken_away(three, production, "@champion")
     Tenure.objects.create(
         model_name="earlier",
@@ -78,8 +78,8 @@ def test_one_delivery_is_one_row_with_all_that_it_changed(
     make_policy("*", production, (1, None))
     make_policy("*", staging, (1, None))
     version = make_version("churn")
-    promote(version, staging, by=rita, approvers=(remy,))
-    promote(version, production, by=rita, approvers=(remy,))
+    settle(make_request(version, staging, by=rita), remy)
+    settle(make_request(version, production, by=rita), remy)
     staged, produced = units.every(around_now())
     assert [change.sentence for change in staged.changes] == ["version 1 took Staging"]
     assert {change.sentence for change in produced.changes} == {
@@ -171,7 +171,7 @@ def test_a_page_costs_the_same_for_few_and_many(
 
     before = cost()
     for _ in range(6):
-        promote(make_version("more"), production, by=rita, approvers=(remy,))
+        settle(make_request(make_version("more"), production, by=rita), remy)
     assert cost() == before
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from accounts.models import User
 from approvals.audit import reviews
 from approvals.models import CheckResult, PromotionRequest, Reading, Review, Target
-from tests.approvals.audit.auditing import around_now, promote
 from tests.support.factories import make_person, make_policy, make_request, make_version
+from tests.support.world import around_now, settle
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +30,7 @@ def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(values: S
 
 def answered(target: Target, asker: User, approver: User, *, waited: float, read: float | None, at: datetime) -> Review:
     """Asked at `at`, opened `read` seconds before the approval (None: never), which came after `waited` seconds."""
-    request = promote(make_version("churn"), target, by=asker, approvers=(approver,))
+    request = settle(make_request(make_version("churn"), target, by=asker), approver)
     PromotionRequest.objects.filter(pk=request.pk).update(created_at=at, decided_at=at + timedelta(seconds=waited))
     review = Review.objects.get(request=request, reviewer=approver)
     signed_at = at + timedelta(seconds=waited)
@@ -88,9 +88,9 @@ def test_a_share_below_three_quarters_is_not_called_out(rita: User, remy: User, 
 
 def test_kinds_and_overrides_are_counted(rita: User, remy: User, ada: User, production: Target) -> None:
     make_policy("*", production, (1, None))
-    promote(make_version("churn"), production, by=rita, approvers=(remy,))
-    promote(make_version("churn"), production, by=rita, approvers=(remy,), kind="rollback")
-    promote(make_version("churn"), production, by=rita, approvers=(remy,), kind="break_glass")
+    settle(make_request(make_version("churn"), production, by=rita), remy)
+    settle(make_request(make_version("churn"), production, by=rita), remy, kind="rollback")
+    settle(make_request(make_version("churn"), production, by=rita), remy, kind="break_glass")
     request = make_request(make_version("churn"), production, by=rita)
     CheckResult.objects.filter(request=request).update(
         outcome="fail", overridden_by=ada, overridden_at=timezone.now(), override_reason="Known."
@@ -103,7 +103,7 @@ def test_kinds_and_overrides_are_counted(rita: User, remy: User, ada: User, prod
 
 def test_a_period_and_a_target_narrow_it(rita: User, remy: User, production: Target, staging: Target) -> None:
     make_policy("*", production, (1, None))
-    promote(make_version("churn"), production, by=rita, approvers=(remy,))
+    settle(make_request(make_version("churn"), production, by=rita), remy)
     now = timezone.now()
     assert reviews.of(around_now().period, target=staging).approvals == 0
     assert reviews.of(reviews.Period(now - timedelta(days=9), now - timedelta(days=8))).requests == 0

@@ -14,54 +14,22 @@ from approvals.delivery import annotation
 from approvals.evidence import approval_note
 from approvals.models import Action, AuditEvent, OutboxEntry, PromotionRequest, Status, Target
 from mirror import sync
-from mirror.models import ModelVersion
 from mirror.port import NotFound, Refused, Unreachable
-from tests.support.factories import approve, make_request
+from tests.support.factories import approve
 from tests.support.fakes import FakeRegistry
+from tests.support.world import MODEL, ask, deliver, make_registry, version
 
 pytestmark = pytest.mark.django_db
-MODEL = "churn_predictor"
 
 
 @pytest.fixture
 def registry() -> FakeRegistry:
-    """v6 in Production and champion, v7 in Staging, both with a run; mirrored."""
-    fake = FakeRegistry(limit=5000)
-    for number in range(1, 8):
-        run_id = fake.log_run({"auc_roc": 0.9 + number / 100}, {"max_depth": str(number)})
-        assert fake.create_version(MODEL, run_id=run_id, description=f"Trained for the {number}th time.") == number
-    fake.set_stage(MODEL, 6, "Production", archive_existing=False)
-    fake.set_alias(MODEL, "champion", 6)
-    fake.set_stage(MODEL, 7, "Staging", archive_existing=False)
-    sync.sweep(fake)
-    return fake
+    return make_registry(versions=7, production=6, staging=7)
 
 
 @pytest.fixture
 def approved(registry: FakeRegistry, rita: User, remy: User, rosa: User, production: Target) -> PromotionRequest:
-    return approve(ask(registry, version(7), production, by=rita), remy, rosa)
-
-
-def ask(registry: FakeRegistry, version: ModelVersion, target: Target, *, by: User) -> PromotionRequest:
-    """A request that the worker has looked at in this registry."""
-    request = make_request(version, target, by=by, is_checked=False)
-    assert assessment.assess(request.pk, registry) == "concluded"
-    request.refresh_from_db()
-    assert request.status == Status.PENDING
-    return request
-
-
-def version(number: int) -> ModelVersion:
-    return ModelVersion.objects.select_related("model").get(model__name=MODEL, number=number)
-
-
-def deliver(request: PromotionRequest, registry: FakeRegistry) -> str:
-    """Now, whatever the pause or lease says; leaves `request` as the database has it."""
-    entry = request.outbox_entries.latest("pk")
-    OutboxEntry.objects.filter(pk=entry.pk).update(available_at=timezone.now(), lease_expires_at=None)
-    outcome = delivery.deliver(entry.pk, registry)
-    request.refresh_from_db()
-    return outcome
+    return approve(ask(registry, 7, production, by=rita), remy, rosa)
 
 
 def counts() -> dict[str, int]:
@@ -277,7 +245,7 @@ def test_another_champion_sends_it_back_to_review_and_takes_the_note_back(
 def test_two_requests_for_one_target_go_oldest_first(
     registry: FakeRegistry, approved: PromotionRequest, rita: User, remy: User, rosa: User, production: Target
 ) -> None:
-    second = approve(ask(registry, version(5), production, by=rita), remy, rosa)
+    second = approve(ask(registry, 5, production, by=rita), remy, rosa)
     assert deliver(second, registry) == "skipped"
     assert delivery.drain(registry) == 2
     approved.refresh_from_db()
@@ -290,10 +258,10 @@ def test_two_requests_for_one_target_go_oldest_first(
 def test_a_request_for_staging_does_not_take_what_has_reached_production_meanwhile(
     registry: FakeRegistry, rita: User, remy: User, rosa: User, staging: Target, production: Target
 ) -> None:
-    for_staging = ask(registry, version(5), staging, by=rita)
-    late = ask(registry, version(4), staging, by=rita)
+    for_staging = ask(registry, 5, staging, by=rita)
+    late = ask(registry, 4, staging, by=rita)
     approve(late, remy)
-    assert deliver(approve(ask(registry, version(5), production, by=rita), remy, rosa), registry) == "applied"
+    assert deliver(approve(ask(registry, 5, production, by=rita), remy, rosa), registry) == "applied"
     with pytest.raises(workflow.NotAllowed, match="Production would be left without it"):
         approve(for_staging, remy)
     registry.set_stage(MODEL, 4, "Production", archive_existing=True)
@@ -332,7 +300,7 @@ def test_a_full_description_keeps_the_engineers_text(
 ) -> None:
     registry.set_description(MODEL, 7, "x" * 4990)
     sync.pull(registry)
-    request = approve(ask(registry, version(7), production, by=rita), remy, rosa)
+    request = approve(ask(registry, 7, production, by=rita), remy, rosa)
     assert deliver(request, registry) == "applied"
     seven = registry.version(MODEL, 7)
     assert seven.description == "x" * 4990
@@ -343,7 +311,7 @@ def test_an_alias_only_target_moves_the_alias_and_nothing_else(
     registry: FakeRegistry, rita: User, remy: User, rosa: User
 ) -> None:
     uat = Target.objects.create(name="UAT", alias="uat")
-    request = approve(ask(registry, version(7), uat, by=rita), remy, rosa)
+    request = approve(ask(registry, 7, uat, by=rita), remy, rosa)
     assert deliver(request, registry) == "applied"
     assert registry.model(MODEL).aliases == {"champion": 6, "uat": 7}
     assert (registry.version(MODEL, 7).stage, registry.version(MODEL, 6).stage) == ("Staging", "Production")
@@ -352,7 +320,7 @@ def test_an_alias_only_target_moves_the_alias_and_nothing_else(
 def test_a_target_that_does_not_archive_leaves_the_holder_in_its_stage(
     registry: FakeRegistry, rita: User, remy: User, staging: Target
 ) -> None:
-    request = approve(ask(registry, version(5), staging, by=rita), remy)
+    request = approve(ask(registry, 5, staging, by=rita), remy)
     assert deliver(request, registry) == "applied"
     assert (registry.version(MODEL, 5).stage, registry.version(MODEL, 7).stage) == ("Staging", "Staging")
     assert Action.VERSION_REPLACED not in counts()
@@ -364,7 +332,7 @@ def test_a_failure_leaves_the_tags_of_the_promotion_before(
     deliver(approved, registry)
     tags = dict(registry.version(MODEL, 7).tags)
     uat = Target.objects.create(name="UAT", alias="uat")
-    failing = approve(ask(registry, version(7), uat, by=rita), remy, rosa)
+    failing = approve(ask(registry, 7, uat, by=rita), remy, rosa)
     registry.fail_next("set_alias", Refused("No aliases today."))
     assert deliver(failing, registry) == "failed"
     assert dict(registry.version(MODEL, 7).tags) == tags

@@ -6,49 +6,23 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
-from approvals import administration, assessment, delivery
+from approvals import administration, delivery
 from approvals.models import Action, AuditEvent, FreezeWindow, OutboxEntry, PromotionRequest, Status, Target
 from approvals.policy.freezes import Once, Weekly
 from approvals.workflow import Invalid, NotAllowed
-from mirror import sync
-from mirror.models import ModelVersion
 from mirror.port import Unreachable
 from registry_ui.system import _outbox
-from tests.support.factories import approve, make_request
+from tests.support import world
+from tests.support.factories import approve
 from tests.support.fakes import FakeRegistry
+from tests.support.world import MODEL, freeze
 
 pytestmark = pytest.mark.django_db
-MODEL = "churn_predictor"
-
-
-@pytest.fixture
-def registry() -> FakeRegistry:
-    fake = FakeRegistry()
-    for number in (1, 2, 3):
-        fake.create_version(MODEL, run_id=fake.log_run({"auc_roc": 0.9}, {"depth": str(number)}))
-    sync.sweep(fake)
-    return fake
-
-
-def ask(registry: FakeRegistry, number: int, target: Target, by: User, reviewer: User) -> PromotionRequest:
-    version = ModelVersion.objects.select_related("model").get(model__name=MODEL, number=number)
-    request = make_request(version, target, by=by, is_checked=False)
-    assert assessment.assess(request.pk, registry) == "concluded"
-    return approve(request, reviewer)
 
 
 @pytest.fixture
 def approved(registry: FakeRegistry, rita: User, remy: User, staging: Target) -> PromotionRequest:
-    return ask(registry, 1, staging, rita, remy)
-
-
-def freeze(
-    name: str = "Christmas", *, hours: float = 5, target: Target | None = None, **fields: object
-) -> FreezeWindow:
-    window = FreezeWindow(name=name, target=target, **fields)
-    now = timezone.now()
-    window.when = Once(now - timedelta(hours=1), now + timedelta(hours=hours))
-    return administration.save_freeze(window, by=None)
+    return world.approved(registry, 1, staging, by=rita, approvers=(remy,))
 
 
 def entry(request: PromotionRequest) -> OutboxEntry:
@@ -149,7 +123,7 @@ def test_two_requests_of_one_target_leave_a_freeze_in_their_order(
     approved: PromotionRequest, registry: FakeRegistry, rita: User, remy: User, staging: Target
 ) -> None:
     window = freeze()
-    second = ask(registry, 2, staging, rita, remy)
+    second = world.approved(registry, 2, staging, by=rita, approvers=(remy,))
     delivery.drain(registry)
     assert delivery.deliver(entry(second).pk, registry) == "skipped"  # the older one goes first
     pass_time(window)
@@ -190,7 +164,7 @@ def test_a_freeze_that_begins_between_two_tries_holds_the_second(
 def test_a_move_that_had_begun_is_finished_in_spite_of_a_freeze(
     registry: FakeRegistry, rita: User, remy: User, rosa: User, production: Target
 ) -> None:
-    request = ask(registry, 1, production, rita, remy)
+    request = world.approved(registry, 1, production, by=rita, approvers=(remy,))
     approve(request, rosa)
     registry.fail_next("set_alias", Unreachable("MLflow is away."))
     assert delivery.deliver(entry(request).pk, registry) == "waiting"

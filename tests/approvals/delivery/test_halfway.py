@@ -13,35 +13,30 @@ from approvals.selectors import inbox
 from mirror import sync
 from mirror.port import Denied, Refused, RegistryError, Unreachable
 from registry_ui import system
-from tests.approvals.workflow import urgent
-from tests.approvals.workflow.urgent import MODEL
+from tests.support import world
 from tests.support.factories import make_policy
 from tests.support.fakes import FakeRegistry
+from tests.support.world import MODEL
 
 pytestmark = pytest.mark.django_db
 REFUSED = "No aliases today."
 
 
 @pytest.fixture
-def registry(db: None) -> FakeRegistry:
-    return urgent.make_registry()
-
-
-@pytest.fixture
 def approved(registry: FakeRegistry, rita: User, remy: User, production: Target) -> PromotionRequest:
     """Version 1 holds Production; version 2 is approved for it."""
     make_policy("*", production, (1, None))
-    urgent.promote(registry, 1, production, by=rita, approvers=(remy,))
+    world.promote(registry, 1, production, by=rita, approvers=(remy,))
     sync.sweep(registry)
     assert watch.look(registry).found == 0
-    request = urgent.ask(registry, 2, production, by=rita)
+    request = world.ask(registry, 2, production, by=rita)
     workflow.review(request, by=remy, verdict="approve")
     return request
 
 
 def half(registry: FakeRegistry, request: PromotionRequest, error: RegistryError | None = None) -> OutboxEntry:
     registry.fail_next("set_alias", error or Refused(REFUSED))
-    assert urgent.deliver(request, registry) == "waiting"
+    assert world.deliver(request, registry) == "waiting"
     return request.outbox_entries.get()
 
 
@@ -112,7 +107,7 @@ def test_it_is_tried_again_until_it_is_whole(registry: FakeRegistry, approved: P
     half(registry, approved, Unreachable("MLflow answered 503."))
     assert AuditEvent.objects.filter(action=Action.DELIVERY_HALFWAY).count() == 1
     assert look(registry) == 0
-    assert urgent.deliver(approved, registry) == "applied"
+    assert world.deliver(approved, registry) == "applied"
     assert running("Production") == running("@champion") == {2: approved.pk}
     assert look(registry) == 0
     assert not Incident.objects.exists()
@@ -132,10 +127,10 @@ def test_a_retry_that_is_killed_between_write_and_settling_is_no_bypass(
     with monkeypatch.context() as patch:
         patch.setattr("approvals.delivery.attempt.settle", die)
         with pytest.raises(KeyboardInterrupt):
-            urgent.deliver(approved, registry)
+            world.deliver(approved, registry)
     sync.sweep(registry)
     assert watch.look(registry).found == 0
-    assert urgent.deliver(approved, registry) == "applied"
+    assert world.deliver(approved, registry) == "applied"
     assert look(registry) == 0
     assert not Incident.objects.exists()
 
@@ -143,7 +138,7 @@ def test_a_retry_that_is_killed_between_write_and_settling_is_no_bypass(
 def test_a_person_has_the_half_put_back(registry: FakeRegistry, approved: PromotionRequest, remy: User) -> None:
     half(registry, approved)
     workflow.end_half(approved, by=remy, how="revert", reason="Nobody may set aliases this week.")
-    assert urgent.deliver(approved, registry) == "failed"
+    assert world.deliver(approved, registry) == "failed"
     assert (registry.version(MODEL, 1).stage, registry.version(MODEL, 2).stage) == ("Production", "None")
     assert registry.model(MODEL).aliases == {"champion": 1}
     assert not approval_note.has_note(registry.version(MODEL, 2).description, approved.pk)
@@ -160,7 +155,7 @@ def test_a_person_accepts_the_half(
 ) -> None:
     half(registry, approved)
     workflow.end_half(approved, by=remy, how="accept", reason="The stage is all that serving reads.")
-    assert urgent.deliver(approved, registry) == "applied"
+    assert world.deliver(approved, registry) == "applied"
     told = "Accepted without the alias @champion: The stage is all that serving reads."
     assert approved.status_reason == told
     assert told in page(client, remy, approved)
@@ -179,11 +174,11 @@ def test_what_mlflow_does_not_put_back_is_tried_again_or_accepted(
     half(registry, approved)
     workflow.end_half(approved, by=remy, how="revert", reason="Back.")
     registry.fail_next("set_stage", Refused("No stages today."))
-    assert urgent.deliver(approved, registry) == "waiting"
+    assert world.deliver(approved, registry) == "waiting"
     assert approved.outbox_entries.get().last_error == "MLflow refused: No stages today."
     assert look(registry) == 0
     workflow.end_half(approved, by=remy, how="accept", reason="Then it stays.")
-    assert urgent.deliver(approved, registry) == "applied"
+    assert world.deliver(approved, registry) == "applied"
 
 
 def test_who_may_end_a_half(registry: FakeRegistry, approved: PromotionRequest, rita: User, remy: User) -> None:
@@ -207,9 +202,9 @@ def test_a_roll_back_does_not_wait_for_a_half_and_ends_it(
     registry: FakeRegistry, approved: PromotionRequest, remy: User, production: Target
 ) -> None:
     half(registry, approved)
-    back = workflow.roll_back(urgent.model(), production, by=remy, reason="Broken.", to=1)
-    assert urgent.deliver(approved, registry) == "skipped"
-    assert urgent.deliver(back, registry) == "applied"
+    back = workflow.roll_back(world.model(), production, by=remy, reason="Broken.", to=1)
+    assert world.deliver(approved, registry) == "skipped"
+    assert world.deliver(back, registry) == "applied"
     approved.refresh_from_db()
     assert approved.status == Status.FAILED
     assert f"Request #{back.pk} was delivered to Production before this one was complete." == approved.status_reason
@@ -245,18 +240,18 @@ def test_a_right_that_is_missing_is_waited_for(
     registry: FakeRegistry, approved: PromotionRequest, remy: User, client: Client, method: str
 ) -> None:
     registry.fail_next(method, Denied(NO_RIGHT))
-    assert urgent.deliver(approved, registry) == "waiting"
+    assert world.deliver(approved, registry) == "waiting"
     assert approved.status == Status.APPROVED
     assert "MLflow does not let Countersign" in page(client, remy, approved)
     workflow.retry(approved, by=remy)
-    assert urgent.deliver(approved, registry) == "applied"
+    assert world.deliver(approved, registry) == "applied"
 
 
 def test_a_put_back_waits_for_a_right_as_well(
     registry: FakeRegistry, approved: PromotionRequest, production: Target
 ) -> None:
     make_policy("*", production, (1, None), on_bypass="put_back")
-    urgent.deliver(approved, registry)
+    world.deliver(approved, registry)
     registry.set_alias(MODEL, "champion", 3)
     assert look(registry) == 1
     registry.fail_next("set_alias", Denied(NO_RIGHT))
@@ -280,7 +275,7 @@ def test_what_mlflow_took_without_effect_is_written_again(
     registry: FakeRegistry, approved: PromotionRequest, method: str
 ) -> None:
     registry.ignore_next(method)
-    assert urgent.deliver(approved, registry) == "applied"
+    assert world.deliver(approved, registry) == "applied"
     assert approval_note.has_note(registry.version(MODEL, 2).description, approved.pk)
     assert len(tags(registry)) >= 8
 
@@ -295,7 +290,7 @@ def test_a_note_that_is_overwritten_before_settling_is_written_again(
         registry.set_description(MODEL, 2, "Saved from a page that was open.")
 
     monkeypatch.setattr(registry, "set_alias", overwritten)
-    assert urgent.deliver(approved, registry) == "applied"
+    assert world.deliver(approved, registry) == "applied"
     description = registry.version(MODEL, 2).description
     assert description.startswith("Saved from a page that was open.")
     assert approval_note.has_note(description, approved.pk)
@@ -305,10 +300,10 @@ def test_what_mlflow_never_keeps_is_waited_for_with_a_reason(
     registry: FakeRegistry, approved: PromotionRequest, remy: User, client: Client
 ) -> None:
     registry.ignore_next("set_description", times=3)
-    assert urgent.deliver(approved, registry) == "waiting"
+    assert world.deliver(approved, registry) == "waiting"
     entry = approved.outbox_entries.get()
     assert entry.missing == ["the approval note"]
     assert entry.last_error == "MLflow took the approval note 3 times and does not show it."
     assert "The approval note: no." in page(client, remy, approved)
     assert look(registry) == 0
-    assert urgent.deliver(approved, registry) == "applied"
+    assert world.deliver(approved, registry) == "applied"

@@ -21,9 +21,8 @@ from approvals.ledger.tables import HELD_OTHERWISE, MAY_GO, NOT_HELD, TABLES, la
 from approvals.models import Policy, Target
 from approvals.workflow.findings import FindingInput
 from tests.approvals.ledger import ledger_history
-from tests.approvals.workflow.urgent import proof
 from tests.support.factories import make_exhibit, make_freeze, make_person, make_rule
-from tests.support.world import World
+from tests.support.world import World, proof
 
 MODELS = {label_of(model): model for model in apps.get_models(include_auto_created=True)}
 HELD = sorted(MODELS.keys() - NOT_HELD.keys())

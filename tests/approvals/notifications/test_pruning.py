@@ -13,10 +13,10 @@ from approvals.ledger import sealed
 from approvals.models import Kind, Notification, OutboxEntry, PromotionRequest, Target, Tenure, WatchState
 from approvals.workflow import outbox
 from tests.approvals.watch.conftest import registry as registry  # noqa: PLC0414  a fixture
-from tests.approvals.watch.helpers import approved, deliver, seen, version
 from tests.support.factories import approve, make_request
 from tests.support.fakes import FakeRegistry
 from tests.support.pages import text_of
+from tests.support.world import approved, deliver, observe, version
 
 pytestmark = pytest.mark.django_db
 LONG_AGO = timezone.now() - timedelta(days=100)
@@ -27,11 +27,11 @@ def delivered(
     registry: FakeRegistry, rita: User, remy: User, rosa: User, production: Target
 ) -> tuple[PromotionRequest, PromotionRequest]:
     """Version 7, and then version 8, which holds Production now."""
-    first = approved(registry, 7, production, rita, remy, rosa)
+    first = approved(registry, 7, production, by=rita, approvers=(remy, rosa))
     assert deliver(first, registry) == "applied"
-    second = approved(registry, 8, production, rita, remy, rosa)
+    second = approved(registry, 8, production, by=rita, approvers=(remy, rosa))
     assert deliver(second, registry) == "applied"
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     return first, second
 
 

@@ -26,7 +26,7 @@ from approvals.notifications import audience, collecting, preferences, rules
 from approvals.workflow.findings import FindingInput, close_finding
 from mirror.models import ModelVersion
 from tests.support.factories import approve, check, make_person, make_policy, make_request, make_version
-from tests.support.pages import applied
+from tests.support.world import settle
 
 pytestmark = pytest.mark.django_db
 
@@ -171,7 +171,7 @@ def test_the_last_approval_is_told_to_the_requester_and_the_other_approvers(
 def test_a_delivery_is_told_to_the_requester_and_the_approvers(asked: PromotionRequest, remy: User, rosa: User) -> None:
     approve(asked, remy, rosa)
     forget()
-    applied(asked)
+    settle(asked)
     title = "churn_predictor 7 reached Production"
     assert told() == {name: [title] for name in ("Rita", "Remy", "Rosa")}
     assert "promoted churn_predictor version 7 to Production." in Notification.objects.all()[0].text

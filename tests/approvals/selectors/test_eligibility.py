@@ -9,7 +9,7 @@ from approvals import workflow
 from approvals.models import Target
 from approvals.selectors import champions, eligibility
 from tests.support.factories import make_policy, make_request, make_version
-from tests.support.pages import hold
+from tests.support.world import hold
 
 pytestmark = pytest.mark.django_db
 

@@ -16,15 +16,15 @@ from hypothesis import settings as tries
 from hypothesis import strategies as st
 
 from accounts.models import User
-from approvals import assessment, delivery, tenures, workflow
+from approvals import tenures, workflow
 from approvals.models import AuditEvent, PromotionRequest, RequestKind, Target, Tenure
 from approvals.tenures import as_of
 from approvals.tenures.as_of import Question
 from mirror import sync
-from mirror.models import ModelVersion
 from tests.support.factories import approve, make_person, make_policy, make_request, make_version
 from tests.support.fakes import FakeRegistry
 from tests.support.pages import text_of
+from tests.support.world import promote
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -94,16 +94,11 @@ def state(registry: FakeRegistry, model: str) -> dict[tuple[str, str, str], list
 def go(registry: FakeRegistry, model: str, promotion: Promotion, people: tuple[User, User]) -> PromotionRequest | None:
     """Asked, looked at, approved, delivered; None where the gate says no, such as for what holds the target."""
     number, name = promotion
-    version = ModelVersion.objects.select_related("model").get(model__name=model, number=number)
-    target = Target.objects.get(name=name)
+    asker, approver = people
     try:
-        request = workflow.request_promotion(version, target, by=people[0], justification="Better.")
+        return promote(registry, number, Target.objects.get(name=name), by=asker, approvers=(approver,), model=model)
     except workflow.WorkflowError:
         return None
-    assert assessment.assess(request.pk, registry) == "concluded"
-    request = approve(PromotionRequest.objects.get(pk=request.pk), people[1])
-    assert delivery.deliver(request.outbox_entries.latest("pk").pk, registry) == "applied"
-    return request
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from approvals.tenures import chart, labels
 from registry_ui.selectors import target_holders
 from registry_ui.selectors import tenures as selector
 from tests.support.factories import make_request, make_version
-from tests.support.pages import hold, text_of
+from tests.support.pages import text_of
+from tests.support.world import hold
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PRODUCTION = Target(pk=1, name="Production", stage="Production", alias="champion", archives_existing=True)

@@ -19,9 +19,9 @@ from approvals import administration, workflow
 from approvals.audit import completeness, units
 from approvals.audit.periods import Period
 from approvals.models import Action, AuditEvent, Policy, PromotionRequest, Reading, Target, Tenure, Verification
-from tests.approvals.audit.auditing import around_now, bypass, promote
 from tests.support.factories import make_policy, make_request, make_rule, make_version
 from tests.support.pages import text_of
+from tests.support.world import around_now, bypass, settle
 
 pytestmark = pytest.mark.django_db
 DAYS = f"since={timezone.now() - timedelta(days=2):%Y-%m-%d}&until={timezone.now() + timedelta(days=2):%Y-%m-%d}"
@@ -37,8 +37,8 @@ def auditor(client: Client, vera: User) -> Client:
 @pytest.fixture
 def changed(rita: User, remy: User, production: Target) -> PromotionRequest:
     make_policy("*", production, (1, None))
-    promote(make_version("churn"), production, by=rita, approvers=(remy,))
-    request = promote(make_version("churn"), production, by=rita, approvers=(remy,))
+    settle(make_request(make_version("churn"), production, by=rita), remy)
+    request = settle(make_request(make_version("churn"), production, by=rita), remy)
     bypass(make_version("churn"), production, "@champion")
     return request
 
@@ -180,7 +180,7 @@ def test_pages_cost_the_same_for_few_and_many(
 
     few = [cost(address) for address in PAGES]
     for number in range(5):
-        promote(make_version("more"), production, by=rita, approvers=(remy,))
+        settle(make_request(make_version("more"), production, by=rita), remy)
         bypass(make_version("more"), production, "@champion")
         administration.invite(email=f"p{number}@example.com", name=f"Person {number}", groups=[], by=ada)
     assert [cost(address) for address in PAGES] == few

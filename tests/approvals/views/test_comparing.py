@@ -14,7 +14,8 @@ from approvals.models import PromotionRequest, Target
 from approvals.views import display
 from mirror.models import Exhibit, ModelVersion
 from tests.support.factories import PACKAGING, make_exhibit, make_inspection, make_request, make_version, png
-from tests.support.pages import hold, text_of
+from tests.support.pages import text_of
+from tests.support.world import hold
 
 pytestmark = pytest.mark.django_db
 MODEL = "churn_predictor"

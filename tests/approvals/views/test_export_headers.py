@@ -12,8 +12,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts.models import User
 from approvals.audit import population
 from approvals.models import Target
-from tests.approvals.audit.auditing import promote
-from tests.support.factories import make_version
+from tests.support.factories import make_request, make_version
+from tests.support.world import settle
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,7 @@ def exports(ending: str) -> list[str]:
 
 @pytest.fixture
 def auditor(client: Client, vera: User, rita: User, remy: User, production: Target) -> Client:
-    promote(make_version("churn"), production, by=rita, approvers=(remy,))
+    settle(make_request(make_version("churn"), production, by=rita), remy)
     client.force_login(vera)
     return client
 

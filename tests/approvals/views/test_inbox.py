@@ -15,7 +15,8 @@ from approvals import workflow
 from approvals.models import PromotionRequest, Target
 from approvals.policy import CheckRule
 from tests.support.factories import approve, make_person, make_policy, make_request, make_version
-from tests.support.pages import applied, hold, text_of
+from tests.support.pages import text_of
+from tests.support.world import hold, settle
 
 pytestmark = pytest.mark.django_db
 See = Callable[..., str]
@@ -94,7 +95,7 @@ def test_expiry_is_shown_when_it_is_near(seen_by: See, rita: User, remy: User, p
 def test_decided_shows_the_end_and_not_the_open_ones(
     seen_by: See, rita: User, remy: User, rosa: User, production: Target
 ) -> None:
-    applied(asks(rita, production), remy, rosa)
+    settle(asks(rita, production), remy, rosa)
     asks(rita, production, "fraud_scorer")
     text = text_of(seen_by(rita, "/?tab=decided"))
     assert "churn_predictor version 2" in text

@@ -7,7 +7,8 @@ from django.utils import timezone
 from accounts.models import User
 from approvals.models import PromotionRequest, Target
 from tests.support.factories import make_person, make_policy, make_request, make_version
-from tests.support.pages import hold, text_of
+from tests.support.pages import text_of
+from tests.support.world import hold
 
 pytestmark = pytest.mark.django_db
 MODEL = "churn_predictor"

@@ -18,7 +18,8 @@ from approvals.models import AuditEvent, Comment, OutboxEntry, PromotionRequest,
 from approvals.policy import CheckRule
 from mirror.models import ModelVersion
 from tests.support.factories import approve, check, make_person, make_policy, make_request, make_version
-from tests.support.pages import applied, hold, note_of, text_of
+from tests.support.pages import note_of, text_of
+from tests.support.world import hold, settle
 
 pytestmark = pytest.mark.django_db
 MODEL = "churn_predictor"
@@ -136,7 +137,7 @@ def test_each_role_sees_its_buttons_and_the_reasons_for_the_others(
     if stage == "failed":
         failed(approve(asked, remy, rosa))
     if stage == "applied":
-        applied(asked, remy, rosa)
+        settle(asked, remy, rosa)
     html = see(client, person, asked)
     assert buttons(html) == expected
     for reason in reasons:
@@ -455,7 +456,7 @@ def test_the_page_asks_for_news_only_while_a_delivery_runs(
     assert f'hx-get="/requests/{approved.pk}/live/" hx-trigger="every 1s"' in html
     assert 'aria-live="polite"' in html
     assert f'<noscript><p><a href="/requests/{approved.pk}/">Refresh</a></p></noscript>' in html
-    applied(approved)
+    settle(approved)
     assert "hx-get" not in see(client, remy, approved)
 
 
@@ -474,7 +475,7 @@ def test_nothing_is_sent_while_nothing_has_changed(
 def test_the_end_stops_the_asking_and_swaps_every_part(
     live: Callable[..., HttpResponse], approved: PromotionRequest
 ) -> None:
-    applied(approved)
+    settle(approved)
     ModelVersion.objects.filter(pk=approved.version_id).update(
         description=f"New.\n\n<!-- countersign:begin -->\n{note_of(approved).line}\n<!-- countersign:end -->"
     )
@@ -533,7 +534,7 @@ def test_a_delivery_behind_another_names_it(
 def test_what_was_applied_and_replaced_since_says_so(
     client: Client, approved: PromotionRequest, remy: User, production: Target
 ) -> None:
-    applied(approved)
+    settle(approved)
     hold(make_version(MODEL), production)
     text = read(see(client, remy, approved))
     assert re.search(r"Version 2 reached Production at \d\d:\d\d UTC; version 3 holds it now\.", text)

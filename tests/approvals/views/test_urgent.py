@@ -13,22 +13,12 @@ from accounts.models import User
 from approvals import workflow
 from approvals.models import Probation, PromotionRequest, Target, Tenure
 from approvals.policy import ProbationRule, SignatureRule
-from tests.approvals.workflow.urgent import MODEL, REASON, deliver, make_registry, promote, proof, version
-from tests.support.factories import PASSWORD, make_person, make_policy
+from tests.support.factories import PASSWORD, make_policy
 from tests.support.fakes import FakeRegistry
 from tests.support.pages import text_of
+from tests.support.world import MODEL, REASON, break_glass, deliver, promote
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def registry() -> FakeRegistry:
-    return make_registry()
-
-
-@pytest.fixture
-def otto(db: None) -> User:
-    return make_person("Otto Reyes", "responder")
 
 
 @pytest.fixture
@@ -39,7 +29,7 @@ def second(registry: FakeRegistry, rita: User, remy: User, rosa: User, productio
 
 @pytest.fixture
 def broken(registry: FakeRegistry, second: PromotionRequest, otto: User, production: Target) -> PromotionRequest:
-    request = workflow.break_glass(version(3), production, by=otto, reason=REASON, proof=proof())
+    request = break_glass(3, production, by=otto)
     deliver(request, registry)
     return request
 
@@ -116,6 +106,17 @@ def test_a_second_click_leads_to_the_first_request(second: PromotionRequest, ott
     made = PromotionRequest.objects.get(kind="rollback")
     assert answers[0]["Location"] == made.get_absolute_url()
     assert (answers[1].status_code, answers[1].context["request_"]) == (409, made)
+
+
+def test_who_read_of_another_holder_is_told_and_goes_on(
+    second: PromotionRequest, otto: User, production: Target
+) -> None:
+    sent, client = {"to": "1", "leaving": "1", "reason": REASON}, client_of(otto)
+    answer = client.post(back_address(production), sent)
+    assert answer.status_code == 409
+    assert "Version 2 holds Production now, not version 1." in tidy(answer.content.decode())
+    assert (answer.context["form"]["leaving"].value(), answer.context["form"]["reason"].value()) == ("2", REASON)
+    assert client.post(back_address(production), sent | {"leaving": "2"}).status_code == 302
 
 
 def test_what_was_typed_comes_back(second: PromotionRequest, otto: User, production: Target) -> None:

@@ -12,7 +12,7 @@ from approvals.models import Action, AuditEvent, OutboxEntry, Policy, PromotionR
 from approvals.workflow import Conflict
 from mirror import sync
 from mirror.models import ModelVersion
-from tests.approvals.workflow import urgent
+from tests.support import world
 from tests.support.factories import approve, check, make_policy, make_request, make_rule, make_version
 
 pytestmark = pytest.mark.django_db
@@ -109,9 +109,9 @@ def test_a_pending_page_follows_and_keeps_the_form(
 def test_what_was_renamed_cannot_be_approved_and_the_new_name_is_offered(
     rita: User, remy: User, production: Target, client: Client
 ) -> None:
-    registry = urgent.make_registry()
-    request = urgent.ask(registry, 2, production, by=rita)
-    registry.rename_model(urgent.MODEL, "churn_eu")
+    registry = world.make_registry()
+    request = world.ask(registry, 2, production, by=rita)
+    registry.rename_model(world.MODEL, "churn_eu")
     sync.sweep(registry)
     told = "Version 2 of churn_predictor no longer exists in MLflow: the model is called churn_eu now."
     with pytest.raises(workflow.NotAllowed, match=re.escape(told)):

@@ -15,8 +15,8 @@ from approvals.models import Incident, Target, Tenure
 from mirror import rows, sync
 from mirror.models import ModelVersion
 from mirror.port import ModelSnapshot
-from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, only, running, seen
 from tests.support.fakes import FakeRegistry
+from tests.support.world import MODEL, answered_by, approved, deliver, observe, only_incident, running
 
 pytestmark = pytest.mark.django_db
 DELIVERY, FOUND = Tenure.Origin.DELIVERY, Tenure.Origin.FOUND
@@ -27,7 +27,7 @@ def test_a_replica_that_is_behind_a_delivery_accuses_nobody_and_nothing_is_writt
     registry: FakeRegistry, production: Target, rita: User, remy: User, is_everything_behind: bool
 ) -> None:
     answered_by("put_back", production)
-    request = approved(registry, 8, production, rita, remy)
+    request = approved(registry, 8, production, by=rita, approvers=(remy,))
     with registry.behind(everything=is_everything_behind):
         before = registry._replica
         registry._replica = None
@@ -39,7 +39,7 @@ def test_a_replica_that_is_behind_a_delivery_accuses_nobody_and_nothing_is_writt
         assert not ModelVersion.objects.filter(number=8, stage="Production").exists(), "the mirror believes the listing"
         assert watch.run(registry) == 0
         assert registry.count("set_stage", "set_alias") == writes
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     assert Incident.objects.count() == 0
     assert running("Production") == running("@champion") == {8: DELIVERY}
 
@@ -48,8 +48,8 @@ def test_a_delivery_is_not_sent_back_to_review_by_a_listing_that_is_behind(
     registry: FakeRegistry, production: Target, rita: User, remy: User
 ) -> None:
     answered_by("report", production)
-    assert deliver(approved(registry, 7, production, rita, remy), registry) == "applied"
-    request = approved(registry, 8, production, rita, remy)
+    assert deliver(approved(registry, 7, production, by=rita, approvers=(remy,)), registry) == "applied"
+    request = approved(registry, 8, production, by=rita, approvers=(remy,))
     behind = (
         dict(registry._models),
         {
@@ -60,7 +60,7 @@ def test_a_delivery_is_not_sent_back_to_review_by_a_listing_that_is_behind(
     with registry.behind():
         registry._replica = behind
         assert deliver(request, registry) == "applied", "the versions themselves were asked"
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     assert Incident.objects.count() == 0
 
 
@@ -78,7 +78,7 @@ def test_a_sweep_that_writes_an_older_answer_between_asking_and_judging_accuses_
     assert (found.found, found.passed) == (0, (MODEL,)), "looked at again next time"
     registry.version = ask  # type: ignore[method-assign]
     time.sleep(0.3)
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     assert Incident.objects.count() == 0
 
 
@@ -86,10 +86,10 @@ def test_a_real_change_right_after_a_delivery_is_found_at_once(
     registry: FakeRegistry, production: Target, rita: User, remy: User
 ) -> None:
     answered_by("report", production)
-    assert deliver(approved(registry, 8, production, rita, remy), registry) == "applied"
+    assert deliver(approved(registry, 8, production, by=rita, approvers=(remy,)), registry) == "applied"
     registry.set_stage(MODEL, 6, "Production", archive_existing=True)
-    assert seen(registry) == 1
-    assert (only().before, only().after) == ([8], [6])
+    assert observe(registry) == 1
+    assert (only_incident().before, only_incident().after) == ([8], [6])
 
 
 def test_a_replica_that_is_behind_a_put_back_is_waited_for(registry: FakeRegistry, production: Target) -> None:
@@ -104,7 +104,7 @@ def test_a_replica_that_is_behind_a_put_back_is_waited_for(registry: FakeRegistr
         assert Incident.objects.get().resolution == "put_back"
         sync.sweep(registry)
         assert watch.run(registry) == 0
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     assert registry.version(MODEL, 6).stage == "Production"
 
 
@@ -117,7 +117,7 @@ def test_a_put_back_believes_no_listing(registry: FakeRegistry, production: Targ
     with registry.behind():
         registry.set_stage(MODEL, 6, "Production", archive_existing=True)
         writes = registry.count("set_stage", "set_alias")
-        assert watch.restore(only().pk, registry) == "changed"
+        assert watch.restore(only_incident().pk, registry) == "changed"
         assert registry.count("set_stage", "set_alias") == writes
 
 
@@ -126,8 +126,8 @@ def test_mlflow_restored_to_before_a_promotion_is_one_look_not_the_steps_of_a_sw
 ) -> None:
     answered_by("report", production)
     backup = dict(registry._models), dict(registry._versions)
-    assert deliver(approved(registry, 8, production, rita, remy), registry) == "applied"
-    assert seen(registry) == 0
+    assert deliver(approved(registry, 8, production, by=rita, approvers=(remy,)), registry) == "applied"
+    assert observe(registry) == 0
     registry._models, registry._versions = backup
     Tenure.objects.open().update(started_at=timezone.now() - timedelta(minutes=5))
     found = []
@@ -143,7 +143,7 @@ def test_mlflow_restored_to_before_a_promotion_is_one_look_not_the_steps_of_a_sw
         monkeypatch.setattr(rows, step, put_and_look)
     sync.sweep(registry)
     assert found == [2], "after the first step of the sweep"
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     told = [(each.place, each.before, each.after) for each in Incident.objects.order_by("place")]
     assert told == [("@champion", [8], [6]), ("Production", [8], [6])]
     assert running("Production").keys() == running("@champion").keys() == {6}

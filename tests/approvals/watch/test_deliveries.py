@@ -15,8 +15,9 @@ from approvals.delivery import settlement
 from approvals.models import Incident, PromotionRequest, Status, Target, Tenure
 from mirror import sync
 from mirror.port import Refused, Unreachable
-from tests.approvals.watch.helpers import MODEL, approved, deliver, race, running, seen
+from tests.approvals.watch.race import race
 from tests.support.fakes import FakeRegistry
+from tests.support.world import MODEL, approved, deliver, observe, running
 
 DELIVERY = Tenure.Origin.DELIVERY
 
@@ -62,11 +63,11 @@ def looks(registry: FakeRegistry) -> dict[str, Callable[[], object]]:
 def test_a_look_after_every_call_of_a_delivery_finds_nothing(
     registry: FakeRegistry, production: Target, rita: User, remy: User, rosa: User, how: str
 ) -> None:
-    request = approved(registry, 7, production, rita, remy, rosa)
+    request = approved(registry, 7, production, by=rita, approvers=(remy, rosa))
     watched: Any = Watched(registry, looks(registry)[how])
     assert deliver(request, watched) == "applied"
     assert watched.looks > 30
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     assert Incident.objects.count() == 0
     assert running("Production") == running("@champion") == {7: DELIVERY}
     assert running("Staging") == {}
@@ -78,7 +79,7 @@ def test_a_look_after_every_call_of_a_delivery_finds_nothing(
 def test_a_delivery_that_is_killed_anywhere_and_resumed_is_no_bypass(
     registry: FakeRegistry, production: Target, rita: User, remy: User, rosa: User, at: int, how: str
 ) -> None:
-    request = approved(registry, 7, production, rita, remy, rosa)
+    request = approved(registry, 7, production, by=rita, approvers=(remy, rosa))
     left, look = at, looks(registry)[how]
 
     def count_down() -> None:
@@ -97,7 +98,7 @@ def test_a_delivery_that_is_killed_anywhere_and_resumed_is_no_bypass(
     request.refresh_from_db()
     if request.status != Status.APPLIED:
         assert deliver(request, registry) == "applied"
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     assert Incident.objects.count() == 0
     assert running("Production") == {7: DELIVERY}
 
@@ -107,7 +108,7 @@ def test_a_look_in_the_middle_of_settling_finds_nothing(
     registry: FakeRegistry, production: Target, rita: User, remy: User, rosa: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every statement of the transaction, as a worker on another connection would see it: all or nothing."""
-    request = approved(registry, 7, production, rita, remy, rosa)
+    request = approved(registry, 7, production, by=rita, approvers=(remy, rosa))
     settle, looked = settlement.settle, []
 
     def settled(*args: Any, **kwargs: Any) -> None:
@@ -130,7 +131,7 @@ def half_moved(
     registry: FakeRegistry, production: Target, rita: User, remy: User, rosa: User, monkeypatch: pytest.MonkeyPatch
 ) -> PromotionRequest:
     """MLflow went away after the stage was set, so that nobody could look what it has."""
-    request = approved(registry, 7, production, rita, remy, rosa)
+    request = approved(registry, 7, production, by=rita, approvers=(remy, rosa))
 
     def goes_away(*_: Any) -> None:
         registry.is_down = True
@@ -145,10 +146,10 @@ def half_moved(
 
 @pytest.mark.django_db
 def test_a_half_done_delivery_waits_for_its_next_try(registry: FakeRegistry, half_moved: PromotionRequest) -> None:
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     assert watch.look(registry).passed == (MODEL,)
     assert deliver(half_moved, registry) == "applied"
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     assert Incident.objects.count() == 0
 
 
@@ -157,19 +158,19 @@ def test_a_half_that_is_settled_is_watched_while_it_waits(registry: FakeRegistry
     registry.fail_next("set_alias", Refused("Not you."))
     assert deliver(half_moved, registry) == "waiting"
     assert watch.look(registry).passed == ()
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     assert running("Production") == {7: DELIVERY}
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
 
 
 @pytest.mark.django_db
 def test_a_half_done_delivery_that_is_withdrawn_is_an_incident_that_says_so(
     registry: FakeRegistry, half_moved: PromotionRequest, rita: User
 ) -> None:
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     workflow.withdraw(half_moved, by=rita, reason="Enough.")
-    assert seen(registry) == 2  # the stage it took, and the one it left
+    assert observe(registry) == 2  # the stage it took, and the one it left
     assert {each.details["half_done"] for each in Incident.objects.all()} == {half_moved.pk}
 
 
@@ -177,12 +178,12 @@ def test_a_half_done_delivery_that_is_withdrawn_is_an_incident_that_says_so(
 def test_an_approval_that_waits_for_mlflow_hides_nothing(
     registry: FakeRegistry, production: Target, rita: User, remy: User, rosa: User
 ) -> None:
-    request = approved(registry, 7, production, rita, remy, rosa)
+    request = approved(registry, 7, production, by=rita, approvers=(remy, rosa))
     registry.is_down = True
     assert deliver(request, registry) == "waiting"
     registry.is_down = False
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     assert deliver(request, registry) == "reopened"
 
 

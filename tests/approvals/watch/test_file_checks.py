@@ -8,8 +8,8 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import watch
 from approvals.models import Incident, Target, Tenure
-from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, only, seen
 from tests.support.fakes import FakeRegistry
+from tests.support.world import MODEL, answered_by, approved, deliver, observe, only_incident
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +30,7 @@ def test_what_was_found_is_held_to_the_first_files_seen(registry: FakeRegistry) 
     assert Incident.objects.count() == 0
     registry.change_file(MODEL, 6, "model.skops", b"other weights")
     check(registry)
-    found = only()
+    found = only_incident()
     assert (found.kind, found.before, found.after, found.details["version"]) == ("files", [6], [6], 6)
     assert found.not_before is not None
     assert found.not_before < found.seen_at
@@ -38,20 +38,20 @@ def test_what_was_found_is_held_to_the_first_files_seen(registry: FakeRegistry) 
     assert Incident.objects.count() == 1
     registry.change_file(MODEL, 6, "model.skops", b"weights")
     check(registry)
-    assert only().resolution == "undone"
+    assert only_incident().resolution == "undone"
 
 
 def test_a_promoted_version_is_held_to_the_files_that_were_approved(
     registry: FakeRegistry, production: Target, rita: User, remy: User, rosa: User
 ) -> None:
-    request = approved(registry, 8, production, rita, remy, rosa)
+    request = approved(registry, 8, production, by=rita, approvers=(remy, rosa))
     deliver(request, registry)
     registry.change_file(MODEL, 8, "model.skops", b"other weights")
     check(registry)
-    assert only().details["approved_digest"] != only().details["digest"]
+    assert only_incident().details["approved_digest"] != only_incident().details["digest"]
     registry.set_stage(MODEL, 5, "Production", archive_existing=True)
     registry.set_alias(MODEL, "champion", 5)
-    seen(registry)
+    observe(registry)
     assert Incident.objects.get(kind="files").resolution == "superseded"
 
 
@@ -59,7 +59,7 @@ def test_bytes_that_somebody_explained_are_not_told_again(registry: FakeRegistry
     watch.check_files(registry)
     registry.change_file(MODEL, 6, "model.skops", b"other weights")
     check(registry)
-    watch.resolve(only(), by=ada, reason="Re-saved by the platform team.")
+    watch.resolve(only_incident(), by=ada, reason="Re-saved by the platform team.")
     check(registry)
     assert Incident.objects.count() == 1
     registry.change_file(MODEL, 6, "model.skops", b"yet others")

@@ -14,8 +14,8 @@ from approvals.webhooks.mlflow_events import MOST_BYTES, signature
 from mirror import sync
 from mirror.models import RefreshHint
 from mirror.port import Unreachable
-from tests.approvals.watch.helpers import MODEL
 from tests.support.fakes import FakeRegistry
+from tests.support.world import MODEL
 
 pytestmark = pytest.mark.django_db
 SECRET = "a-secret-of-mlflow"

@@ -13,16 +13,17 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import User
-from approvals import assessment, watch
+from approvals import watch
 from approvals.models import Incident, Target, Tenure
 from mirror import sync
 from mirror.models import RefreshHint
 from registry_ui.wsgi import application
-from tests.approvals.watch.helpers import answered_by, deliver, ended, only, race, running, seen, version
+from tests.approvals.watch.race import race
 from tests.support.backstage import Backstage
-from tests.support.factories import approve, make_request
+from tests.support.factories import approve
 from tests.support.mlflow_server import MlflowServer
 from tests.support.waiting import within
+from tests.support.world import answered_by, ask, deliver, ended, observe, only_incident, running
 
 pytestmark = pytest.mark.server
 _numbers = count(1)
@@ -50,8 +51,8 @@ def model(db: None, registry: Any, engineer: Backstage) -> str:
         engineer.create_version(name, run_id=engineer.log_run({"auc_roc": 0.9 + number / 100}))
     registry.set_stage(name, 1, "Production", archive_existing=True)
     registry.set_alias(name, "champion", 1)
-    assert seen(registry) == 0
-    assert seen(registry) == 0
+    assert observe(registry) == 0
+    assert observe(registry) == 0
     return name
 
 
@@ -76,7 +77,7 @@ def test_a_click_in_mlflows_own_pages(registry: Any, mlflow_server: MlflowServer
     )  # fmt: skip
     sync.pull(registry)
     assert watch.look(registry).found == 1
-    found = only()
+    found = only_incident()
     assert (found.model_name, found.place, found.before, found.after) == (model, "Production", [1], [2])
     assert found.not_before is not None
     assert found.not_before <= asked_at <= found.seen_at
@@ -87,30 +88,30 @@ def test_the_client_library(registry: Any, client: Any, model: str) -> None:
     client.transition_model_version_stage(model, "3", "Production", archive_existing_versions=False)
     sync.pull(registry)
     assert watch.look(registry).found == 1
-    assert (only().before, only().after) == ([1], [1, 3])
+    assert (only_incident().before, only_incident().after) == ([1], [1, 3])
 
 
 def test_an_alias_set_and_deleted(registry: Any, client: Any, mlflow_server: MlflowServer, model: str) -> None:
     client.set_registered_model_alias(model, "champion", "2")
     sync.pull(registry)
     assert watch.look(registry).found == 0, "MLflow gives an alias no time: a pull cannot see it"
-    assert seen(registry) == 1
-    assert (only().place, only().before, only().after) == ("@champion", [1], [2])
+    assert observe(registry) == 1
+    assert (only_incident().place, only_incident().before, only_incident().after) == ("@champion", [1], [2])
     ui(mlflow_server.url, "DELETE", "registered-models/alias", name=model, alias="champion")
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     assert Incident.objects.latest("pk").after == []
 
 
 def test_a_version_deleted_and_the_model_registered_anew(registry: Any, engineer: Backstage, model: str) -> None:
     registry.set_stage(model, 1, "Archived", archive_existing=False)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     registry.set_stage(model, 1, "Production", archive_existing=False)
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     engineer.delete_model(model)
     engineer.create_version(model, run_id=engineer.log_run({"auc_roc": 0.1}))
     registry.set_stage(model, 1, "Production", archive_existing=False)
     registry.set_alias(model, "champion", 1)
-    assert seen(registry) == 2
+    assert observe(registry) == 2
     kinds = Incident.objects.filter(resolved_at=None).values_list("kind", "place")
     assert set(kinds) == {("exchanged", "Production"), ("exchanged", "@champion")}
 
@@ -118,7 +119,7 @@ def test_a_version_deleted_and_the_model_registered_anew(registry: Any, engineer
 def test_a_deleted_holder(registry: Any, client: Any, model: str) -> None:
     client.transition_model_version_stage(model, "1", "Archived")
     client.delete_model_version(model, "1")
-    assert seen(registry) == 2
+    assert observe(registry) == 2
     assert {each.kind for each in Incident.objects.all()} == {"deleted"}
     assert ended("Production", model) == [(1, "deleted")]
 
@@ -129,8 +130,8 @@ def test_a_renamed_model(registry: Any, client: Any, model: str, is_pulled_first
     if is_pulled_first:
         sync.pull(registry)
         assert watch.look(registry).found == 1
-    seen(registry)
-    found = only()
+    observe(registry)
+    found = only_incident()
     assert (found.kind, found.details["old_name"], found.model_name) == ("renamed", model, f"{model}_new")
     assert running("Production", f"{model}_new") == running("@champion", f"{model}_new") == {1: FOUND}
 
@@ -141,7 +142,7 @@ def test_what_was_changed_while_countersign_was_down(registry: Any, client: Any,
     client.set_registered_model_alias(model, "champion", "2")
     client.transition_model_version_stage(model, "3", "Production", archive_existing_versions=True)
     client.set_registered_model_alias(model, "champion", "3")
-    assert seen(registry) == 2
+    assert observe(registry) == 2
     assert {(each.place, *each.before, *each.after) for each in Incident.objects.all()} == {
         ("Production", 1, 3),
         ("@champion", 1, 3),
@@ -155,35 +156,29 @@ def test_what_was_changed_and_undone_between_two_pulls_leaves_no_trace(registry:
     client.transition_model_version_stage(model, "2", "None")
     client.delete_registered_model_alias(model, "champion")
     client.set_registered_model_alias(model, "champion", "1")
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     assert running("Production", model) == {1: FOUND}
 
 
 def test_what_a_delivery_overwrote_is_told_by_its_plan(
     registry: Any, client: Any, model: str, production: Target, rita: User, remy: User, rosa: User
 ) -> None:
-    request = approve(_asked(registry, model, 2, production, rita), remy, rosa)
+    request = approve(ask(registry, 2, production, by=rita, model=model), remy, rosa)
     client.set_registered_model_alias(model, "champion", "3")
     assert deliver(request, registry) == "applied"
-    assert seen(registry) == 1
-    assert (only().place, only().after, only().resolution) == ("@champion", [3], "superseded")
-
-
-def _asked(registry: Any, model: str, number: int, target: Target, by: User) -> Any:
-    request = make_request(version(number, model), target, by=by, is_checked=False)
-    assert assessment.assess(request.pk, registry) == "concluded"
-    request.refresh_from_db()
-    return request
+    assert observe(registry) == 1
+    incident = only_incident()
+    assert (incident.place, incident.after, incident.resolution) == ("@champion", [3], "superseded")
 
 
 def test_a_change_while_a_delivery_is_on_its_way_is_found_and_stops_it(
     registry: Any, client: Any, model: str, production: Target, rita: User, remy: User, rosa: User
 ) -> None:
-    request = approve(_asked(registry, model, 2, production, rita), remy, rosa)
+    request = approve(ask(registry, 2, production, by=rita, model=model), remy, rosa)
     client.transition_model_version_stage(model, "3", "Production", archive_existing_versions=True)
     assert deliver(request, registry) == "reopened"
     assert watch.look(registry).found == 1
-    assert only().after == [3]
+    assert only_incident().after == [3]
 
 
 @pytest.mark.parametrize("change", ["stage", "alias", "no alias"])
@@ -200,8 +195,8 @@ def test_it_is_put_back(registry: Any, client: Any, model: str, production: Targ
     assert registry.version(model, 1).stage == "Production"
     assert registry.version(model, 2).stage == ("Archived" if change == "stage" else "None")
     assert registry.model(model).aliases == {"champion": 1}
-    assert only().resolution == "put_back"
-    assert seen(registry) == 0
+    assert only_incident().resolution == "put_back"
+    assert observe(registry) == 0
 
 
 def test_an_alias_that_nobody_approved_is_deleted(
@@ -213,7 +208,7 @@ def test_an_alias_that_nobody_approved_is_deleted(
     sync.sweep(registry)
     assert watch.run(registry) == 1
     assert registry.model(f"{model}_new").aliases == {}
-    assert seen(registry) == 0
+    assert observe(registry) == 0
 
 
 def test_other_bytes_under_an_approval(registry: Any, engineer: Backstage, model: str) -> None:
@@ -222,7 +217,7 @@ def test_other_bytes_under_an_approval(registry: Any, engineer: Backstage, model
     engineer.put_file(registry.version_root(model, 1), "model.skops", b"other weights")
     Tenure.objects.update(files_checked_at=None)
     watch.check_files(registry)
-    assert (only().kind, only().model_name) == ("files", model)
+    assert (only_incident().kind, only_incident().model_name) == ("files", model)
 
 
 # --- Everything at once
@@ -271,8 +266,8 @@ def test_a_webhook_of_mlflow_brings_an_alias_that_no_pull_can_see(
     for _ in range(2):
         engineer.create_version(name)
     registry.set_alias(name, "champion", 1)
-    assert seen(registry) == 0
-    assert seen(registry) == 0
+    assert observe(registry) == 0
+    assert observe(registry) == 0
     events = ["model_version_alias.created", "model_version_alias.deleted", "model_version.created"]
     hook = client.create_webhook("countersign", f"{site}/callbacks/mlflow/", events, secret="a-secret-of-mlflow")
     time.sleep(1.5)  # MLflow's own cache of webhooks
@@ -281,7 +276,7 @@ def test_a_webhook_of_mlflow_brings_an_alias_that_no_pull_can_see(
         assert within(20, RefreshHint.objects.filter(model_name=name).exists)
         sync.follow_hints(registry)
         assert watch.run(registry) == 1
-        assert (only().place, only().after) == ("@champion", [2])
+        assert (only_incident().place, only_incident().after) == ("@champion", [2])
     finally:
         client.delete_webhook(hook.webhook_id)
 

@@ -11,10 +11,10 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import notifications, watch, workflow
 from approvals.models import Incident, Kind, Notification, Target
-from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, only, seen, version
 from tests.support.factories import make_incident, make_person, make_request, make_version
 from tests.support.fakes import FakeRegistry
 from tests.support.pages import text_of
+from tests.support.world import MODEL, answered_by, approved, deliver, observe, only_incident, version
 
 pytestmark = pytest.mark.django_db
 
@@ -101,8 +101,8 @@ def test_a_holder_from_before_the_gate_is_not_called_approved(
     client: Client, vera: User, registry: FakeRegistry
 ) -> None:
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
-    assert seen(registry) == 1
-    text = page(client, vera, only().get_absolute_url())
+    assert observe(registry) == 1
+    text = page(client, vera, only_incident().get_absolute_url())
     assert "Accepted last Version 6 Held before the gate, approver unknown; first seen" in text
     assert "Approved last" not in text
     assert "Requests for this version and target Nobody requested it." in text
@@ -111,14 +111,14 @@ def test_a_holder_from_before_the_gate_is_not_called_approved(
 def test_the_page_names_the_request_that_approved_the_holder_and_the_one_that_was_rejected(
     client: Client, vera: User, rita: User, remy: User, rosa: User, production: Target, registry: FakeRegistry
 ) -> None:
-    held = approved(registry, 7, production, rita, remy, rosa)
+    held = approved(registry, 7, production, by=rita, approvers=(remy, rosa))
     assert deliver(held, registry) == "applied"
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     refused = make_request(version(8), production, by=rita)
     workflow.review(refused, by=remy, verdict="reject", comment="Trained on last year's data.")
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
-    assert seen(registry) == 1
-    text = page(client, vera, only().get_absolute_url())
+    assert observe(registry) == 1
+    text = page(client, vera, only_incident().get_absolute_url())
     assert f"Approved last Version 7 Promoted through the gate. Request #{held.pk}" in text
     asked = text.partition("Requests for this version and target")[2].partition("What is done about it")[0]
     for words in (f"Request #{refused.pk}", "Rejected", "Rita Sanz", "Trained on last year's data."):
@@ -142,7 +142,7 @@ def test_resolving_asks_for_a_reason_and_shows_it(client: Client, remy: User) ->
 def test_the_model_says_so_and_others_do_not(client: Client, registry: FakeRegistry, rita: User) -> None:
     make_version("fraud", 1)
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     text = page(client, rita, f"/models/{MODEL}/")
     assert "This model was changed outside the gate." in text
     assert "Production of churn_predictor went from version 6 to version 8" in text
@@ -163,7 +163,7 @@ def test_the_account_of_countersign_is_in_no_list_of_people(
 ) -> None:
     answered_by("review", production)
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     assert "countersign@countersign.invalid" not in page(client, ada, "/people/")
     account = User.objects.get(email="countersign@countersign.invalid")
     assert client.get(f"/people/{account.pk}/").status_code == 404

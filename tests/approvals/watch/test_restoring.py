@@ -13,9 +13,9 @@ from approvals.watch import restoring
 from mirror import sync
 from mirror.models import Alias
 from mirror.port import Refused
-from tests.approvals.watch.helpers import MODEL, answered_by, approved, deliver, ended, only, running, seen, version
 from tests.approvals.watch.test_deliveries import Killed, Watched
 from tests.support.fakes import FakeRegistry
+from tests.support.world import MODEL, answered_by, approved, deliver, ended, observe, only_incident, running, version
 
 pytestmark = pytest.mark.django_db
 FOUND, RESTORED, DELIVERY = Tenure.Origin.FOUND, Tenure.Origin.RESTORED, Tenure.Origin.DELIVERY
@@ -44,14 +44,14 @@ def stages(registry: FakeRegistry) -> dict[int, str]:
 def test_the_approved_holder_is_put_back_and_the_intruder_archived(
     registry: FakeRegistry, production: Target, rita: User, remy: User, rosa: User
 ) -> None:
-    request = approved(registry, 5, production, rita, remy, rosa)
+    request = approved(registry, 5, production, by=rita, approvers=(remy, rosa))
     deliver(request, registry)
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
-    assert seen(registry) == 1
-    assert only().is_owed
+    assert observe(registry) == 1
+    assert only_incident().is_owed
     assert restore(registry) == ["put back"]
     assert stages(registry) == {5: "Production", 6: "Archived", 7: "Staging", 8: "Archived"}
-    found = only()
+    found = only_incident()
     assert (found.resolution, found.is_owed) == ("put_back", False)
     back = Tenure.objects.open().get(place="Production")
     assert (back.version_number, back.origin, back.request_id) == (5, RESTORED, request.pk)
@@ -60,16 +60,16 @@ def test_the_approved_holder_is_put_back_and_the_intruder_archived(
     event = AuditEvent.objects.get(action=Action.VERSION_RESTORED)
     assert (event.version_number, event.data) == (5, {"place": "Production", "incident": found.pk, "replaced": [8]})
     assert back.start_sequence == event.sequence
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     assert Incident.objects.count() == 1
     assert ledger.verify().is_intact
 
 
 def test_an_intruder_goes_back_to_the_stage_that_it_was_taken_from(registry: FakeRegistry) -> None:
     registry.set_stage(MODEL, 7, "Production", archive_existing=True)  # it had Staging
-    assert seen(registry) == 2
+    assert observe(registry) == 2
     assert restore(registry) == ["put back", "put back"]
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     assert (stages(registry)[6], stages(registry)[7]) == ("Production", "Staging")
     assert running("Production") == {6: RESTORED}
     assert set(running("Staging")) == {7}
@@ -78,11 +78,11 @@ def test_an_intruder_goes_back_to_the_stage_that_it_was_taken_from(registry: Fak
 
 def test_an_intruder_beside_the_approved_holder_leaves(registry: FakeRegistry) -> None:
     registry.set_stage(MODEL, 8, "Production", archive_existing=False)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     assert restore(registry) == ["put back"]
     assert (stages(registry)[6], stages(registry)[8]) == ("Production", "Archived")
     assert running("Production") == {6: FOUND}
-    assert seen(registry) == 0
+    assert observe(registry) == 0
 
 
 @pytest.mark.parametrize("change", ["moved", "deleted"])
@@ -91,24 +91,24 @@ def test_an_alias_is_put_back(registry: FakeRegistry, change: str) -> None:
         registry.set_alias(MODEL, "champion", 8)
     else:
         registry.delete_alias(MODEL, "champion")
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     assert restore(registry) == ["put back"]
     assert registry.model(MODEL).aliases == {"champion": 6}
     assert Alias.objects.get(name="champion").number == 6
     assert running("@champion") == {6: RESTORED}
-    assert seen(registry) == 0
+    assert observe(registry) == 0
 
 
 def test_where_nothing_was_approved_the_place_is_emptied(registry: FakeRegistry) -> None:
     registry.create_version("fraud")
     registry.set_stage("fraud", 1, "Production", archive_existing=False)
     registry.set_alias("fraud", "champion", 1)
-    assert seen(registry) == 2
+    assert observe(registry) == 2
     assert restore(registry) == ["put back", "put back"]
     assert registry.version("fraud", 1).stage == "Archived"
     assert registry.model("fraud").aliases == {}
     assert running("Production", "fraud") == running("@champion", "fraud") == {}
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     events = AuditEvent.objects.filter(action=Action.VERSION_RESTORED)
     assert [event.version_number for event in events] == [None, None]
 
@@ -122,7 +122,7 @@ def test_a_worker_killed_anywhere_is_resumed_and_nobody_sees_a_bypass(
         registry.set_stage(MODEL, 8, "Production", archive_existing=True)
     else:
         registry.set_alias(MODEL, "champion", 8)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     left = at
 
     def count_down() -> None:
@@ -143,29 +143,29 @@ def test_a_worker_killed_anywhere_is_resumed_and_nobody_sees_a_bypass(
     assert registry.model(MODEL).aliases == {"champion": 6}
     assert running("Production" if place == "stage" else "@champion") == {6: RESTORED}
     assert AuditEvent.objects.filter(action=Action.VERSION_RESTORED).count() == 1
-    assert seen(registry) == 0
+    assert observe(registry) == 0
 
 
 def test_mlflow_away_is_waited_for_with_a_pause_that_grows(registry: FakeRegistry) -> None:
     registry.set_alias(MODEL, "champion", 8)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     registry.is_down = True
     assert restore(registry) == ["waiting"]
-    first = only()
+    first = only_incident()
     assert restore(registry) == ["waiting"]
-    assert only().available_at - timezone.now() > first.available_at - timezone.now()
-    assert "cannot be reached" in only().last_error
+    assert only_incident().available_at - timezone.now() > first.available_at - timezone.now()
+    assert "cannot be reached" in only_incident().last_error
     registry.is_down = False
     assert restore(registry) == ["put back"]
 
 
 def test_what_changed_again_is_looked_at_anew(registry: FakeRegistry) -> None:
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     registry.set_stage(MODEL, 5, "Production", archive_existing=True)
     assert restore(registry) == ["changed"]
     assert stages(registry)[5] == "Production"
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     assert restore(registry) == ["put back"]
     assert stages(registry)[6] == "Production"
     assert set(Incident.objects.values_list("resolution", flat=True)) == {"put_back"}
@@ -173,28 +173,28 @@ def test_what_changed_again_is_looked_at_anew(registry: FakeRegistry) -> None:
 
 def test_a_refusal_is_said_and_not_tried_again(registry: FakeRegistry) -> None:
     registry.set_alias(MODEL, "champion", 8)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     registry.fail_next("set_alias", Refused("Not you."))
     assert restore(registry) == ["refused"]
-    assert (only().is_owed, only().last_error) == (False, "MLflow refused to put it back: Not you.")
+    assert (only_incident().is_owed, only_incident().last_error) == (False, "MLflow refused to put it back: Not you.")
     assert restore(registry) == []
 
 
 def test_an_approved_version_that_is_gone_cannot_be_put_back(registry: FakeRegistry) -> None:
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     registry.delete_version(MODEL, 6)
     assert restore(registry) == ["refused"]
-    assert "no longer exists" in only().last_error
+    assert "no longer exists" in only_incident().last_error
 
 
 def test_it_does_not_fight(registry: FakeRegistry) -> None:
     for _ in range(3):
         registry.set_alias(MODEL, "champion", 8)
-        assert seen(registry) == 1
+        assert observe(registry) == 1
         assert restore(registry) == ["put back"]
     registry.set_alias(MODEL, "champion", 8)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     assert restore(registry) == []
     last = Incident.objects.latest("pk")
     assert not last.is_owed
@@ -208,7 +208,7 @@ def test_what_cannot_be_put_back_is_reported_and_says_so(registry: FakeRegistry,
         registry.delete_version(MODEL, 6)
     else:
         registry.rename_model(MODEL, "churn_two")
-    assert seen(registry) >= 1
+    assert observe(registry) >= 1
     for incident in Incident.objects.all():
         assert (incident.kind, incident.is_owed) == (kind, False)
         assert incident.details["not_put_back"]
@@ -220,18 +220,18 @@ def test_run_looks_follows_and_puts_back_and_gives_way_to_another(registry: Fake
     sync.sweep(registry)
     assert watch.run(registry) == 1
     assert registry.model(MODEL).aliases == {"champion": 6}
-    assert only().resolution == "put_back"
+    assert only_incident().resolution == "put_back"
 
 
 def test_a_delivery_at_the_model_goes_first(
     registry: FakeRegistry, production: Target, rita: User, remy: User, rosa: User
 ) -> None:
-    request = approved(registry, 5, production, rita, remy, rosa)
+    request = approved(registry, 5, production, by=rita, approvers=(remy, rosa))
     registry.set_alias(MODEL, "champion", 8)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     request.outbox_entries.update(plan={"champion": 6, "in_stage": [6], "alias_holder": 8})
     assert restore(registry) == ["skipped"]
     assert deliver(request, registry) == "applied"
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     assert running("@champion") == {5: DELIVERY}
     assert set(Incident.objects.values_list("resolution", flat=True)) == {"superseded"}

@@ -10,9 +10,9 @@ from accounts.models import COUNTERSIGN, User
 from approvals import assessment, ledger, watch, workflow
 from approvals.models import Incident, PromotionRequest, RequestKind, Status, Target, Tenure
 from approvals.watch import restoring
-from tests.approvals.watch.helpers import MODEL, answered_by, deliver, only, running, seen, version
 from tests.support.factories import make_person, make_request, make_version
 from tests.support.fakes import FakeRegistry
+from tests.support.world import MODEL, answered_by, deliver, observe, only_incident, running, version
 
 pytestmark = pytest.mark.django_db
 
@@ -23,7 +23,7 @@ def asked(registry: FakeRegistry, production: Target) -> PromotionRequest:
     answered_by("review", production)
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
     registry.set_alias(MODEL, "champion", 8)
-    assert seen(registry) == 2
+    assert observe(registry) == 2
     request = PromotionRequest.objects.get()
     assert assessment.assess(request.pk, registry) == "concluded"
     request.refresh_from_db()
@@ -55,7 +55,7 @@ def test_an_approval_adopts_what_is_there(registry: FakeRegistry, asked: Promoti
     workflow.review(asked, by=remy, verdict="approve")
     assert watch.look(registry).found == 0
     assert deliver(asked, registry) == "applied"
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     assert set(Incident.objects.values_list("resolution", flat=True)) == {"reviewed"}
     held = Tenure.objects.open().filter(place__in=["Production", "@champion"])
     assert {(tenure.version_number, tenure.origin, tenure.request_id) for tenure in held} == {(8, "outside", asked.pk)}
@@ -79,13 +79,13 @@ def test_without_an_approval_the_last_approved_holder_is_put_back(
     assert registry.version(MODEL, 6).stage == "Production"
     assert registry.model(MODEL).aliases == {"champion": 6}
     assert set(Incident.objects.values_list("resolution", flat=True)) == {"put_back"}
-    assert seen(registry) == 0
+    assert observe(registry) == 0
 
 
 def test_what_is_changed_back_needs_no_review(registry: FakeRegistry, asked: PromotionRequest) -> None:
     registry.set_stage(MODEL, 6, "Production", archive_existing=True)
     registry.set_alias(MODEL, "champion", 6)
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     asked.refresh_from_db()
     assert asked.status == Status.WITHDRAWN
     assert set(Incident.objects.values_list("resolution", flat=True)) == {"undone"}
@@ -97,7 +97,7 @@ def test_what_is_replaced_from_outside_again_is_reviewed_instead(
 ) -> None:
     registry.set_stage(MODEL, 5, "Production", archive_existing=True)
     registry.set_alias(MODEL, "champion", 5)
-    assert seen(registry) == 2
+    assert observe(registry) == 2
     asked.refresh_from_db()
     assert asked.status == Status.WITHDRAWN
     second = PromotionRequest.objects.latest("pk")
@@ -112,17 +112,17 @@ def test_a_request_that_asks_for_it_already_is_the_review(
     answered_by("review", production)
     request = make_request(version(8), production, by=rita)
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     assert PromotionRequest.objects.count() == 1
-    assert only().details["request"] == request.pk
+    assert only_incident().details["request"] == request.pk
 
 
 def test_nothing_can_be_reviewed_where_nothing_holds_the_place(registry: FakeRegistry, production: Target) -> None:
     answered_by("review", production)
     registry.delete_alias(MODEL, "champion")
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     assert PromotionRequest.objects.count() == 0
-    assert "no version to review" in only().details["not_reviewed"]
+    assert "no version to review" in only_incident().details["not_reviewed"]
 
 
 # --- Resolving
@@ -135,29 +135,29 @@ def test_a_person_resolves_with_a_reason(registry: FakeRegistry, asked: Promotio
     asked.refresh_from_db()
     assert asked.status == Status.WITHDRAWN
     assert running("Production") == {8: "outside"}
-    assert seen(registry) == 0
+    assert observe(registry) == 0
     with pytest.raises(workflow.Conflict):
         watch.resolve(incident, by=remy, reason="Again.")
 
 
 def test_resolving_takes_the_permission_and_a_reason(registry: FakeRegistry, rita: User, vera: User, ada: User) -> None:
     registry.set_alias(MODEL, "champion", 8)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     for person in (rita, vera, make_person("Nobody Noe")):
         with pytest.raises(workflow.NotAllowed):
-            watch.resolve(only(), by=person, reason="Fine.")
+            watch.resolve(only_incident(), by=person, reason="Fine.")
     with pytest.raises(workflow.Invalid):
-        watch.resolve(only(), by=ada, reason="  ")
-    watch.resolve(only(), by=ada, reason="Fine.")
-    assert only().resolved_by == ada
+        watch.resolve(only_incident(), by=ada, reason="  ")
+    watch.resolve(only_incident(), by=ada, reason="Fine.")
+    assert only_incident().resolved_by == ada
 
 
 def test_an_explained_change_is_not_approved_by_it(registry: FakeRegistry, ada: User) -> None:
     registry.set_alias(MODEL, "champion", 8)
-    assert seen(registry) == 1
-    watch.resolve(only(), by=ada, reason="Fine.")
+    assert observe(registry) == 1
+    watch.resolve(only_incident(), by=ada, reason="Fine.")
     registry.set_alias(MODEL, "champion", 5)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     assert Incident.objects.latest("pk").approved == [6]
 
 
@@ -165,5 +165,5 @@ def test_the_model_is_not_hidden_from_other_requests(registry: FakeRegistry, pro
     """A version of another model can be asked for while a review is open."""
     answered_by("review", production)
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
-    assert seen(registry) == 1
+    assert observe(registry) == 1
     assert make_request(make_version("other", 1), production, by=rita).status == Status.PENDING

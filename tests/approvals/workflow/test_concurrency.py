@@ -11,7 +11,7 @@ from approvals import ledger, workflow
 from approvals.models import Action, AuditEvent, OutboxEntry, Probation, PromotionRequest, Review, Status, Target
 from approvals.policy import ProbationRule
 from approvals.workflow import WorkflowError
-from tests.approvals.workflow import urgent
+from tests.support import world
 from tests.support.factories import approve, make_person, make_policy, make_request, make_version
 from tests.support.fakes import FakeRegistry
 from tests.support.threads import at_once
@@ -110,11 +110,11 @@ def test_the_chain_has_no_fork_when_many_write_at_once() -> None:
 def _on_probation() -> tuple[PromotionRequest, FakeRegistry, Target, User]:
     """Version 1, then version 2 on probation."""
     rita, remy, _ = people()
-    production, registry = Target.objects.get(name="Production"), urgent.make_registry()
+    production, registry = Target.objects.get(name="Production"), world.make_registry()
     make_policy("*", production, (1, None))
-    urgent.promote(registry, 1, production, by=rita, approvers=(remy,))
+    world.promote(registry, 1, production, by=rita, approvers=(remy,))
     make_policy("*", production, (1, None), probation=ProbationRule(24))
-    return urgent.promote(registry, 2, production, by=rita, approvers=(remy,)), registry, production, remy
+    return world.promote(registry, 2, production, by=rita, approvers=(remy,)), registry, production, remy
 
 
 def test_two_people_who_roll_back_at_once_do_it_once() -> None:
@@ -122,13 +122,13 @@ def test_two_people_who_roll_back_at_once_do_it_once() -> None:
     otto = make_person("Otto Reyes", "responder")
 
     def back(person: User) -> PromotionRequest:
-        return workflow.roll_back(urgent.model(), production, by=person, reason="Broken.", to=1, leaving=2)
+        return workflow.roll_back(world.model(), production, by=person, reason="Broken.", to=1, leaving=2)
 
     results = at_once(lambda: back(remy), lambda: back(otto))
     assert sorted(isinstance(each, workflow.Conflict) for each in results) == [False, True]
     made = PromotionRequest.objects.get(kind="rollback")
     assert OutboxEntry.objects.filter(request=made).count() == 1
-    assert urgent.deliver(made, registry) == "applied"
+    assert world.deliver(made, registry) == "applied"
 
 
 def test_two_workers_and_two_bad_reports_at_once_roll_back_once() -> None:
@@ -159,7 +159,7 @@ def test_two_workers_and_two_bad_reports_at_once_roll_back_once() -> None:
 def test_two_reviewers_afterwards_at_once_are_one() -> None:
     _, _, production, remy = _on_probation()
     rosa, otto = User.objects.get(email="rosa@example.com"), make_person("Otto Reyes", "responder")
-    request = workflow.break_glass(urgent.version(3), production, by=otto, reason=urgent.REASON, proof=urgent.proof())
+    request = world.break_glass(3, production, by=otto)
     results = at_once(
         lambda: workflow.review_afterwards(request, by=remy, verdict="justified", comment="Yes."),
         lambda: workflow.review_afterwards(request, by=rosa, verdict="not_justified", comment="No."),

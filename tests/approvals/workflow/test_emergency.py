@@ -22,33 +22,23 @@ from approvals.models import (
 )
 from approvals.policy import BreakGlassRule, CheckRule, SignatureRule
 from approvals.selectors import note_claims, request_state, rollback_candidates
-from tests.approvals.workflow.urgent import (
+from tests.support.factories import approve, make_person, make_policy
+from tests.support.fakes import FakeRegistry
+from tests.support.world import (
     MODEL,
     REASON,
     ask,
+    break_glass,
     deliver,
     freeze,
     in_production,
-    make_registry,
     model,
     promote,
     proof,
     version,
 )
-from tests.support.factories import approve, make_person, make_policy
-from tests.support.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def registry() -> FakeRegistry:
-    return make_registry()
-
-
-@pytest.fixture
-def otto(db: None) -> User:
-    return make_person("Otto Reyes", "responder")
 
 
 @pytest.fixture
@@ -57,7 +47,7 @@ def broken(
 ) -> PromotionRequest:
     """Version 1 was promoted as usual, version 2 by breaking the glass; delivered."""
     promote(registry, 1, production, by=rita, approvers=(remy, rosa))
-    request = workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=proof())
+    request = break_glass(2, production, by=otto)
     assert deliver(request, registry) == "applied"
     return request
 
@@ -106,14 +96,14 @@ def test_only_with_the_permission(registry: FakeRegistry, rita: User, remy: User
                                   production: Target) -> None:  # fmt: skip
     for person in (rita, remy, ada, vera, make_person("Bot One", "responder", is_service_account=True)):
         with pytest.raises(workflow.NotAllowed, match="permission of its own"):
-            workflow.break_glass(version(2), production, by=person, reason=REASON, proof=proof())
+            break_glass(2, production, by=person)
     assert not PromotionRequest.objects.exists()
 
 
 def test_only_where_the_policy_allows_it(registry: FakeRegistry, otto: User, production: Target) -> None:
     make_policy("*", production, (2, None), break_glass=BreakGlassRule(is_allowed=False))
     with pytest.raises(workflow.NotAllowed, match="not even in an emergency"):
-        workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=proof())
+        break_glass(2, production, by=otto)
 
 
 @pytest.mark.parametrize("reason", ["", "urgent", " " * 30 + "too short"])
@@ -138,7 +128,7 @@ def test_no_freeze_and_no_failed_check_stops_it(registry: FakeRegistry, otto: Us
     failing = CheckRule("metric_threshold", settings={"metric": "auc_roc", "at_least": 0.99})
     make_policy("*", production, (2, None), checks=(failing,))
     freeze()
-    request = workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=proof())
+    request = break_glass(2, production, by=otto)
     (result,) = CheckResult.objects.filter(request=request)
     assert (result.outcome, result.effect) == ("warn", "warn")
     assert request.events.get(action=Action.GLASS_BROKEN).data["failed"] == [result.title]
@@ -150,7 +140,7 @@ def test_an_open_request_for_the_same_makes_way(
     registry: FakeRegistry, rita: User, remy: User, rosa: User, otto: User, production: Target
 ) -> None:
     waiting = approve(ask(registry, 2, production, by=rita), remy)
-    request = workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=proof())
+    request = break_glass(2, production, by=otto)
     waiting.refresh_from_db()
     assert (waiting.status, waiting.status_reason) == (
         Status.WITHDRAWN,
@@ -167,9 +157,9 @@ def test_one_that_a_freeze_holds_makes_way_and_one_that_is_being_delivered_does_
     assert deliver(held, registry) == "held"
     OutboxEntry.objects.update(lease_expires_at=timezone.now() + timedelta(minutes=1))
     with pytest.raises(workflow.Conflict, match="being delivered right now"):
-        workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=proof())
+        break_glass(2, production, by=otto)
     OutboxEntry.objects.update(lease_expires_at=None)
-    request = workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=proof())
+    request = break_glass(2, production, by=otto)
     held.refresh_from_db()
     assert (held.status, held.outbox_entries.get().outcome) == (Status.WITHDRAWN, "failed")
     delivery.drain(registry)
@@ -178,14 +168,14 @@ def test_one_that_a_freeze_holds_makes_way_and_one_that_is_being_delivered_does_
 
 
 def test_a_second_click_is_told_of_the_first(registry: FakeRegistry, otto: User, production: Target) -> None:
-    first = workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=proof())
+    first = break_glass(2, production, by=otto)
     with pytest.raises(workflow.Conflict) as caught:
-        workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=proof())
+        break_glass(2, production, by=otto)
     assert caught.value.request == first
 
 
 def test_another_champion_than_its_author_saw_stops_it(registry: FakeRegistry, otto: User, production: Target) -> None:
-    request = workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=proof())
+    request = break_glass(2, production, by=otto)
     registry.set_stage(MODEL, 3, "Production", archive_existing=False)
     assert deliver(request, registry) == "failed"
     assert "version 3 holds Production now" in request.status_reason
@@ -224,7 +214,7 @@ def test_contributors_do_not_review_where_the_rule_excludes_them(
     row = version(2)
     row.tags = {"owner": "remy@example.com"}
     row.save(update_fields=["tags"])
-    request = workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=proof())
+    request = break_glass(2, production, by=otto)
     with pytest.raises(workflow.NotAllowed, match="contributed to this version"):
         workflow.review_afterwards(request, by=remy, verdict="justified", comment="Mine.")
     workflow.review_afterwards(request, by=rosa, verdict="justified", comment="Not mine.")
@@ -273,7 +263,7 @@ def test_a_version_that_nobody_approved_is_no_place_to_go_back_to_until_it_is_fo
 
 
 def test_a_failed_delivery_is_not_submitted_again(registry: FakeRegistry, otto: User, production: Target) -> None:
-    request = workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=proof())
+    request = break_glass(2, production, by=otto)
     registry.delete_version(MODEL, 2)
     assert deliver(request, registry) == "failed"
     assert "break the glass once more" in request_state.of(request, otto).actions["resubmit"].reason
@@ -286,11 +276,11 @@ def test_everybody_who_could_have_approved_and_the_administrators_are_told_at_on
     registry: FakeRegistry, rita: User, remy: User, rosa: User, ada: User, vera: User, otto: User, production: Target
 ) -> None:
     make_policy("*", production, (1, "risk"))
-    workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=proof())
+    break_glass(2, production, by=otto)
     assert {name for name, _ in told(Kind.BREAK_GLASS)} == {"Ada Brandt"}  # nobody is in the group
     Notification.objects.all().delete()
     make_policy("*", production, (1, None))
-    workflow.break_glass(version(3), production, by=otto, reason=REASON, proof=proof())
+    break_glass(3, production, by=otto)
     found = told(Kind.BREAK_GLASS)
     title = f"Break-glass: {MODEL} 3 → Production goes ahead without approvals"
     assert found == {(name, title) for name in ("Ada Brandt", "Remy Ortiz", "Rosa Lind")}

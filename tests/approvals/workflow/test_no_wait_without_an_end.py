@@ -28,17 +28,12 @@ from approvals.selectors import request_state
 from approvals.views import progress
 from mirror.port import Denied, Refused, Unreachable
 from registry_ui import system
-from tests.approvals.workflow import urgent
+from tests.support import world
 from tests.support.factories import check, make_policy, make_request, make_version
 from tests.support.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db
 WHO = "Rita Sanz can withdraw it; reviewers and administrators can end it."
-
-
-@pytest.fixture
-def registry(db: None) -> FakeRegistry:
-    return urgent.make_registry()
 
 
 def text(client: Client, person: User, request: PromotionRequest) -> str:
@@ -133,22 +128,22 @@ def test_who_may_end_and_who_may_not(rita: User, remy: User, vera: User, product
 
 def _waits(registry: FakeRegistry, request: PromotionRequest) -> None:
     registry.fail_next("version", Unreachable("MLflow answered 503."))
-    assert urgent.deliver(request, registry) == "waiting"
+    assert world.deliver(request, registry) == "waiting"
 
 
 def _denied(registry: FakeRegistry, request: PromotionRequest) -> None:
     registry.fail_next("version", Denied("MLflow does not accept Countersign's credentials (401)."))
-    assert urgent.deliver(request, registry) == "waiting"
+    assert world.deliver(request, registry) == "waiting"
 
 
 def _half(registry: FakeRegistry, request: PromotionRequest) -> None:
     registry.fail_next("set_alias", Refused("No aliases today."))
-    assert urgent.deliver(request, registry) == "waiting"
+    assert world.deliver(request, registry) == "waiting"
 
 
 def _held(registry: FakeRegistry, request: PromotionRequest) -> None:
-    urgent.freeze()
-    assert urgent.deliver(request, registry) == "held"
+    world.freeze()
+    assert world.deliver(request, registry) == "held"
     assert FreezeWindow.objects.exists()
 
 
@@ -171,7 +166,7 @@ def test_an_approved_request_says_what_it_waits_for_and_who_can_end_it(
     registry: FakeRegistry, rita: User, remy: User, production: Target, state: str, client: Client
 ) -> None:
     make_policy("*", production, (1, None))
-    request = urgent.ask(registry, 1, production, by=rita)
+    request = world.ask(registry, 1, production, by=rita)
     workflow.review(request, by=remy, verdict="approve")
     prepare, told = DELIVERIES[state]
     prepare(registry, request)
@@ -179,7 +174,7 @@ def test_an_approved_request_says_what_it_waits_for_and_who_can_end_it(
     assert re.search(told, text(client, remy, request))
     if state == "half":
         workflow.end_half(request, by=remy, how="revert", reason="Back.")
-        assert urgent.deliver(request, registry) == "failed"
+        assert world.deliver(request, registry) == "failed"
     else:
         workflow.end(request, by=remy, reason="Not needed any more.")
         request.refresh_from_db()
@@ -191,7 +186,7 @@ def test_what_is_delivered_in_this_moment_is_not_ended(
     registry: FakeRegistry, rita: User, remy: User, production: Target
 ) -> None:
     make_policy("*", production, (1, None))
-    request = urgent.ask(registry, 1, production, by=rita)
+    request = world.ask(registry, 1, production, by=rita)
     workflow.review(request, by=remy, verdict="approve")
     OutboxEntry.objects.update(lease_expires_at=timezone.now() + timedelta(minutes=1))
     with pytest.raises(workflow.Conflict, match="being delivered right now"):
@@ -205,7 +200,7 @@ def test_what_is_delivered_in_this_moment_is_not_ended(
 
 @pytest.fixture
 def unchecked(registry: FakeRegistry, rita: User, production: Target) -> PromotionRequest:
-    return make_request(urgent.version(1), production, by=rita, is_checked=False)
+    return make_request(world.version(1), production, by=rita, is_checked=False)
 
 
 def fail(registry: FakeRegistry, request: PromotionRequest) -> str:

@@ -31,29 +31,23 @@ from approvals.policy import ProbationRule
 from approvals.selectors import note_claims
 from approvals.webhooks import health_reports
 from approvals.workflow import probation as verbs
-from tests.approvals.workflow.urgent import (
+from tests.support.factories import make_person, make_policy
+from tests.support.fakes import FakeRegistry
+from tests.support.world import (
     MODEL,
     REASON,
+    break_glass,
     deliver,
     freeze,
     in_production,
-    make_registry,
     model,
     promote,
-    proof,
     version,
 )
-from tests.support.factories import make_person, make_policy
-from tests.support.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db
 BAD = {"healthy": False, "reason": "p95 latency 4.2 s.", "reported_by": "Grafana"}
 GOOD = {"healthy": True, "reported_by": "Grafana"}
-
-
-@pytest.fixture
-def registry() -> FakeRegistry:
-    return make_registry()
 
 
 @pytest.fixture
@@ -112,7 +106,7 @@ def test_a_break_glass_promotion_is_provisional_too_and_a_roll_back_is_not(
     registry: FakeRegistry, asked: PromotionRequest, production: Target
 ) -> None:
     otto = make_person("Otto Reyes", "responder")
-    deliver(workflow.break_glass(version(3), production, by=otto, reason=REASON, proof=proof()), registry)
+    deliver(break_glass(3, production, by=otto), registry)
     assert Probation.objects.running().get().request.version.number == 3
     assert probation(asked).outcome == "superseded"
     deliver(workflow.roll_back(model(), production, by=otto, reason=REASON), registry)

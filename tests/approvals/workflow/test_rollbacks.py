@@ -19,32 +19,21 @@ from approvals.policy import RollbackRule
 from approvals.selectors import champions, note_claims, request_state, rollback_candidates
 from mirror import sync
 from mirror.port import Unreachable
-from tests.approvals.workflow.urgent import (
+from tests.support.factories import approve, make_policy
+from tests.support.fakes import FakeRegistry
+from tests.support.world import (
     MODEL,
     REASON,
     ask,
     deliver,
     freeze,
     in_production,
-    make_registry,
     model,
     promote,
     version,
 )
-from tests.support.factories import approve, make_person, make_policy
-from tests.support.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def registry() -> FakeRegistry:
-    return make_registry()
-
-
-@pytest.fixture
-def otto(db: None) -> User:
-    return make_person("Otto Reyes", "responder")
 
 
 @pytest.fixture

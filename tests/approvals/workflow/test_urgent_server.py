@@ -15,11 +15,11 @@ from approvals.selectors import note_claims
 from mirror import sweep
 from mirror.mlflow.client import MlflowRegistry
 from mirror.port import Registry
-from tests.approvals.workflow import urgent
-from tests.approvals.workflow.urgent import MODEL, REASON, freeze, model, promote, proof, version
+from tests.support import world
 from tests.support.backstage import Backstage
 from tests.support.factories import approve, make_person, make_policy
 from tests.support.mlflow_server import MlflowServer
+from tests.support.world import MODEL, REASON, break_glass, freeze, model, promote, version
 
 pytestmark = [pytest.mark.server, pytest.mark.django_db]
 
@@ -49,7 +49,7 @@ def test_there_and_back_again(registry: Registry, rita: User, remy: User, rosa: 
     assert held(registry) == ([2], 2)
 
     # A roll back overtakes what a freeze holds.
-    waiting = approve(urgent.ask(registry, 3, production, by=rita), remy, rosa)
+    waiting = approve(world.ask(registry, 3, production, by=rita), remy, rosa)
     window = freeze()
     delivery.drain(registry)
     back = workflow.roll_back(model(), production, by=otto, reason=REASON, leaving=2)
@@ -63,7 +63,7 @@ def test_there_and_back_again(registry: Registry, rita: User, remy: User, rosa: 
     assert lines[-1].startswith("Rolled back into Production by Otto Reyes")
 
     # So does break-glass.
-    broken = workflow.break_glass(version(4), production, by=otto, reason=REASON, proof=proof())
+    broken = break_glass(4, production, by=otto)
     delivery.drain(registry)
     broken.refresh_from_db()
     assert (broken.status, held(registry)) == ("applied", ([4], 4))

@@ -16,7 +16,7 @@ from approvals.models import Action, AuditEvent, OutboxEntry, Policy, PromotionR
 from approvals.selectors import reviewers
 from approvals.workflow import NotAllowed, WorkflowError, reviews
 from mirror.models import ModelVersion
-from tests.approvals.workflow import urgent
+from tests.support import world
 from tests.support.factories import approve, make_person, make_policy, make_request, make_rule, make_version
 from tests.support.fakes import FakeRegistry
 from tests.support.threads import at_once
@@ -51,23 +51,18 @@ def production() -> Target:
     return Target.objects.get(name="Production")
 
 
-@pytest.fixture
-def registry() -> FakeRegistry:
-    return urgent.make_registry()
-
-
 def delivered(number: int, target: Target, registry: FakeRegistry) -> None:
     """Version `number` reaches the target through the gate."""
     rita, remy = make_person("Rita Sanz", "requester"), make_person("Remy Ortiz", "reviewer")
     make_policy("*", target, (1, None))
-    urgent.promote(registry, number, target, by=rita, approvers=(remy,))
+    world.promote(registry, number, target, by=rita, approvers=(remy,))
 
 
 @pytest.mark.django_db
 def test_a_page_that_is_old_breaks_the_glass_once(production: Target, registry: FakeRegistry) -> None:
-    otto, read_before = make_person("Otto Reyes", "responder"), urgent.version(2)
-    terms = {"by": otto, "reason": urgent.REASON, "proof": urgent.proof()}
-    assert urgent.deliver(workflow.break_glass(read_before, production, **terms), registry) == "applied"
+    otto, read_before = make_person("Otto Reyes", "responder"), world.version(2)
+    terms = {"by": otto, "reason": world.REASON, "proof": world.proof()}
+    assert world.deliver(workflow.break_glass(read_before, production, **terms), registry) == "applied"
     with pytest.raises(workflow.Invalid, match=r"^Version 2 holds Production already\.$"):
         workflow.break_glass(read_before, production, **terms)
     assert PromotionRequest.objects.count() == 1
@@ -76,7 +71,7 @@ def test_a_page_that_is_old_breaks_the_glass_once(production: Target, registry: 
 @committed
 def test_ten_break_glass_posts_at_once_apply_once(production: Target, registry: FakeRegistry) -> None:
     people = [make_person(f"Otto{number} Reyes", "responder") for number in range(5)]
-    read_before, ended = urgent.version(2), threading.Event()
+    read_before, ended = world.version(2), threading.Event()
 
     def work() -> None:
         """A worker that delivers between the posts."""
@@ -86,7 +81,7 @@ def test_ten_break_glass_posts_at_once_apply_once(production: Target, registry: 
 
     def post(person: User) -> None:
         try:
-            workflow.break_glass(read_before, production, by=person, reason=urgent.REASON, proof=urgent.proof())
+            workflow.break_glass(read_before, production, by=person, reason=world.REASON, proof=world.proof())
         finally:
             with suppress(threading.BrokenBarrierError):
                 done.wait()
@@ -102,9 +97,9 @@ def test_ten_break_glass_posts_at_once_apply_once(production: Target, registry: 
 @pytest.mark.django_db
 def test_a_page_that_is_old_rolls_back_once(production: Target, registry: FakeRegistry) -> None:
     delivered(1, production, registry)
-    urgent.promote(registry, 2, production, by=person("Rita"), approvers=(person("Remy"),))
-    model, terms = urgent.model(), {"by": person("Remy"), "reason": "Broken.", "to": 1}
-    assert urgent.deliver(workflow.roll_back(model, production, **terms), registry) == "applied"
+    world.promote(registry, 2, production, by=person("Rita"), approvers=(person("Remy"),))
+    model, terms = world.model(), {"by": person("Remy"), "reason": "Broken.", "to": 1}
+    assert world.deliver(workflow.roll_back(model, production, **terms), registry) == "applied"
     with pytest.raises(workflow.Invalid):
         workflow.roll_back(model, production, **terms)
     assert PromotionRequest.objects.filter(kind="rollback").count() == 1
@@ -135,11 +130,11 @@ def test_ten_who_ask_for_what_is_delivered_between(production: Target, registry:
     """Whoever asks while it is delivered is told so: it is asked for once."""
     make_policy("*", production, (1, None))
     rita, remy = make_person("Rita Sanz", "requester"), make_person("Remy Ortiz", "reviewer")
-    request = approve(urgent.ask(registry, 2, production, by=rita), remy)
+    request = approve(world.ask(registry, 2, production, by=rita), remy)
     askers = [make_person(f"Rita{number} Sanz", "requester") for number in range(6)]
-    read_before = urgent.version(2)
+    read_before = world.version(2)
     results = at_once(
-        lambda: urgent.deliver(request, registry),
+        lambda: world.deliver(request, registry),
         *[
             lambda asker=asker: workflow.request_promotion(read_before, production, by=asker, justification="Better.")
             for asker in askers
@@ -211,7 +206,7 @@ def test_what_a_page_knew_of_a_person_does_not_count(take: Callable[[str], None]
         lambda: workflow.comment(request, by=remy, body="Fine."),
         lambda: workflow.request_promotion(version, production, by=rita, justification="Better."),
         lambda: workflow.roll_back(version.model, production, by=remy, reason="Broken."),
-        lambda: workflow.break_glass(version, production, by=remy, reason=urgent.REASON, proof=urgent.proof()),
+        lambda: workflow.break_glass(version, production, by=remy, reason=world.REASON, proof=world.proof()),
     ):
         with pytest.raises(NotAllowed):
             verb()

@@ -13,7 +13,8 @@ from approvals.selectors import note_claims
 from mirror.models import ModelVersion, RegisteredModel
 from mirror.port import PROMPT_TAG
 from tests.support.factories import approve, make_request, make_version
-from tests.support.pages import applied, hold, note_of, text_of
+from tests.support.pages import note_of, text_of
+from tests.support.world import hold, settle
 
 pytestmark = pytest.mark.django_db
 MODEL = "churn_predictor"
@@ -78,7 +79,7 @@ def test_a_note_that_the_gate_wrote_is_verified(
     seen_by: Callable[..., str], vera: User, rita: User, remy: User, rosa: User, production: Target
 ) -> None:
     seven = make_version(MODEL, 7)
-    request = applied(make_request(seven, production, by=rita), remy, rosa)
+    request = settle(make_request(seven, production, by=rita), remy, rosa)
     noted(seven, request)
     text = text_of(seen_by(vera))
     assert f"{note_of(request).line} Our records say the same." in text
@@ -91,7 +92,7 @@ def test_a_renamed_approver_does_not_make_an_old_note_doubtful(
     rita: User, remy: User, rosa: User, production: Target
 ) -> None:
     seven = make_version(MODEL, 7)
-    noted(seven, applied(make_request(seven, production, by=rita), remy, rosa))
+    noted(seven, settle(make_request(seven, production, by=rita), remy, rosa))
     User.objects.filter(pk=remy.pk).update(name="Remy Renamed")
     assert [note.doubt for note in note_claims.check(seven)] == [""]
 
@@ -113,7 +114,7 @@ def test_notes_that_say_something_else_than_our_records_are_called_out(
     rita: User, remy: User, rosa: User, staging: Target, production: Target
 ) -> None:
     seven, eight = make_version(MODEL, 7), make_version(MODEL, 8)
-    done = applied(make_request(seven, production, by=rita), remy, rosa)
+    done = settle(make_request(seven, production, by=rita), remy, rosa)
     line = note_of(done).line
     (altered,) = note_claims.check(noted(seven, done, line.replace("Rosa Lind <rosa@", "Mallory <m@")))
     assert altered.doubt == f"The gate wrote: {line}"

@@ -42,6 +42,7 @@ def over(incident: Incident) -> "tuple[Incident.Resolution, str] | None":
 def _judge(row: RegisteredModel, places: Mapping[str, Target], known: Known) -> int:
     marked = _marked(row)
     kind = Kind.PROMPT if row.is_prompt or marked else Kind.HIDDEN
+    # Told once for each time that it was hidden: resolved, somebody has said why it may stay so.
     told = Q(resolved_at=None) | Q(resolution=Resolution.EXPLAINED, seen_at=row.hidden_at)
     if Incident.objects.filter(told, model_name=row.name, kind=kind).exists():
         return 0
