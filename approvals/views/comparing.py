@@ -6,8 +6,8 @@ from django.views.decorators.http import condition, require_safe
 
 from approvals import workflow
 from approvals.models import PromotionRequest
-from approvals.views import display, sheet
-from approvals.views.bounded import Shown
+from approvals.views import comparison_page, exhibits
+from approvals.views.evidence_tables import Shown
 from approvals.views.shared import SignedInRequest
 from mirror.exhibits import image_type
 from mirror.models import Exhibit
@@ -20,7 +20,7 @@ def compare(request: SignedInRequest, pk: int) -> HttpResponse:
     if request.method == "GET":
         workflow.mark_opened(found, by=request.user)
     shown = Shown(request.GET.get("show", ""), request.GET.get("page"))
-    context = {"request_": found, "sheet": sheet.of_request(found, shown), "crumb": f"Request #{found.pk}"}
+    context = {"request_": found, "sheet": comparison_page.of_request(found, shown), "crumb": f"Request #{found.pk}"}
     return render(request, "approvals/comparison/compare.html", context)
 
 
@@ -36,8 +36,8 @@ def exhibit(request: SignedInRequest, pk: int, filename: str) -> HttpResponse:
     that the bytes bear out, no guessing, no script, no origin; anything but the four kinds of images is a download."""
     found = get_object_or_404(Exhibit, pk=pk)
     content = bytes(found.content)
-    is_image = found.media_type in display.IMAGES and image_type(content) == found.media_type
-    if filename != display.filename_of(found) or not (is_image or found.kind == Exhibit.Kind.TABLE):
+    is_image = found.media_type in exhibits.IMAGES and image_type(content) == found.media_type
+    if filename != exhibits.filename_of(found) or not (is_image or found.kind == Exhibit.Kind.TABLE):
         raise Http404("There is no such figure or table.")
     # A table keeps no type that a browser would open by itself.
     answer = HttpResponse(content, content_type=found.media_type if is_image else "application/octet-stream")

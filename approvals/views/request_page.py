@@ -25,7 +25,7 @@ from approvals.selectors import (
     request_timeline,
     rules,
 )
-from approvals.views import dossier, progress
+from approvals.views import evidence_summary, progress
 from approvals.views.shared import SignedInRequest, tell
 from approvals.webhooks import health_reports
 from mirror.models import ModelVersion
@@ -82,7 +82,7 @@ def page(
         **vars(after),
         "health_address": _health_address(after.probation, request.user),
         "conflict": conflict,
-        "dossier": dossier.of(found, show=request.GET.get("show", ""), number=request.GET.get("page")),
+        "dossier": evidence_summary.of(found, show=request.GET.get("show", ""), number=request.GET.get("page")),
     }
     return render(request, "approvals/requests/request.html", context | dict(bound or {}), status=status)
 

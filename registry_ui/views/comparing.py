@@ -4,8 +4,8 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from approvals.views import sheet
-from approvals.views.bounded import Shown
+from approvals.views import comparison_page
+from approvals.views.evidence_tables import Shown
 from approvals.views.shared import SignedInRequest
 from mirror.models import ModelVersion, RegisteredModel
 from registry_ui.selectors import catalogue
@@ -33,7 +33,7 @@ def compare(request: SignedInRequest, name: str) -> HttpResponse:
         "a": a,
         "b": b,
         "numbers": sorted({*numbers, a, b}, reverse=True),
-        "sheet": sheet.of_versions(found[b], found[a], shown),
+        "sheet": comparison_page.of_versions(found[b], found[a], shown),
     }
     return render(request, "registry_ui/compare.html", context)
 

@@ -28,7 +28,7 @@ from approvals.models import (
     Tenure,
 )
 from approvals.tenures import importing
-from approvals.views import display
+from approvals.views import exhibits
 from components import page_addresses
 from mirror.models import ModelVersion
 from tests.support.factories import (
@@ -186,7 +186,7 @@ def filled(address: str, asked: PromotionRequest) -> str:
         target=asked.target_id,
         person=person.pk,
         freeze=make_freeze().pk,
-        exhibit=f"{exhibit.pk}/{display.filename_of(exhibit)}",
+        exhibit=f"{exhibit.pk}/{exhibits.filename_of(exhibit)}",
         incident=make_incident().pk,
     )
 

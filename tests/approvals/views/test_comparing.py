@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from approvals.models import PromotionRequest, Target
-from approvals.views import display
+from approvals.views import exhibits
 from mirror.models import Exhibit, ModelVersion
 from tests.support.factories import PACKAGING, make_exhibit, make_inspection, make_request, make_version, png
 from tests.support.pages import text_of
@@ -372,7 +372,7 @@ def test_hostile_names_and_texts_stay_text(client: Client, rita: User, remy: Use
 
 
 def address_of(exhibit: Exhibit) -> str:
-    return f"/exhibits/{exhibit.pk}/{display.filename_of(exhibit)}"
+    return f"/exhibits/{exhibit.pk}/{exhibits.filename_of(exhibit)}"
 
 
 def test_figures_stand_side_by_side_and_tables_are_read(client: Client, asked: PromotionRequest, remy: User) -> None:

@@ -11,8 +11,8 @@ from approvals.evidence import comparison
 from approvals.evidence.comparison import overview
 from approvals.evidence.comparison.overview import Line
 from approvals.models import PromotionRequest
-from approvals.views import bounded
-from approvals.views.bounded import Shown, Table
+from approvals.views import evidence_tables
+from approvals.views.evidence_tables import Shown, Table
 from mirror import lineage
 
 
@@ -47,13 +47,13 @@ def of(request: PromotionRequest, *, show: str = "", number: str | None = None) 
     frozen = json.loads(request.evidence)
     facts, other = frozen["version"], frozen["champion"]
     metrics = comparison.metric_rows(
-        bounded.numbers(facts["metrics"]),
-        bounded.numbers(other["metrics"]) if other else None,
-        sources=bounded.sources(facts, request.version),
-        champion_sources=bounded.sources(other, request.champion),
+        evidence_tables.numbers(facts["metrics"]),
+        evidence_tables.numbers(other["metrics"]) if other else None,
+        sources=evidence_tables.sources(facts, request.version),
+        champion_sources=evidence_tables.sources(other, request.champion),
     )
     return Dossier(
-        metrics=bounded.metric_table(metrics, Shown(show, number)),
+        metrics=evidence_tables.metric_table(metrics, Shown(show, number)),
         tally=comparison.tally(metrics) if other else "",
         widest=comparison.widest(metrics),
         origins=_origins(facts, other),

@@ -14,9 +14,9 @@ from approvals.evidence.comparison import MetricRow, ValueRow, files, overview, 
 from approvals.evidence.comparison.edits import Budget
 from approvals.evidence.comparison.overview import Line
 from approvals.models import PromotionRequest
-from approvals.views import bounded, display
-from approvals.views.bounded import Shown, Table
-from approvals.views.display import Plate
+from approvals.views import evidence_tables, exhibits
+from approvals.views.evidence_tables import Shown, Table
+from approvals.views.exhibits import Plate
 from components import charts, curves
 from mirror.models import HEAVY, Inspection, ModelVersion
 
@@ -176,15 +176,15 @@ def _curves(found: Mapping[int, Inspection], version: ModelVersion) -> Mapping[s
 def _sheet(mine: Side, other: Side | None, shown: Shown, *, kept: Mapping[str, str] | None) -> Sheet:
     """`kept` are the digests of the frozen exhibits; None where nothing is frozen."""
     before: Mapping[str, Any] = other.facts if other else {}
-    values = bounded.numbers(mine.facts["metrics"])
-    held = bounded.numbers(before["metrics"]) if other else None
+    values = evidence_tables.numbers(mine.facts["metrics"])
+    held = evidence_tables.numbers(before["metrics"]) if other else None
     rows = comparison.metric_rows(
         values,
         held,
-        sources=bounded.sources(mine.facts, mine.version),
-        champion_sources=bounded.sources(other.facts, other.version) if other else None,
+        sources=evidence_tables.sources(mine.facts, mine.version),
+        champion_sources=evidence_tables.sources(other.facts, other.version) if other else None,
     )
-    table = bounded.metric_table(rows, shown)
+    table = evidence_tables.metric_table(rows, shown)
     series = _versions(mine, other)
     manifest = files.rows(mine.facts.get("files"), before.get("files"))
     drawn = sorted({*mine.curves, *(other.curves if other else ())}, key=lambda name: _rank(name, rows))
@@ -213,10 +213,10 @@ def _sheet(mine: Side, other: Side | None, shown: Shown, *, kept: Mapping[str, s
             *overview.provenance_rows(mine.facts, before),
             *packing.datasets(mine.facts.get("datasets") or (), before.get("datasets") or ()),
         ],
-        files=bounded.value_table(
+        files=evidence_tables.value_table(
             "files", manifest, shown, is_compared=any(row.is_compared for row in manifest) and other is not None
         ),
-        plates=display.plates(mine.version, other.version if other else None, kept=kept),
+        plates=exhibits.plates(mine.version, other.version if other else None, kept=kept),
     )
 
 
@@ -224,7 +224,7 @@ def _values(kind: str, mine: Side, other: Side | None, shown: Shown) -> Table:
     theirs = other.facts.get(kind) if other else None
     sources, before = (side.version.fact_sources.get(kind) if side else None for side in (mine, other))
     rows = comparison.value_rows(mine.facts.get(kind) or {}, theirs, sources=sources, champion_sources=before)
-    return bounded.value_table(kind, rows, shown, is_compared=theirs is not None)
+    return evidence_tables.value_table(kind, rows, shown, is_compared=theirs is not None)
 
 
 # --- Over the versions, and over the steps ----------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def _versions(mine: Side, other: Side | None) -> Series:
     found: dict[int, Mapping[str, Any]] = dict(newest.values_list("number", "metrics")[:VERSIONS_DRAWN])
     for side in (mine, other):
         if side:
-            found[side.number] = bounded.numbers(side.facts["metrics"])
+            found[side.number] = evidence_tables.numbers(side.facts["metrics"])
     return sorted(found.items(), key=lambda pair: pair[0])
 
 
