@@ -29,11 +29,6 @@ BAR_WIDTH, BAR_HEIGHT = 96, 10
 """Pixels of the difference bar; its middle is the champion."""
 
 
-@register.filter
-def higher_is_better(metric: str) -> bool | None:
-    return comparison.higher_is_better(metric)
-
-
 @register.simple_tag
 def direction(metric: str) -> SafeString:
     """`{% direction curve.metric %}`: "higher is better" beside a heading; nothing where it cannot be said."""
@@ -170,7 +165,7 @@ def label_names(labels: Sequence[str]) -> str:
 
 @register.simple_tag
 def difference_bar(row: MetricRow, widest: float) -> SafeString:
-    """`{% difference_bar row dossier.widest %}`: better grows to the right, worse to the left; `widest` fills its half.
+    """`{% difference_bar row summary.widest %}`: better grows to the right, worse to the left; `widest` fills its half.
     Decoration of what stands in words beside it, so it is hidden from screen readers."""
     if row.judgement not in ("better", "worse") or row.relative is None:
         return SafeString("")

@@ -1,5 +1,5 @@
 """What a request's page shows as evidence: the frozen facts that the fingerprint covers, in short. The comparison page
-(`sheet`) shows all of them."""
+(`comparison_page`) shows all of them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Dossier:
+class EvidenceSummary:
     metrics: Table
     tally: str
     widest: float
@@ -42,7 +42,7 @@ class Dossier:
         return sum(line.is_changed for line in self.lines)
 
 
-def of(request: PromotionRequest, *, show: str = "", number: str | None = None) -> Dossier:
+def of(request: PromotionRequest, *, show: str = "", number: str | None = None) -> EvidenceSummary:
     """No queries: all of it is in the request. `show` names the table that is shown whole."""
     frozen = json.loads(request.evidence)
     facts, other = frozen["version"], frozen["champion"]
@@ -52,7 +52,7 @@ def of(request: PromotionRequest, *, show: str = "", number: str | None = None) 
         sources=evidence_tables.sources(facts, request.version),
         champion_sources=evidence_tables.sources(other, request.champion),
     )
-    return Dossier(
+    return EvidenceSummary(
         metrics=evidence_tables.metric_table(metrics, Shown(show, number)),
         tally=comparison.tally(metrics) if other else "",
         widest=comparison.widest(metrics),

@@ -82,7 +82,7 @@ def page(
         **vars(after),
         "health_address": _health_address(after.probation, request.user),
         "conflict": conflict,
-        "dossier": evidence_summary.of(found, show=request.GET.get("show", ""), number=request.GET.get("page")),
+        "summary": evidence_summary.of(found, show=request.GET.get("show", ""), number=request.GET.get("page")),
     }
     return render(request, "approvals/requests/request.html", context | dict(bound or {}), status=status)
 
