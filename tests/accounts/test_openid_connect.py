@@ -1,4 +1,5 @@
-"""Sign-in through an identity provider, the whole dance against a provider that really answers on this machine."""
+"""The whole room. Sign-in through an identity provider, the whole dance against a provider that really answers on this
+machine."""
 
 from typing import Any
 from urllib.parse import parse_qs, urlsplit

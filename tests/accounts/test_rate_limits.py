@@ -1,4 +1,4 @@
-"""Guessing passwords: the tries are counted in the database, so every web process knows them."""
+"""The whole room. Guessing passwords: the tries are counted in the database, so every web process knows them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Sign-in with e-mail and password: who comes in, who does not, and what the session is like."""
+"""The whole room. Sign-in with e-mail and password: who comes in, who does not, and what the session is like."""
 
 import re
 from datetime import timedelta

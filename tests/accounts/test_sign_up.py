@@ -1,4 +1,4 @@
-"""Sign-up: closed as it comes, and what happens where an operator opens it."""
+"""The whole room. Sign-up: closed as it comes, and what happens where an operator opens it."""
 
 import re
 from typing import Any

@@ -1,4 +1,5 @@
-"""What goes wrong with one thing stays with that thing: in each round of the worker, the others are done."""
+"""Several rooms. What goes wrong with one thing stays with that thing: in each round of the worker, the others are
+done."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,5 @@
-"""What MLflow does not let Countersign read, or what does not fit its tables, is noted; everything else goes on."""
+"""The whole room. What MLflow does not let Countersign read, or what does not fit its tables, is noted; everything else
+goes on."""
 
 from collections.abc import Callable
 

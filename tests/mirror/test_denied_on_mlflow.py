@@ -1,4 +1,4 @@
-"""What MLflow's own basic-auth answers to an account that may not read everything."""
+"""The whole room. What MLflow's own basic-auth answers to an account that may not read everything."""
 
 from collections.abc import Iterator
 

@@ -1,5 +1,5 @@
-"""What is measured more than once, or twice with different answers: as MLflow says it, through the mirror, up to the
-check that decides. On the fake and on a real server alike."""
+"""Several rooms. What is measured more than once, or twice with different answers: as MLflow says it, through the
+mirror, up to the check that decides. On the fake and on a real server alike."""
 
 import json
 import math

@@ -1,4 +1,5 @@
-"""Pull, sweep and targeted refreshes in real threads with real commits, while engineers keep changing the registry."""
+"""The whole room. Pull, sweep and targeted refreshes in real threads with real commits, while engineers keep changing
+the registry."""
 
 import random
 import threading

@@ -1,4 +1,5 @@
-"""Hosts whose clocks differ: what is due when is reckoned by the database's clock, and a difference is called out."""
+"""Several rooms. Hosts whose clocks differ: what is due when is reckoned by the database's clock, and a difference is
+called out."""
 
 from datetime import datetime, timedelta
 from typing import Any

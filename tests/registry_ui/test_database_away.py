@@ -1,4 +1,5 @@
-"""The database is away or busy: a page that says so, with a pause after which to try again, and no wrong reason."""
+"""Several rooms. The database is away or busy: a page that says so, with a pause after which to try again, and no wrong
+reason."""
 
 import contextlib
 import json

@@ -63,6 +63,13 @@ def make_registry(*models: str, versions: int = 4, production: int = 0, staging:
     return fake
 
 
+def watched_registry() -> FakeRegistry:
+    """Version 6 of eight in Production and champion, version 7 in Staging, all known to the watch."""
+    fake = make_registry(versions=8, production=6, staging=7)
+    assert observe(fake) == 0
+    return fake
+
+
 def model(name: str = MODEL) -> RegisteredModel:
     return RegisteredModel.objects.get(name=name)
 

@@ -1,5 +1,5 @@
-"""Nobody sheds what they did by another name or address: whatever a person was ever known by counts when the policy
-leaves out contributors, also for approvals that were given before it was known."""
+"""Several rooms. Nobody sheds what they did by another name or address: whatever a person was ever known by counts when
+the policy leaves out contributors, also for approvals that were given before it was known."""
 
 import re
 from importlib import import_module

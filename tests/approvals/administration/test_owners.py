@@ -1,4 +1,5 @@
-"""Service accounts: somebody answers for each, counts as the requester of what it asks, and has no say in it."""
+"""Several rooms. Service accounts: somebody answers for each, counts as the requester of what it asks, and has no say
+in it."""
 
 from typing import Any
 

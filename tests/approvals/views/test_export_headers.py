@@ -1,4 +1,4 @@
-"""Every table that the product hands out has one name for each column."""
+"""The whole room. Every table that the product hands out has one name for each column."""
 
 import csv
 import io

@@ -1,4 +1,5 @@
-"""A click does what the page said; what is gone cannot be approved; a request says which policy it is under."""
+"""The whole room. A click does what the page said; what is gone cannot be approved; a request says which policy it is
+under."""
 
 import re
 

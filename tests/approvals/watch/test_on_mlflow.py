@@ -1,4 +1,5 @@
-"""The watch on a real MLflow server: every way round the gate that there is, and what can honestly be seen of it."""
+"""The whole room. The watch on a real MLflow server: every way round the gate that there is, and what can honestly be
+seen of it."""
 
 import threading
 import time

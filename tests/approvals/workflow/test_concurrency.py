@@ -1,4 +1,4 @@
-"""Two people, two clicks, two workers at once: real threads on a database with real commits."""
+"""The whole room. Two people, two clicks, two workers at once: real threads on a database with real commits."""
 
 import uuid
 from datetime import timedelta

@@ -1,5 +1,6 @@
-"""The promise of the gate, tried at random: whatever people, engineers and the clock do, in whatever order, a promotion
-is only ever delivered when its policy was met by people who may, on the evidence that was delivered."""
+"""Several rooms. The promise of the gate, tried at random: whatever people, engineers and the clock do, in whatever
+order, a promotion is only ever delivered when its policy was met by people who may, on the evidence that was
+delivered."""
 
 import contextlib
 import itertools

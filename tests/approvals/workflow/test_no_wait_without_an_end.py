@@ -1,4 +1,4 @@
-"""Every state that is not final has a way out by itself or by somebody, and its page says which."""
+"""Several rooms. Every state that is not final has a way out by itself or by somebody, and its page says which."""
 
 import re
 from collections.abc import Callable

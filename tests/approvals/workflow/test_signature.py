@@ -1,4 +1,5 @@
-"""Signing: a fresh proof and a meaning where the policy asks, the printed record, and who can never sign."""
+"""The whole room. Signing: a fresh proof and a meaning where the policy asks, the printed record, and who can never
+sign."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Roll back, break-glass and probation on a real MLflow server."""
+"""The whole room. Roll back, break-glass and probation on a real MLflow server."""
 
 from datetime import timedelta
 

@@ -1,4 +1,5 @@
-"""When too much is missing from MLflow at once: the notice on every page, and the word of an administrator."""
+"""Several rooms. When too much is missing from MLflow at once: the notice on every page, and the word of an
+administrator."""
 
 import pytest
 from django.test import Client

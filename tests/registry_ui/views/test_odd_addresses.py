@@ -1,4 +1,4 @@
-"""Addresses and names at the edge of what is possible get an answer, never an error of ours."""
+"""The whole room. Addresses and names at the edge of what is possible get an answer, never an error of ours."""
 
 import pytest
 from django.test import Client

@@ -14,9 +14,14 @@ from approvals.models import Incident, Kind, Notification, Target
 from tests.support.factories import make_incident, make_person, make_request, make_version
 from tests.support.fakes import FakeRegistry
 from tests.support.pages import text_of
-from tests.support.world import MODEL, answered_by, approved, deliver, observe, only_incident, version
+from tests.support.world import MODEL, answered_by, approved, deliver, observe, only_incident, version, watched_registry
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def registry(db: None) -> FakeRegistry:
+    return watched_registry()
 
 
 def page(client: Client, person: User, path: str) -> str:

@@ -1,4 +1,5 @@
-"""What the parts do to each other: after each of these, ledger, tenures, MLflow and the auditor's count agree."""
+"""Several rooms. What the parts do to each other: after each of these, ledger, tenures, MLflow and the auditor's count
+agree."""
 
 import pytest
 

@@ -6,8 +6,9 @@ from pytest_django import Settings
 
 from approvals import notifications, workflow
 from approvals.models import ChainHead, Kind, Notification, NotificationState, Target
-from tests.approvals.workflow.test_concurrency import at_once, people
+from tests.approvals.workflow.test_concurrency import people
 from tests.support.factories import make_person, make_request, make_version
+from tests.support.threads import at_once
 
 pytestmark = pytest.mark.usefixtures("committed")
 

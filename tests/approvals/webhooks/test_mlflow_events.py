@@ -15,11 +15,16 @@ from mirror import sync
 from mirror.models import RefreshHint
 from mirror.port import Unreachable
 from tests.support.fakes import FakeRegistry
-from tests.support.world import MODEL
+from tests.support.world import MODEL, watched_registry
 
 pytestmark = pytest.mark.django_db
 SECRET = "a-secret-of-mlflow"
 EVENT = {"entity": "model_version_alias", "action": "created", "data": {"name": MODEL, "alias": "champion"}}
+
+
+@pytest.fixture
+def registry(db: None) -> FakeRegistry:
+    return watched_registry()
 
 
 @pytest.fixture(autouse=True)
