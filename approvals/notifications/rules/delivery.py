@@ -24,10 +24,8 @@ def _replaced(request: PromotionRequest) -> set[int]:
     """Who asked for and approved what is rolled back from."""
     if request.champion is None:
         return set()
-    applied = PromotionRequest.objects.filter(
-        version=request.champion, target_id=request.target_id, status=Status.APPLIED
-    )
-    before = applied.order_by("-closed_at").first()
+    same = PromotionRequest.objects.filter(version=request.champion, target_id=request.target_id)
+    before = same.filter(status=Status.APPLIED).order_by("-closed_at").first()
     return set(before.asked_by) | audience.approvers_of(before) if before else set()
 
 
