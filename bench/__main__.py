@@ -14,6 +14,7 @@ from bench.report import HEADER, Row
 PARTS = ("mirror", "delivery", "queues", "artifacts", "pages", "ledger")
 
 SMALL_LOADS = ((2, 1_000_000), (20, 4_000))
+SMALL_ROUNDS = 2
 SIZES = ("versions", "requests", "events", "folder", "worker")
 
 
@@ -25,7 +26,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent.parent / ".bench")
     parser.add_argument("--worker", default="", help="options for the worker of the part queues")
-    parser.add_argument("--small", action="store_true", help="few files and deliveries: does every part still run?")
+    parser.add_argument("--small", action="store_true", help="few of everything: does every part still run?")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
@@ -54,7 +55,11 @@ def _rows(part: str, options: argparse.Namespace) -> Iterator[Row]:
         from bench import pages
 
         yield from pages.rows(
-            options.folder, versions=options.versions, requests=options.requests, events=options.events
+            options.folder,
+            versions=options.versions,
+            requests=options.requests,
+            events=options.events,
+            rounds=SMALL_ROUNDS if options.small else pages.ROUNDS,
         )
     elif part == "ledger":
         _environment(folder, database=options.folder / "full.sqlite3")
@@ -77,7 +82,7 @@ def _rows_with_servers(part: str, options: argparse.Namespace) -> Iterator[Row]:
     from tests.support.mlflow_server import MlflowServer
 
     folder = options.folder / part
-    models, each = (options.versions // 50, 50) if part == "mirror" else (300, 6)
+    models, each = (options.versions // 50, 50) if part == "mirror" else (20, 6) if options.small else (300, 6)
     place = Installation(folder, 0, 0)
     place.prepare()
     if not place.redis:

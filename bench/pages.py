@@ -21,9 +21,9 @@ AUDIT_MS = 2_000
 WHOLE_PERIOD = ("audit of everything", "how people review, everything")
 
 
-def rows(folder: Path, *, versions: int, requests: int, events: int) -> Iterator[Row]:
-    empty = _measure(folder / "empty.sqlite3", versions=0, requests=0, events=0)
-    full = _measure(folder / "full.sqlite3", versions=versions, requests=requests, events=events)
+def rows(folder: Path, *, versions: int, requests: int, events: int, rounds: int) -> Iterator[Row]:
+    empty = _measure(folder / "empty.sqlite3", rounds, versions=0, requests=0, events=0)
+    full = _measure(folder / "full.sqlite3", rounds, versions=versions, requests=requests, events=events)
     for page, value in full.items():
         if page in WHOLE_PERIOD:
             # They look at every request or change of a period, here all there are; held to a time, not to an empty one.
@@ -32,14 +32,14 @@ def rows(folder: Path, *, versions: int, requests: int, events: int) -> Iterator
             yield Row(f"page {page}", value, empty[page], bar=2.0, ceiling_ms=CEILING_MS)
 
 
-def _measure(database: Path, **sizes: int) -> dict[str, float]:
+def _measure(database: Path, rounds: int, **sizes: int) -> dict[str, float]:
     """In a process of its own, because Django knows one database."""
-    command = [sys.executable, "-m", "bench.pages", str(database), json.dumps(sizes)]
+    command = [sys.executable, "-m", "bench.pages", str(database), str(rounds), json.dumps(sizes)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
     return dict(json.loads(answer.stdout.splitlines()[-1]))
 
 
-def main(database: str, sizes: dict[str, int]) -> None:
+def main(database: str, rounds: int, sizes: dict[str, int]) -> None:
     import os
 
     import django
@@ -66,7 +66,7 @@ def main(database: str, sizes: dict[str, int]) -> None:
             raise RuntimeError(f"{path} answered {answer.status_code}.")
 
     paths = _paths(client)
-    found = medians(*[lambda path=path: get(path) for path in paths.values()], rounds=ROUNDS)
+    found = medians(*[lambda path=path: get(path) for path in paths.values()], rounds=rounds)
     print(json.dumps(dict(zip(paths, found, strict=True))))
 
 
@@ -288,4 +288,4 @@ def _fill_tenures(target: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], json.loads(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]))

@@ -23,9 +23,9 @@ def test_a_pattern_fits_as_a_regular_expression_would_say(pattern: str, name: st
 
 
 def test_a_hostile_pattern_takes_no_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert not matches("*a" * 40 + "b", "a" * 256)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_what_covers_fits_every_name_and_what_does_not_misses_one(pattern: str, 
 
 
 def test_what_cannot_be_told_is_not_called_covered() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert not covers("*a" + "?" * 60, "*b" + "?" * 60)
     covers("*a" + "?" * 120 + "*", "*a" + "?" * 130 + "*b")
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
