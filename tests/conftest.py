@@ -8,7 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.apps import apps
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import setup_databases, teardown_databases
 
 from accounts.models import User
@@ -51,6 +51,15 @@ def django_db_setup(
     yield
     with django_db_blocker.unblock():
         teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(scope="module")
+def kept(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """What fixtures of a module write after this one is there for each of its tests, whatever they do to it, and gone
+    after the last: for what takes longer to make than to test."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield
+        transaction.set_rollback(True)
 
 
 @pytest.fixture
@@ -120,8 +129,8 @@ def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def mlflow_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    """One for the whole run, on the database that the suite runs on: on PostgreSQL it is the one of docker-compose.yml.
-    It may call webhooks on this machine."""
+    """One for the whole run of this process, on the database that the suite runs on: on PostgreSQL it is the one of
+    docker-compose.yml. It may call webhooks on this machine."""
     folder = tmp_path_factory.mktemp("mlflow")
     environment = {
         "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",

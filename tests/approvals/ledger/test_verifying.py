@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.db import connection
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -22,14 +24,31 @@ from approvals.models import Action, AuditEvent, Checkpoint, Identity, Promotion
 from mirror.models import ModelVersion
 from tests.approvals.ledger import ledger_history, tampering
 from tests.approvals.ledger.ledger_history import History
+from tests.support.factories import make_person
 
 pytestmark = pytest.mark.django_db
 VERIFIER = standalone.__file__
+REVIEWERS = ("Remy Ortiz", "Rosa Lind")
+
+
+@pytest.fixture(scope="module")
+def made(kept: None) -> History:
+    rita, remy, rosa = make_person("Rita Sanz", "requester"), *(make_person(name, "reviewer") for name in REVIEWERS)
+    make_person("Ada Brandt", "administrator")
+    with override_settings(CHECKPOINT_KEY=ledger_history.SEED):
+        production = Target.objects.get(name="Production")
+        return ledger_history.make(production, django_settings, by=rita, people=[remy, rosa])
 
 
 @pytest.fixture
-def history(production: Target, settings: Any, rita: User, remy: User, rosa: User, ada: User) -> History:
-    return ledger_history.make(production, settings, by=rita, people=[remy, rosa])
+def history(db: None, made: History, settings: Any) -> History:
+    settings.CHECKPOINT_KEY = ledger_history.SEED
+    return History(made.registry, list(PromotionRequest.objects.order_by("pk")), [*made.checkpoints])
+
+
+@pytest.fixture
+def ada(history: History) -> User:
+    return named("Ada Brandt")
 
 
 def prove(**options: Any) -> ledger.Verdict:
