@@ -52,6 +52,7 @@ lint: .venv/development.stamp
 	$(VENV) -m ruff format --check
 	$(VENV) -m mypy
 	.venv/bin/lint-imports
+	.venv/bin/djlint templates --lint --quiet
 	DJANGO_SETTINGS_MODULE=tests.settings $(VENV) manage.py makemigrations --check --dry-run
 
 lock: .venv/development.stamp
