@@ -8,7 +8,7 @@ from approvals.ledger import tables
 from approvals.models import AuditEvent, Incident, Probation, PromotionRequest, Target, Tenure, WatchedPlace
 from approvals.policy import ProbationRule
 from mirror import sync
-from tests.support.factories import make_policy, save_policy
+from tests.support.factories import make_policy
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ def built(production: Target, staging: Target) -> World:
 
 def test_a_renamed_model_is_no_fault_of_ledger_or_population(world: World, production: Target) -> None:
     """What was found, put back and delivered before goes on under the new name."""
-    save_policy("*", production, (1, None), on_bypass="put_back")
+    make_policy("*", production, (1, None), on_record=True, on_bypass="put_back")
     world.registry.rename_model(MODEL, "found")
     world.observe(2)
     world.check()
@@ -119,7 +119,7 @@ def test_what_is_put_back_does_not_escape_its_probation(
 ) -> None:
     """Version 3 is on probation when somebody puts version 4 in its place; it is put back after its time was over."""
     world.promote(MODEL, 2, production)
-    save_policy("*", production, (1, None), on_bypass=response, probation=ProbationRule(24))
+    make_policy("*", production, (1, None), on_record=True, on_bypass=response, probation=ProbationRule(24))
     asked = world.promote(MODEL, 3, production)
     world.registry.set_stage(MODEL, 4, "Production", archive_existing=True)
     sync.sweep(world.registry)
@@ -140,7 +140,7 @@ def test_what_is_put_back_does_not_escape_its_probation(
 
 
 def test_a_probation_ends_where_what_holds_the_target_now_stays(world: World, production: Target) -> None:
-    save_policy("*", production, (1, None), on_bypass="review", probation=ProbationRule(24))
+    make_policy("*", production, (1, None), on_record=True, on_bypass="review", probation=ProbationRule(24))
     world.promote(MODEL, 3, production)
     world.registry.set_stage(MODEL, 4, "Production", archive_existing=True)
     world.observe()
@@ -158,7 +158,7 @@ def test_a_roll_back_that_met_a_change_outside_the_gate_is_tried_again_when_that
 ) -> None:
     """The change had not been seen when the time was over; the roll back failed on it."""
     world.promote(MODEL, 2, production)
-    save_policy("*", production, (1, None), on_bypass="put_back", probation=ProbationRule(24))
+    make_policy("*", production, (1, None), on_record=True, on_bypass="put_back", probation=ProbationRule(24))
     world.promote(MODEL, 3, production)
     world.registry.set_stage(MODEL, 4, "Production", archive_existing=True)
     world.end_probations()

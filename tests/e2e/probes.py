@@ -90,22 +90,24 @@ def blocking_policy(model: str) -> int:
     """A policy with checks, a slot that looks at parts, and a signature."""
     from approvals.models import Target
     from approvals.policy import CheckRule, SignatureRule
-    from tests.support.factories import save_policy
+    from tests.support.factories import make_policy
 
     rules = (CheckRule("provenance"), CheckRule("metric_threshold", "warn", {"metric": "auc_roc", "at_least": 0.99}))
     signature = SignatureRule(reauthenticate=True, asks_meaning=True)
     target = Target.objects.get(name="Production")
-    return int(save_policy(model, target, (1, None, "metrics"), checks=rules, signature=signature).pk)
+    return int(make_policy(model, target, (1, None, "metrics"), on_record=True, checks=rules, signature=signature).pk)
 
 
 def signed_policy(model: str) -> int:
     """One approval, with a fresh proof and a meaning."""
     from approvals.models import Target
     from approvals.policy import SignatureRule
-    from tests.support.factories import save_policy
+    from tests.support.factories import make_policy
 
     signature = SignatureRule(reauthenticate=True, within_minutes=5, asks_meaning=True)
-    return int(save_policy(model, Target.objects.get(name="Production"), (1, None), signature=signature).pk)
+    return int(
+        make_policy(model, Target.objects.get(name="Production"), (1, None), on_record=True, signature=signature).pk
+    )
 
 
 def blocked_request(model: str, number: int) -> int:
@@ -232,9 +234,9 @@ def provisional_request(model: str, number: int) -> int:
     """Approved under a policy that puts it on probation."""
     from approvals.models import Target
     from approvals.policy import ProbationRule
-    from tests.support.factories import save_policy
+    from tests.support.factories import make_policy
 
-    save_policy(model, Target.objects.get(name="Production"), (2, None), probation=ProbationRule(24))
+    make_policy(model, Target.objects.get(name="Production"), (2, None), on_record=True, probation=ProbationRule(24))
     return approved_request(model, number)
 
 
@@ -242,9 +244,13 @@ def vigilant_policy(model: str) -> int:
     """Two approvals, and what is changed outside the gate is put back."""
     from approvals.models import Target
     from approvals.policy import OnBypass
-    from tests.support.factories import save_policy
+    from tests.support.factories import make_policy
 
-    return int(save_policy(model, Target.objects.get(name="Production"), (2, None), on_bypass=OnBypass.PUT_BACK).pk)
+    return int(
+        make_policy(
+            model, Target.objects.get(name="Production"), (2, None), on_record=True, on_bypass=OnBypass.PUT_BACK
+        ).pk
+    )
 
 
 def state(request_id: int) -> dict[str, Any]:

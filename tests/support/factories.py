@@ -66,25 +66,25 @@ def make_rule(pattern: str = "*", *slots: tuple[Any, ...], **terms: Any) -> Rule
     )
 
 
-def make_policy(pattern: str, target: Target, *slots: tuple[Any, ...], **terms: Any) -> Policy:
-    """`slots` are (approvals, group name or None, parts it looks at …); `terms` any field of policy.Rule."""
+def make_policy(pattern: str, target: Target, *slots: tuple[Any, ...], on_record: bool = False, **terms: Any) -> Policy:
+    """`slots` are (approvals, group name or None, parts it looks at …); `terms` any field of policy.Rule.
+
+    As it stands, the policy lies beside the ledger, as one that the installation began with. Verification finds that
+    once there are events of policies: say `on_record` where a test verifies and has policies change."""
     for _, name, *_ in slots:
         if name:
             Group.objects.get_or_create(name=name)
-    for old in Policy.objects.filter(target=target, model_pattern=pattern, retired_at=None):
-        old.retired_at = timezone.now()
-        old.save()
     rule = make_rule(pattern, *slots, **terms)
+    now = Policy.objects.current().filter(target=target, model_pattern=pattern).first()
+    if on_record:
+        return administration.save_policy(now or Policy(target=target), rule, by=None)
+    if now:
+        now.retired_at = timezone.now()
+        now.save()
     made = Policy.objects.create(target=target, model_pattern=pattern, terms=rule.terms())
     PolicyVersion.objects.create(policy=made, number=1, terms=made.terms, saved_as="Ada Brandt <ada@example.com>")
     administration.place(made)
     return made
-
-
-def save_policy(pattern: str, target: Target, *slots: tuple[Any, ...], **terms: Any) -> Policy:
-    """The same on the record: what `make_policy` writes beside the ledger, verification finds once there are events."""
-    now = Policy.objects.current().filter(target=target, model_pattern=pattern).first()
-    return administration.save_policy(now or Policy(target=target), make_rule(pattern, *slots, **terms), by=None)
 
 
 FILES = {"digest": "d" * 64, "bytes": 3, "count": 1, "manifest": [["MLmodel", 3, "e" * 64]]}
