@@ -1,8 +1,11 @@
 """What the gate's tests begin with, where they say nothing else."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from accounts.models import User
+from tests.support.ci_service import Service
 from tests.support.factories import make_person
 from tests.support.fakes import FakeRegistry
 from tests.support.world import make_registry
@@ -17,3 +20,10 @@ def registry() -> FakeRegistry:
 @pytest.fixture
 def otto(db: None) -> User:
     return make_person("Otto Reyes", "responder")
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    running = Service()
+    yield running
+    running.close()
