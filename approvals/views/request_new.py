@@ -63,6 +63,17 @@ class Preview:
     freeze_on: Freeze | None
     freeze_near: Freeze | None
 
+    @property
+    def changes(self) -> list[str]:
+        """What reaching the target changes, in sentences."""
+        asked, champion = self.candidate, self.candidate.champion
+        found = [f"Version {asked.version.number} gets {asked.target.meaning}."]
+        found += [f"Version {number} is archived." for number in asked.archives]
+        if champion and not asked.archives and champion.pk != asked.version.pk:
+            fate = "keeps its stage" if asked.target.stage else "loses the alias"
+            found.append(f"Version {champion.number} {fate}.")
+        return found
+
 
 def _previews(version: ModelVersion, targets: Iterable[Target], asked_by: Collection[int]) -> list[Preview]:
     eligible, known = reviewers.eligible(), freezes.windows()

@@ -13,8 +13,9 @@ from accounts import reauthentication
 from approvals import policy, workflow
 from approvals.evidence import comparison
 from approvals.forms.urgent import AfterwardsForm, BreakGlassForm, ConfirmForm, RollBackForm
-from approvals.models import Target
+from approvals.models import PromotionRequest, Target
 from approvals.selectors import champions, eligibility, freezes, reviewers, rollback_candidates, rules
+from approvals.templatetags.gate import label_names
 from approvals.views.request_page import in_the_way
 from approvals.views.requests import NO_PROOF, do
 from approvals.views.shared import Attempt, SignedInRequest
@@ -33,8 +34,11 @@ class Choice:
     alone: policy.Answer
     """Whether this person may go back to it without another's approval."""
 
-    approvers: Sequence[str]
-    """Labels of who approved it when it last held the target."""
+    effect: str
+    """What going back to it would change, in a sentence."""
+
+    approval: str
+    """What follows on the request that it was approved in: `, by Remy Ortiz (a roll back)`."""
 
     metrics: Sequence[comparison.MetricRow]
     """Where it differs most from the holder of now; of the default choice alone."""
@@ -69,7 +73,8 @@ def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
         Choice(
             each,
             policy.may_roll_back_alone(actor, rule, was_approved=each.was_approved),
-            workflow.approver_labels(each.tenure.request) if each.tenure.request else [],
+            _effect(each.number, target, holders),
+            _approval(each.tenure.request) if each.tenure.request else "",
             _differences(each.version, now) if each is default else [],
         )
         for each in found
@@ -78,7 +83,6 @@ def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
         "model": model,
         "target": target,
         "now": now,
-        "archives": [held.number for held in holders if target.stage and held.stage == target.stage],
         "choices": choices,
         "default": default,
         "refused": rollback_candidates.cannot_go_back(target),
@@ -93,6 +97,22 @@ _ROLLED = {
     True: "Version {0} goes back to {1}. MLflow is being updated.",
     False: "You asked for version {0} to go back to {1}. Reviewers are asked when its files have been read.",
 }
+
+
+def _effect(number: int, target: Target, holders: Sequence[ModelVersion]) -> str:
+    words = f"Version {number} gets {target.meaning}"
+    archived = [held.number for held in holders if target.stage and held.stage == target.stage]
+    if holders:
+        leaving = holders[0].number
+        words += f"; version {leaving} {'is archived' if leaving in archived else 'loses it'}"
+    return f"{words}{', and so is what else is in the stage' if len(archived) > 1 else ''}."
+
+
+def _approval(request: PromotionRequest) -> str:
+    approvers = workflow.approver_labels(request)
+    by = f", by {label_names(approvers)}" if approvers else ""
+    kind = " (a roll back)" if request.is_rollback else ""
+    return f"{by}{', without approvals, and found justified' if request.is_break_glass else kind}"
 
 
 def _differences(version: ModelVersion | None, now: ModelVersion | None) -> list[comparison.MetricRow]:
