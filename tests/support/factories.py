@@ -3,7 +3,7 @@
 import hashlib
 import struct
 import zlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,13 +13,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from approvals import administration, workflow
-from approvals.models import FreezeWindow, Incident, Policy, PolicyVersion, PromotionRequest, Target
+from approvals import administration, tenures, workflow
+from approvals.models import FreezeWindow, Incident, Policy, PolicyVersion, PromotionRequest, Target, Tenure
 from approvals.policy import Rule, SlotRule
 from approvals.policy.freezes import Once
 from approvals.watch import incidents
 from mirror.models import Exhibit, Inspection, ModelVersion, RegisteredModel
 
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PASSWORD = "a-long-enough-password"
 _numbers = count(1)
 
@@ -155,6 +156,39 @@ def approve(request: PromotionRequest, *people: User) -> PromotionRequest:
         workflow.review(request, by=person, verdict="approve")
     request.refresh_from_db()
     return request
+
+
+def hours(count: float) -> datetime:
+    """So long after the noon of some day."""
+    return NOON + timedelta(hours=count)
+
+
+def make_tenure(
+    model: str,
+    number: int,
+    target: Target,
+    start: datetime,
+    end: datetime | None = None,
+    *,
+    origin: str = "delivery",
+    places: tuple[str, ...] = (),
+    how: str = "replaced",
+    **fields: Any,
+) -> None:
+    """In each of the target's places or in these, as the watch, a delivery or an import would write it."""
+    for place in places or tenures.places_of(target):
+        Tenure.objects.create(
+            model_name=model,
+            version_number=number,
+            target=target,
+            place=place,
+            is_sole=tenures.is_sole(target, place),
+            origin=origin,
+            started_at=start,
+            ended_at=end,
+            end=how if end else "",
+            **fields,
+        )
 
 
 def make_freeze(name: str = "") -> FreezeWindow:
