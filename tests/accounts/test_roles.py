@@ -54,26 +54,47 @@ MAY_GO_BACK = frozenset({"requester", "reviewer", "responder"})
 RESPONDERS = frozenset({"responder"})
 
 
-@pytest.fixture
-def people(rita: User, remy: User, vera: User, ada: User) -> dict[str, User | None]:
-    return {
-        "anonymous": None,
-        "deactivated": make_person("Rosa Lind", *ALL_ROLES, is_active=False),
-        "nobody": make_person("Nina New"),
-        "requester": rita,
-        "reviewer": remy,
-        "responder": make_person("Otto Reyes", "responder"),
-        "auditor": vera,
-        "administrator": ada,
-    }
+NAMES = {
+    "deactivated": "Rosa Lind",
+    "nobody": "Nina New",
+    "requester": "Rita Sanz",
+    "reviewer": "Remy Ortiz",
+    "responder": "Otto Reyes",
+    "auditor": "Vera Holm",
+    "administrator": "Ada Brandt",
+}
 
 
-@pytest.fixture
-def asked(people: dict[str, User | None], rita: User, staging: Target) -> PromotionRequest:
-    """Pending, made by the requester, for version 1 of churn_predictor; there is a version 2 without one."""
-    request = make_request(make_version("churn_predictor"), staging, by=rita)
+@pytest.fixture(scope="module")
+def everybody_and_a_request(kept: None) -> None:
+    for role, name in NAMES.items():
+        roles = ALL_ROLES if role == "deactivated" else {role} & set(ALL_ROLES)
+        make_person(name, *roles, is_active=role != "deactivated")
+    asker, target = User.objects.get(name=NAMES["requester"]), Target.objects.get(name="Staging")
+    make_request(make_version("churn_predictor"), target, by=asker)
     make_version("churn_predictor")
-    return request
+
+
+@pytest.fixture
+def people(db: None, everybody_and_a_request: None) -> dict[str, User | None]:
+    by_name = {person.name: person for person in User.objects.all()}
+    return {"anonymous": None} | {role: by_name[name] for role, name in NAMES.items()}
+
+
+@pytest.fixture
+def asked(people: dict[str, User | None]) -> PromotionRequest:
+    """Pending, made by the requester, for version 1 of churn_predictor; there is a version 2 without one."""
+    return PromotionRequest.objects.select_related("version__model", "target", "requester").get()
+
+
+@pytest.fixture
+def vera(people: dict[str, User | None]) -> User | None:
+    return people["auditor"]
+
+
+@pytest.fixture
+def ada(people: dict[str, User | None]) -> User | None:
+    return people["administrator"]
 
 
 def client_of(person: User | None) -> Client:
@@ -176,19 +197,20 @@ REFUSED_PAGES = {
 }
 
 
-def filled(address: str, asked: PromotionRequest) -> str:
+def places(asked: PromotionRequest) -> dict[str, Any]:
+    """What stands for the `{…}` of an address."""
     policy = Policy.objects.get(target__name="Staging", model_pattern="*")
     person = User.objects.get(email="rita@example.com")
     exhibit = make_exhibit(asked.version)
-    return address.format(
-        request=asked.pk,
-        policy=policy.pk,
-        target=asked.target_id,
-        person=person.pk,
-        freeze=make_freeze().pk,
-        exhibit=f"{exhibit.pk}/{exhibits.filename_of(exhibit)}",
-        incident=make_incident().pk,
-    )
+    return {
+        "request": asked.pk,
+        "policy": policy.pk,
+        "target": asked.target_id,
+        "person": person.pk,
+        "freeze": make_freeze().pk,
+        "exhibit": f"{exhibit.pk}/{exhibits.filename_of(exhibit)}",
+        "incident": make_incident().pk,
+    }
 
 
 def reason_for(address: str) -> str:
@@ -221,7 +243,8 @@ def test_pages_are_shown_to_those_who_may_see_them_and_refused_with_the_reason(
         name: LOGIN if role in OUTSIDE else SHOWN if role in allowed else reason_for(address)
         for name, (address, allowed) in PAGES.items()
     }
-    assert {name: outcome(client.get(filled(address, asked))) for name, (address, _) in PAGES.items()} == expected
+    there = places(asked)
+    assert {name: outcome(client.get(address.format(**there))) for name, (address, _) in PAGES.items()} == expected
 
 
 @pytest.mark.parametrize("role", INSIDE)
