@@ -16,9 +16,11 @@ from tests.support.world import World
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def world(production: Target) -> World:
-    """One promotion with a comment and a finding, and one break-glass promotion that nobody has reviewed yet."""
+@pytest.fixture(scope="module")
+def world(kept: None) -> World:
+    """One promotion with a comment and a finding, and one break-glass promotion that nobody has reviewed yet. The tests
+    change rows alone, which the next one finds as they were."""
+    production = Target.objects.get(name="Production")
     make_policy("*", production, (2, None), checks=())
     world = World("churn_predictor")
     world.observe()
