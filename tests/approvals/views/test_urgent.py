@@ -13,6 +13,8 @@ from accounts.models import User
 from approvals import workflow
 from approvals.models import Probation, PromotionRequest, Target, Tenure
 from approvals.policy import ProbationRule, SignatureRule
+from approvals.views import urgent
+from mirror.models import ModelVersion
 from tests.support.factories import PASSWORD, make_policy
 from tests.support.fakes import FakeRegistry
 from tests.support.pages import text_of
@@ -345,3 +347,22 @@ def test_the_programs_own_account_is_not_among_the_people(provisional: Promotion
     account = User.objects.countersign()
     assert "countersign.invalid" not in read(ada, "/people/")
     assert client_of(ada).get(f"/people/{account.pk}/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("stage", "held_in", "sentence"),
+    [
+        ("Production", [], "Version 1 gets stage Production."),
+        ("Production", ["Production"], "Version 1 gets stage Production; version 3 is archived."),
+        (
+            "Production",
+            ["Production", "Production"],
+            "Version 1 gets stage Production; version 3 is archived, and so is what else is in the stage.",
+        ),
+        ("", ["Production"], "Version 1 gets alias @champion; version 3 loses it."),
+    ],
+)
+def test_what_going_back_changes_is_told(stage: str, held_in: list[str], sentence: str) -> None:
+    target = Target(name="Production", stage=stage, alias="" if stage else "champion")
+    holders = [ModelVersion(number=number, stage=each) for number, each in zip((3, 2), held_in, strict=False)]
+    assert urgent._effect(1, target, holders) == sentence

@@ -1,0 +1,86 @@
+"""The sentences of a request's page that depend on its kind, its status and what it replaces."""
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import User
+from approvals.models import PromotionRequest, RequestKind, Status, Target
+from approvals.views import progress
+from mirror.models import ModelVersion, RegisteredModel
+
+pytestmark = pytest.mark.nodb
+
+
+def asked(
+    kind: RequestKind = RequestKind.PROMOTION, status: Status = Status.PENDING, **fields: object
+) -> PromotionRequest:
+    """Version 2 for Production, which version 1 held; nothing is saved."""
+    model = RegisteredModel(name="churn_predictor")
+    target = Target(name="Production", stage="Production", alias="champion", archives_existing=True)
+    given = {
+        "version": ModelVersion(pk=2, model=model, number=2),
+        "champion": ModelVersion(pk=1, model=model, number=1),
+        "target": target,
+        "requester": User(name="Rita Sanz"),
+    }
+    return PromotionRequest(kind=kind, status=status, **(given | fields))
+
+
+@pytest.mark.parametrize(
+    ("request_", "before", "after"),
+    [
+        (asked(), "asks for", " to reach Production, replacing version 1."),
+        (asked(champion=None), "asks for", " to reach Production."),
+        (asked(champion=ModelVersion(pk=2, number=2)), "asks for", " to reach Production."),
+        (asked(status=Status.APPLIED), "asked for", " to reach Production, replacing version 1."),
+        (
+            asked(RequestKind.BREAK_GLASS),
+            "broke the glass:",
+            " to Production without approvals, replacing version 1.",
+        ),
+        (asked(RequestKind.ROLLBACK), "asks to roll Production back to", ", replacing version 1."),
+        (asked(RequestKind.ROLLBACK, champion=None), "asks to roll Production back to", "."),
+        (
+            asked(RequestKind.ROLLBACK, Status.APPROVED, decided_at=timezone.now()),
+            "rolls Production back to",
+            ", replacing version 1.",
+        ),
+    ],
+)
+def test_the_headline_says_what_was_done_by_kind(request_: PromotionRequest, before: str, after: str) -> None:
+    assert progress.headline(request_) == progress.Headline(before, after)
+
+
+@pytest.mark.parametrize(
+    ("is_last", "is_frozen", "target", "sentence"),
+    [
+        (
+            True,
+            False,
+            {},
+            "Yours is the last missing approval: version 2 then {gets} at once, and version 1 is archived.",
+        ),
+        (
+            True,
+            True,
+            {"archives_existing": False},
+            "Yours is the last missing approval: version 2 then {gets} when the freeze ends, and version 1 keeps its "
+            "stage.",
+        ),
+        (
+            False,
+            True,
+            {"archives_existing": False, "stage": ""},
+            "This is not the last approval: once all are given, version 2 {gets}, and version 1 loses the alias.",
+        ),
+    ],
+)
+def test_the_effect_of_an_approval_is_told(
+    is_last: bool, is_frozen: bool, target: dict[str, object], sentence: str
+) -> None:
+    request = asked()
+    for name, value in target.items():
+        setattr(request.target, name, value)
+    told = progress.effect(request, is_last=is_last, is_frozen=is_frozen)
+    assert told == sentence.format(gets=f"gets {request.target.meaning} in MLflow")
+    assert progress.effect(asked(champion=None), is_last=False, is_frozen=False).endswith(" in MLflow.")
