@@ -33,6 +33,10 @@ class Standstill:
     no_reason: str
     done: str
 
+    @property
+    def address(self) -> str:
+        return f"approvals:{self.url_name}"
+
 
 @verb()
 def end_standstill(standstill: Standstill, *, by: User | None, reason: str) -> AuditEvent:
