@@ -24,7 +24,7 @@ from tests.support.threads import at_once
 committed = pytest.mark.usefixtures("committed")
 
 NOT_VERBS = {
-    "opened": "notes that a page was read, and decides nothing",
+    "mark_opened": "notes that a page was read, and decides nothing",
     "reconsider": "in the transaction of a change of roles, which is a verb",
     "take_checkpoint": "reads the ledger before its transaction, and the person in it",
 }
