@@ -3,7 +3,7 @@
 Templates load them with `{% load ui %}`. Each tag's docstring shows how it is called.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -175,6 +175,18 @@ def pagination(context: Context, page: Page[Any], noun: str = "rows") -> dict[st
 def facts(rows: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """`{% facts rows %}` for a list of (term, value); write `<dl class="facts">` by hand where values need markup."""
     return {"rows": rows}
+
+
+@register.filter
+def attributes(attrs: Mapping[str, Any]) -> SafeString:
+    """`{{ widget.attrs|attributes }}`: each after a space, without the class, which the widget's template writes."""
+    shown = {name: value for name, value in attrs.items() if value is not False and name != "class"}
+    return SafeString(
+        "".join(
+            format_html(" {}", name) if value is True else format_html(' {}="{}"', name, value)
+            for name, value in shown.items()
+        )
+    )
 
 
 @register.simple_tag
