@@ -49,7 +49,8 @@ def test_the_slider_and_the_steps_lead_through_the_changes(
     slider.focus()
     page.keyboard.press("End")
     page.wait_for_url(lambda url: url != before)
-    expect(held).to_contain_text("Version 2")  # the right end is now, not a moment that is still to come
+    # The right end is the second in which the page was made: now, or over by now on a busy machine, but never to come.
+    expect(page.get_by_role("region", name=re.compile(r"^Held (now|at \d)"))).to_contain_text("Version 2")
     expect(page.locator("[data-time-slider]")).to_be_focused()
     page.keyboard.press("Home")
     expect(page.get_by_text("Nothing of what you filter by was held then.")).to_be_visible()
