@@ -7,6 +7,7 @@ python -m tests.upgrade.upgrading v0_3_0.json
 import base64
 import json
 import sys
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def load(told: dict[str, Any]) -> None:
     others = [node for node in executor.loader.graph.leaf_nodes() if node[0] not in told["migrations"]]
     ours = [
         (app, name)
-        for (app, name), migration in executor.loader.disk_migrations.items()
+        for (app, name), migration in sorted(executor.loader.disk_migrations.items(), key=itemgetter(0))
         if app in told["migrations"] and max(migration.replaces or [(app, name)])[1] <= told["migrations"][app]
     ]
     executor.migrate([*ours, *others])
