@@ -13,6 +13,7 @@ from approvals.models import Tenure
 from approvals.tenures import importing
 from approvals.tenures.importing import BadFile
 from tests.support.factories import make_version
+from tests.support.pages import text_of
 
 pytestmark = pytest.mark.django_db
 ROWS = [
@@ -121,7 +122,7 @@ def test_page_and_command_show_the_warning_at_its_row(
     sent = client.post("/history/import/", {"file": SimpleUploadedFile("old.csv", content)})
     html = client.get(sent["Location"]).content.decode()
     assert html.count("Look again") == 1
-    assert "1 of them does not fit what MLflow says" in html
+    assert "1 of them does not fit what MLflow says" in text_of(html)
     assert "highest version of this model is 7" in html
     only = client.get(f"{sent['Location']}&show=odd").content.decode()
     assert only.count("<tr data-item>") == 1
