@@ -229,10 +229,11 @@ def _events(unit: Unit, request: PromotionRequest | None) -> Iterator[tuple[str,
     yield "names.json", as_json(dict(sorted(names.items())))
 
 
-def _certificate(found: Mapping[str, Any]) -> bytes:
+def _certificate(found: certificates.Certificate) -> bytes:
     """As its page shows it, in one file without scripts."""
     style: SafeString = mark_safe(_BASICS + _STYLES.read_text())  # noqa: S308  our own file
-    context = {**found, "site_name": settings.SITE_NAME, "style_sheet": format_html("<style>\n{}</style>", style)}
+    styles = format_html("<style>\n{}</style>", style)
+    context = {"certificate": found, "site_name": settings.SITE_NAME, "style_sheet": styles}
     return render_to_string("approvals/audit/certificate_alone.html", context).encode()
 
 

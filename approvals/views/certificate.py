@@ -12,7 +12,7 @@ from approvals.views.shared import SignedInRequest
 @require_safe
 def certificate(request: SignedInRequest, pk: int) -> HttpResponse:
     """404 until all approvals are given, or the glass was broken: there is nothing to certify before."""
-    context = certificates.of(get_object_or_404(PromotionRequest.objects.with_subject(), pk=pk))
-    if context is None:
+    found = certificates.of(get_object_or_404(PromotionRequest.objects.with_subject(), pk=pk))
+    if found is None:
         raise Http404("There is a certificate once all approvals are given.")
-    return render(request, "approvals/audit/certificate.html", context)
+    return render(request, "approvals/audit/certificate.html", {"certificate": found})

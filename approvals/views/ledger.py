@@ -2,8 +2,8 @@
 away."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
@@ -31,7 +31,8 @@ def ledger(request: SignedInRequest) -> HttpResponse:
 
 def _page(request: SignedInRequest, *, status: int = 200) -> HttpResponse:
     chain = queries.head()
-    context = _state() | {
+    context = {
+        "progress": Progress.now(),
         "chain": chain,
         "unsigned_head": f"{chain.sequence}:{chain.hash}",
         "verifications": Verification.objects.done().select_related("asked_by")[:SHOWN],
@@ -49,19 +50,26 @@ def _page(request: SignedInRequest, *, status: int = 200) -> HttpResponse:
 def state(request: SignedInRequest) -> HttpResponse:
     """The part of the page that follows the worker; at the end 286, which tells HTMX to stop asking, and to load the
     page anew: the banner and the table below have changed as well."""
-    context = _state()
-    answer = render(request, "approvals/ledger/_state.html", context, status=200 if context["run"] else 286)
-    if not context["run"]:
+    now = Progress.now()
+    answer = render(request, "approvals/ledger/_state.html", {"progress": now}, status=200 if now.run else 286)
+    if now.run is None:
         answer["HX-Refresh"] = "true"
     return answer
 
 
-def _state() -> dict[str, Any]:
-    return {
-        "run": Verification.objects.open().select_related("asked_by").first(),
-        "last": Verification.objects.done().first(),
-        "total": queries.head().sequence,
-    }
+@dataclass(frozen=True, slots=True)
+class Progress:
+    run: Verification | None
+    """The one that is asked for or under way."""
+
+    last: Verification | None
+    total: int
+    """Events in the ledger."""
+
+    @classmethod
+    def now(cls) -> "Progress":
+        run = Verification.objects.open().select_related("asked_by").first()
+        return cls(run, Verification.objects.done().first(), queries.head().sequence)
 
 
 @require_POST
