@@ -17,17 +17,16 @@ demo-reset: .venv/runtime.stamp
 	@$(VENV) -m registry_ui.demo --reset
 
 # Both databases see the same suite, with MLflow on the same one; the browser sees SQLite only, and what knows nothing of
-# the database runs once. What starts servers goes by files, so that one waits while another works, each worker with an
-# MLflow of its own; what measures time, and the browser, have the machine to themselves. The last thing printed is
-# pytest's summary.
+# the database runs once. What starts servers or a browser goes by files, so that one waits while another works, each
+# worker with servers of its own. The last thing printed is pytest's summary.
 FAST := not server and not slow and not e2e
-SERVERS := (server or slow) and not e2e and not alone
+SERVERS := (server or slow) and not e2e
 
 test: .venv/development.stamp
 	$(VENV) tools/services.py
 	$(VENV) -m pytest -m "$(FAST)" -n auto
 	$(VENV) -m pytest -m "$(SERVERS)" -n auto --dist loadfile
-	$(VENV) -m pytest -m "e2e or alone"
+	$(VENV) -m pytest -m e2e -n auto --dist loadfile
 	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "$(FAST) and not nodb" -n auto
 	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "$(SERVERS) and not nodb" -n auto --dist loadfile
 

@@ -98,7 +98,7 @@ def requests_(stack: Stack) -> dict[str, list[str]]:
 
 def look(page: Page, url: str) -> list[str]:
     page.goto(url)
-    page.wait_for_load_state("networkidle")
+    page.locator(".htmx-request").first.wait_for(state="detached")  # what a page fetches once it is there
     return violations(page, url)
 
 

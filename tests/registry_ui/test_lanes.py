@@ -88,7 +88,6 @@ def test_what_is_hinted_at_while_the_lane_is_full_is_seen_by_who_leaves_it() -> 
 @pytest.mark.server
 @pytest.mark.slow
 @pytest.mark.nodb
-@pytest.mark.alone
 def test_200_queued_deliveries_make_nothing_else_later_than_three_periods(tmp_path: Path) -> None:
     """A real worker, with the options that were needed before there were lanes, and a slow MLflow."""
     command = [sys.executable, "-m", "bench", "queues", "--folder", str(tmp_path / "bench")]
