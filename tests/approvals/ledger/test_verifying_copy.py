@@ -18,6 +18,7 @@ from tests.approvals.ledger.ledger_history import SEED
 
 pytestmark = [
     pytest.mark.django_db,
+    pytest.mark.nodb,  # it is about the one file that SQLite is, so the run on PostgreSQL leaves it out
     pytest.mark.skipif(connection.vendor != "sqlite", reason="A database of PostgreSQL is not one file."),
 ]
 
