@@ -1,4 +1,4 @@
-"""The number beside *Inbox*, the break-glass promotions that wait for a review, and the open incidents:
+"""The numbers beside *Inbox* and the bell, the break-glass promotions that wait for a review, and the open incidents:
 counted lazily, so that pages without the top bar do not pay for them."""
 
 from functools import cache
@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from approvals.models import Incident
-from approvals.selectors import follow_up
+from approvals.selectors import bell, follow_up
 from approvals.selectors import inbox as inbox_queries
 from approvals.watch import wording
 
@@ -19,6 +19,7 @@ _PAGES = {
     "history": "approvals:history",
     "policies": "approvals:policies",
     "search": "search",
+    "notifications": "approvals:notifications",
 }
 _BELOW = {
     "models": ("model", "version"),
@@ -43,6 +44,7 @@ def inbox(request: HttpRequest) -> dict[str, Any]:
     return {
         "here": _here(match.view_name if match else ""),
         "inbox_count": SimpleLazyObject(lambda: inbox_queries.waiting_count(person)),
+        "unread_count": SimpleLazyObject(lambda: bell.unread_count(person)),
         "unreviewed": SimpleLazyObject(follow_up.unreviewed),
         "open_incidents": lambda: getattr(newest(), "total", 0),
         "newest_incident": newest,

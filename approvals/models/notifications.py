@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from approvals.models.ledger import AuditEvent
-from approvals.models.requests import PromotionRequest
+from approvals.models.requests import UNDECIDED, PromotionRequest, Status
 
 
 class Kind(models.TextChoices):
@@ -33,6 +33,15 @@ class Kind(models.TextChoices):
     PROBATION = "probation", "A promotion on probation: begun, confirmed or ended"
     INCIDENT = "incident", "A change outside the gate was found, or is resolved"
     FINDING = "finding", "A finding that you own: new, due, overdue or closed"
+
+
+ASKING: dict[str, tuple[Status, ...]] = {
+    Kind.WAITS: (Status.PENDING,),
+    Kind.ESCALATED: (Status.PENDING,),
+    Kind.REMINDER: UNDECIDED,
+    Kind.BLOCKED: UNDECIDED,
+}
+"""Kinds that ask for something, and in which states of the request it is still to be done."""
 
 
 class How(models.TextChoices):
@@ -88,6 +97,15 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.select_related(
             "recipient", "event", "request__version__model", "request__target", "request__requester"
         )
+
+    def unread(self) -> "NotificationQuerySet":
+        """Not looked at yet, and still worth it: not what need not be told any more, nor what asks for something that
+        somebody has done by now."""
+        needless = Q(dropped_at__isnull=False, is_undelivered=False)
+        still_asks = ~Q(kind__in=list(ASKING))
+        for kind, statuses in ASKING.items():
+            still_asks |= Q(kind=kind, request__status__in=statuses)
+        return self.filter(still_asks, read_at=None).exclude(needless)
 
     # --- Sending: for `approvals.notifications` alone
 
@@ -178,6 +196,9 @@ class Notification(models.Model):
     sent_at = models.DateTimeField(null=True, blank=True)
     dropped_at = models.DateTimeField(null=True, blank=True, help_text="Given up; last_error says why.")
     is_undelivered = models.BooleanField(default=False, help_text="Dropped because it could not be sent.")
+    read_at = models.DateTimeField(
+        null=True, blank=True, help_text="On a page; whether the mail was read is not known."
+    )
 
     objects = NotificationQuerySet.as_manager()
 
@@ -193,17 +214,31 @@ class Notification(models.Model):
             models.Index(fields=["due_at"], condition=Q(sent_at=None, dropped_at=None), name="notification_due"),
             models.Index(fields=["recipient", "-sent_at"], name="notification_sent"),
             models.Index(fields=["request", "kind"], name="notification_by_request"),
+            models.Index(fields=["recipient"], condition=Q(read_at=None), name="notification_unread"),
         ]
 
     def __str__(self) -> str:
         return self.key
 
     @property
+    def is_new(self) -> bool:
+        """As `unread` has it; needs the request."""
+        is_needless = self.dropped_at is not None and not self.is_undelivered
+        statuses = ASKING.get(self.kind)
+        is_done = statuses is not None and self.request is not None and self.request.status not in statuses
+        return self.read_at is None and not is_needless and not is_done
+
+    @property
     def url(self) -> str:
         """Where to look, as an address that a mail can have."""
+        return f"{settings.SITE_URL}{self.path}"
+
+    @property
+    def path(self) -> str:
+        """Where to look, on this site."""
         if self.kind == Kind.INCIDENT and self.event is not None:
-            return f"{settings.SITE_URL}{reverse('approvals:incident', args=[self.event.data['incident']])}"
-        return f"{settings.SITE_URL}{self.request.get_absolute_url() if self.request else '/'}"
+            return reverse("approvals:incident", args=[self.event.data["incident"]])
+        return self.request.get_absolute_url() if self.request else "/"
 
 
 class NotificationState(models.Model):

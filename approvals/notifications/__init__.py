@@ -2,12 +2,14 @@
 
 A projection of the ledger: no verb knows of it. `collecting` reads the events after its cursor and writes down who is
 owed what (`rules` says who, `wording` in which words), `reminding` adds what time brings, `sending` pays it by mail
-and chat. What is owed stands in the database, so a mail server that is away delays nothing but its mails.
+and chat, `reading` notes what people have seen on the pages. What is owed stands in the database, so a mail server that
+is away delays nothing but its mails.
 """
 
 from approvals.notifications.collecting import collect
 from approvals.notifications.pruning import prune
+from approvals.notifications.reading import mark_all_read, mark_read, mark_read_of
 from approvals.notifications.reminding import remind
 from approvals.notifications.sending import send
 
-__all__ = ["collect", "prune", "remind", "send"]
+__all__ = ["collect", "mark_all_read", "mark_read", "mark_read_of", "prune", "remind", "send"]

@@ -7,8 +7,6 @@ from approvals.models import AuditEvent, Kind, PromotionRequest, Status, Verdict
 from approvals.models.requests import UNDECIDED
 from approvals.selectors import request_state
 
-CAN_BE_MOOT = (Kind.WAITS, Kind.REMINDER, Kind.ESCALATED, Kind.BLOCKED)
-
 
 def waited_for(request: PromotionRequest, now: request_state.RequestState | None = None) -> frozenset[int]:
     """Ids of those who can move the request on: who may give a missing approval, or its requester when it came

@@ -11,7 +11,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.db.models import Max
 
 from approvals.models import Kind, Notification, NotificationState, PromotionRequest
-from approvals.models.notifications import NotificationQuerySet
+from approvals.models.notifications import ASKING, NotificationQuerySet
 from approvals.notifications import audience, collecting, messages
 from mirror import clock
 from mirror.isolation import alone
@@ -75,7 +75,7 @@ def _still_wanted(rows: Sequence[Notification], claim: str) -> list[Notification
         if row.recipient is None or not row.recipient.is_active:
             Notification.objects.claimed(claim, [row]).drop("The person was deactivated before it could be told.")
             continue
-        if row.request is None or row.kind not in audience.CAN_BE_MOOT:
+        if row.request is None or row.kind not in ASKING:
             wanted.append(row)
             continue
         if row.request.pk not in waiting:

@@ -36,7 +36,7 @@ def _mail(title: str, template: str, rows: Sequence[Notification]) -> EmailMulti
     person = rows[0].recipient
     if person is None:
         raise ValueError("Only people get mail.")
-    choices = f"{settings.SITE_URL}{reverse('approvals:notifications')}"
+    choices = f"{settings.SITE_URL}{reverse('approvals:notification_choices')}"
     context = {
         "person": person,
         "title": title,

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
-from approvals import administration, policy, workflow
+from approvals import administration, notifications, policy, workflow
 from approvals.forms import findings as findings_forms
 from approvals.forms.requests import CommentForm, EndForm, EndHalfForm, ResubmitForm, ReviewForm, WithdrawForm
 from approvals.forms.urgent import AfterwardsForm, ConfirmForm
@@ -70,6 +70,7 @@ def page(
     now = request_state.of(found, request.user)
     if request.method == "GET":
         workflow.mark_opened(found, by=request.user, now=now)
+        notifications.mark_read_of(request.user, found)
     if found.champion:
         found.champion.model = found.version.model
     holder = _holder(found)

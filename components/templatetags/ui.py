@@ -104,6 +104,12 @@ def initials(user: Any) -> str:
     return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
 
 
+@register.filter
+def at_most(count: int, most: int) -> str:
+    """`{{ unread_count|at_most:99 }}`: `7`, or `99+` where there are more."""
+    return f"{most}+" if count > most else str(count)
+
+
 @register.simple_tag
 def when(at: datetime | None, missing: str = "never", form: str = "relative") -> SafeString:
     """`{% when request.created_at %}`: "3 hours ago", the exact time in the title; `form="absolute"` shows that one."""

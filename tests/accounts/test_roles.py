@@ -132,7 +132,8 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:findings": ("/findings/", EVERYBODY),
     "approvals:incidents": ("/incidents/", EVERYBODY),
     "approvals:incident": ("/incidents/{incident}/", EVERYBODY),
-    "approvals:notifications": ("/preferences/notifications/", EVERYBODY),
+    "approvals:notifications": ("/notifications/", EVERYBODY),
+    "approvals:notification_choices": ("/preferences/notifications/", EVERYBODY),
     "approvals:history": ("/history/", frozenset(ALL_ROLES)),
     "approvals:event": ("/history/1/", frozenset(ALL_ROLES)),
     "approvals:history_at": ("/history/at/", frozenset(ALL_ROLES)),
@@ -180,6 +181,8 @@ ANSWERS_OTHERWISE = {
     "approvals:registry_accept",
     "approvals:cut_acknowledge",
     "approvals:health_callback",
+    "approvals:notification",  # these two: tests/approvals/views/test_notifications.py
+    "approvals:notifications_read",
     "approvals:mlflow_callback",
 }
 """Told in tests of their own."""

@@ -19,6 +19,7 @@ PAGES = {
         "/policies/1/versions/",
         "/freezes/",
         "/freezes/new/",
+        "/notifications/",
         "/preferences/notifications/",
         "/targets/new/",
         "/people/",

@@ -9,7 +9,7 @@ from approvals.notifications import audience, preferences, wording
 from approvals.notifications.told import Occasion, Told, tells_of
 from approvals.selectors import frozen_evidence, request_state
 
-ASKING = (Kind.WAITS, Kind.REMINDER, Kind.ESCALATED)
+FOR_APPROVAL = (Kind.WAITS, Kind.REMINDER, Kind.ESCALATED)
 
 
 @tells_of(Action.REQUEST_CHECKED)
@@ -97,8 +97,8 @@ def withdrawn(this: Occasion) -> list[Told]:
 
 def _asked(this: Occasion) -> set[int]:
     """Everyone who was asked for an approval, as far as they were told."""
-    stored = Notification.objects.filter(request=this.request, kind__in=ASKING, recipient__isnull=False)
-    earlier = [each.people for each in this.earlier if each.kind in ASKING and each.request == this.request]
+    stored = Notification.objects.filter(request=this.request, kind__in=FOR_APPROVAL, recipient__isnull=False)
+    earlier = [each.people for each in this.earlier if each.kind in FOR_APPROVAL and each.request == this.request]
     return {person for person in stored.values_list("recipient_id", flat=True) if person}.union(*earlier)
 
 

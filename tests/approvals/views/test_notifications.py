@@ -1,22 +1,26 @@
-"""The page on which a person says how to be told, and sees what they were told."""
+"""The bell, the list of what a person was told, and the page on which they say how."""
+
+import re
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
-from approvals.models import DigestTime, How, Kind, Notification, NotificationChoice, Target
+from approvals.models import DigestTime, How, Kind, Notification, NotificationChoice, PromotionRequest, Status, Target
 from approvals.notifications import preferences
 from tests.support.factories import make_request, make_version
 from tests.support.pages import text_of
 
-ADDRESS = "/preferences/notifications/"
+LIST, ADDRESS = "/notifications/", "/preferences/notifications/"
 
 
-def page(person: User, query: str = "") -> str:
+def page(person: User, query: str = "", address: str = ADDRESS) -> str:
     client = Client()
     client.force_login(person)
-    answer = client.get(ADDRESS + query)
+    answer = client.get(address + query)
     assert answer.status_code == 200
     return answer.content.decode()
 
@@ -42,13 +46,12 @@ def test_the_defaults_are_shown_and_every_kind_can_be_chosen(rita: User) -> None
         assert kind.label in text_of(shown)
     assert 'value="now" selected' in shown
     assert 'value="digest" selected' in shown
-    assert "Nothing yet." in shown
 
 
 def test_what_is_chosen_is_kept_and_said(rita: User, remy: User) -> None:
     status, shown = save(rita, commented="never", waits="digest", hour="17", time_zone="Asia/Kolkata")
     assert status == 200
-    assert "How you are told is saved." in shown
+    assert "Your notification settings were saved." in shown
     wishes = preferences.wishes_of([rita.pk, remy.pk])
     assert (wishes[rita.pk].how(Kind.COMMENTED), wishes[rita.pk].how(Kind.WAITS)) == (How.NEVER, How.DIGEST)
     assert (wishes[rita.pk].hour, wishes[rita.pk].time_zone) == (17, "Asia/Kolkata")
@@ -70,38 +73,112 @@ def test_nonsense_is_refused_beside_its_field(rita: User, wrong: dict[str, str])
 
 
 def test_a_person_sees_their_own_notifications_and_what_became_of_them(rita: User, remy: User, staging: Target) -> None:
+    assert "No notifications yet." in page(rita, address=LIST)
     request = make_request(make_version(), staging, by=rita)
     now = timezone.now()
-    note(rita, 1, sent_at=now, request=request)
+    note(rita, 1, sent_at=now, request=request, text="It was commented on.")
     note(rita, 2, dropped_at=now, is_undelivered=True, last_error="550 No such mailbox.")
     note(rita, 3, dropped_at=now, last_error="It was done before it could be told.")
     note(rita, 4, is_digest=True)
     note(rita, 5, attempts=2)
-    note(rita, 6)
     note(remy, 7, title="Of somebody else")
-    shown = text_of(page(rita))
+    shown = text_of(page(rita, address=LIST))
     states = (
-        "Sent",
-        "Could not be sent",
-        "550 No such",
-        "Not needed any more",
-        "next digest",
-        "tried again",
-        "Being sent",
+        "It was commented on.",
+        "Waiting for review",
+        "could not be sent 550 No such mailbox.",
+        "Not e-mailed: It was done",
+        "E-mailed in the next digest",
+        "it is tried again",
     )
     for state in states:
         assert state in shown
     assert "Of somebody else" not in shown
-    assert f'href="{request.get_absolute_url()}">Thing 1</a>' in page(rita)
 
 
 def test_many_are_shown_in_pages(rita: User) -> None:
     for number in range(60):
         note(rita, number, title=f"<b>Thing</b> {number}.")
-    first, second = page(rita), page(rita, "?page=2")
+    first, second = page(rita, address=LIST), page(rita, "?page=2", address=LIST)
     assert "Thing&lt;/b&gt; 59." in first
     assert "Thing&lt;/b&gt; 9." not in first
     assert "Thing&lt;/b&gt; 9." in second
+    assert "Mark all read" in first
+    assert "Mark all read" not in second  # what is newer does not stand there
+
+
+def unread(person: User) -> str:
+    """What the bell says on another page."""
+    found = re.search(r'aria-label="Notifications(?:, ([^"]*))?"', page(person, address="/models/"))
+    assert found
+    return found[1] or ""
+
+
+def test_the_bell_counts_what_is_new_and_worth_it(rita: User, remy: User, staging: Target) -> None:
+    assert unread(rita) == ""
+    request = make_request(make_version(), staging, by=rita)
+    now = timezone.now()
+    note(remy, 1, request=request)
+    note(remy, 2, kind=Kind.WAITS, request=request, sent_at=now)
+    note(remy, 3, dropped_at=now, last_error="It was done before it could be told.")
+    note(remy, 4, dropped_at=now, is_undelivered=True)
+    note(remy, 5, read_at=now)
+    note(rita, 6)
+    assert unread(remy) == "3 unread"
+    assert [row.is_new for row in Notification.objects.order_by("pk")] == [True, True, False, True, False, True]
+    shown = page(remy, "?show=unread", address=LIST)
+    assert [f"Thing {number}" in shown for number in (1, 2, 3, 4, 5)] == [True, True, False, True, False]
+    PromotionRequest.objects.filter(pk=request.pk).move(Status.REJECTED)
+    assert unread(remy) == "2 unread"  # nobody is asked for what is decided
+
+
+def test_more_than_ninety_nine_are_not_counted(rita: User) -> None:
+    for number in range(130):
+        note(rita, number)
+    assert unread(rita) == "99+ unread"
+
+
+def test_the_bell_costs_one_query_on_every_page(rita: User) -> None:
+    for number in range(5):
+        note(rita, number)
+    client = Client()
+    client.force_login(rita)
+    with CaptureQueriesContext(connection) as queries:
+        client.get("/models/")
+    assert sum("approvals_notification" in each["sql"] for each in queries) == 1
+
+
+def test_the_page_of_a_request_reads_what_was_told_of_it(rita: User, remy: User, staging: Target) -> None:
+    request = make_request(make_version(), staging, by=rita)
+    note(remy, 1, request=request)
+    note(remy, 2)
+    page(rita, address=request.get_absolute_url())
+    assert unread(remy) == "2 unread"
+    page(remy, address=request.get_absolute_url())
+    assert unread(remy) == "1 unread"
+
+
+def test_a_notification_leads_to_what_it_is_about_and_is_read(rita: User, remy: User, staging: Target) -> None:
+    request = make_request(make_version(), staging, by=rita)
+    mine, theirs = note(rita, 1, request=request), note(remy, 2, request=request)
+    client = Client()
+    client.force_login(rita)
+    assert client.get(f"{LIST}{mine.pk}/").headers["Location"] == request.get_absolute_url()
+    assert client.get(f"{LIST}{theirs.pk}/").status_code == 404
+    assert unread(rita) == ""
+    assert unread(remy) == "1 unread"
+
+
+@pytest.mark.parametrize(("up_to", "left"), [("{first}", 1), ("{last}", 0), ("", 2), ("-1", 2), ("9" * 40, 2)])
+def test_all_that_the_page_showed_is_marked_read(rita: User, remy: User, up_to: str, left: int) -> None:
+    first, last = note(rita, 1), note(rita, 2)
+    note(remy, 3)
+    client = Client()
+    client.force_login(rita)
+    answer = client.post(f"{LIST}read/", {"up_to": up_to.format(first=first.pk, last=last.pk)})
+    assert answer.headers["Location"] == LIST
+    assert Notification.objects.filter(recipient=rita).unread().count() == left
+    assert unread(remy) == "1 unread"
 
 
 def test_what_is_chosen_also_holds_for_what_is_not_sent_yet(rita: User) -> None:
