@@ -7,7 +7,7 @@ from django.db.models import F
 
 def told_before(apps, schema_editor):
     """Nobody begins with a bell full of what they have long had by mail."""
-    apps.get_model("approvals", "0003_version_0_4").objects.update(read_at=F("created_at"))
+    apps.get_model("approvals.Notification").objects.update(read_at=F("created_at"))
 
 
 class Migration(migrations.Migration):
