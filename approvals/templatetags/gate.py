@@ -18,13 +18,14 @@ from approvals.policy import Reviewer, Rule
 from approvals.selectors.policy_dry_run import Outcome
 from approvals.selectors.request_state import RequestState
 from approvals.watch import wording
-from components.templatetags.ui import chip, icon
+from components.templatetags.ui import chip, copyable, icon, short_hash
 from components.templatetags.values import percent, signed
 
 register = template.Library()
 
 MOST_NAMES = 6
 LONGEST_SHOWN = 20_000
+LONGEST_ORIGIN = 200
 BAR_WIDTH, BAR_HEIGHT = 96, 10
 """Pixels of the difference bar; its middle is the champion."""
 
@@ -117,6 +118,19 @@ def delta(row: MetricRow) -> SafeString:
         signed(row.difference),
         format_html(" <small>({})</small>", share) if share else "",
         format_html(" <strong>{}</strong>", row.judgement) if row.judgement else "",
+    )
+
+
+@register.simple_tag
+def origin_value(value: str, is_hash: bool) -> SafeString:
+    """`{% origin_value origin.challenger origin.is_hash %}`: one answer to where a version comes from. Of a hash the
+    first characters, with a button that copies all of it."""
+    if not value:
+        return SafeString('<span class="missing">not known</span>')
+    if is_hash:
+        return copyable(value, short_hash(value))
+    return format_html(
+        '<span class="value">{}</span>', value if len(value) <= LONGEST_ORIGIN else f"{value[:LONGEST_ORIGIN]}…"
     )
 
 

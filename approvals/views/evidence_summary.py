@@ -2,6 +2,7 @@
 (`comparison_page`) shows all of them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -9,21 +10,37 @@ from typing import Any
 
 from approvals.evidence import comparison
 from approvals.evidence.comparison import overview
-from approvals.evidence.comparison.overview import Line
 from approvals.models import PromotionRequest
 from approvals.views import evidence_tables
 from approvals.views.evidence_tables import Shown, Table
 from mirror import lineage
 
+HASH = re.compile(r"^(?:sha256:)?[0-9a-fA-F]{16,}$")
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One line of the provenance: where the challenger comes from, and the champion."""
+    """One answer to where the challenger comes from, beside the champion's; "" is not known."""
 
     question: str
     challenger: str
     champion: str
     is_changed: bool
+    is_hash: bool
+    """Of both, what is known is a long hash: its first characters say enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of the evidence beside the metrics: where it comes from, or a sentence about the rest."""
+
+    title: str
+    key: str
+    """Where the comparison page shows it."""
+
+    sentence: str = ""
+    origin: Origin | None = None
+    is_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +48,24 @@ class EvidenceSummary:
     metrics: Table
     tally: str
     widest: float
-    origins: Sequence[Origin]
-    lines: Sequence[Line]
-    """One sentence for each other part."""
+    has_worse: bool
+    """A metric got worse, or has no number any more."""
 
+    origins: Mapping[str, Origin]
+    first: Sequence[Section]
+    """What a reviewer reads: what differs from the champion, and what is not known; of a first promotion where it comes
+    from."""
+
+    folded: Sequence[Section]
     description: str
 
     @property
     def changed(self) -> int:
-        return sum(line.is_changed for line in self.lines)
+        return sum(section.is_changed for section in self.first)
+
+    @property
+    def total(self) -> int:
+        return len(self.first) + len(self.folded)
 
 
 def of(request: PromotionRequest, *, show: str = "", number: str | None = None) -> EvidenceSummary:
@@ -52,25 +78,52 @@ def of(request: PromotionRequest, *, show: str = "", number: str | None = None) 
         sources=evidence_tables.sources(facts, request.version),
         champion_sources=evidence_tables.sources(other, request.champion),
     )
+    origins = _origins(facts, other)
+    sections = [Section(each.question, "data", origin=each, is_changed=each.is_changed) for each in origins]
+    sections += [
+        Section(line.title, line.key, sentence=line.sentence, is_changed=line.is_changed)
+        for line in overview.lines(facts, other)
+        if line.key != "data" or _has_sets_beside_hash(facts)
+    ]
+    first = [each for each in sections if _is_read_first(each, is_compared=other is not None)]
     return EvidenceSummary(
         metrics=evidence_tables.metric_table(metrics, Shown(show, number)),
         tally=comparison.tally(metrics) if other else "",
         widest=comparison.widest(metrics),
-        origins=_origins(facts, other),
-        lines=overview.lines(facts, other),
+        has_worse=any(row.judgement == "worse" or row.is_lost for row in metrics),
+        origins={each.question: each for each in origins},
+        first=first,
+        folded=[each for each in sections if each not in first],
         description=facts["description"],
     )
 
 
-QUESTIONS = ("Training data", "Data up to", "Code", "Run", "Copied from")
+def _has_sets_beside_hash(facts: Mapping[str, Any]) -> bool:
+    """Then the origin shows the hash alone; otherwise it says all that the sentence about the data would."""
+    return bool(facts.get("datasets") and (facts.get("provenance") or {}).get("training_data_hash"))
+
+
+def _is_read_first(section: Section, *, is_compared: bool) -> bool:
+    if section.origin is None:
+        return section.is_changed
+    return section.is_changed or not is_compared or not section.origin.challenger
+
+
+DATA, CUTOFF, CODE, RUN, COPIED = QUESTIONS = ("Training data", "Data up to", "Code", "Run", "Copied from")
 
 
 def _origins(facts: Mapping[str, Any], champion: Mapping[str, Any] | None) -> list[Origin]:
     mine, held = _answers(facts), _answers(champion) if champion else [""] * len(QUESTIONS)
     return [
-        Origin(question, answer, before, champion is not None and answer != before)
+        Origin(
+            question,
+            answer,
+            before,
+            is_changed=champion is not None and answer != before,
+            is_hash=all(HASH.match(each) for each in (answer, before) if each),
+        )
         for question, answer, before in zip(QUESTIONS, mine, held, strict=True)
-        if question != "Copied from" or answer or before
+        if question != COPIED or answer or before
     ]
 
 

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db.models import Max, Q
 from django.utils import timezone
 
+from accounts.models import User
 from approvals.models import Action, Assessment, AuditEvent, OutboxEntry, Outcome, PromotionRequest, Status
 from approvals.selectors.request_state import RequestState
 from mirror.models import Inspection
@@ -19,21 +20,29 @@ SLOW_AFTER = timedelta(seconds=15)
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """What the requester did, as a sentence round the name of the version, which is a link."""
+    """What is asked, round the name of the version, which is a link; and what the requester did."""
 
     before: str
+    version: str
     after: str
+    by: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.before} {self.version}{self.after}"
 
 
 def headline(request: PromotionRequest) -> Headline:
-    """`asks for` … ` to reach Production, replacing version 3.`"""
+    """`Promote` `churn_predictor v7` ` to Production (replaces v6)`, `Requested by`."""
     target, replaced = request.target.name, request.replaces
-    end = f", replacing version {replaced.number}." if replaced else "."
+    version = f"{request.version.model.name} v{request.version.number}"
+    end = f" (replaces v{replaced.number})" if replaced else ""
     if request.is_break_glass:
-        return Headline("broke the glass:", f" to {target} without approvals{end}")
+        return Headline("Emergency promotion:", version, f" to {target}{end}", "Promoted without approval by")
     if request.is_rollback:
-        return Headline(f"{'rolls' if request.decided_at else 'asks to roll'} {target} back to", end)
-    return Headline("asks for" if request.is_open else "asked for", f" to reach {target}{end}")
+        by = "Rolled back by" if request.decided_at else "Requested by"
+        return Headline(f"Roll back {target} to", version, end, by)
+    return Headline("Promote", version, f" to {target}{end}", "Requested by")
 
 
 def effect(request: PromotionRequest, *, is_last: bool, is_frozen: bool) -> str:
@@ -242,26 +251,23 @@ def _mark(now: RequestState, owed: Delivery, looked: Checking | None) -> str:
 # --- What cannot be done, and why -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    action: str
-    reason: str
-
-
 def undecidable(now: RequestState) -> list[str]:
     """Why this person can give none or not all of the verdicts, each reason once. Empty when all are open to them."""
     refused = [now.actions[verdict] for verdict in ("approve", "request_changes", "reject")]
     return list(dict.fromkeys(answer.reason for answer in refused if not answer))
 
 
-def refusals(now: RequestState) -> list[Refusal]:
-    """The other actions that make sense for this status but not for this person. Retry stands beside what failed."""
+def refusals(now: RequestState, user: User) -> list[str]:
+    """Why one who asked can neither withdraw the request nor submit it again, where the button would stand. Others are
+    told nothing: it is not their request."""
+    if user.pk not in now.request.asked_by:
+        return []
     status, found = now.request.status, []
     if status in (Status.CHECKING, Status.PENDING, Status.CHANGES_REQUESTED, Status.FAILED):
-        found.append(("Withdraw the request", now.actions["withdraw"]))
+        found.append(now.actions["withdraw"])
     if status in (Status.CHANGES_REQUESTED, Status.FAILED) or now.blocking:
-        found.append(("Submit it again", now.actions["resubmit"]))
-    return [Refusal(words, answer.reason) for words, answer in found if not answer]
+        found.append(now.actions["resubmit"])
+    return list(dict.fromkeys(answer.reason for answer in found if not answer))
 
 
 def ended_by(request: PromotionRequest) -> str:

@@ -25,7 +25,7 @@ from approvals.selectors import (
     request_timeline,
     rules,
 )
-from approvals.views import evidence_summary, progress
+from approvals.views import decision_line, evidence_summary, progress
 from approvals.views.shared import SignedInRequest, tell
 from approvals.webhooks import health_reports
 from mirror.models import ModelVersion
@@ -69,23 +69,36 @@ def page(
     something was not done."""
     now = request_state.of(found, request.user)
     if request.method == "GET":
-        workflow.mark_opened(found, by=request.user, now=now)
-        notifications.mark_read_of(request.user, found)
+        mark_seen(request, now)
+    context = body(request, now, conflict=conflict) | dict(bound or {})
+    return render(request, "approvals/requests/request.html", context, status=status)
+
+
+def mark_seen(request: SignedInRequest, now: request_state.RequestState) -> None:
+    """This person has it on the screen."""
+    workflow.mark_opened(now.request, by=request.user, now=now)
+    notifications.mark_read_of(request.user, now.request)
+
+
+def body(request: SignedInRequest, now: request_state.RequestState, *, conflict: str = "") -> dict[str, Any]:
+    """What `approvals/requests/_body.html` needs, which is all of a request: here, and in the review queue. Notes
+    nobody's reading: who shows it calls `mark_seen`."""
+    found, holder = now.request, _holder(now.request)
     if found.champion:
         found.champion.model = found.version.model
-    holder = _holder(found)
     after = follow_up.of_request(found, request.user, holder)
+    summary = evidence_summary.of(found, show=request.GET.get("show", ""), number=request.GET.get("page"))
     # The templates read each field of the parts by its name.
-    context = {
+    return {
         **vars(progress.moving(now)),
         **vars(_live_part(found, now, request.user, holder)),
         **_empty_forms(found),
         **vars(after),
         "health_address": _health_address(after.probation, request.user),
         "conflict": conflict,
-        "summary": evidence_summary.of(found, show=request.GET.get("show", ""), number=request.GET.get("page")),
+        "summary": summary,
+        "marks": decision_line.evidence(summary),
     }
-    return render(request, "approvals/requests/request.html", context | dict(bound or {}), status=status)
 
 
 def _holder(found: PromotionRequest) -> ModelVersion | None:
@@ -134,11 +147,14 @@ class LivePart:
     standing: request_state.RequestState
     actions: Mapping[str, policy.Answer]
     checks_tally: str
+    checks_mark: decision_line.Mark
     reopened: AuditEvent | None
     headline: progress.Headline
     steps: Sequence[progress.Step]
     undecidable: Sequence[str]
-    refusals: Sequence[progress.Refusal]
+    refusals: Sequence[str]
+    """Why one who asked cannot take it back or submit it again."""
+
     is_last: bool
     effect: str
     """What an approval of this person would do."""
@@ -170,11 +186,12 @@ def _live_part(
         standing=now,
         actions=now.actions,
         checks_tally=progress.checks_tally(now),
+        checks_mark=decision_line.checks(now),
         reopened=progress.reopened(found),
         headline=progress.headline(found),
         steps=progress.steps(now),
         undecidable=progress.undecidable(now),
-        refusals=progress.refusals(now),
+        refusals=progress.refusals(now, user),
         is_last=is_last,
         effect=progress.effect(found, is_last=is_last, is_frozen=freeze.on is not None),
         ended_by=progress.ended_by(found),

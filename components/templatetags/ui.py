@@ -149,8 +149,8 @@ def copyable(text: str, label: str = "") -> SafeString:
 
 @register.filter
 def short_hash(value: str) -> str:
-    """`{{ event.hash|short_hash }}`: the first twelve characters."""
-    return value[:12]
+    """`{{ event.hash|short_hash }}`: the first eight characters."""
+    return value.removeprefix("sha256:")[:8]
 
 
 @register.simple_tag

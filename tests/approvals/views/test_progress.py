@@ -27,28 +27,38 @@ def asked(
 
 
 @pytest.mark.parametrize(
-    ("request_", "before", "after"),
+    ("request_", "title", "by"),
     [
-        (asked(), "asks for", " to reach Production, replacing version 1."),
-        (asked(champion=None), "asks for", " to reach Production."),
-        (asked(champion=ModelVersion(pk=2, number=2)), "asks for", " to reach Production."),
-        (asked(status=Status.APPLIED), "asked for", " to reach Production, replacing version 1."),
+        (asked(), "Promote churn_predictor v2 to Production (replaces v1)", "Requested by"),
+        (asked(champion=None), "Promote churn_predictor v2 to Production", "Requested by"),
+        (asked(champion=ModelVersion(pk=2, number=2)), "Promote churn_predictor v2 to Production", "Requested by"),
+        (
+            asked(status=Status.APPLIED),
+            "Promote churn_predictor v2 to Production (replaces v1)",
+            "Requested by",
+        ),
         (
             asked(RequestKind.BREAK_GLASS),
-            "broke the glass:",
-            " to Production without approvals, replacing version 1.",
+            "Emergency promotion: churn_predictor v2 to Production (replaces v1)",
+            "Promoted without approval by",
         ),
-        (asked(RequestKind.ROLLBACK), "asks to roll Production back to", ", replacing version 1."),
-        (asked(RequestKind.ROLLBACK, champion=None), "asks to roll Production back to", "."),
+        (
+            asked(RequestKind.ROLLBACK),
+            "Roll back Production to churn_predictor v2 (replaces v1)",
+            "Requested by",
+        ),
+        (asked(RequestKind.ROLLBACK, champion=None), "Roll back Production to churn_predictor v2", "Requested by"),
         (
             asked(RequestKind.ROLLBACK, Status.APPROVED, decided_at=timezone.now()),
-            "rolls Production back to",
-            ", replacing version 1.",
+            "Roll back Production to churn_predictor v2 (replaces v1)",
+            "Rolled back by",
         ),
     ],
 )
-def test_the_headline_says_what_was_done_by_kind(request_: PromotionRequest, before: str, after: str) -> None:
-    assert progress.headline(request_) == progress.Headline(before, after)
+def test_the_headline_says_what_is_asked_by_kind(request_: PromotionRequest, title: str, by: str) -> None:
+    told = progress.headline(request_)
+    assert (told.title, told.by) == (title, by)
+    assert told.version == "churn_predictor v2"
 
 
 @pytest.mark.parametrize(

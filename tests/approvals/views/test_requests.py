@@ -89,12 +89,18 @@ def failed(request: PromotionRequest, *, plan: dict[str, Any] | None = None) -> 
 
 PENDING = {
     "rita": ({"comment", "withdraw"}, ["You asked for this promotion, so somebody else has to decide."]),
-    "remy": ({"approve", "changes", "reject", "comment"}, ["Only the person who asked can withdraw the request."]),
+    "remy": (
+        {"approve", "changes", "reject", "comment"},
+        ["The time since you opened this page is kept with your decision; auditors can see it."],
+    ),
     "vera": (
         set(),
         ["Only reviewers decide on requests.", "Only requesters and reviewers take part in the discussion."],
     ),
-    "ada": (set(), ["Only reviewers decide on requests.", "Only the person who asked can withdraw the request."]),
+    "ada": (
+        set(),
+        ["Only reviewers decide on requests.", "Only requesters and reviewers take part in the discussion."],
+    ),
 }
 RETRY = "Reviewers and administrators can retry a delivery that failed or waits."
 FAILED = {
@@ -102,7 +108,7 @@ FAILED = {
         {"comment", "withdraw", "resubmit"},
         ["Reviewers and administrators can retry a delivery that failed or waits."],
     ),
-    "remy": ({"comment", "retry"}, ["Only the person who asked can submit the request again."]),
+    "remy": ({"comment", "retry"}, []),
     "vera": (set(), [RETRY]),
     "ada": ({"retry"}, ["Only requesters and reviewers take part in the discussion."]),
 }
@@ -142,6 +148,9 @@ def test_each_role_sees_its_buttons_and_the_reasons_for_the_others(
     assert buttons(html) == expected
     for reason in reasons:
         assert reason in read(html)
+    for elsewhere in ("Not open to you", "Only the person who asked can"):
+        assert elsewhere not in read(html)
+    assert ("The time since you opened this page" in html) is ("reject" in expected)
     assert "disabled" not in re.sub(r"<head>.*?</head>", "", html, flags=re.DOTALL)
 
 
@@ -168,17 +177,18 @@ def test_a_reviewer_outside_the_missing_group_may_reject_and_reads_why_not_appro
 def test_the_page_says_what_is_asked_and_compares(client: Client, asked: PromotionRequest, remy: User) -> None:
     html = see(client, remy, asked)
     text = read(html)
-    assert "Rita Sanz asks for churn_predictor version 2 to reach Production, replacing version 1." in text
+    assert "Promote churn_predictor v2 to Production (replaces v1) Waiting for review Requested by Rita Sanz" in text
     assert "Requested Approvals 0 of 2 Delivery In Production" in text
-    assert "1 worse, 1 better than version 1" in text
+    assert "Checks passed 1 worse, 1 better Data cutoff not known Code not known Metrics Compare side by side" in text
     assert "log_loss lower is better 0.3 0.4 +0.1 (+33.3 %) worse" in text
     assert "auc_roc higher is better 0.9 0.95 +0.05 (+5.6 %) better" in text
     assert html.count('class="bar-better"') == html.count('class="bar-worse"') == 1
-    assert "2 of 7 differ from the champion" in text
+    assert "What else changed 3 of 10 sections changed" in text
     assert "Parameters 1 of 2 differs: max_depth 8 → 9." in text
     assert "Descriptions The description (1 line added, 1 line removed) differs." in text
     assert "<strong>one</strong>" in html
-    assert f"Evidence {asked.fingerprint[:12]}" in text
+    assert f"Evidence {asked.fingerprint[:8]} " in text
+    assert f'data-copy="{asked.fingerprint}"' in html
     assert "2 missing: Remy Ortiz, Rosa Lind can give them." in text
     assert "The policy for * applied to churn_predictor: the only one that fitted." in text
     assert "style=" not in html

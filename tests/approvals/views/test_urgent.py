@@ -97,7 +97,8 @@ def test_one_click_and_a_reason_do_it(second: PromotionRequest, otto: User, prod
     sent = {"to": "1", "leaving": "2", "reason": REASON}
     answer = client_of(otto).post(back_address(production), sent, follow=True)
     text = tidy(answer.content.decode())
-    assert "Otto Reyes rolls Production back to churn_predictor version 1, replacing version 2." in text
+    assert "Roll back Production to churn_predictor v1 (replaces v2)" in text
+    assert "Rolled back by Otto Reyes" in text
     assert "may roll back without another's approval" in text
     assert PromotionRequest.objects.get(kind="rollback").status == "approved"
 
@@ -199,7 +200,8 @@ def test_with_a_fresh_proof_it_goes_ahead(second: PromotionRequest, otto: User, 
     sent = {"target": "Production", "reason": REASON, "model_name": MODEL}
     answer = signed_in(otto).post(glass_address(production), sent, follow=True)
     text = tidy(answer.content.decode())
-    assert "Otto Reyes broke the glass: churn_predictor version 3 to Production without approvals" in text
+    assert "Emergency promotion: churn_predictor v3 to Production (replaces v2)" in text
+    assert "Promoted without approval by Otto Reyes" in text
     assert "Nobody approved this. It went ahead instead of 2 approvals from any reviewer." in text
 
 
@@ -340,7 +342,7 @@ def test_the_outcome_stands_on_the_request(provisional: PromotionRequest, vera: 
     assert "Nobody confirmed it in time." in text
     back = PromotionRequest.objects.get(kind="rollback")
     assert "It follows from a probation that was not passed, and needs nobody." in read(vera, f"/requests/{back.pk}/")
-    assert "Countersign rolls Production back" in read(vera, f"/requests/{back.pk}/")
+    assert "Rolled back by Countersign" in read(vera, f"/requests/{back.pk}/")
 
 
 def test_the_programs_own_account_is_not_among_the_people(provisional: PromotionRequest, ada: User) -> None:
