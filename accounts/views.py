@@ -35,7 +35,7 @@ FAILURES = (requests.RequestException, claims.Unusable)
 def welcome(request: HttpRequest) -> HttpResponse:
     """What somebody without a role may do already, and who can give them one."""
     if request.user.is_authenticated and request.user.groups.exists():
-        return redirect("approvals:inbox")
+        return redirect("home")
     context = {"administrators": User.objects.holding("accounts.manage_people")[:NAMED]}
     return render(request, "accounts/welcome.html", context)
 

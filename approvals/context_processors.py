@@ -14,6 +14,7 @@ from approvals.selectors import inbox as inbox_queries
 from approvals.watch import wording
 
 _PAGES = {
+    "overview": "overview",
     "inbox": "approvals:inbox",
     "models": "models",
     "history": "approvals:history",

@@ -11,6 +11,8 @@ TOP, BOTTOM = 18.0, 84.0
 """Per cent of the box that the points use; above are the names of the targets, below the version numbers."""
 
 MOST_LABELS = 12
+TREND_WIDTH, TREND_HEIGHT = 84, 22
+"""Pixels of the small line beside a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,3 +154,23 @@ def _summary(metric: str, points: Sequence[Point], held: Mapping[int, Sequence[s
         if held.get(point.number)
     ]
     return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Counts over time as a small line, the newest with a dot."""
+
+    line: str
+    """Points of a polyline within TREND_WIDTH by TREND_HEIGHT."""
+
+    x: float
+    y: float
+
+
+def trend(counts: Sequence[int]) -> Trend | None:
+    """From zero up to the largest count. None where there is nothing but zeros, or one count alone."""
+    if len(counts) < 2 or not any(counts):
+        return None
+    room, step = TREND_HEIGHT - 4, (TREND_WIDTH - 4) / (len(counts) - 1)
+    points = [(2 + step * place, 2 + room - room * count / max(counts)) for place, count in enumerate(counts)]
+    return Trend(" ".join(f"{x:.1f},{y:.1f}" for x, y in points), round(points[-1][0], 1), round(points[-1][1], 1))

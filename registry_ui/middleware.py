@@ -8,6 +8,7 @@ from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.shortcuts import resolve_url
 
 from components import page_addresses, unsent
 
@@ -51,6 +52,8 @@ class SignIn(LoginRequiredMiddleware):
         return None
 
     def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseRedirect:
+        if request.path == "/" and not request.GET:  # not to the inbox in particular: to what is home for the person
+            return HttpResponseRedirect(resolve_url(settings.LOGIN_URL))
         if request.method != "POST":
             return super().handle_no_permission(request, view_func)
         return redirect_to_login(unsent.keep(request), settings.LOGIN_URL)

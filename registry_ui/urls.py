@@ -17,6 +17,8 @@ urlpatterns = [
     path("accounts/password/set/", set_password),
     path("accounts/", include("allauth.urls")),
     path("welcome/", welcome, name="welcome"),
+    path("home/", views.home, name="home"),
+    path("overview/", views.overview, name="overview"),
     path("", include("approvals.urls")),
     path("models/", views.models, name="models"),
     path("models/<model:name>/versions/<int:number>/", views.version, name="version"),

@@ -70,7 +70,7 @@
 
   /* Shortcuts: none decides anything, and <body data-shortcuts="off"> stops all but Escape (WCAG 2.1.4). */
   const go = (name) => document.querySelector(`[data-go="${name}"]`)?.click();
-  const places = { i: "inbox", m: "models", h: "history", p: "policies" };
+  const places = { o: "overview", i: "inbox", m: "models", h: "history", p: "policies" };
   let waitsForPlace = 0;
   const step = (by) => {
     const items = all("[data-list] [data-item]");

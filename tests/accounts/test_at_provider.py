@@ -287,7 +287,7 @@ def test_leaving_for_the_provider_needs_the_token_of_the_form(single: User) -> N
 @pytest.mark.parametrize("address", ["https://evil.example.com/", "//evil.example.com/"])
 def test_the_way_back_does_not_lead_elsewhere(inside: Client, address: str) -> None:
     there = inside.post(PROVE, {"next": address})["Location"]
-    assert inside.get(way_back(there))["Location"] == "/"
+    assert inside.get(way_back(there))["Location"] == "/home/"
 
 
 # --- A session that somebody found open -------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def test_a_verified_address_connects_to_the_account_that_has_it(
 ) -> None:
     provider.person |= {"email": spelling, "name": "Somebody Else"}
     answer = dance(client)
-    assert answer["Location"] == "/"
+    assert answer["Location"] == "/home/"
     assert signed_in(client) == remy
     assert SocialAccount.objects.get().user == remy
     remy.refresh_from_db()

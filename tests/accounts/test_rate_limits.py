@@ -95,7 +95,7 @@ def test_the_limit_is_for_one_address_and_others_still_come_in(rita: User, remy:
     for number in range(LIMIT):
         attempt("wrong", f"10.0.0.{number}")
     answer = Client(REMOTE_ADDR="10.0.1.1").post(LOGIN, {"login": remy.email, "password": PASSWORD})
-    assert answer["Location"] == "/"
+    assert answer["Location"] == "/home/"
 
 
 @pytest.mark.django_db
@@ -107,7 +107,7 @@ def test_the_limit_ends_when_the_time_is_over(rita: User, monkeypatch: pytest.Mo
 
     now = limits.time.time()
     monkeypatch.setattr(limits.time, "time", lambda: now + 301)
-    assert attempt(PASSWORD)["Location"] == "/"
+    assert attempt(PASSWORD)["Location"] == "/home/"
 
 
 @pytest.mark.django_db
@@ -115,7 +115,7 @@ def test_one_machine_cannot_try_many_addresses(rita: User) -> None:
     for number in range(10):
         Client(REMOTE_ADDR="10.0.0.1").post(LOGIN, {"login": f"guess{number}@example.com", "password": "wrong"})
     assert TOO_MANY in attempt(PASSWORD, "10.0.0.1").content.decode()
-    assert attempt(PASSWORD, "10.0.0.2")["Location"] == "/"
+    assert attempt(PASSWORD, "10.0.0.2")["Location"] == "/home/"
 
 
 @pytest.mark.django_db

@@ -109,6 +109,7 @@ def client_of(person: User | None) -> Client:
 # Address by name, and the roles that may see it. `{…}` are filled with what the fixture made.
 PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:inbox": ("/", EVERYBODY),
+    "overview": ("/overview/", EVERYBODY),
     "models": ("/models/", EVERYBODY),
     "model": ("/models/churn_predictor/", EVERYBODY),
     "version": ("/models/churn_predictor/versions/1/", EVERYBODY),

@@ -28,7 +28,7 @@ def sign_in(client: Client, email: str, password: str = PASSWORD, **more: Any) -
 def test_the_right_password_leads_to_the_inbox_however_the_address_is_spelled(
     client: Client, rita: User, spelling: str
 ) -> None:
-    assert sign_in(client, spelling)["Location"] == "/"
+    assert sign_in(client, spelling)["Location"] == "/home/"
     assert client.get("/models/").wsgi_request.user == rita
 
 
@@ -41,7 +41,7 @@ def test_sign_in_leads_back_to_the_page_that_was_asked_for(client: Client, rita:
 
 def test_sign_in_does_not_lead_to_another_site(client: Client, rita: User) -> None:
     answer = client.post(LOGIN, {"login": rita.email, "password": PASSWORD, "next": "https://evil.example.com/"})
-    assert answer["Location"] == "/"
+    assert answer["Location"] == "/home/"
 
 
 @pytest.mark.parametrize(("email", "password"), [("rita@example.com", "wrong"), ("nobody@example.com", PASSWORD)])
@@ -107,7 +107,7 @@ def test_without_an_administrator_the_welcome_names_the_command(client: Client) 
 
 def test_somebody_with_a_role_is_led_from_the_welcome_to_the_inbox(client: Client, rita: User) -> None:
     client.force_login(rita)
-    assert client.get("/welcome/")["Location"] == "/"
+    assert client.get("/welcome/")["Location"] == "/home/"
 
 
 def test_a_session_lasts_as_long_as_the_setting_says(client: Client, rita: User, settings: Any) -> None:
@@ -214,7 +214,7 @@ def test_a_new_address_counts_only_when_it_is_confirmed(client: Client, confirme
     assert (renamed.action, renamed.actor) == (Action.PERSON_RENAMED, confirmed)
     assert renamed.data == {"before": "Rita Sanz <rita@example.com>", "after": "Rita Sanz <sanz@example.com>"}
     assert pseudonyms.problems() == []
-    assert sign_in(Client(), "sanz@example.com")["Location"] == "/"
+    assert sign_in(Client(), "sanz@example.com")["Location"] == "/home/"
     assert sign_in(Client(), "rita@example.com").status_code == 200
 
 

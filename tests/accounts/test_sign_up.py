@@ -80,4 +80,4 @@ def test_people_who_were_invited_sign_in_without_another_mail_where_sign_up_is_o
     form = client.get(found[1], follow=True).request["PATH_INFO"]
     client.post(form, {"password1": "a-fresh-long-password", "password2": "a-fresh-long-password"})
     answer = client.post("/accounts/login/", {"login": rita.email, "password": "a-fresh-long-password"})
-    assert answer["Location"] == "/"
+    assert answer["Location"] == "/home/"

@@ -15,7 +15,7 @@ def test_any_model_name_has_its_pages(client: Client, rita: User, staging: objec
     client.force_login(rita)
     promote = f"{version.get_absolute_url()}promote/"
     about = [version.model.get_absolute_url(), version.get_absolute_url(), promote, request.get_absolute_url()]
-    for path in ["/", "/models/", f"/search/?q={name[:2]}", "/history/", "/?tab=mine", *about]:
+    for path in ["/", "/overview/", "/models/", f"/search/?q={name[:2]}", "/history/", "/?tab=mine", *about]:
         assert client.get(path, follow=True).status_code == 200, path
 
 
