@@ -92,8 +92,8 @@ class Trial:
         if reason := known.get("not_kept"):
             self._add(
                 what, Level.NOTE, f"MLflow lets no identity be kept: {reason}",
-                f"Give {self.account} EDIT on the experiment Default, or let it create experiments. Until then another "
-                "server is told by what it contains alone.",
+                f"Give {self.account} EDIT on the experiment Default, or let it create experiments. Until then "
+                "another server can be recognized only by its content.",
             )  # fmt: skip
         else:
             self._add(what, Level.GOOD, f"Identity {known['key'][:8]}….")
@@ -106,7 +106,7 @@ class Trial:
         skew += clock.skew()
         far = abs(skew) > clock.MOST_SECONDS
         words = f"{abs(skew):.0f} seconds {'ahead of' if skew > 0 else 'behind'} the database's."
-        self._add(what, Level.BAD if far else Level.GOOD, words, "Let all hosts keep their time by NTP." if far else "")
+        self._add(what, Level.BAD if far else Level.GOOD, words, "Synchronize all hosts with NTP." if far else "")
 
     def _workspace(self) -> None:
         named = self.registry.workspace

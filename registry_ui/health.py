@@ -60,14 +60,14 @@ def examine() -> dict[str, dict[str, Any]]:
     else:
         mlflow = _check(
             mirror.seen_at is not None,
-            f"Version {mirror.server_version or 'unknown'}." if mirror.seen_at else "Not asked yet.",
+            f"Version {mirror.server_version or 'unknown'}." if mirror.seen_at else "Not contacted yet.",
         )
     return {
         "database": _check(True, "Answers."),
         "broker": _broker(),
         "mlflow": mlflow,
         "registry": registry(mirror),
-        "ledger": _check(not mirror.halt, mirror.halt or "Goes as far as MLflow knows."),
+        "ledger": _check(not mirror.halt, mirror.halt or "Complete as far as MLflow shows."),
         "rights": _rights(),
         "clocks": clocks(mirror),
         "mirror": _pull(mirror),
@@ -95,7 +95,7 @@ def _sweep(mirror: MirrorState) -> dict[str, Any]:
     if mirror.swept_at is None:
         return _check(False, "No sweep has ended yet.")
     age = _seconds_since(mirror.swept_at)
-    said = [_told(age, f"The last one ended {age:.0f} seconds ago.")]
+    said = [_told(age, f"The last one finished {age:.0f} seconds ago.")]
     if not RegisteredModel.objects.exists():
         said.append(NO_MODEL)
     if mirror.sweep_notes:
@@ -106,9 +106,10 @@ def _sweep(mirror: MirrorState) -> dict[str, Any]:
 def registry(mirror: MirrorState) -> dict[str, Any]:
     if mirror.is_refusing:
         return _check(
-            False, f"Another registry answers. {mirror.refused['words']} Nothing is read from it or written to it."
+            False,
+            f"Another registry answers. {mirror.refused['words']} Countersign does not read from it or write to it.",
         )
-    return _check(True, "The one that is mirrored." if mirror.registry else "Not asked yet.")
+    return _check(True, "The mirrored registry." if mirror.registry else "Not contacted yet.")
 
 
 def _rights() -> dict[str, Any]:

@@ -6,7 +6,7 @@ from django.http import HttpResponse
 
 from accounts.models import User
 
-THEMES = {"system": "Like the system", "light": "Light", "dark": "Dark"}
+THEMES = {"system": "Same as system", "light": "Light", "dark": "Dark"}
 ONE_YEAR = 31_536_000
 
 
@@ -15,7 +15,7 @@ class PreferencesForm(forms.Form):
     uses_shortcuts = forms.BooleanField(
         required=False,
         label="Keyboard shortcuts",
-        help_text="Single keys, such as / for the search. None of them decides anything.",
+        help_text="Single keys, such as / for the search. No shortcut approves or rejects.",
     )
 
 

@@ -72,19 +72,19 @@ def parts() -> list[Part]:
 
 def _simple(name: str, check: Mapping[str, Any], remedy: str) -> Part:
     return (
-        Part(name, GOOD, "Well", check["detail"])
+        Part(name, GOOD, "OK", check["detail"])
         if check["ok"]
         else Part(name, BAD, "Trouble", check["detail"], remedy=remedy)
     )
 
 
 def _mlflow(mirror: MirrorState) -> Part:
-    version = f"Version {mirror.server_version}" if mirror.server_version else "It does not tell its version"
+    version = f"Version {mirror.server_version}" if mirror.server_version else "Version unknown"
     if mirror.is_failing:
         return Part(
             "MLflow",
             BAD,
-            "Does not answer",
+            "Not responding",
             "No answer since",
             mirror.failing_since,
             error=mirror.error,
@@ -92,9 +92,11 @@ def _mlflow(mirror: MirrorState) -> Part:
             "Nothing is lost meanwhile: approved requests wait and are delivered when it is back.",
         )
     if mirror.seen_at is None:
-        return Part("MLflow", SLOW, "Not asked yet", "No worker has asked it yet.", remedy="Start a worker: see below.")
+        return Part(
+            "MLflow", SLOW, "Not contacted yet", "No worker has contacted it yet.", remedy="Start a worker: see below."
+        )
     latency = f", answers in {mirror.latency_ms:.0f} ms" if mirror.latency_ms is not None else ""
-    return Part("MLflow", GOOD, "Answers", f"{version}{latency}; last answer", mirror.seen_at)
+    return Part("MLflow", GOOD, "OK", f"{version}{latency}; last answer", mirror.seen_at)
 
 
 def _registry(mirror: MirrorState) -> Part:
@@ -104,22 +106,23 @@ def _registry(mirror: MirrorState) -> Part:
         return Part(
             "Registry",
             BAD,
-            "Another one",
-            "Nothing is read from it or written to it. It was last refused",
+            "Another registry",
+            "Countersign does not read from it or write to it. Last refused",
             mirror.refused_at,
             error=mirror.refused["words"],
             remedy=identity.REMEDY,
             standstill=administration.REGISTRY,
         )
     if not known:
-        return Part("Registry", SLOW, "Not known yet", "It gets an identity at the first contact.")
+        return Part("Registry", SLOW, "Not known yet", "Its identity is recorded at first contact.")
     where = " and ".join(known["addresses"])
     if known.get("not_kept"):
         return Part(
             "Registry",
             SLOW,
-            "Hardly known",
-            f"{where}. MLflow takes no identity from Countersign, so another server is told by its models alone.",
+            "Weakly identified",
+            f"{where}. MLflow does not let Countersign store an identity, so another server can be recognized "
+            "only by its models.",
             error=known["not_kept"],
             remedy="Give the service account EDIT on the experiment Default, or let it create experiments.",
         )
@@ -132,16 +135,16 @@ def _cut() -> list[Part]:
         return []
     return [
         Part(
-            "Ledger's end",
+            "End of the ledger",
             BAD,
             "Cut off",
-            f"The ledger ends with event {cut.sequence}, and MLflow knows of more: an older backup was restored. "
+            f"The ledger ends with event {cut.sequence}, but MLflow has later approvals: an older backup was restored. "
             "Nothing is written to MLflow. Found",
             cut.found_at,
             error=" ".join(cut.evidence),
             remedy="Restore a newer backup if there is one. Otherwise an administrator acknowledges it here or with "
-            "manage.py acknowledge_cut: what holds a place in MLflow now stays as it is and is reported. "
-            "docs/operations.md, Backup and restore, tells the steps.",
+            "manage.py acknowledge_cut: what is in MLflow now stays as it is and is reported. "
+            "The steps are in docs/operations.md, Backup and restore.",
             standstill=administration.CUT_LEDGER,
         )
     ]
@@ -149,10 +152,14 @@ def _cut() -> list[Part]:
 
 def _rights() -> Part:
     last = SetupCheck.objects.filter(pk=1).first()
-    how = "manage.py check_mlflow tries each of them on a model of its own."
+    how = "manage.py check_mlflow tests each right on a temporary model."
     if last is None:
         return Part(
-            "Rights in MLflow", SLOW, "Not checked", "Nobody has checked what the service account may do.", remedy=how
+            "Rights in MLflow",
+            SLOW,
+            "Not checked",
+            "The rights of the service account have not been checked yet.",
+            remedy=how,
         )
     bad = [row for row in last.rows if row["level"] == "bad"]
     notes = [f"{row['what']}: {row['words']}" for row in last.rows if row["level"] == "note"]
@@ -169,22 +176,20 @@ def _clocks(mirror: MirrorState) -> Part:
     check = health.clocks(mirror)
     if check["ok"]:
         return Part("Clocks", GOOD, "OK", check["detail"])
-    remedy = "Let all hosts keep their time by NTP. What is due when is reckoned by the database's clock."
-    return Part("Clocks", BAD, "Apart", check["detail"], remedy=remedy)
+    remedy = "Synchronize all hosts with NTP. Due times follow the database's clock."
+    return Part("Clocks", BAD, "Out of sync", check["detail"], remedy=remedy)
 
 
 def _worker(mirror: MirrorState) -> Part:
     """A pull that MLflow did not answer is a sign of life of the worker as well."""
     moments = (mirror.pulled_at, mirror.swept_at, mirror.failed_at, mirror.sweep_failed_at)
     seen = max((at for at in moments if at), default=None)
-    remedy = (
-        "Start worker and beat (docs/operations.md names the commands), or look into their logs if they run already."
-    )
+    remedy = "Start worker and beat (docs/operations.md names the commands), or check their logs if they are running."
     if seen is None:
-        return Part("Worker", BAD, "Never seen", "No worker with beat has run yet.", remedy=remedy)
+        return Part("Worker", BAD, "Never seen", "No worker with beat has started yet.", remedy=remedy)
     if (timezone.now() - seen).total_seconds() > settings.STALE_AFTER_SECONDS:
-        return Part("Worker", BAD, "Silent", "Last sign of life", seen, remedy=remedy)
-    return Part("Worker", GOOD, "At work", "Last pull", seen)
+        return Part("Worker", BAD, "Silent", "Last seen", seen, remedy=remedy)
+    return Part("Worker", GOOD, "OK", "Last pull", seen)
 
 
 def _mirror(mirror: MirrorState) -> Part:
@@ -193,32 +198,34 @@ def _mirror(mirror: MirrorState) -> Part:
             "Mirror",
             BAD,
             "Empty" if mirror.swept_at is None else "Not pulled",
-            "Nothing has been read from MLflow yet." if mirror.swept_at is None else "No pull has ended yet.",
-            remedy="It fills as soon as a worker runs and MLflow answers.",
+            "No data from MLflow yet." if mirror.swept_at is None else "No pull has finished yet.",
+            remedy="The mirror fills once a worker runs and MLflow responds.",
         )
     if (timezone.now() - mirror.pulled_at).total_seconds() > settings.STALE_AFTER_SECONDS:
         return Part(
             "Mirror",
             BAD,
             "Stale",
-            "Pages show what was seen",
+            "Pages show data from",
             mirror.pulled_at,
-            remedy="It catches up by itself when MLflow and the worker are back.",
+            remedy="It catches up when MLflow and the worker are back.",
         )
     return Part("Mirror", GOOD, "Fresh", f"Pulled every {settings.PULL_SECONDS} seconds; last", mirror.pulled_at)
 
 
 def _sweep(mirror: MirrorState) -> Part:
-    usual = f"Every {settings.SWEEP_SECONDS} seconds all models and versions are compared"
+    usual = f"Every {settings.SWEEP_SECONDS} seconds all models and versions are read"
     if mirror.is_stopped:
         return Part(
             "Sweep",
             BAD,
             "Stopped",
-            "Too much is missing from MLflow at once. What it lists is mirrored; deletions wait. Seen since",
+            "Too much is missing from MLflow at once. Updates are still mirrored; deletions wait for "
+            "confirmation. Since",
             mirror.sweep_failing_since,
             error=mirror.sweep_error,
-            remedy="Check that MLflow, and what stands before it, answers in full. If what is missing was deleted, an "
+            remedy="Check that MLflow, and any proxy in front of it, returns complete answers. If what is missing "
+            "was deleted, an "
             "administrator confirms it here or with manage.py sweep --confirm-deletions REASON.",
             standstill=administration.DELETIONS,
         )
@@ -227,21 +234,21 @@ def _sweep(mirror: MirrorState) -> Part:
             "Sweep",
             BAD,
             "Fails",
-            "No sweep has come to its end since",
+            "No sweep has finished since",
             mirror.sweep_failing_since,
             error=mirror.sweep_error,
-            remedy="Deletions, tags and aliases are seen by the sweep alone. manage.py sweep runs one now.",
+            remedy="Only a sweep sees deletions, tags and aliases. manage.py sweep runs one now.",
         )
     progress = mirror.sweep_progress
     if progress and mirror.sweeping_until and mirror.sweeping_until > timezone.now():
         counted = f"{progress.get('models', 0):,} models and {progress.get('versions', 0):,} versions so far"
-        return Part("Sweep", GOOD, "Runs now", f"{counted}; last one ended", mirror.swept_at)
+        return Part("Sweep", GOOD, "Running", f"{counted}; last one finished", mirror.swept_at)
     if mirror.swept_at is None:
         return Part(
             "Sweep",
             SLOW,
             "Not yet",
-            "No full sweep has ended yet.",
+            "No full sweep has finished yet.",
             remedy="manage.py sweep runs one now and shows its progress.",
         )
     if (timezone.now() - mirror.swept_at).total_seconds() > 3 * settings.SWEEP_SECONDS:
@@ -249,42 +256,42 @@ def _sweep(mirror: MirrorState) -> Part:
             "Sweep",
             SLOW,
             "Late",
-            "Last one ended",
+            "Last one finished",
             mirror.swept_at,
-            remedy="Deletions, tags and aliases are seen by the sweep alone. manage.py sweep runs one now.",
+            remedy="Only a sweep sees deletions, tags and aliases. manage.py sweep runs one now.",
         )
     if mirror.sweep_notes:
         count = len(mirror.sweep_notes)
         return Part(
             "Sweep",
             SLOW,
-            "With gaps",
-            f"{count} thing{'' if count == 1 else 's'} could not be read or kept; last one ended",
+            "Incomplete",
+            f"{count} item{'' if count == 1 else 's'} could not be read or stored; last one finished",
             mirror.swept_at,
             error="\n".join(mirror.sweep_notes[:NOTES_SHOWN]),
-            remedy="Everything else is mirrored. Give the service account the rights that it lacks.",
+            remedy="Everything else is mirrored. Grant the service account the missing rights.",
         )
     if not RegisteredModel.objects.exists():
         return Part(
             "Sweep",
             SLOW,
-            "Sees nothing",
-            f"{NO_MODEL} Last one ended",
+            "No models",
+            f"{NO_MODEL} Last one finished",
             mirror.swept_at,
-            remedy="If MLflow has models, the service account may not read them, or its workspace is another one.",
+            remedy="If MLflow has models, the service account cannot read them, or uses another workspace.",
         )
-    return Part("Sweep", GOOD, "On time", f"{usual}; last one ended", mirror.swept_at)
+    return Part("Sweep", GOOD, "On time", f"{usual}; last one finished", mirror.swept_at)
 
 
 def _watch(mirror: MirrorState) -> Part:
     if mirror.swept_at is None:
-        return Part("Watch", SLOW, "Not yet", "It begins when the first sweep has ended.")
+        return Part("Watch", SLOW, "Not yet", "Starts after the first sweep.")
     looked_at = WatchState.objects.filter(pk=1).values_list("looked_at", flat=True).first()
     detail = f"MLflow is compared with what was approved every {settings.DRAIN_SECONDS} seconds; last"
     if (timezone.now() - (looked_at or mirror.swept_at)).total_seconds() > settings.STALE_AFTER_SECONDS:
-        return Part("Watch", BAD, "Late", detail if looked_at else "It has not looked yet.", looked_at, remedy=_QUEUE)
+        return Part("Watch", BAD, "Late", detail if looked_at else "No check yet.", looked_at, remedy=_QUEUE)
     if looked_at is None:
-        return Part("Watch", SLOW, "Not yet", "It begins now that the first sweep has ended.")
+        return Part("Watch", SLOW, "Not yet", "Starts in a moment: the first sweep has finished.")
     return Part("Watch", GOOD, "On time", detail, looked_at)
 
 
@@ -294,25 +301,25 @@ def _checks() -> Part:
     owed = Assessment.objects.due(now).order_by("due_at")
     oldest = owed.first()
     if oldest is None:
-        return Part("Checks", GOOD, "None waiting", "No request waits for its files and checks to be looked at.")
+        return Part("Checks", GOOD, "None waiting", "No checks are waiting.")
     detail = f"{owed.count():,} waiting; the oldest is of request #{oldest.request_id}, due"
     if (now - oldest.due_at).total_seconds() > settings.STALE_AFTER_SECONDS:
         return Part("Checks", SLOW, "Late", detail, oldest.due_at, error=oldest.last_error, remedy=_QUEUE)
-    return Part("Checks", GOOD, "Under way", detail, oldest.due_at, error=oldest.last_error)
+    return Part("Checks", GOOD, "In progress", detail, oldest.due_at, error=oldest.last_error)
 
 
-_QUEUE = "A worker has to read its queue: see Queues in docs/operations.md, and the worker's log."
+_QUEUE = "A worker must read this queue: see Queues in docs/operations.md, and the worker's log."
 
 
 def _broker(check: Mapping[str, Any]) -> Part:
     if check["ok"]:
-        return Part("Broker", GOOD, "Answers", check["detail"])
+        return Part("Broker", GOOD, "OK", check["detail"])
     return Part(
         "Broker",
         SLOW,
-        "Away",
+        "Unreachable",
         check["detail"],
-        remedy="Check CELERY_BROKER_URL and that the broker runs. "
+        remedy="Check CELERY_BROKER_URL and that the broker is running. "
         f"Approvals still count; the worker looks for them every {settings.DRAIN_SECONDS} seconds.",
     )
 
@@ -326,19 +333,20 @@ def _outbox() -> Part:
         return Part(
             "Deliveries",
             BAD,
-            "Half delivered",
-            f"MLflow has done a part of request #{half.request_id}{more}, without {' and '.join(half.missing)}, since",
+            "Partly delivered",
+            f"MLflow applied only part of request #{half.request_id}{more}, without {' and '.join(half.missing)}, "
+            "since",
             half.waiting_since,
             error=half.last_error,
-            remedy="It is tried again by itself. Put right what MLflow says, or end it on the request's page.",
+            remedy="Countersign keeps retrying. Fix the error from MLflow, or end the request on its page.",
         )
     waiting = OutboxEntry.objects.owed(now)
     oldest = waiting.first()
     if oldest is None and (held := OutboxEntry.objects.open().count()):
         words = "1 approved request is" if held == 1 else f"{held:,} approved requests are"
-        return Part("Deliveries", GOOD, "Held", f"{words} held by a freeze and delivered when it ends.")
+        return Part("Deliveries", GOOD, "Held", f"{words} waiting for a freeze to end.")
     if oldest is None:
-        return Part("Deliveries", GOOD, "None waiting", "Every approved request has reached MLflow.")
+        return Part("Deliveries", GOOD, "None waiting", "Every approved request is delivered.")
     count = waiting.count()
     waiting_words = "1 approved request waits" if count == 1 else f"{count:,} approved requests wait"
     tries = {0: "not tried yet", 1: "tried once"}.get(oldest.attempts, f"tried {oldest.attempts} times")
@@ -353,8 +361,7 @@ def _outbox() -> Part:
         detail,
         oldest.created_at,
         error=oldest.last_error,
-        remedy="They are delivered by themselves as soon as a worker runs and MLflow answers; "
-        "nobody has to approve again.",
+        remedy="Countersign delivers them as soon as a worker runs and MLflow responds; no new approval is needed.",
     )
 
 
@@ -379,19 +386,19 @@ def _notifications() -> Part:
             state.mail_failing_since,
             error=state.mail_error,
             remedy=f"{_next_try(state.mail_paused_until)}Check EMAIL_URL and the mail server; manage.py sendtestemail "
-            f"tries it out. What cannot be sent within {LONGEST.days} days is given up; nothing else waits for it.",
+            f"tries it out. Mail that cannot be sent within {LONGEST.days} days is dropped; nothing else waits for it.",
         )
     if oldest and (now - oldest.due_at).total_seconds() > settings.STALE_AFTER_SECONDS:
-        remedy = "They are sent by themselves as soon as a worker runs. Those that were refused are tried again."
+        remedy = "They are sent as soon as a worker runs. Refused ones are retried."
         return Part(
             "Notifications", SLOW, "Delayed", f"{words}; since", oldest.due_at, error=oldest.last_error, remedy=remedy
         )
     if lost:
         remedy = "The people whose mail was refused see it under Preferences, Notifications. Check their addresses."
         return Part(
-            "Notifications", SLOW, "Refused", f"{lost:,} in the last 7 days were refused for good.", remedy=remedy
+            "Notifications", SLOW, "Refused", f"{lost:,} in the last 7 days were refused permanently.", remedy=remedy
         )
-    return Part("Notifications", GOOD, "On time", f"{words}." if count else "Everything that was due has been sent.")
+    return Part("Notifications", GOOD, "On time", f"{words}." if count else "All notifications are sent.")
 
 
 def _ledger() -> Part:
@@ -406,10 +413,10 @@ def _ledger() -> Part:
         )
     last = Verification.objects.done().first()
     if last and last.problem:
-        remedy = "Keep the database as it is. History, Ledger says what to do."
+        remedy = "Keep the database as it is. The steps are under History, Ledger."
         return Part("Ledger", BAD, "Broken", last.problem, last.ended_at, remedy=remedy)
     events = "1 event" if head.sequence == 1 else f"{head.sequence:,} events"
     kept = f"{events}; the head is {head.hash[:12]}"
     if last is None:
-        return Part("Ledger", GOOD, "Kept", f"{kept}. It has not been verified yet.")
+        return Part("Ledger", GOOD, "Not verified yet", f"{kept}. It has not been verified yet.")
     return Part("Ledger", GOOD, "Intact", f"{kept}; last verified", last.ended_at)

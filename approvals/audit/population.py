@@ -46,7 +46,7 @@ CAUSES: dict[Cause, str] = {
     Cause.BREAK_GLASS: "Break-glass",
     Cause.PUT_BACK: "Put back by Countersign",
     Cause.INCIDENT: "Change outside the gate",
-    Cause.FOUND: "Found in place before the gate",
+    Cause.FOUND: "Found in place before Countersign",
     Cause.IMPORTED: "Imported from earlier records",
     Cause.RETIRED: "The target is no longer watched",
     Cause.UNEXPLAINED: "Not explained",

@@ -58,16 +58,16 @@ Population     {total} rows
 Sample         {size} rows
 
 A row is one delivery, put-back or incident with everything that it changed: stage, alias, and what they took from
-others. What was found before the gate or imported has rows of its own.
+others. What was found before Countersign or imported has rows of its own.
 
 COMPLETENESS
 ------------
 
 Seen in MLflow  {seen}
   = delivered                  {delivered}
-  + changed outside the gate   {exceptions}
+  + outside Countersign     {exceptions}
   + not explained              {unexplained}
-It {sums}. Besides, {beside} rows are no change of the period: found before the gate, imported, or no longer watched.
+It {sums}. Besides, {beside} rows are no change of the period: found before Countersign, imported, or no longer watched.
 What the statement cannot cover:
 {limits}
 

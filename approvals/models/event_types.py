@@ -53,11 +53,11 @@ class EventType:
 def _requested(facts: Facts) -> str:
     match facts["kind"]:
         case "rollback":
-            return "asked to roll {target} back to {subject}".format_map(facts)
+            return "requested a rollback of {target} to {subject}".format_map(facts)
         case "break_glass":
-            return "wanted {subject} in {target} at once, without approvals".format_map(facts)
+            return "requested an emergency promotion of {subject} to {target}".format_map(facts)
         case _:
-            return "asked for {subject} to reach {target}".format_map(facts)
+            return "requested {subject} for {target}".format_map(facts)
 
 
 def _resubmitted(facts: Facts) -> str:
@@ -72,7 +72,7 @@ def _checked(facts: Facts) -> str:
     failed = sum(each.get("outcome") == "fail" for each in checks)
     words = f"ran {len(checks)} {'check' if len(checks) == 1 else 'checks'}"
     words += f", {failed} failed" if failed else ""
-    return f"{words}; reviewers are asked" if facts["asked"] else f"{words}; the request is blocked"
+    return f"{words}; ready for review" if facts["asked"] else f"{words}; the request is blocked"
 
 
 def _reopened(facts: Facts) -> str:
@@ -98,15 +98,15 @@ def _after_reading(seconds: int | None) -> str:
     if seconds is None:
         return ""
     if seconds < 60:
-        return f" after having it open for {seconds} second{'' if seconds == 1 else 's'}"
+        return f" {seconds} second{'' if seconds == 1 else 's'} after opening it"
     minutes = round(seconds / 60)
     many, unit = (minutes, "minute") if minutes < 120 else (round(minutes / 60), "hour")
-    return f" after having it open for {many} {unit}{'' if many == 1 else 's'}"
+    return f" {many} {unit}{'' if many == 1 else 's'} after opening it"
 
 
 def _approved_by_all(facts: Facts) -> str:
-    how = "needed no approval for it" if facts["alone"] else "gave the last missing approval"
-    return f"{how}; delivery to MLflow began"
+    how = "needed no approval" if facts["alone"] else "gave the last approval"
+    return f"{how}; delivery to MLflow started"
 
 
 # --- Delivery, versions, and what happened outside the gate -----------------------------------------------------------
@@ -114,12 +114,12 @@ def _approved_by_all(facts: Facts) -> str:
 
 def _half_delivered(facts: Facts) -> str:
     reached, missing = " and ".join(facts["reached"]) or "nothing", " and ".join(facts["missing"])
-    return f"delivered half of {facts['subject']} to {facts['target']}: {reached} yes, {missing} no"
+    return f"partly delivered {facts['subject']} to {facts['target']}: {reached} done, {missing} missing"
 
 
 def _half_ended(facts: Facts) -> str:
-    half = "the half delivery of {subject} to {target}".format_map(facts)
-    return f"accepted {half} as it is" if facts["how"] == "accept" else f"had {half} put back"
+    half = "the partial delivery of {subject} to {target}".format_map(facts)
+    return f"accepted {half} as it is" if facts["how"] == "accept" else f"undid {half}"
 
 
 def _held(facts: Facts) -> str:
@@ -135,7 +135,7 @@ def _promoted(facts: Facts) -> str:
         case "rollback":
             done = "rolled {target} back to {subject}".format_map(facts)
         case "break_glass":
-            done = "promoted {subject} to {target} without approvals (break-glass)".format_map(facts)
+            done = "promoted {subject} to {target} without approval (emergency)".format_map(facts)
         case _:
             done = "promoted {subject} to {target}".format_map(facts)
     return done + (f", replacing version {facts['replaced']}" if facts["replaced"] else "")
@@ -157,12 +157,12 @@ def _found(facts: Facts) -> str:
     found = f"found {facts['subject']}"
     if facts["is_gone"]:
         return f"{found} gone from {_place(facts)}, to which it was promoted"
-    return f"{found} in {_place(facts)}: held before the gate, approver unknown"
+    return f"{found} in {_place(facts)}: held before Countersign, approver unknown"
 
 
 def _changed_outside(facts: Facts) -> str:
     if facts["kind"] not in ("prompt", "hidden"):
-        return "found a change outside the gate: {place} of {subject}".format_map(facts)
+        return "found a change outside Countersign: {place} of {subject}".format_map(facts)
     marked = "marked as a prompt in MLflow" if facts["kind"] == "prompt" else "hidden from MLflow's search"
     return f"found {facts['subject']} or its model {marked}"
 
@@ -190,8 +190,8 @@ def _roles_changed(facts: Facts) -> str:
 def _identified(facts: Facts) -> str:
     person, owner = facts["person"], _part(facts, "after", "owner")
     if owner != _part(facts, "before", "owner"):
-        return f"made {owner} the owner of {person}" if owner else f"took the owner of {person} away"
-    return f"changed what {person} is called in MLflow, or what kind of account it is"
+        return f"made {owner} the owner of {person}" if owner else f"removed the owner of {person}"
+    return f"changed the MLflow names or account type of {person}"
 
 
 # --- Words ------------------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ class Action(models.TextChoices):
     REQUEST_WITHDRAWN = EventType("request.withdrawn", "Request withdrawn", "arrow-back-up",
         "withdrew the request", said="reason", is_told=True)
     REQUEST_EXPIRED = EventType("request.expired", "Request expired", "hourglass",
-        "let the request expire", said="reason", is_told=True)
+        "closed the expired request", said="reason", is_told=True)
     REQUEST_COMMENTED = EventType("request.commented", "Comment", "message", "commented", said="comment", is_told=True)
     REQUEST_CHECKED = EventType("request.checked", "Checks finished", "checks", _checked, is_told=True)
     REQUEST_REOPENED = EventType("request.reopened", "Back to review: the evidence changed", "refresh",
@@ -269,16 +269,16 @@ class Action(models.TextChoices):
     REVIEW_REJECTED = EventType("review.rejected", "Rejected by a reviewer", "x",
         "rejected {subject} for {target}", tone="bad", said="comment", is_told=True)
     REVIEW_CHANGES_REQUESTED = EventType("review.changes_requested", "Changes requested by a reviewer", "message-2",
-        "asked for changes", tone="waiting", said="comment", is_told=True)
+        "requested changes", tone="waiting", said="comment", is_told=True)
     REQUEST_APPROVED = EventType("request.approved", "All approvals given", "checks",
         _approved_by_all, tone="good", is_told=True)
 
     DELIVERY_RETRIED = EventType("delivery.retried", "Delivery retried", "rotate-clockwise", "retried the delivery")
     DELIVERY_FAILED = EventType("delivery.failed", "Delivery failed", "alert-triangle",
         "could not deliver {subject} to {target}", tone="bad", said="reason", is_told=True)
-    DELIVERY_HALFWAY = EventType("delivery.halfway", "Half delivered", "alert-triangle",
+    DELIVERY_HALFWAY = EventType("delivery.halfway", "Partly delivered", "alert-triangle",
         _half_delivered, tone="bad", said="reason", is_told=True)
-    DELIVERY_ENDED = EventType("delivery.ended", "End of a half delivery decided", "arrow-back-up",
+    DELIVERY_ENDED = EventType("delivery.ended", "Partial delivery resolved", "arrow-back-up",
         _half_ended, tone="waiting", said="reason")
     DELIVERY_HELD = EventType("delivery.held", "Delivery held by a freeze", "hourglass",
         _held, tone="waiting", said="reason", is_told=True)
@@ -287,18 +287,20 @@ class Action(models.TextChoices):
     VERSION_REPLACED = EventType("version.replaced", "Version replaced", "archive", _replaced)
     VERSION_RESTORED = EventType("version.restored", "Last approved version put back", "arrow-back-up",
         _restored, tone="waiting")
-    TENURE_FOUND = EventType("tenure.found", "Found in place before the gate", "history", _found)
-    INCIDENT_OPENED = EventType("incident.opened", "Change outside the gate found", "alert-triangle",
+    TENURE_FOUND = EventType("tenure.found", "Found in place before Countersign", "history", _found)
+    INCIDENT_OPENED = EventType("incident.opened", "Change outside Countersign found", "alert-triangle",
         _changed_outside, tone="bad", is_told=True)
     INCIDENT_RESOLVED = EventType("incident.resolved", "Incident resolved", "alert-triangle",
         "resolved incident #{incident}", said="reason", is_told=True)
 
-    GLASS_BROKEN = EventType("request.glass_broken", "Promoted without approvals: break-glass", "alert-triangle",
-        "broke the glass: {subject} goes to {target} without approvals", tone="bad", said="reason", is_told=True)
-    REVIEWED_AFTERWARDS = EventType("request.reviewed_afterwards", "Break-glass reviewed afterwards", "check",
-        lambda facts: f"reviewed the break-glass promotion: {_spaced(facts['verdict'])}", said="comment", is_told=True)
-    AFTERWARDS_OVERDUE = EventType("request.afterwards_overdue", "Review of a break-glass overdue", "alert-triangle",
-        "called out that the break-glass promotion has not been reviewed in time", tone="bad", is_told=True)
+    GLASS_BROKEN = EventType("request.glass_broken", "Emergency promotion", "alert-triangle",
+        "started an emergency promotion of {subject} to {target}, without approval",
+        tone="bad", said="reason", is_told=True)
+    REVIEWED_AFTERWARDS = EventType("request.reviewed_afterwards", "Emergency promotion reviewed", "check",
+        lambda facts: f"reviewed the emergency promotion: {_spaced(facts['verdict'])}", said="comment", is_told=True)
+    AFTERWARDS_OVERDUE = EventType("request.afterwards_overdue",
+        "Review of an emergency promotion overdue", "alert-triangle",
+        "flagged the overdue review of the emergency promotion", tone="bad", is_told=True)
     PROBATION_STARTED = EventType("probation.started", "Probation began", "hourglass",
         "put {subject} on probation in {target} for {hours} hours", is_told=True)
     PROBATION_ENDED = EventType("probation.ended", "Probation ended", "hourglass",
@@ -323,7 +325,7 @@ class Action(models.TextChoices):
     PERSON_JOINED = EventType("person.joined", "Person signed up", "user",
         "made an account for {person}, who signed up")
     PERSON_CHANGED = EventType("person.changed", "Roles changed", "user", _roles_changed, is_told=True)
-    PERSON_IDENTIFIED = EventType("person.identified", "Names in MLflow or kind of account changed", "user",
+    PERSON_IDENTIFIED = EventType("person.identified", "MLflow names or account type changed", "user",
         _identified, is_told=True)
     PERSON_DEACTIVATED = EventType("person.deactivated", "Person deactivated", "user",
         "deactivated {person}", is_told=True)
@@ -338,11 +340,11 @@ class Action(models.TextChoices):
     HISTORY_IMPORTED = EventType("history.imported", "Earlier history imported", "history",
         "imported {count} rows of earlier history")
     EVIDENCE_EXPORTED = EventType("evidence.exported", "Audit evidence exported", "download", "exported audit evidence")
-    ROWS_SEALED = EventType("rows.sealed", "Rows sealed", "link", "recorded how things were left")
+    ROWS_SEALED = EventType("rows.sealed", "Rows sealed", "link", "sealed the current rows")
     DELETIONS_CONFIRMED = EventType("mirror.deletions_confirmed", "Deletions in MLflow confirmed", "trash",
         "confirmed that {models} models and {versions} more versions are missing from MLflow")
     REGISTRY_ACCEPTED = EventType("registry.accepted", "Another registry accepted", "link",
-        lambda facts: f"accepted the registry at {_part(facts, 'after', 'address')} as the one that is mirrored")
+        lambda facts: f"accepted the registry at {_part(facts, 'after', 'address')} as the one to mirror")
     CUT_ACKNOWLEDGED = EventType("ledger.cut_acknowledged", "Cut-off ledger acknowledged", "alert-triangle",
         "acknowledged that the ledger was cut off after event {ends_at}")
     KEY_CHANGED = EventType("checkpoint.key_changed", "Key of the checkpoints changed", "link",

@@ -17,21 +17,21 @@ from approvals.models.requests import UNDECIDED, PromotionRequest, Status
 class Kind(models.TextChoices):
     """What a notification is about, as people choose it."""
 
-    WAITS = "waits", "A request waits for you"
-    REMINDER = "reminder", "It still waits, or expires soon"
-    ESCALATED = "escalated", "It waited too long and was handed to your group"
+    WAITS = "waits", "A request needs your review"
+    REMINDER = "reminder", "A reminder: a request still waits, or expires soon"
+    ESCALATED = "escalated", "A request was escalated to your group"
     COMMENTED = "commented", "A comment on a request that you take part in"
     DECIDED = "decided", "A decision on a request that you take part in"
-    VOIDED = "voided", "Content changed: back to review, your approval void"
+    VOIDED = "voided", "The evidence changed, and your approval no longer counts"
     BLOCKED = "blocked", "Checks block your request"
     DELIVERED = "delivered", "A version reached its target in MLflow"
-    FAILED = "failed", "A delivery failed, or a freeze holds it"
+    FAILED = "failed", "A delivery failed, or waits for a freeze"
     EXPIRED = "expired", "A request expired"
     WITHDRAWN = "withdrawn", "A request was withdrawn"
-    BREAK_GLASS = "break_glass", "The glass was broken, or its review is overdue"
+    BREAK_GLASS = "break_glass", "An emergency promotion, or its overdue review"
     ROLLED_BACK = "rolled_back", "A target was rolled back"
     PROBATION = "probation", "A promotion on probation: begun, confirmed or ended"
-    INCIDENT = "incident", "A change outside the gate was found, or is resolved"
+    INCIDENT = "incident", "A change outside Countersign was found or resolved"
     FINDING = "finding", "A finding that you own: new, due, overdue or closed"
 
 

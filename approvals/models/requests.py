@@ -48,8 +48,8 @@ DECIDED = (S.APPROVED, S.APPLIED, S.FAILED, S.REJECTED)
 
 class RequestKind(models.TextChoices):
     PROMOTION = "promotion", "Promotion"
-    ROLLBACK = "rollback", "Roll back"
-    BREAK_GLASS = "break_glass", "Break-glass"
+    ROLLBACK = "rollback", "Rollback"
+    BREAK_GLASS = "break_glass", "Emergency promotion"
     RETROACTIVE = "retroactive", "Review afterwards"
 
 

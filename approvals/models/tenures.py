@@ -26,14 +26,14 @@ class Tenure(models.Model):
     class Origin(models.TextChoices):
         DELIVERY = "delivery", "Promoted through Countersign"
         RESTORED = "restored", "Put back by Countersign"
-        FOUND = "found", "Held before the gate, approver unknown"
-        OUTSIDE = "outside", "Changed in MLflow without a delivery"
+        FOUND = "found", "Held before Countersign, approver unknown"
+        OUTSIDE = "outside", "Changed outside Countersign"
         IMPORTED = "imported", "Imported from earlier records"
 
     class End(models.TextChoices):
         REPLACED = "replaced", "Replaced by a promotion"
         RESTORED = "restored", "Taken back by Countersign"
-        OUTSIDE = "outside", "Changed in MLflow without a delivery"
+        OUTSIDE = "outside", "Changed outside Countersign"
         DELETED = "deleted", "Deleted in MLflow"
         RENAMED = "renamed", "The model was renamed in MLflow"
         RETIRED = "retired", "The target is no longer watched"

@@ -35,7 +35,7 @@ def may_roll_back_alone(actor: Actor, rule: Rule, *, was_approved: bool) -> Answ
         return no("The policy asks for an approval of every roll back.")
     if not was_approved:
         return no(
-            "Nobody approved that version here, it was there before the gate: somebody else has to approve it now."
+            "Nobody approved that version here, it was there before Countersign: somebody else has to approve it now."
         )
     return YES
 

@@ -46,7 +46,7 @@ def sentence(tenure: Tenure) -> str:
     match tenure.origin:
         case Tenure.Origin.FOUND:
             seen = moment(tenure.started_at)
-            words = f"Held before the gate, approver unknown; first seen {seen}, since when is not known."
+            words = f"Held before Countersign, approver unknown; first seen {seen}, since when is not known."
         case Tenure.Origin.OUTSIDE:
             bound = f", not before {moment(tenure.started_after)}" if tenure.started_after else ""
             words = f"Changed in MLflow without a delivery; seen {moment(tenure.started_at)}{bound}."

@@ -114,7 +114,7 @@ class Sheet:
 
 SECTIONS = (
     ("metrics", "Metrics"),
-    ("history", "Over the versions"),
+    ("history", "Metric history"),
     ("curves", "Curves"),
     ("params", "Parameters"),
     ("tags", "Tags"),

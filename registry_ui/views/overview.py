@@ -117,7 +117,7 @@ def _tiles(counted: figures.Figures, question: Question) -> list[Tile]:
     told = [
         ("approved", counted.approved, "held through approval", "shield-check", "green"),
         ("outside", counted.outside, "outside approval", "shield-x", "red"),
-        ("before", counted.before, "found before the gate", "history", "grey"),
+        ("before", counted.before, "found before Countersign", "history", "grey"),
         ("waiting", counted.waiting, "waiting", "clock", "amber"),
         ("delivered", counted.delivered, "delivered in 7 days", "rocket", "blue"),
     ]

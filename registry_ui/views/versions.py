@@ -153,7 +153,7 @@ def _tables(
             page=page,
             fitting=len(fitting),
             total=len(rows),
-            nothing=f"None fits “{find}”." if rows else none,
+            nothing=f"No match for “{find}”." if rows else none,
         )
 
     is_unread = version.facts_at is None and version.run_id
@@ -163,10 +163,8 @@ def _tables(
             sorted(metrics, key=lambda row: comparison.higher_is_better(row.name) is None),
             "The run has not been read yet; its metrics appear within seconds."
             if is_unread
-            else "No metrics were logged with this version.",
+            else "This version has no metrics.",
         ),
-        params=table(
-            "params", sorted(params, key=lambda row: row.name), "No parameters were logged with this version."
-        ),
+        params=table("params", sorted(params, key=lambda row: row.name), "This version has no parameters."),
         tags=table("tags", tags, "This version has no tags."),
     )

@@ -43,7 +43,7 @@ def test_a_bypass_is_seen_told_everywhere_and_resolved_with_a_reason(stack: Stac
     vera, remy = sign_in("vera"), sign_in("remy")
     vera.goto(f"{stack.url}/models/{model}/")
     expect(vera.locator(".status-line").get_by_text("outside Countersign")).to_have_count(0)  # she cannot act on it
-    told = vera.get_by_role("status").filter(has_text="This model was changed outside the gate.")
+    told = vera.get_by_role("status").filter(has_text="This model was changed outside Countersign.")
     expect(told).to_contain_text(f"Production of {model} went from version 1 to version 2")
     told.get_by_role("link", name=f"Incident #{number}").click()
     vera.wait_for_url(f"{stack.url}/incidents/{number}/")
@@ -61,7 +61,7 @@ def test_a_bypass_is_seen_told_everywhere_and_resolved_with_a_reason(stack: Stac
     expect(remy.get_by_text("it may stay until Monday", exact=False).first).to_be_visible()
 
     vera.goto(f"{stack.url}/models/{model}/")
-    expect(vera.get_by_text("This model was changed outside the gate.")).to_have_count(0)
+    expect(vera.get_by_text("This model was changed outside Countersign.")).to_have_count(0)
     assert stack.version(model, 2)["current_stage"] == "Production"
 
 
@@ -75,4 +75,4 @@ def test_a_bypass_is_put_back_where_the_policy_says_so(stack: Stack, model: str,
     assert stack.version(model, 2)["current_stage"] == "Archived"
     assert stack.aliases(model) == {"champion": 1}
     vera.goto(f"{stack.url}/models/{model}/")
-    expect(vera.get_by_text("This model was changed outside the gate.")).to_have_count(0)
+    expect(vera.get_by_text("This model was changed outside Countersign.")).to_have_count(0)

@@ -33,7 +33,7 @@ def test_the_slider_and_the_steps_lead_through_the_changes(
 ) -> None:
     page = sign_in("vera")
     page.goto(f"{stack.url}/models/{model}/")
-    expect(page.get_by_role("heading", name="Who held what")).to_be_visible()
+    expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
     page.get_by_role("link", name="Time travel").click()
     held = page.get_by_role("region", name="Held now")
     expect(held).to_contain_text("Version 2")

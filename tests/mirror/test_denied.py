@@ -61,7 +61,7 @@ def test_a_run_that_may_not_be_read_is_noted_and_the_rest_is_read(
     sync.sweep(registry)
     run = version(3).run
     assert (run["is_unreadable"], run["is_missing"]) == (True, False)
-    assert ("auc_roc" in version(3).metrics) is is_known, "what was read before is kept"
+    assert ("auc_roc" in version(3).metrics) is is_known, "facts read before are kept"
     assert version(3).metrics["loss"] == 1.0
     assert version(4).metrics == {"auc_roc": 0.3, "loss": 1.0}
     page = seen_by(f"/models/{MODEL}/versions/3/")
@@ -128,7 +128,7 @@ def test_no_permission_at_all_is_said(registry: FakeRegistry, seen_by: Callable[
     assert RegisteredModel.objects.count() == 0
     assert "MLflow answers, and shows no model to this account." in seen_by("/system/")
     assert "MLflow answers, and shows no model to this account." in seen_by("/readyz")
-    assert "its account may not read them" in seen_by("/models/")
+    assert "its account lacks the right to read them" in seen_by("/models/")
 
 
 # --- What does not fit
@@ -201,7 +201,7 @@ def test_a_gateway_that_hides_the_servers_version_stops_nothing(
     assert sync.pull(registry).changed == 7
     assert sync.sweep(registry).versions == 7
     assert sync.pull(registry).error == ""
-    assert "It does not tell its version" in seen_by("/system/")
+    assert "Version unknown" in seen_by("/system/")
     assert "Version unknown." in seen_by("/readyz")
 
 

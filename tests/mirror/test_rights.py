@@ -118,7 +118,7 @@ def test_the_result_is_kept_and_shown(monkeypatch: pytest.MonkeyPatch, ada: Any,
 
     monkeypatch.setattr(connect, "connect", Reader)
     client.force_login(ada)
-    assert "Nobody has checked what the service account may do." in client.get("/system/").content.decode()
+    assert "The rights of the service account have not been checked yet." in client.get("/system/").content.decode()
     with pytest.raises(SystemExit) as ended:
         call_command("check_mlflow")
     assert ended.value.code == 1

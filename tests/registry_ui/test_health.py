@@ -83,7 +83,7 @@ def test_everything_well_is_ready_with_strict_too(client: Client, filled: None) 
 
 def test_a_mirror_that_was_never_filled_degrades_and_names_the_worker(client: Client) -> None:
     assert told(client, "mirror") == (False, "Never filled: is a worker with beat running?")
-    assert told(client, "mlflow") == (False, "Not asked yet.")
+    assert told(client, "mlflow") == (False, "Not contacted yet.")
     assert ask(client)[0] == 200
     assert ask(client)[1]["status"] == "degraded"
     assert ask(client, "?strict=1")[0] == 503

@@ -33,9 +33,9 @@ def test_a_watch_that_stands_still_is_called_late(swept: int, age: int | None, w
 def test_checks_that_nobody_looks_at_are_called_late(rita: User, staging: Target) -> None:
     assert part("Checks").word == "None waiting"
     request = make_request(make_version(), staging, by=rita, is_checked=False)
-    assert part("Checks").word == "Under way"
+    assert part("Checks").word == "In progress"
     Assessment.objects.update(due_at=timezone.now() - timedelta(seconds=100))
     late = part("Checks")
     assert late.word == "Late"
     assert f"request #{request.pk}" in late.detail
-    assert "worker has to read its queue" in late.remedy
+    assert "worker must read this queue" in late.remedy

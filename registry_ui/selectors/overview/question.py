@@ -20,7 +20,7 @@ STATES = {
     "": "Any state",
     "approved": "Held through approval",
     "outside": "Held without approval",
-    "before": "Found before the gate",
+    "before": "Found before Countersign",
     "waiting": "Request waiting",
     "delivered": "Delivered in the last 7 days",
 }

@@ -275,7 +275,7 @@ def test_a_note_in_mlflow_that_still_has_the_name_is_told_from_a_forged_one(
     for address in (version.get_absolute_url(), past.get_absolute_url()):
         shown = text_of(client.get(address).content.decode())
         assert "It names somebody who was pseudonymised: the record no longer has that name" in shown
-        assert "Not from the gate" not in shown
+        assert "Not written by Countersign" not in shown
         assert "Not as it was written" not in shown
     version.description = version.description.replace("Rosa Lind", "Eve")
     (forged,) = note_claims.check(version)

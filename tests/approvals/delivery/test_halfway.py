@@ -81,11 +81,11 @@ def test_a_half_is_told_as_what_it_is(
     assert "next try at" in shown
     assert "Put back what MLflow did" in shown
     assert (
-        f"Version 2 is half delivered to {approved.target.name}"
+        f"Version 2 is partly delivered to {approved.target.name}"
         in client.get(approved.version.model.get_absolute_url()).content.decode()
     )
     deliveries = next(part for part in system.parts() if part.name == "Deliveries")
-    assert (deliveries.word, deliveries.state) == ("Half delivered", "bad")
+    assert (deliveries.word, deliveries.state) == ("Partly delivered", "bad")
     assert approved in inbox.waiting_for(remy)
     assert ledger.verify(with_references=True).is_intact
 

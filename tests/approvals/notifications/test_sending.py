@@ -339,7 +339,7 @@ def test_the_system_page_says_what_waits_and_why(asked: PromotionRequest, post: 
         found = next(each for each in system.parts() if each.name == "Notifications")
         return found.word, found.detail + found.error
 
-    assert part() == ("On time", "Everything that was due has been sent.")
+    assert part() == ("On time", "All notifications are sent.")
     post.stop()
     send()
     word, detail = part()
@@ -350,7 +350,7 @@ def test_the_system_page_says_what_waits_and_why(asked: PromotionRequest, post: 
     Notification.objects.update(due_at=timezone.now() - timedelta(minutes=5))
     assert part()[0] == "Delayed"
     Notification.objects.all().drop("550 No such mailbox", is_undelivered=True)
-    assert part() == ("Refused", "2 in the last 7 days were refused for good.")
+    assert part() == ("Refused", "2 in the last 7 days were refused permanently.")
 
 
 # --- Rows that are not as they should be

@@ -45,7 +45,7 @@ def test_windows_that_overlap_or_touch_count_as_one() -> None:
         once("First", "2026-12-01", "2026-12-05"),
         once("Overlaps", "2026-12-04", "2026-12-08"),
         once("Touches", "2026-12-08", "2026-12-09T12:00"),
-        once("Apart", "2026-12-10", "2026-12-11"),
+        once("Out of sync", "2026-12-10", "2026-12-11"),
     ]
     assert until(windows, "2026-12-02") == ("First", "2026-12-09 12:00")
     assert until(windows, "2026-12-04T12:00") == ("Overlaps", "2026-12-09 12:00")

@@ -170,7 +170,7 @@ def test_between_two_looks_both_versions_are_possible_and_it_says_so(production:
         ({"origin": "restored"}, "Put back by Countersign after a change outside the gate."),
         (
             {"origin": "found"},
-            "Held before the gate, approver unknown; first seen 2026-03-01 12:00 UTC, since when is not known.",
+            "Held before Countersign, approver unknown; first seen 2026-03-01 12:00 UTC, since when is not known.",
         ),
         (
             {"origin": "outside", "started_after": NOON - timedelta(minutes=9)},

@@ -230,7 +230,7 @@ def test_odd_numbers_are_answered(client: Client, asked: PromotionRequest, vera:
 def test_a_model_with_one_version_or_none_is_answered(client: Client, vera: User) -> None:
     client.force_login(vera)
     make_version("lonely")
-    assert "the same version twice" in client.get("/models/lonely/compare/").content.decode()
+    assert "the same version" in client.get("/models/lonely/compare/").content.decode()
     ModelVersion.objects.filter(model__name="lonely").delete()
     assert client.get("/models/lonely/compare/").status_code == 404
     assert client.get("/models/unknown/compare/").status_code == 404

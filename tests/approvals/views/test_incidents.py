@@ -33,7 +33,7 @@ def page(client: Client, person: User, path: str) -> str:
 
 def test_the_list_says_that_nothing_was_changed(client: Client, vera: User) -> None:
     text = page(client, vera, "/incidents/")
-    assert "Nothing was changed outside the gate." in text
+    assert "Nothing was changed outside Countersign." in text
     assert "not resolved" not in text
 
 
@@ -95,7 +95,7 @@ def test_one_incident_tells_what_when_and_what_is_done(client: Client, vera: Use
         "After Version 2",
         "MLflow does not say who changed it.",
         "The policy asks for a report",
-        "found a change outside the gate: Production of churn_predictor version 2",
+        "found a change outside Countersign: Production of churn_predictor version 2",
         "Only reviewers and administrators resolve incidents.",
     ):
         assert words in text
@@ -107,7 +107,7 @@ def test_a_holder_from_before_the_gate_is_not_called_approved(
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
     assert observe(registry) == 1
     text = page(client, vera, only_incident().get_absolute_url())
-    assert "Accepted last Version 6 Held before the gate, approver unknown; first seen" in text
+    assert "Accepted last Version 6 Held before Countersign, approver unknown; first seen" in text
     assert "Approved last" not in text
     assert "Requests for this version and target Nobody requested it." in text
 
@@ -148,9 +148,9 @@ def test_the_model_says_so_and_others_do_not(client: Client, registry: FakeRegis
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
     assert observe(registry) == 1
     text = page(client, rita, f"/models/{MODEL}/")
-    assert "This model was changed outside the gate." in text
+    assert "This model was changed outside Countersign." in text
     assert "Production of churn_predictor went from version 6 to version 8" in text
-    assert "This model was changed outside the gate." not in page(client, rita, "/models/fraud/")
+    assert "This model was changed outside Countersign." not in page(client, rita, "/models/fraud/")
 
 
 def test_the_notice_names_the_model_to_those_who_can_resolve_it(

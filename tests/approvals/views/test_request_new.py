@@ -32,7 +32,7 @@ def see(client: Client, person: User, url: str = URL) -> str:
 @pytest.mark.usefixtures("two")
 def test_each_target_shows_rule_people_and_consequences(client: Client, rita: User) -> None:
     text = text_of(see(client, rita))
-    assert "Production stage Production and alias @champion version 1 holds it now" in text
+    assert "Production stage Production and alias @champion version 1 is there now" in text
     assert "2 approvals from any reviewer. The policy for * applies to churn_predictor: the only one that fits." in text
     assert "Who can approve Remy Ortiz, Rosa Lind" in text
     assert "Version 2 gets stage Production and alias @champion. Version 1 is archived." in text

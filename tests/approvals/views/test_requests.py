@@ -547,7 +547,7 @@ def test_what_was_applied_and_replaced_since_says_so(
     settle(approved)
     hold(make_version(MODEL), production)
     text = read(see(client, remy, approved))
-    assert re.search(r"Version 2 reached Production at \d\d:\d\d UTC; version 3 holds it now\.", text)
+    assert re.search(r"Version 2 reached Production at \d\d:\d\d UTC; version 3 is there now\.", text)
     assert "The approval note does not stand in MLflow's description." in text
 
 

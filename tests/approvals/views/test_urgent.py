@@ -83,7 +83,7 @@ def test_the_page_says_from_what_to_what_and_who_approved_it_then(
     text = read(otto, back_address(production))
     first = PromotionRequest.objects.get(version__number=1)
     for words in (
-        "Version 2 holds it now.",
+        "Version 2 is there now.",
         "Version 1 the last approved holder",
         f"in request #{first.pk}",
         "version 2 is archived",

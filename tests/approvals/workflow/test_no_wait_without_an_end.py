@@ -282,7 +282,7 @@ def test_what_the_mail_server_never_takes_is_given_up(remy: User) -> None:
     part = next(part for part in system.parts() if part.name == "Notifications")
     assert part.error == "Connection refused"
     assert "Next try at" in part.remedy
-    assert "within 14 days is given up" in part.remedy
+    assert "within 14 days is dropped" in part.remedy
     sending.send()
     old.refresh_from_db()
     assert (old.is_undelivered, old.last_error) == (True, "It could not be sent within 14 days.")

@@ -60,7 +60,7 @@ def test_a_model_row_names_holders_newest_version_and_open_requests(
 
 def test_a_holder_without_a_request_was_there_before_the_gate(page: Callable[[str], str], production: Target) -> None:
     hold(make_version(MODEL, 1), production)
-    assert "before the gate" in text_of(page("/models/"))
+    assert "before Countersign" in text_of(page("/models/"))
 
 
 def test_a_holder_that_no_request_put_there_is_called_out(
@@ -69,8 +69,8 @@ def test_a_holder_that_no_request_put_there_is_called_out(
     six, seven = make_version(MODEL, 6), make_version(MODEL, 7)
     settle(make_request(six, production, by=rita), remy, rosa)
     hold(seven, production)
-    assert "changed outside the gate" in text_of(page("/models/"))
-    assert "Nobody approved this through Countersign." in text_of(page(f"/models/{MODEL}/"))
+    assert "changed outside Countersign" in text_of(page("/models/"))
+    assert "Not approved through Countersign." in text_of(page(f"/models/{MODEL}/"))
 
 
 def test_a_version_put_back_by_hand_is_not_dated_by_its_old_request(
@@ -100,7 +100,7 @@ def test_models_can_be_searched_filtered_and_sorted(
     assert names(page("/models/?show=open")) == ["gamma"]
     assert names(page("/models/?show=idle")) == ["alpha", "gamma"]
     assert names(page("/models/?show=deleted")) == ["gone"]
-    assert "No models fit." in page("/models/?q=nothing")
+    assert "No models match." in page("/models/?q=nothing")
 
 
 @pytest.mark.parametrize("nonsense", ["sort=evil", "show=evil", "page=evil", "page=999999", "page=-1"])
@@ -146,7 +146,7 @@ def test_the_model_page_shows_champion_cards_chart_versions_and_history(
     text = text_of(html)
     assert f"request #{request.pk}" in text
     assert "Approved by RO Remy Ortiz RL Rosa Lind" in text
-    assert "No version holds Staging." in text
+    assert "No version is in Staging." in text
     assert (
         'aria-label="auc_roc from 0.81 in version 1 to 0.87 in version 7. Version 7 holds Production with 0.87."'
         in html
@@ -241,4 +241,4 @@ def test_an_approved_request_that_is_not_applied_yet_does_not_count_as_approved(
     page: Callable[[str], str], rita: User, remy: User, staging: Target
 ) -> None:
     approve(make_request(make_version(MODEL, 1), staging, by=rita), remy)
-    assert "asked for Staging" in text_of(page(f"/models/{MODEL}/"))
+    assert "requested for Staging" in text_of(page(f"/models/{MODEL}/"))

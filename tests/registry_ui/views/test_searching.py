@@ -107,7 +107,7 @@ def test_before_the_first_contact_it_says_what_to_start(reader: Client) -> None:
     found = states()
     assert found["Worker"] == ("bad", "Never seen")
     assert found["Mirror"] == ("bad", "Empty")
-    assert found["MLflow"] == ("slow", "Not asked yet")
+    assert found["MLflow"] == ("slow", "Not contacted yet")
     assert "Start worker and beat" in text_of(reader.get("/system/").content.decode())
 
 
@@ -115,8 +115,8 @@ def test_an_mlflow_that_does_not_answer_is_told_from_a_silent_worker(reader: Cli
     now, before = timezone.now(), timezone.now() - timedelta(hours=1)
     MirrorState.objects.record(pulled_at=before, failing_since=before, failed_at=now, error="Connection refused <b>")
     found = states()
-    assert found["MLflow"] == ("bad", "Does not answer")
-    assert found["Worker"] == ("good", "At work")
+    assert found["MLflow"] == ("bad", "Not responding")
+    assert found["Worker"] == ("good", "OK")
     assert found["Mirror"] == ("bad", "Stale")
     html = reader.get("/system/").content.decode()
     assert "Connection refused &lt;b&gt;" in html
@@ -138,7 +138,7 @@ def test_an_unreachable_broker_is_not_the_end(monkeypatch: pytest.MonkeyPatch, r
     from registry_ui import health
 
     monkeypatch.setattr(health, "_broker", lambda: {"ok": False, "detail": "Cannot be reached (OperationalError)."})
-    assert states()["Broker"] == ("slow", "Away")
+    assert states()["Broker"] == ("slow", "Unreachable")
     assert "Approvals still count" in text_of(reader.get("/system/").content.decode())
 
 

@@ -82,8 +82,8 @@ def test_a_note_that_the_gate_wrote_is_verified(
     request = settle(make_request(seven, production, by=rita), remy, rosa)
     noted(seven, request)
     text = text_of(seen_by(vera))
-    assert f"{note_of(request).line} Our records say the same." in text
-    assert "Not from the gate" not in text
+    assert f"{note_of(request).line} Matches our records." in text
+    assert "Not written by Countersign" not in text
     assert "Own words." in text
     assert "countersign:begin" not in text
 
@@ -101,13 +101,13 @@ def test_a_note_without_a_request_is_called_out(seen_by: Callable[..., str], ver
     line = "Approved for Production by Mallory <m@example.com> · 2026-11-01 10:00 UTC · request #99"
     make_version(MODEL, 7, description=f"{approval_note.BEGIN}\n{line}\n{approval_note.END}")
     text = text_of(seen_by(vera))
-    assert "Not from the gate. There is no request #99." in text
+    assert "Not written by Countersign. There is no request #99." in text
 
 
 def test_a_note_with_an_impossible_number_is_called_out(seen_by: Callable[..., str], vera: User) -> None:
     line = f"Approved for Production · request #{'9' * 400}"
     make_version(MODEL, 7, description=f"{approval_note.BEGIN}\n{line}\n{approval_note.END}")
-    assert "Not from the gate." in text_of(seen_by(vera))
+    assert "Not written by Countersign." in text_of(seen_by(vera))
 
 
 def test_notes_that_say_something_else_than_our_records_are_called_out(
@@ -166,7 +166,7 @@ def test_thousands_of_params_stay_usable(seen_by: Callable[..., str], vera: User
     whole = seen_by(vera, f"{URL}?show=params&page=2")
     assert whole.count("param_") == 200
     assert "201–400 of 2,001 params" in text_of(whole)
-    assert "None fits “zzz”." in text_of(seen_by(vera, f"{URL}?find=zzz"))
+    assert "No match for “zzz”." in text_of(seen_by(vera, f"{URL}?find=zzz"))
 
 
 def test_the_panel_offers_what_can_be_asked_and_says_why_not(
@@ -204,7 +204,7 @@ def test_what_mlflow_hides_is_said(seen_by: Callable[..., str], vera: User, path
     text = text_of(seen_by(vera, path))
     assert "Hidden in MLflow" in text
     assert "MLflow does not list" in text
-    assert "it stays watched, and requests go on" in text
+    assert "it is still watched, and can still be promoted" in text
     RegisteredModel.objects.update(tags={PROMPT_TAG: "true"})
     text = text_of(seen_by(vera, path))
     assert "Marked as a prompt" in text
