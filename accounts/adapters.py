@@ -50,7 +50,7 @@ class AccountAdapter(DefaultAccountAdapter):
         found = at_provider.linked(user)
         if found is not None:
             url = reverse("reauthenticate_at_provider")
-            methods.append({"id": at_provider.METHOD, "description": f"Prove it at {found[1].name}", "url": url})
+            methods.append({"id": at_provider.METHOD, "description": f"Confirm with {found[1].name}", "url": url})
         return methods
 
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:

@@ -63,7 +63,7 @@ def _check_not_endless(freeze: FreezeWindow) -> None:
         if freeze in fitting and freezes.is_endless([each.window for each in fitting], timezone.now()):
             names = " and ".join(f"“{each.name}”" for each in fitting if each is not freeze)
             together = f" together with {names}" if names else ""
-            raise Invalid(f"This freeze covers the whole week{together}: nothing could ever be delivered.")
+            raise Invalid(f"This freeze covers the whole week{together}, so nothing could ever be delivered.")
 
 
 def _includes(freeze: FreezeWindow, scope: FreezeWindow) -> bool:

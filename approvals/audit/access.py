@@ -20,7 +20,7 @@ BREAK_GLASS, POLICIES, PEOPLE = "approvals.break_glass", "approvals.manage_polic
 POWERS = {
     OVERRIDE: "overrides checks",
     ROLL_BACK: "rolls back",
-    BREAK_GLASS: "breaks the glass",
+    BREAK_GLASS: "promotes in an emergency",
     POLICIES: "changes policies",
     PEOPLE: "manages people",
 }

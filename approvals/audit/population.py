@@ -42,14 +42,14 @@ class Cause(StrEnum):
 
 CAUSES: dict[Cause, str] = {
     Cause.DELIVERY: "Delivery of an approved request",
-    Cause.ROLLBACK: "Roll back",
-    Cause.BREAK_GLASS: "Break-glass",
+    Cause.ROLLBACK: "Rollback",
+    Cause.BREAK_GLASS: "Emergency promotion",
     Cause.PUT_BACK: "Put back by Countersign",
-    Cause.INCIDENT: "Change outside the gate",
+    Cause.INCIDENT: "Change outside Countersign",
     Cause.FOUND: "Found in place before Countersign",
     Cause.IMPORTED: "Imported from earlier records",
     Cause.RETIRED: "The target is no longer watched",
-    Cause.UNEXPLAINED: "Not explained",
+    Cause.UNEXPLAINED: "Unexplained",
 }
 DELIVERED = (Cause.DELIVERY, Cause.ROLLBACK, Cause.BREAK_GLASS, Cause.PUT_BACK)
 OUTSIDE_OF_IT = (Cause.FOUND, Cause.IMPORTED, Cause.RETIRED)

@@ -75,7 +75,10 @@ class SampleForm(forms.Form):
         label="Seed",
         required=False,
         max_length=200,
-        help_text="Empty: the hash of the last event of the period, which nobody can choose.",
+        help_text=(
+            "Leave empty to use the hash of the last event of the period, so that the sample is random and "
+            "reproducible."
+        ),
     )
 
     @property
@@ -109,9 +112,9 @@ class ReviewsForm(PeriodForm):
         Target.objects.order_by("position", "name"), required=False, empty_label="Every target", to_field_name="name"
     )
     seconds = forms.IntegerField(
-        label="Soon means, in seconds",
+        label="Flag approvals faster than (seconds)",
         required=False,
         min_value=1,
         max_value=3600,
-        help_text=f"{reviews.HASTY_SECONDS} unless said otherwise.",
+        help_text=f"{reviews.HASTY_SECONDS} by default.",
     )

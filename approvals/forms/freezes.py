@@ -27,9 +27,9 @@ class ClockField(forms.TimeField):
 
 class FreezeForm(forms.Form):
     name = forms.CharField(
-        max_length=80, label="Name", help_text="Stands on every request that it holds: Christmas, Weekend, …"
+        max_length=80, label="Name", help_text="Shown on every request that waits for it: Christmas, Weekend, …"
     )
-    reason = forms.CharField(max_length=500, required=False, label="Why", help_text="For those who wait.")
+    reason = forms.CharField(max_length=500, required=False, label="Why", help_text="Shown to people who wait.")
     target = forms.ModelChoiceField(Target.objects.none(), required=False, empty_label="All targets")
     model_pattern = forms.CharField(
         max_length=256,
@@ -41,14 +41,14 @@ class FreezeForm(forms.Form):
         max_length=64,
         label="Time zone",
         initial="UTC",
-        help_text="All times below are on its clocks: UTC, Europe/Berlin, America/New_York, …",
+        help_text="Applies to all times below: UTC, Europe/Berlin, America/New_York, …",
         widget=forms.TextInput(attrs={"list": "time-zones", "autocomplete": "off"}),
     )
     kind = forms.ChoiceField(
         choices=FreezeWindow.Kind.choices, initial=FreezeWindow.Kind.ONCE, widget=forms.RadioSelect, label="How often"
     )
     starts_at = MomentField(label="Begins", help_text="Such as 2026-12-20 18:00.")
-    ends_at = MomentField(label="Ends", help_text="Changes are delivered from then on.")
+    ends_at = MomentField(label="Ends", help_text="Deliveries resume at this time.")
     from_day = forms.TypedChoiceField(choices=DAYS, required=False, coerce=int, empty_value=None, label="From")
     from_time = ClockField(label="At", help_text="Such as 16:00.")
     until_day = forms.TypedChoiceField(choices=DAYS, required=False, coerce=int, empty_value=None, label="Until")
@@ -73,7 +73,7 @@ class FreezeForm(forms.Form):
         needed = ("starts_at", "ends_at") if is_once else ("from_day", "from_time", "until_day", "until_time")
         for field in needed:
             if found.get(field) is None and field not in self.errors:
-                self.add_error(field, "A freeze says from when until when.")
+                self.add_error(field, "Enter a start and an end.")
         if not self.errors:
             for problem in freezes.problems_of(self.when()):
                 self.add_error(None, problem)

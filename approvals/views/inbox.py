@@ -93,7 +93,10 @@ def _nothing(tab: str, permission: policy.Answer) -> Nothing:
             text = "Open requests that somebody else has to decide appear here."
             return Nothing("users", "Nothing waits for others.", text, *RECENT)
         case "glass":
-            text = "When somebody breaks the glass, it appears here until a reviewer has said whether it was justified."
+            text = (
+                "When somebody promotes in an emergency, it appears here until a reviewer has said whether it "
+                "was justified."
+            )
             return Nothing("checks", "No break-glass promotion waits for its review.", text, *RECENT)
         case "mine" if permission:
             return Nothing("rocket", "You have not asked for anything yet.", ASK, "Choose a model", models)

@@ -139,7 +139,7 @@ def welcome(installation: Installation) -> str:
     rita@example.com   asks for promotions (ML engineer)
     remy@example.com   reviews
     rosa@example.com   reviews, and belongs to the group risk
-    otto@example.com   rolls back, and breaks the glass in an emergency
+    otto@example.com   rolls back, and promotes in an emergency in an emergency
     vera@example.com   reads and exports the history (auditor)
     ada@example.com    manages people, targets and policies (administrator)
 

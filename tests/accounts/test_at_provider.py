@@ -86,7 +86,7 @@ def test_what_was_typed_is_signed_after_a_proof_at_the_provider(
 ) -> None:
     page = sign(inside, asked)
     assert page["Location"].startswith(f"{PROVE}?next=%2Frequests%2F")
-    assert "Prove it at Example ID" in inside.get(page["Location"]).content.decode()
+    assert "Confirm with Example ID" in inside.get(page["Location"]).content.decode()
     before = time.time()
     answer = prove(inside, page["Location"])
     assert provider.refused == []
@@ -125,7 +125,7 @@ def test_somebody_with_a_password_can_prove_it_at_the_provider_too(
     inside.force_login(single)
     page = sign(inside, asked)["Location"]
     assert page.startswith("/accounts/reauthenticate/?next=")
-    assert "Prove it at Example ID" in inside.get(page).content.decode()
+    assert "Confirm with Example ID" in inside.get(page).content.decode()
     prove(inside, page)
     assert Review.objects.get().signed_with == "identity provider"
 

@@ -39,7 +39,7 @@ def test_only_true_verifies_the_address_of_somebody_known(
     provider.person |= {"sub": "evil", "email": remy.email, "email_verified": said}
     answer = dance(client)
     assert answer.status_code == 403
-    assert "does not say that it has verified this address" in answer.content.decode()
+    assert "has not verified this address" in answer.content.decode()
     assert not signed_in(client).is_authenticated
     assert not SocialAccount.objects.exists()
     remy.refresh_from_db()

@@ -68,8 +68,8 @@ def test_the_archive_of_a_sample_is_whole(stack: Stack, sign_in: SignIn, tmp_pat
     vera.goto(f"{stack.url}/history/")
     vera.get_by_role("link", name="Audit", exact=True).click()
     vera.get_by_role("link", name="This quarter").click()
-    expect(vera.get_by_text("Adds up", exact=True)).to_be_visible()
-    archive = zipfile.ZipFile(download(vera, "Archive with everything", tmp_path))
+    expect(vera.get_by_text("Complete: every change is accounted for", exact=True)).to_be_visible()
+    archive = zipfile.ZipFile(download(vera, "Download sample ({{ sample.ids|length }} changes, ZIP)", tmp_path))
     manifest = dict(reversed(line.split("  ", 1)) for line in archive.read("MANIFEST.sha256").decode().splitlines())
     assert set(manifest) == set(archive.namelist()) - {"MANIFEST.sha256"}
     for name, digest in manifest.items():

@@ -111,7 +111,7 @@ def _texts(facts: Facts, champion: Facts | None) -> Line:
 def _packaging(facts: Facts, champion: Facts | None) -> Line:
     title, mine = "Signature and packaging", facts.get("packaging")
     if not mine:
-        return Line("packaging", title, "The MLmodel file has not been read.")
+        return Line("packaging", title, "The MLmodel file is not available.")
     theirs = champion.get("packaging") if champion else None
     groups = packing.compare(mine, theirs)
     if theirs:

@@ -9,7 +9,7 @@ from approvals.notifications.told import Occasion, Told, tells_of
 def glass_broken(this: Occasion) -> list[Told]:
     due = this.request.afterwards_due_at
     until = f" until {due:%-d %B %Y, %H:%M} UTC" if due else ""
-    text = f"Nobody approved it. It is to be reviewed afterwards{until}, by somebody else than who broke the glass."
+    text = f"Not approved. It is to be reviewed afterwards{until}, by somebody else than who broke the glass."
     title = f"Break-glass: {this.subject} goes ahead without approvals"
     return [this.tell(Kind.BREAK_GLASS, this.request.asked_by | audience.watchers_of(this.request), title, text)]
 

@@ -57,7 +57,7 @@ def body(client: Client, address: str) -> bytes:
 
 def test_the_population_page_says_whether_it_adds_up(auditor: Client, changed: PromotionRequest) -> None:
     said = page(auditor, f"/history/audit/?{DAYS}")
-    assert "Adds up" in said
+    assert "Complete: every change is accounted for" in said
     assert "3 deliveries and incidents seen in MLflow, each with all that it changed = 2 delivered + 1 outside" in said
     assert "Version 3 took @champion, replacing version 2" in said
     assert f"Request #{changed.pk}" in said
@@ -73,7 +73,7 @@ def test_how_the_last_verification_of_the_ledger_ended_is_part_of_the_statement(
     events = AuditEvent.objects.count()
     done = Verification.objects.create(ended_at=timezone.now(), events=events, head="a" * 64)
     administration.ask_to_verify(by=vera)  # one that has not ended says nothing yet
-    assert re.search(rf"The whole ledger was last verified .*: all {events} events fit\.", page(auditor, address))
+    assert re.search(rf"The whole ledger was last verified .*: all {events} events match\.", page(auditor, address))
     told = completeness.state(around_now()).as_plain()["chain"]["last_verification"]
     assert (told["is_intact"], told["events"], told["head"]) == (True, events, "a" * 64)
     problem = "Event 3 was altered: its hash does not fit its content."
@@ -89,8 +89,8 @@ def test_how_the_last_verification_of_the_ledger_ended_is_part_of_the_statement(
 def test_what_does_not_add_up_is_said_loudly(auditor: Client, changed: PromotionRequest, production: Target) -> None:
     bypass(make_version("churn"), production, "@champion", has_incident=False)
     said = page(auditor, f"/history/audit/?{DAYS}")
-    assert "Does not add up" in said
-    assert "1 of them has neither a delivery nor an incident in the ledger." in said
+    assert "Incomplete: some changes are not accounted for" in said
+    assert "1 of them has no matching delivery or incident in the ledger." in said
 
 
 def test_the_last_quarter_is_shown_by_itself(auditor: Client, changed: PromotionRequest) -> None:
@@ -207,7 +207,7 @@ def test_access_at_a_moment_is_what_it_was_then(auditor: Client, ada: User, remy
 
 def test_before_the_first_event_the_page_says_that_it_cannot_know(auditor: Client, changed: PromotionRequest) -> None:
     said = page(auditor, "/history/audit/access/?at=2020-01-01")
-    assert "The ledger tells of nothing before" in said
+    assert "The ledger has no events before" in said
 
 
 # --- How people review

@@ -66,7 +66,7 @@ def words(page: Any) -> str:
 
 
 def test_without_any_freeze_the_page_says_so(admin: Client) -> None:
-    assert "There is no freeze." in words(admin.get(URL))
+    assert "No freezes." in words(admin.get(URL))
 
 
 def test_windows_stand_under_what_they_are_now(admin: Client) -> None:
@@ -152,7 +152,7 @@ def test_a_weekly_freeze_is_written_changed_and_retired(admin: Client) -> None:
     assert admin.post(f"/freezes/{window.pk}/", WEEKLY | {"until_time": "09:00"}).status_code == 302
     window.refresh_from_db()
     assert window.until_time == time(9)
-    assert "It holds no request now." in words(admin.get(f"/freezes/{window.pk}/retire/"))
+    assert "No requests are waiting for it." in words(admin.get(f"/freezes/{window.pk}/retire/"))
     assert FreezeWindow.objects.current().exists()
     assert "The freeze “Weekend” is retired." in words(admin.post(f"/freezes/{window.pk}/retire/", follow=True))
     assert not FreezeWindow.objects.current().exists()
@@ -163,7 +163,7 @@ def test_a_weekly_freeze_is_written_changed_and_retired(admin: Client) -> None:
     ("sent", "message"),
     [
         (ONCE | {"ends_at": "2026-12-20T18:00"}, "A freeze ends after it begins."),
-        (ONCE | {"ends_at": ""}, "A freeze says from when until when."),
+        (ONCE | {"ends_at": ""}, "Enter a start and an end."),
         (ONCE | {"starts_at": "tomorrow"}, "Enter a valid date/time."),
         (ONCE | {"time_zone": "Mars/Olympus"}, "There is no time zone called"),
         (ONCE | {"name": ""}, "This field is required."),

@@ -296,9 +296,9 @@ def test_who_broke_it_is_told_why_they_cannot_review_it(broken: PromotionRequest
 
 def test_the_record_is_no_certificate_of_approval(broken: PromotionRequest, vera: User) -> None:
     text = read(vera, f"/requests/{broken.pk}/certificate/")
-    assert "Record of a promotion without approval" in text
+    assert "Emergency promotion record" in text
     assert "version 3 went to Production without approval" in text
-    assert "Nobody approved it." in text
+    assert "Not approved." in text
     assert "Approval certificate" not in text
     assert "is approved for" not in text
 

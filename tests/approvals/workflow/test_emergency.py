@@ -287,7 +287,7 @@ def test_everybody_who_could_have_approved_and_the_administrators_are_told_at_on
     row = Notification.objects.filter(kind=Kind.BREAK_GLASS).first()
     assert row is not None
     assert row.said == REASON
-    assert "Nobody approved it." in row.text
+    assert "Not approved." in row.text
 
 
 def test_they_are_told_when_its_review_is_overdue(broken: PromotionRequest, ada: User) -> None:
