@@ -9,6 +9,8 @@ from typing import Any
 from approvals.checks.kinds import Evidence, Field, Kind, Settings, number
 from approvals.evidence import comparison
 from approvals.evidence.comparison import remarks
+from approvals.policy.metrics import MetricRule, from_json
+from mirror import measures
 
 
 def _bounds(settings: Settings) -> list[str]:
@@ -85,9 +87,9 @@ def _threshold(settings: Settings, evidence: Evidence, _: date) -> tuple[str, st
 
 
 def _regression(settings: Settings, evidence: Evidence, _: date) -> tuple[str, str]:
-    """Worse by more than the margin fails. Challenger and champion are both finite and measured on the same data set,
-    or it says why it cannot judge."""
-    margin = settings["margin"]
+    """Fails where it is worse by more than the margin and more than the tolerance of the metric of record: noise
+    blocks nothing. Challenger and champion are both finite and measured on the same data set, or it says why it
+    cannot judge."""
     champion = evidence.get("champion")
     if champion is None:
         return "pass", "Nothing holds the target, so there is nothing to compare with."
@@ -117,20 +119,38 @@ def _regression(settings: Settings, evidence: Evidence, _: date) -> tuple[str, s
         )
     if not math.isfinite(after):
         return "fail", f"{name} is {_shown(after)}; the champion has {_shown(before)}."
-    upward = {"higher": True, "lower": False}.get(
-        settings["direction"], comparison.higher_is_better(settings["metric"])
-    )
-    if upward is None:
-        return "fail", f"Whether more of {name} is better is not known. State its direction in the policy."
-    worse = before - after if upward else after - before
-    allowed = margin * abs(before) if settings["margin_is"] == "relative" else margin
-    versus = f"{name} is {_shown(after)}, the champion has {_shown(before)}"
-    words = f"{margin:.3g} of it" if settings["margin_is"] == "relative" else f"{margin:g}"
-    if worse > allowed and not math.isclose(worse, allowed, rel_tol=1e-9):
-        return "fail", f"{versus}: worse by {_shown(worse)}, and {words} is allowed."
-    if mine.digest and theirs.digest and mine.digest != theirs.digest:
+    outcome, versus = _worse(settings, _rule_of_record(settings["metric"], mine.dataset, evidence), name, after, before)
+    if outcome == "pass" and mine.digest and theirs.digest and mine.digest != theirs.digest:
         return "warn", f"{versus}, but {mine.dataset} has other data now: digest {mine.digest}, not {theirs.digest}."
-    return "pass", f"{versus}."
+    return outcome, f"{versus}."
+
+
+def _worse(settings: Settings, record: MetricRule, name: str, after: float, before: float) -> tuple[str, str]:
+    """Of two finite numbers: `fail` or `pass`, and a sentence without its full stop."""
+    upward = {"higher": True, "lower": False}.get(settings["direction"], record.upward)
+    if upward is None:
+        upward = comparison.higher_is_better(settings["metric"])
+    if upward is None:
+        return "fail", f"Whether more of {name} is better is not known. State its direction in the policy"
+    margin, is_relative = settings["margin"], settings["margin_is"] == "relative"
+    allowed, words = (margin * abs(before), f"{margin:.3g} of it") if is_relative else (margin, f"{margin:g}")
+    if (tolerance := record.allowed(before)) > allowed:
+        allowed, words = tolerance, f"{record.tolerance} of tolerance"
+    versus = f"{name} is {_shown(after)}, the champion has {_shown(before)}"
+    match comparison.judge(after, before, upward=upward, allowed=allowed):
+        case comparison.Judgement.WORSE:
+            return "fail", f"{versus}: worse by {_shown(abs(before - after))}, and {words} is allowed"
+        case comparison.Judgement.WITHIN if tolerance and allowed == tolerance:
+            return "pass", f"{versus}: within the tolerance of {record.tolerance}"
+        case _:
+            return "pass", versus
+
+
+def _rule_of_record(metric: str, dataset: str, evidence: Evidence) -> MetricRule:
+    """What the request's rule says of the metric on this data set; one without tolerance where it says nothing."""
+    metrics = from_json(evidence.get("rule", {}).get("metrics", ()))
+    found, _ = comparison.rule_of(f"{metric}{measures.AT}{dataset}" if dataset else metric, metrics)
+    return found or MetricRule(metric)
 
 
 def _shown(value: float) -> str:
@@ -175,7 +195,7 @@ KINDS = (
     Kind(
         key="metric_regression",
         label="No worse than the champion",
-        description="A metric is not worse than the champion's by more than a margin.",
+        description="A metric is not worse than the champion's by more than a margin and its tolerance.",
         fields=(
             Field("metric", "Metric", "text", required=True),
             _DATASET,

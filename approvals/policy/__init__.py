@@ -7,6 +7,7 @@ of what needs fewer approvals or none.
 """
 
 from approvals.policy.actions import YES, Actor, Answer, RequestFacts, available_actions, may_request, no
+from approvals.policy.metrics import Better, MetricRule, merged_metrics, problems_of_metrics, read_tolerance
 from approvals.policy.precedence import applicable, covers, matches, specificity
 from approvals.policy.rules import (
     ALWAYS_SEEN,
@@ -60,10 +61,12 @@ __all__ = [
     "Actor",
     "AfterFacts",
     "Answer",
+    "Better",
     "BreakGlassRule",
     "CheckRule",
     "Effect",
     "Meaning",
+    "MetricRule",
     "OnBypass",
     "ProbationRule",
     "Proof",
@@ -88,8 +91,11 @@ __all__ = [
     "may_review_afterwards",
     "may_roll_back",
     "may_roll_back_alone",
+    "merged_metrics",
     "no",
     "problems_of",
+    "problems_of_metrics",
+    "read_tolerance",
     "rollback_rule",
     "shortage",
     "slot_states",

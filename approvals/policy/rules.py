@@ -7,6 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from approvals.policy import metrics
+from approvals.policy.metrics import MetricRule
+
 PARTS: dict[str, str] = {
     "metrics": "Metrics",
     "params": "Parameters",
@@ -154,6 +157,9 @@ class Rule:
     rollback: RollbackRule = RollbackRule()
     break_glass: BreakGlassRule = BreakGlassRule()
     probation: ProbationRule = ProbationRule()
+    metrics: tuple[MetricRule, ...] = ()
+    """The metrics of record, the most important first; where the policy names none, those of the model."""
+
     policy_id: int | None = None
     policy_version: int | None = None
     why: str = ""
@@ -171,8 +177,12 @@ class Rule:
         return None if self.files_limit_mb is None else self.files_limit_mb * 1_000_000
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data of lists, dicts, strings, integers, booleans and None."""
-        return dict(_plain(asdict(self)))
+        """Plain data of lists, dicts, strings, integers, booleans and None. Without metrics of record there is no such
+        key, as in rules from before there were any: what was signed then keeps its fingerprint."""
+        found = dict(_plain(asdict(self)))
+        if not self.metrics:
+            del found["metrics"]
+        return found
 
     def terms(self) -> dict[str, Any]:
         """What is asked, without where it came from: the part that a policy version stores and a YAML file carries."""
@@ -191,6 +201,7 @@ class Rule:
         for name in ("watched_tags", "contributor_tags"):
             if name in data:
                 read[name] = tuple(data[name])
+        read["metrics"] = metrics.from_json(data.get("metrics", ()))
         for name, kind in _NESTED.items():
             if name in data:
                 read[name] = kind(**data[name])
@@ -250,7 +261,7 @@ def problems_of(rule: Rule) -> list[str]:
     hours = (reminders.first_after_hours, reminders.every_hours, reminders.escalate_after_hours or 1)
     if any(not 1 <= each <= LONGEST_HOURS for each in hours):
         found.append(f"Reminders and escalation come after 1 to {LONGEST_HOURS} hours.")
-    found += _problems_after_approval(rule)
+    found += [*_problems_after_approval(rule), *metrics.problems_of_metrics(rule.metrics)]
     if (reminders.escalate_after_hours is None) != (reminders.escalate_to is None):
         found.append("Escalation needs both a number of hours and a group.")
     return list(dict.fromkeys(found))

@@ -11,7 +11,7 @@ from approvals import policy
 from approvals.evidence import comparison
 from approvals.models import CheckResult, OutboxEntry, Probation, PromotionRequest, RequestKind, Review, Status, Verdict
 from approvals.models.requests import CLOSED, OPEN, UNDECIDED, RequestQuerySet
-from approvals.selectors import reviewers
+from approvals.selectors import metrics_of_record, reviewers
 
 TABS = ("waiting", "others", "mine", "decided", "glass")
 NEAR_EXPIRY = timedelta(days=2)
@@ -114,6 +114,11 @@ class Row:
     """Failed checks that keep it from being asked."""
 
     headline: comparison.MetricRow | None
+    """The metric of record; without a champion where nothing is replaced."""
+
+    tally: comparison.Tally
+    """Of all metrics, beside the champion's; empty where nothing is replaced."""
+
     probation_until: datetime | None
     tells_missing: bool
     """Whether it says whose approval is missing, which is plain where all rows wait for the same person."""
@@ -175,27 +180,26 @@ def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime, tel
     blocking = CheckResult.objects.blocking().filter(request__in=requests, request__status=Status.CHECKING)
     blocked = dict(blocking.values_list("request_id").annotate(Count("pk")))
     provisional = dict(Probation.objects.running().filter(request__in=requests).values_list("request_id", "ends_at"))
-    return [
-        Row(
-            request,
-            given=given.get(request.pk, 0),
-            needed=policy.Rule.from_json(request.rule).approvals,
-            own_verdict=own.get(request.pk, ""),
-            is_near_expiry=_is_near_expiry(request, now),
-            blocked_by=blocked.get(request.pk, 0),
-            headline=_headline(request),
-            probation_until=provisional.get(request.pk),
-            tells_missing=tells_missing,
+    found = []
+    for request in requests:
+        rule = policy.Rule.from_json(request.rule)
+        metrics = metrics_of_record.rows_of(request.version, request.champion, rule.metrics)
+        found.append(
+            Row(
+                request,
+                given=given.get(request.pk, 0),
+                needed=rule.approvals,
+                own_verdict=own.get(request.pk, ""),
+                is_near_expiry=_is_near_expiry(request, now),
+                blocked_by=blocked.get(request.pk, 0),
+                headline=comparison.of_record(metrics),
+                tally=comparison.tally(metrics if request.champion else ()),
+                probation_until=provisional.get(request.pk),
+                tells_missing=tells_missing,
+            )
         )
-        for request in requests
-    ]
+    return found
 
 
 def _is_near_expiry(request: PromotionRequest, now: datetime) -> bool:
     return request.status in UNDECIDED and request.expires_at - now < NEAR_EXPIRY
-
-
-def _headline(request: PromotionRequest) -> comparison.MetricRow | None:
-    if request.champion is None:
-        return None
-    return comparison.headline(comparison.metric_rows(request.version.metrics, request.champion.metrics))

@@ -10,7 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from approvals.evidence import comparison
-from approvals.evidence.comparison import MetricRow, ValueRow, overview
+from approvals.evidence.comparison import Judgement, MetricRow, ValueRow, overview
 from approvals.evidence.comparison.texts import Piece
 from approvals.ledger import sentences
 from approvals.models import AuditEvent, CheckResult, Incident, Verification
@@ -35,6 +35,16 @@ def direction(metric: str) -> SafeString:
     """`{% direction curve.metric %}`: "higher is better" beside a heading; nothing where it cannot be said."""
     words = comparison.direction(metric)
     return format_html('<span class="text-secondary fw-normal">{}</span>', words) if words else SafeString("")
+
+
+@register.simple_tag
+def metric_note(row: MetricRow) -> SafeString:
+    """`{% metric_note row %}`: "metric of record · higher is better · tolerance 0.5 %" under a metric's name, as far as
+    there is something to say."""
+    told = ["metric of record"] if row.place is not None else []
+    told += [row.direction] if row.direction else []
+    told += [f"tolerance {row.tolerance}"] if row.tolerance else []
+    return format_html('<span class="row-note">{}</span>', " · ".join(told)) if told else SafeString("")
 
 
 @register.simple_tag
@@ -105,20 +115,27 @@ def rehearsed_icon(outcome: Outcome) -> SafeString:
 @register.simple_tag
 def delta(row: MetricRow) -> SafeString:
     """`{% delta row %}`: "+0.0123 (+1.4 %) better", with an arrow for the number and a word and colour for its
-    meaning."""
+    meaning; what is within tolerance has no colour."""
     if row.difference is None:
         return format_html('<span class="{}">{}</span>', "delta-worse" if row.is_lost else "text-secondary", row.remark)
-    if row.judgement == "same":
-        return SafeString('<span class="text-secondary">the same</span>')
+    judgement = row.judgement
+    if judgement == Judgement.SAME:
+        return format_html('<span class="text-secondary">{}</span>', judgement.words)
     share = percent(row.relative)
     return format_html(
         '<span class="delta{}">{}<span>{}{}</span>{}</span>',
-        f" delta-{row.judgement}" if row.judgement else "",
+        f" delta-{judgement}" if judgement else "",
         icon("arrow-up" if row.difference > 0 else "arrow-down"),
         signed(row.difference),
         format_html(" <small>({})</small>", share) if share else "",
-        format_html(" <strong>{}</strong>", row.judgement) if row.judgement else "",
+        _judged(row, judgement),
     )
+
+
+def _judged(row: MetricRow, judgement: Judgement) -> SafeString:
+    if judgement == Judgement.WITHIN:
+        return format_html(' <span title="Tolerance: {}">{}</span>', row.tolerance, judgement.words)
+    return format_html(" <strong>{}</strong>", judgement.words) if judgement else SafeString("")
 
 
 @register.simple_tag
@@ -181,11 +198,12 @@ def label_names(labels: Sequence[str]) -> str:
 def difference_bar(row: MetricRow, widest: float) -> SafeString:
     """`{% difference_bar row summary.widest %}`: better grows to the right, worse to the left; `widest` fills its half.
     Decoration of what stands in words beside it, so it is hidden from screen readers."""
-    if row.judgement not in ("better", "worse") or row.relative is None:
+    judgement = row.judgement
+    if judgement not in (Judgement.BETTER, Judgement.WORSE) or row.relative is None:
         return SafeString("")
     middle = BAR_WIDTH / 2
     length = max(1.5, min(abs(row.relative) / widest, 1) * (middle - 2))
-    x = middle if row.judgement == "better" else middle - length
+    x = middle if judgement == Judgement.BETTER else middle - length
     return format_html(
         '<svg class="bar" width="{0}" height="{1}" viewBox="0 0 {0} {1}" aria-hidden="true">'
         '<rect class="bar-track" x="0" y="4" width="{0}" height="2" rx="1"/>'
@@ -193,7 +211,7 @@ def difference_bar(row: MetricRow, widest: float) -> SafeString:
         '<rect class="bar-middle" x="{5}" y="0" width="1" height="{1}"/></svg>',
         BAR_WIDTH,
         BAR_HEIGHT,
-        row.judgement,
+        judgement,
         f"{x:.1f}",
         f"{length:.1f}",
         f"{middle - 0.5:.1f}",

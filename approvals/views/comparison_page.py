@@ -14,6 +14,7 @@ from approvals.evidence.comparison import MetricRow, ValueRow, files, overview, 
 from approvals.evidence.comparison.edits import Budget
 from approvals.evidence.comparison.overview import Line
 from approvals.models import PromotionRequest
+from approvals.selectors import metrics_of_record
 from approvals.views import evidence_tables, exhibits
 from approvals.views.evidence_tables import Shown, Table
 from approvals.views.exhibits import Plate
@@ -72,7 +73,9 @@ class Sheet:
     lines: Mapping[str, Line]
     metrics: Table
     metric_rows: Sequence[Metric]
-    tally: str
+    tally: comparison.Tally
+    """Of the metrics; empty where there is nothing to compare with."""
+
     widest: float
     charts: Sequence[charts.MetricChart]
     curves: Sequence[curves.Curve]
@@ -106,7 +109,7 @@ class Sheet:
         told = {key: "differs" if line.is_changed else "" for key, line in self.lines.items()}
         tables = [table for table in (self.params, self.tags, self.files) if table.changed]
         counts = {table.kind: f"{table.changed:,} differ{'s' if table.changed == 1 else ''}" for table in tables}
-        counts["metrics"] = self.tally
+        counts["metrics"] = str(self.tally)
         if not self.other:
             counts = {}
         return [(key, title, counts.get(key, told.get(key, ""))) for key, title in SECTIONS]
@@ -141,14 +144,20 @@ def of_request(request: PromotionRequest, shown: Shown) -> Sheet:
         read = found.get(champion.pk)
         facts = {**frozen["champion"], "files": read.files if read else None}
         other = Side("Champion", champion, facts, _curves(found, champion))
-    return _sheet(mine, other, shown, kept=frozen["version"].get("exhibits") or {})
+    return _sheet(
+        mine,
+        other,
+        shown,
+        kept=frozen["version"].get("exhibits") or {},
+        rules=policy.Rule.from_json(frozen["rule"]).metrics,
+    )
 
 
 def of_versions(mine: ModelVersion, other: ModelVersion, shown: Shown) -> Sheet:
     """Two versions of one model as the mirror has them now."""
     found = _inspections([mine, other])
     first, second = (Side("", each, _facts_now(each), _curves(found, each)) for each in (mine, other))
-    return _sheet(first, second, shown, kept=None)
+    return _sheet(first, second, shown, kept=None, rules=metrics_of_record.of_model(mine.model))
 
 
 def _facts_now(version: ModelVersion) -> dict[str, Any]:
@@ -173,8 +182,11 @@ def _curves(found: Mapping[int, Inspection], version: ModelVersion) -> Mapping[s
 # --- Side by side -----------------------------------------------------------------------------------------------------
 
 
-def _sheet(mine: Side, other: Side | None, shown: Shown, *, kept: Mapping[str, str] | None) -> Sheet:
-    """`kept` are the digests of the frozen exhibits; None where nothing is frozen."""
+def _sheet(
+    mine: Side, other: Side | None, shown: Shown, *, kept: Mapping[str, str] | None, rules: Sequence[policy.MetricRule]
+) -> Sheet:
+    """`kept` are the digests of the frozen exhibits; None where nothing is frozen. `rules` are the metrics of
+    record."""
     before: Mapping[str, Any] = other.facts if other else {}
     values = evidence_tables.numbers(mine.facts["metrics"])
     held = evidence_tables.numbers(before["metrics"]) if other else None
@@ -183,6 +195,7 @@ def _sheet(mine: Side, other: Side | None, shown: Shown, *, kept: Mapping[str, s
         held,
         sources=evidence_tables.sources(mine.facts, mine.version),
         champion_sources=evidence_tables.sources(other.facts, other.version) if other else None,
+        rules=rules,
     )
     table = evidence_tables.metric_table(rows, shown)
     series = _versions(mine, other)
@@ -195,7 +208,7 @@ def _sheet(mine: Side, other: Side | None, shown: Shown, *, kept: Mapping[str, s
         lines={line.key: line for line in overview.lines(mine.facts, other.facts if other else None)},
         metrics=table,
         metric_rows=[Metric(row, _spark(row.name, series, mine, other)) for row in table.rows],
-        tally=comparison.tally(rows) if other else "",
+        tally=comparison.tally(rows if other else ()),
         widest=comparison.widest(rows),
         charts=_charts(comparison.by_weight(rows), series, mine, other),
         curves=[

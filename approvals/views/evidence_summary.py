@@ -11,6 +11,7 @@ from typing import Any
 from approvals.evidence import comparison
 from approvals.evidence.comparison import overview
 from approvals.models import PromotionRequest
+from approvals.policy import Rule
 from approvals.views import evidence_tables
 from approvals.views.evidence_tables import Shown, Table
 from mirror import lineage
@@ -46,7 +47,9 @@ class Section:
 @dataclass(frozen=True, slots=True)
 class EvidenceSummary:
     metrics: Table
-    tally: str
+    tally: comparison.Tally
+    """Beside the champion's; empty without one."""
+
     widest: float
     has_worse: bool
     """A metric got worse, or has no number any more."""
@@ -77,6 +80,7 @@ def of(request: PromotionRequest, *, show: str = "", number: str | None = None) 
         evidence_tables.numbers(other["metrics"]) if other else None,
         sources=evidence_tables.sources(facts, request.version),
         champion_sources=evidence_tables.sources(other, request.champion),
+        rules=Rule.from_json(frozen["rule"]).metrics,
     )
     origins = _origins(facts, other)
     sections = [Section(each.question, "data", origin=each, is_changed=each.is_changed) for each in origins]
@@ -88,7 +92,7 @@ def of(request: PromotionRequest, *, show: str = "", number: str | None = None) 
     first = [each for each in sections if _is_read_first(each, is_compared=other is not None)]
     return EvidenceSummary(
         metrics=evidence_tables.metric_table(metrics, Shown(show, number)),
-        tally=comparison.tally(metrics) if other else "",
+        tally=comparison.tally(metrics if other else ()),
         widest=comparison.widest(metrics),
         has_worse=any(row.judgement == "worse" or row.is_lost for row in metrics),
         origins={each.question: each for each in origins},

@@ -59,7 +59,7 @@ class Table:
 def metric_table(rows: Sequence[MetricRow], shown: Shown) -> Table:
     """What was lost or got worse first."""
     ordered = comparison.by_weight(rows)
-    changed = sum(row.judgement != "same" for row in rows)
+    changed = sum(row.judgement != comparison.Judgement.SAME for row in rows)
     if shown.kind == "metrics":
         page = Paginator(ordered, PER_PAGE).get_page(shown.number)
         return Table("metrics", list(page.object_list), (), len(rows), changed, page)

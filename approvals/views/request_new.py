@@ -13,7 +13,7 @@ from approvals.evidence import comparison
 from approvals.forms.requests import NewRequestForm
 from approvals.models import FreezeWindow, Target
 from approvals.policy.freezes import Freeze
-from approvals.selectors import eligibility, freezes, reviewers
+from approvals.selectors import eligibility, freezes, metrics_of_record, reviewers
 from approvals.selectors.eligibility import Candidate
 from approvals.views.request_page import in_the_way
 from approvals.views.shared import Attempt, SignedInRequest
@@ -59,7 +59,7 @@ class Preview:
     metrics: Sequence[comparison.MetricRow]
     """Those that differ most from the champion's."""
 
-    tally: str
+    tally: comparison.Tally
     freeze_on: Freeze | None
     freeze_near: Freeze | None
 
@@ -89,7 +89,7 @@ def _preview(
 ) -> Preview:
     candidate = eligibility.candidate(version, target)
     rule, champion = candidate.rule, candidate.champion
-    metrics = comparison.metric_rows(version.metrics, champion.metrics) if champion else []
+    metrics = metrics_of_record.rows_of(version, champion, rule.metrics) if champion else []
     freeze = freezes.notice(version.model.name, target, known=known)
     return Preview(
         candidate=candidate,

@@ -14,7 +14,15 @@ from approvals import policy, workflow
 from approvals.evidence import comparison
 from approvals.forms.urgent import AfterwardsForm, BreakGlassForm, ConfirmForm, RollBackForm
 from approvals.models import PromotionRequest, Target
-from approvals.selectors import champions, eligibility, freezes, reviewers, rollback_candidates, rules
+from approvals.selectors import (
+    champions,
+    eligibility,
+    freezes,
+    metrics_of_record,
+    reviewers,
+    rollback_candidates,
+    rules,
+)
 from approvals.templatetags.gate import label_names
 from approvals.views.request_page import in_the_way
 from approvals.views.requests import NO_PROOF, do
@@ -75,7 +83,7 @@ def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
             policy.may_roll_back_alone(actor, rule, was_approved=each.was_approved),
             _effect(each.number, target, holders),
             _approval(each.tenure.request) if each.tenure.request else "",
-            _differences(each.version, now) if each is default else [],
+            _differences(each.version, now, rule) if each is default else [],
         )
         for each in found
     ]
@@ -115,10 +123,12 @@ def _approval(request: PromotionRequest) -> str:
     return f"{by}{', without approvals, and found justified' if request.is_break_glass else kind}"
 
 
-def _differences(version: ModelVersion | None, now: ModelVersion | None) -> list[comparison.MetricRow]:
+def _differences(
+    version: ModelVersion | None, now: ModelVersion | None, rule: policy.Rule
+) -> list[comparison.MetricRow]:
     if version is None or now is None:
         return []
-    rows = comparison.metric_rows(version.metrics, now.metrics)
+    rows = metrics_of_record.rows_of(version, now, rule.metrics)
     return [row for row in comparison.by_weight(rows) if row.difference is not None][:METRICS_SHOWN]
 
 

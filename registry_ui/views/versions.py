@@ -13,7 +13,7 @@ from accounts.models import User
 from approvals import policy
 from approvals.evidence import OWN_TAG, approval_note, comparison
 from approvals.models import PromotionRequest, Target
-from approvals.selectors import champions, eligibility, follow_up, note_claims, reviewers, rules
+from approvals.selectors import champions, eligibility, follow_up, metrics_of_record, note_claims, reviewers, rules
 from approvals.views.shared import SignedInRequest
 from components.pagination import page_of
 from mirror import lineage
@@ -57,7 +57,7 @@ def version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
         "find": find,
         "tables": _tables(
             found,
-            against.version if against else None,
+            against,
             find=find,
             show=request.GET.get("show", ""),
             number=request.GET.get("page"),
@@ -131,14 +131,16 @@ class Tables:
 
 
 def _tables(
-    version: ModelVersion, champion: ModelVersion | None, *, find: str, show: str, number: str | None
+    version: ModelVersion, against: target_holders.Holding | None, *, find: str, show: str, number: str | None
 ) -> Tables:
     """Each table with the rows that are shown now: the first few, what fits `find`, or one page of the whole."""
+    model, champion = version.model, against.version if against else None
     metrics = comparison.metric_rows(
         version.metrics,
         champion.metrics if champion else None,
         sources=version.fact_sources.get("metrics"),
         champion_sources=champion.fact_sources.get("metrics") if champion else None,
+        rules=metrics_of_record.of(model, against.target) if against else metrics_of_record.of_model(model),
     )
     params = comparison.value_rows(version.params, None, sources=version.fact_sources.get("params"))
     tags = [row for row in comparison.value_rows(version.tags, None) if not row.name.startswith(OWN_TAG)]
@@ -160,7 +162,7 @@ def _tables(
     return Tables(
         metrics=table(
             "metrics",
-            sorted(metrics, key=lambda row: comparison.higher_is_better(row.name) is None),
+            sorted(metrics, key=lambda row: (row.place is None, row.place or 0, row.upward is None)),
             "The run has not been read yet; its metrics appear within seconds."
             if is_unread
             else "This version has no metrics.",

@@ -257,7 +257,7 @@ def test_pages_show_a_row_for_each_data_set(world: World, production: Target, ri
         text = text_of(client.get(url).content.decode())
         assert "accuracy @ train" in text, url
         assert f"accuracy @ validation higher is better {changed}" in text, url
-    assert "1 better, 1 the same than version 1" in text_of(client.get(request.get_absolute_url()).content.decode())
+    assert "1 better, 1 the same against version 1" in text_of(client.get(request.get_absolute_url()).content.decode())
     (row,) = inbox.rows([PromotionRequest.objects.with_subject().get(pk=request.pk)], rita, now=timezone.now())
     assert row.headline is not None
     assert (row.headline.name, row.headline.judgement) == ("accuracy @ validation", "better")

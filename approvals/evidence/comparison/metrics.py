@@ -4,9 +4,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from approvals.evidence.comparison import remarks
+from approvals.evidence.comparison.judging import Judgement, Tally, finite, judge
+from approvals.policy import MetricRule, matches
 from mirror import measures
 
 Sources: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -50,6 +53,7 @@ def _words(metric: str) -> tuple[str, set[str]]:
     return (pieces[0].lower() if pieces else ""), words
 
 
+@lru_cache(maxsize=4096)
 def higher_is_better(metric: str) -> bool | None:
     """Judged by the words in the metric's name, without its data set; None where they say nothing. `neg_log_loss`
     turns the direction round, as scikit-learn means it."""
@@ -67,7 +71,10 @@ def higher_is_better(metric: str) -> bool | None:
 
 def direction(metric: str) -> str:
     """`higher is better`, `lower is better`, or "" where its name says nothing."""
-    upward = higher_is_better(metric)
+    return _direction(higher_is_better(metric))
+
+
+def _direction(upward: bool | None) -> str:
     return "" if upward is None else "higher is better" if upward else "lower is better"
 
 
@@ -84,11 +91,16 @@ class MetricRow:
     remarks: Sequence[str] = ()
     """Sentences: what else MLflow says about this metric."""
 
+    rule: MetricRule | None = None
+    """The metric of record that it is judged by; None where nobody has said anything about it."""
+
+    place: int | None = None
+    """Its place among the metrics of record, from 0; None where it is none."""
+
     @property
     def difference(self) -> float | None:
-        if isinstance(self.challenger, str | None) or isinstance(self.champion, str | None):
-            return None
-        return self.challenger - self.champion
+        after, before = finite(self.challenger), finite(self.champion)
+        return None if after is None or before is None else after - before
 
     @property
     def relative(self) -> float | None:
@@ -99,23 +111,34 @@ class MetricRow:
         return share if math.isfinite(share) else None
 
     @property
-    def judgement(self) -> str:
-        """`better`, `worse`, `same`, or "" where it cannot be said."""
-        if isinstance(self.challenger, str | None) or isinstance(self.champion, str | None):
-            return ""
-        if math.isclose(self.challenger, self.champion, rel_tol=1e-12):  # nothing but the noise of floats
-            return "same"
-        upward = higher_is_better(self.name)
-        return "" if upward is None else "better" if (self.challenger > self.champion) == upward else "worse"
+    def upward(self) -> bool | None:
+        """Whether higher is better: as the rule says, else as the name does."""
+        said = self.rule.upward if self.rule else None
+        return higher_is_better(self.name) if said is None else said
+
+    @property
+    def allowed(self) -> float:
+        """The tolerance in the metric's own unit; 0 where there is none, or no number to hold it against."""
+        before = finite(self.champion)
+        return 0.0 if self.rule is None or before is None else self.rule.allowed(before)
+
+    @property
+    def tolerance(self) -> str:
+        """`0.5 %`, `0.002`, or "" where there is none."""
+        return self.rule.tolerance if self.rule else ""
+
+    @property
+    def judgement(self) -> Judgement:
+        return judge(self.challenger, self.champion, upward=self.upward, allowed=self.allowed)
 
     @property
     def direction(self) -> str:
-        return direction(self.name)
+        return _direction(self.upward)
 
     @property
     def is_lost(self) -> bool:
         """The champion has a number and the challenger has none, or none that is one."""
-        return isinstance(self.challenger, str | None) and not isinstance(self.champion, str | None)
+        return finite(self.challenger) is None and finite(self.champion) is not None
 
     @property
     def remark(self) -> str:
@@ -124,7 +147,7 @@ class MetricRow:
             return ""
         if self.champion is None:
             return "new"
-        return "missing now" if self.challenger is None else "cannot be compared"
+        return "missing now" if self.challenger is None else "not comparable"
 
 
 def metric_rows(
@@ -133,9 +156,11 @@ def metric_rows(
     *,
     sources: Sources | None = None,
     champion_sources: Sources | None = None,
+    rules: Sequence[MetricRule] = (),
 ) -> list[MetricRow]:
     """All metrics of either, by name; `system/` metrics are left out. The sources of each are as in
-    `mirror.measures.Sources`: like is compared with like, a data set with the same data set."""
+    `mirror.measures.Sources`: like is compared with like, a data set with the same data set. `rules` are the metrics of
+    record, the most important first: of a request those of its rule, else `selectors.metrics_of_record`."""
     other, mine, theirs = champion or {}, sources or {}, champion_sources or {}
     held = _renamed(mine, theirs)
     names = sorted(name for name in {*challenger, *(held.get(name, name) for name in other)})
@@ -145,8 +170,23 @@ def metric_rows(
         if not name.startswith("system/"):
             its = shown.get(name, name)
             told = remarks.of_metric(mine.get(name, {}), theirs.get(its, {}))
-            found.append(MetricRow(name, challenger.get(name), other.get(its), told))
+            rule, place = rule_of(name, rules)
+            found.append(MetricRow(name, challenger.get(name), other.get(its), told, rule, place))
     return found
+
+
+def rule_of(metric: str, rules: Sequence[MetricRule]) -> tuple[MetricRule | None, int | None]:
+    """What is said of a metric, and its place among the metrics of record: its own name goes before its name without
+    the data set, and that before the first pattern that fits, which gives no place."""
+    key = measures.key_of(metric)
+    for name in dict.fromkeys((metric, key)):
+        for place, rule in enumerate(rules):
+            if rule.name == name:
+                return rule, place
+    for rule in rules:
+        if rule.is_pattern and (matches(rule.name, metric) or matches(rule.name, key)):
+            return rule, None
+    return None, None
 
 
 def _renamed(mine: Sources, theirs: Sources) -> dict[str, str]:
@@ -165,38 +205,56 @@ def _data_of(source: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def by_weight(rows: Sequence[MetricRow]) -> list[MetricRow]:
-    """For reading: what was lost or got worse first, then what got better, then the rest, each by size."""
+    """For reading: the metrics of record in their order, then what was lost or got worse, then what got better, then
+    the rest, each by size."""
 
     def weight(row: MetricRow) -> tuple[int, float]:
-        has_direction = bool(row.direction)
+        if row.place is not None:
+            return (-1, row.place)
+        has_direction = row.upward is not None
         if row.is_lost and has_direction:
             return (0, 0)
-        size = -abs(row.relative or 0)
-        if row.judgement in ("worse", "better"):
-            return (1 if row.judgement == "worse" else 2, size)
-        return (3 if has_direction else 4, size if row.judgement != "same" else 1)
+        judgement, size = row.judgement, -abs(row.relative or 0)
+        if judgement in (Judgement.WORSE, Judgement.BETTER):
+            return (1 if judgement == Judgement.WORSE else 2, size)
+        return (3 if has_direction else 4, size if judgement != Judgement.SAME else 1)
 
     return sorted(rows, key=weight)
 
 
-def tally(rows: Sequence[MetricRow]) -> str:
-    """`2 better, 1 worse, 3 the same`; "" where nothing can be judged."""
-    found = [row.judgement for row in rows]
-    lost = sum(row.is_lost for row in rows)
-    parts = [(found.count("worse"), "worse"), (found.count("better"), "better"), (found.count("same"), "the same")]
-    return ", ".join(f"{number} {word}" for number, word in [*parts, (lost, "without a number now")] if number)
+def tally(rows: Sequence[MetricRow]) -> Tally:
+    """How many of each judgement. Without a champion there is nothing to tell: callers leave it out."""
+    return Tally.of(row.judgement for row in rows)
 
 
-def headline(rows: Sequence[MetricRow]) -> MetricRow | None:
-    """The one difference that matters most in a list: what was lost, else what got worst, else what got best."""
-    first = next(iter(by_weight(rows)), None)
-    if first is None or not (first.judgement in ("better", "worse") or (first.is_lost and first.direction)):
-        return None
-    return first
+def of_record(rows: Sequence[MetricRow]) -> MetricRow | None:
+    """The one metric that stands for the version in a list: the first metric of record that either of the two has.
+
+    Where nobody has named any, it is chosen by name alone among those that the champion has and whose name says which
+    way is better: qualities before costs, what was measured in training last, then by the alphabet. So it is the same
+    one each time, and never whatever got worst. None where there is nothing of the kind."""
+    told = [row for row in rows if row.place is not None or row.upward is not None]
+    return min(told, key=_rank, default=None)
+
+
+def _rank(row: MetricRow) -> tuple[bool, int, bool, bool, bool, str]:
+    if row.place is None or row.rule is None:
+        is_second, place = not row.upward, 0
+    else:
+        is_second, place = row.rule.name != row.name, row.place  # on a data set that the rule does not name
+    return row.place is None, place, row.champion is None, is_second, _is_of_training(row.name), row.name
+
+
+@lru_cache(maxsize=4096)
+def _is_of_training(metric: str) -> bool:
+    return not _words(metric)[1].isdisjoint(("train", "training"))
+
+
+_COUNTS = (Judgement.WORSE, Judgement.BETTER)
 
 
 def widest(rows: Sequence[MetricRow]) -> float:
     """The largest judged change as a share of the champion's value: what a full bar stands for. Never below 2 %, so
     that next to nothing looks like it."""
-    judged = (abs(row.relative) for row in rows if row.relative is not None and row.judgement in ("better", "worse"))
+    judged = (abs(row.relative) for row in rows if row.relative is not None and row.judgement in _COUNTS)
     return max([0.02, *judged])

@@ -133,6 +133,46 @@ def test_metric_regression(
     assert judge("metric_regression", found, metric=metric, **settings)[0] == outcome
 
 
+@pytest.mark.parametrize(
+    ("after", "metrics", "settings", "outcome", "words"),
+    [
+        ("0.899", [{"name": "auc", "tolerance": "0.5 %"}], {}, "pass", "within the tolerance of 0.5 %"),
+        ("0.899", [{"name": "*", "tolerance": "0.5 %"}], {}, "pass", "within the tolerance of 0.5 %"),
+        (
+            "0.89",
+            [{"name": "auc", "tolerance": "0.5 %"}],
+            {},
+            "fail",
+            "by 0.01, and 0.5 % of tolerance is allowed",
+        ),
+        ("0.89", [{"name": "auc", "tolerance": "0.5 %"}], {"margin": 0.1}, "pass", "auc is 0.89"),  # the larger one
+        ("0.89", [{"name": "f1", "tolerance": "50 %"}], {}, "fail", "and 0 is allowed"),
+        ("0.91", [{"name": "auc", "better": "lower"}], {}, "fail", "worse by 0.01"),
+        ("0.91", [{"name": "auc", "better": "lower"}], {"direction": "higher"}, "pass", "auc is 0.91"),
+    ],
+)
+def test_what_is_within_the_tolerance_of_record_is_not_worse(
+    after: str, metrics: list[dict[str, str]], settings: dict[str, Any], outcome: str, words: str
+) -> None:
+    found = {
+        **evidence(champion(metrics={"auc": "0.9"}), metrics={"auc": after}),
+        "rule": {"metrics": metrics},
+    }
+    told = judge("metric_regression", found, metric="auc", **settings)
+    assert told[0] == outcome
+    assert words in told[1]
+
+
+def test_the_tolerance_of_record_holds_on_a_data_set_as_well() -> None:
+    on_set = {"auc @ val": {"key": "auc", "dataset": "val", "digest": "d"}}
+    facts: dict[str, Any] = {"measured_on": on_set}
+    found = {
+        **evidence(champion(metrics={"auc @ val": "0.9"}, **facts), metrics={"auc @ val": "0.899"}, **facts),
+        "rule": {"metrics": [{"name": "auc @ val", "tolerance": "0.5 %"}]},
+    }
+    assert judge("metric_regression", found, metric="auc")[0] == "pass"
+
+
 def test_without_a_champion_nothing_is_worse_or_incompatible() -> None:
     assert judge("metric_regression", evidence(), metric="auc_roc")[0] == "pass"
     assert judge("signature_compatible", evidence())[0] == "pass"

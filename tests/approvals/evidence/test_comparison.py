@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from approvals.evidence import comparison
 from approvals.evidence.comparison import MetricRow, ValueRow
+from approvals.policy import MetricRule
 
 HIGHER = """
 auc_roc auc AUC rocAuc val_auc test/f1 f1-macro F1Score precision_at_k precision@10 recall_weighted ndcg NDCG@10
@@ -58,10 +59,10 @@ def test_any_name_has_an_answer(name: str) -> None:
         ("auc", 0.1 + 0.2, 0.3, "same"),
         ("rows", 2.0, 1.0, ""),
         ("rows", 1.0, 1.0, "same"),
-        ("auc", "NaN", 0.9, ""),
-        ("auc", 0.9, "Infinity", ""),
-        ("auc", None, 0.9, ""),
-        ("auc", 0.9, None, ""),
+        ("auc", "NaN", 0.9, "incomparable"),
+        ("auc", 0.9, "Infinity", "incomparable"),
+        ("auc", None, 0.9, "incomparable"),
+        ("auc", 0.9, None, "incomparable"),
         ("auc", 0.0, -1e-300, "better"),
     ],
 )
@@ -80,7 +81,7 @@ def test_difference_and_share_carry_their_sign() -> None:
 
 @pytest.mark.parametrize(
     ("challenger", "champion", "remark"),
-    [(0.9, None, "new"), (None, 0.9, "missing now"), ("NaN", 0.9, "cannot be compared"), (0.9, 0.8, "")],
+    [(0.9, None, "new"), (None, 0.9, "missing now"), ("NaN", 0.9, "not comparable"), (0.9, 0.8, "")],
 )
 def test_what_cannot_be_compared_says_why(challenger: float | str | None, champion: float | None, remark: str) -> None:
     assert MetricRow("auc", challenger, champion).remark == remark
@@ -110,13 +111,42 @@ def test_reading_order_puts_what_was_lost_or_got_worse_first() -> None:
     assert [row.name for row in comparison.by_weight(rows)] == ["f1", "precision", "recall", "ndcg", "auc", "rows"]
 
 
-def test_headline_is_the_difference_that_matters_most() -> None:
-    better, worse, lost = MetricRow("auc", 0.9, 0.5), MetricRow("ndcg", 0.79, 0.8), MetricRow("f1", None, 0.7)
-    assert comparison.headline([better, worse, lost]) == lost
-    assert comparison.headline([better, worse]) == worse
-    assert comparison.headline([better, MetricRow("rows", 1.0, 9.0)]) == better
-    assert comparison.headline([MetricRow("rows", 1.0, 9.0), MetricRow("auc", 0.9, 0.9)]) is None
-    assert comparison.headline([]) is None
+@pytest.mark.parametrize(
+    ("challenger", "champion", "rules", "name"),
+    [
+        ({"rmse": 9.0, "auc": 0.9}, {"rmse": 1.0, "auc": 0.5}, (), "auc"),  # whatever got worst
+        ({"rmse": 9.0, "auc": 0.9}, {"rmse": 1.0}, (), "rmse"),  # what the champion lacks cannot be compared
+        ({"rmse": 9.0, "auc": 0.9}, {"rmse": 1.0, "auc": 0.5}, (MetricRule("rmse"), MetricRule("auc")), "rmse"),
+        ({"rmse": 9.0}, {"auc": 0.5, "rmse": 1.0}, (MetricRule("auc"),), "auc"),  # lost, and not hidden
+        ({"rows": 9.0}, {"rows": 5.0}, (MetricRule("rows"),), "rows"),
+        ({"rmse": 9.0, "auc": 0.9}, None, (MetricRule("gini"), MetricRule("rmse")), "rmse"),
+        ({"rmse": 9.0, "auc": 0.9}, None, (MetricRule("*", tolerance="1 %"),), "auc"),  # a pattern is none itself
+        ({"auc @ train": 0.9, "auc @ val": 0.8}, None, (MetricRule("auc"),), "auc @ val"),
+        ({"auc @ train": 0.9, "auc @ val": 0.8}, None, (MetricRule("auc @ train"),), "auc @ train"),
+        ({"train_auc": 0.9, "val_auc": 0.8}, None, (), "val_auc"),
+    ],
+)
+def test_the_metric_of_record_is_the_same_one_each_time(
+    challenger: dict[str, float], champion: dict[str, float] | None, rules: tuple[MetricRule, ...], name: str
+) -> None:
+    found = comparison.of_record(comparison.metric_rows(challenger, champion, rules=rules))
+    assert found is not None
+    assert found.name == name
+
+
+@pytest.mark.parametrize("metrics", [{}, {"rows": 9.0}, {"system/cpu": 1.0}])
+def test_there_may_be_no_metric_of_record(metrics: dict[str, float]) -> None:
+    assert comparison.of_record(comparison.metric_rows(metrics, metrics)) is None
+
+
+def test_noise_is_no_loss() -> None:
+    rules = (MetricRule("auc", tolerance="0.5 %"), MetricRule("*", tolerance="1 %"))
+    rows = comparison.metric_rows(
+        {"auc": 0.972, "f1": 0.749, "recall": 0.499}, {"auc": 0.9, "f1": 0.7, "recall": 0.5}, rules=rules
+    )
+    assert str(comparison.tally(rows)) == "2 better, 1 within tolerance"
+    loss = comparison.metric_rows({"auc": 0.8982}, {"auc": 0.9}, rules=rules)
+    assert [row.judgement.words for row in loss] == ["within tolerance"]
 
 
 def test_tally_counts_in_words() -> None:
@@ -126,8 +156,8 @@ def test_tally_counts_in_words() -> None:
         MetricRow("f1", None, 0.7),
         MetricRow("mae", 1.0, 1.0),
     ]
-    assert comparison.tally(rows) == "1 worse, 1 better, 1 the same, 1 without a number now"
-    assert comparison.tally([MetricRow("rows", 1.0, 2.0)]) == ""
+    assert str(comparison.tally(rows)) == "1 better, 1 worse, 1 the same, 1 not comparable"
+    assert not comparison.tally([MetricRow("rows", 1.0, 2.0)])
 
 
 def test_a_full_bar_is_the_largest_judged_change_and_never_next_to_nothing() -> None:
@@ -148,5 +178,5 @@ def test_any_metrics_can_be_compared(
     rows = comparison.metric_rows(challenger, champion)
     assert sorted(comparison.by_weight(rows), key=id) == sorted(rows, key=id)
     assert math.isfinite(comparison.widest(rows))
-    head = comparison.headline(rows)
+    head = comparison.of_record(rows)
     assert head is None or head in rows

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from approvals.evidence.comparison import Tally
 from approvals.models import PromotionRequest, RequestKind, Status
 from approvals.selectors import inbox
 
@@ -21,6 +22,7 @@ def row(kind: RequestKind = RequestKind.PROMOTION, asked: dict[str, Any] | None 
         "is_near_expiry": False,
         "blocked_by": 0,
         "headline": None,
+        "tally": Tally(),
         "probation_until": None,
         "tells_missing": True,
     }

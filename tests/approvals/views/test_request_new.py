@@ -36,7 +36,7 @@ def test_each_target_shows_rule_people_and_consequences(client: Client, rita: Us
     assert "2 approvals from any reviewer. The policy for * applies to churn_predictor: the only one that fits." in text
     assert "Who can approve Remy Ortiz, Rosa Lind" in text
     assert "Version 2 gets stage Production and alias @champion. Version 1 is archived." in text
-    assert "1 worse, 1 better. ndcg 0.5 → 0.45 −0.05 (−10.0 %) worse" in text
+    assert "1 better, 1 worse. ndcg 0.5 → 0.45 −0.05 (−10.0 %) worse" in text
     assert "Nothing: this would be the first promotion to Staging." in text
 
 
