@@ -50,7 +50,7 @@ def evidence(summary: EvidenceSummary) -> Sequence[Mark]:
     """What the metrics say, the data and the code, as far as there is something to say."""
     found = []
     if summary.tally:
-        found.append(Mark(summary.tally, "scale", "amber" if summary.has_worse else "green", "metrics"))
+        found.append(Mark(str(summary.tally), "scale", "amber" if summary.has_worse else "green", "metrics"))
     return [*found, _data(summary), _code(summary)]
 
 
