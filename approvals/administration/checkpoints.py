@@ -83,7 +83,7 @@ def ask_to_verify(*, by: User) -> Verification:
         with transaction.atomic():
             asked = Verification.objects.create(asked_by=by)
     except IntegrityError as error:
-        raise Conflict("The ledger is being verified already.") from error
+        raise Conflict("A verification is already running.") from error
     outbox.hint_verification()
     return asked
 

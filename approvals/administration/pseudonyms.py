@@ -46,7 +46,7 @@ def pseudonymise(person: User, *, reason: str, by: User) -> AuditEvent:
     require(by, PEOPLE)
     refuse_pseudonymised(person)
     if person.pk == by.pk:
-        raise Invalid("Nobody pseudonymises themself: ask another administrator.")
+        raise Invalid("You cannot pseudonymise yourself: ask another administrator.")
     # Read before anything is erased: afterwards nobody knows what to look for.
     called = _labels_of(person)
     reason = reason.strip()

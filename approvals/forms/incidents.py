@@ -15,7 +15,7 @@ class IncidentFilterForm(forms.Form):
 class ResolveIncidentForm(forms.Form):
     reason = forms.CharField(
         max_length=4000,
-        label="What happened, and why may it stay as it is?",
-        help_text="It stands in the history. What holds the place stays there, and stays without an approval.",
+        label="What happened, and why can it stay?",
+        help_text="Recorded in the history. The version stays in place without an approval.",
         widget=forms.Textarea(attrs={"rows": 4}),
     )

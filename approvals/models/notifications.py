@@ -45,9 +45,9 @@ ASKING: dict[str, tuple[Status, ...]] = {
 
 
 class How(models.TextChoices):
-    NOW = "now", "At once"
-    DIGEST = "digest", "In the digest"
-    NEVER = "never", "Not at all"
+    NOW = "now", "Immediately"
+    DIGEST = "digest", "In the daily digest"
+    NEVER = "never", "Never"
 
 
 class NotificationChoice(models.Model):

@@ -41,7 +41,7 @@ def send_due(now: datetime, claim: str) -> int:
             mine.mark_sent()
             sent += len(own)
         else:
-            mine.put_off("The chat did not take it.")
+            mine.put_off("The chat rejected it.")
     return sent
 
 

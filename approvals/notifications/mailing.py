@@ -73,7 +73,7 @@ def _still_wanted(rows: Sequence[Notification], claim: str) -> list[Notification
     wanted = []
     for row in rows:
         if row.recipient is None or not row.recipient.is_active:
-            Notification.objects.claimed(claim, [row]).drop("The person was deactivated before it could be told.")
+            Notification.objects.claimed(claim, [row]).drop("The person was deactivated before it was sent.")
             continue
         if row.request is None or row.kind not in ASKING:
             wanted.append(row)
@@ -82,7 +82,7 @@ def _still_wanted(rows: Sequence[Notification], claim: str) -> list[Notification
             waiting[row.request.pk] = _waited_for(row.request)
         people = waiting[row.request.pk]
         if people is not None and audience.is_moot(Kind(row.kind), row.request, row.recipient_id, people):
-            Notification.objects.claimed(claim, [row]).drop("It was done before it could be told.")
+            Notification.objects.claimed(claim, [row]).drop("It was done before it was sent.")
         else:
             wanted.append(row)
     return wanted

@@ -28,7 +28,7 @@ def summary(rows: Sequence[Notification], *, is_digest: bool) -> EmailMultiAlter
     """Several in one; of one request the newest first is as good as any, so they stand in their order."""
     if len(rows) == 1:
         return single(rows[0])
-    title = f"Your digest: {len(rows)} things" if is_digest else f"{len(rows)} things happened"
+    title = f"Your digest: {len(rows)} items" if is_digest else f"{len(rows)} updates"
     return _mail(title, "many", rows)
 
 

@@ -95,7 +95,7 @@ def _apply_to_open(person: User) -> None:
         rows = Notification.objects.open().filter(free, recipient=person, kind=kind)
         match wishes.how(kind):
             case How.NEVER:
-                rows.update(dropped_at=now, last_error="Not wanted any more.")
+                rows.update(dropped_at=now, last_error="Switched off.")
             case How.NOW:
                 rows.filter(is_digest=True).update(is_digest=False, due_at=now)
             case How.DIGEST:

@@ -69,7 +69,7 @@ def _reminders(request: PromotionRequest, since: AuditEvent, now: datetime) -> l
         return []  # the worker or a service is at work
     subject = wording.subject(request)
     asked = f"It has been waiting since {since.at:%-d %B %Y, %H:%M} UTC: {request.get_status_display().lower()}."
-    words = wording.Words(wording.one_line(f"{subject} still waits for you"), asked)
+    words = wording.Words(wording.one_line(f"{subject} still needs your review"), asked)
     chat = wording.one_line(f"{subject} still waits")
     return [Told(Kind.REMINDER, request, people, words, key, None, chat)]
 

@@ -37,7 +37,7 @@ def approved_holders(incident: Incident) -> list[Holder]:
     return [
         Holder(number, labels.sentence(last[number]), last[number].request_id)
         if number in last
-        else Holder(number, "How it came there is not known.", None)
+        else Holder(number, "How it got there is unknown.", None)
         for number in incident.approved
     ]
 

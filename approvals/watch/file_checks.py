@@ -100,7 +100,7 @@ def _settle(tenure: Tenure, digest: str) -> None:
     known = Incident.objects.open().filter(model_name=name, kind=Incident.Kind.FILES, details__version=number)
     if digest == running.files_digest:
         for incident in known.select_related("target", "request"):
-            incidents.close(incident, Incident.Resolution.UNDONE, reason="The files are what they were again.")
+            incidents.close(incident, Incident.Resolution.UNDONE, reason="The files are back to what they were.")
         return
     told = Incident.objects.filter(
         Q(resolved_at=None) | Q(resolution=Incident.Resolution.EXPLAINED), kind=Incident.Kind.FILES, model_name=name

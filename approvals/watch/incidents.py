@@ -19,19 +19,19 @@ WITHIN = timedelta(hours=1)
 """After so many put-backs of one place in this time, somebody else puts it there again and again: people decide."""
 
 GAVE_UP = (
-    "It was put back 3 times within an hour and changed again each time: something in MLflow sets it. Countersign does "
-    "not fight and leaves it as it is. Find out who or what changes it."
+    "Countersign reverted it 3 times within an hour, and it changed again each time: another program in MLflow "
+    "sets it. Countersign has stopped reverting. Find out who or what changes it."
 )
 AFTER_A_CUT = (
-    "An older backup of Countersign was restored. This may have been approved after it: the note in MLflow says so, if "
-    "it was. It stays as it is until somebody decides."
+    "An older backup of Countersign was restored. This may have been approved since; the note in MLflow then "
+    "shows it. It stays unchanged until a person decides."
 )
 NOT_RESTORABLE: Mapping[str, str] = {
-    Incident.Kind.DELETED: "What was deleted in MLflow cannot be put back; promote another version.",
-    Incident.Kind.EXCHANGED: "The version that was approved is gone and cannot be put back; promote another version.",
-    Incident.Kind.RENAMED: "A name is not put back; what was approved holds on under the new one.",
-    Incident.Kind.PROMPT: "No place was changed by it. Delete the tag mlflow.prompt.is_prompt in MLflow.",
-    Incident.Kind.HIDDEN: "No place was changed by it, and no call to MLflow brings it back into the search.",
+    Incident.Kind.DELETED: "A version deleted in MLflow cannot be restored; promote another version.",
+    Incident.Kind.EXCHANGED: "The approved version is gone and cannot be restored; promote another version.",
+    Incident.Kind.RENAMED: "Countersign does not revert a name; the approval still applies under the new one.",
+    Incident.Kind.PROMPT: "It changed no target. Delete the tag mlflow.prompt.is_prompt in MLflow.",
+    Incident.Kind.HIDDEN: "No place was changed by it, and MLflow has no call that shows it in the search again.",
     Incident.Kind.FILES: "Countersign keeps no copy of model files; restore them in the artifact store.",
 }
 
@@ -82,7 +82,7 @@ def open_incident(found: Found) -> tuple[Incident, AuditEvent]:
     # An earlier change of the same place is not what is to be put back any more; this one takes its place.
     earlier = Incident.objects.open().filter(model_name=found.model, target=found.target, place=found.place)
     if found.kind not in Incident.BESIDE:
-        earlier.filter(is_owed=True).update(is_owed=False, last_error="It changed again before it was put back.")
+        earlier.filter(is_owed=True).update(is_owed=False, last_error="It changed again before it was reverted.")
     incident = Incident.objects.create(
         kind=found.kind,
         model_name=found.model,
@@ -205,14 +205,14 @@ def resolve(incident: Incident, *, by: User, reason: str) -> None:
     if not (answer := may_resolve(by)):
         raise workflow.NotAllowed(answer.reason)
     if not reason.strip():
-        raise workflow.Invalid("Say what happened and why it may stay as it is: the auditors will read it.")
+        raise workflow.Invalid("Enter what happened and why it can stay; auditors read it.")
     # Before it is read: settlements, and decisions on its review, wait from here on.
     lock(incident.model_name)
     locked = Incident.objects.select_related("target", "request").get(pk=incident.pk)
     if locked.resolved_at is not None:
-        raise workflow.Conflict("The incident is resolved already.")
+        raise workflow.Conflict("The incident is already resolved.")
     if locked.is_owed and "began_at" in locked.details:
-        raise workflow.Conflict("It is being put back right now. Look again in a moment.")
+        raise workflow.Conflict("Countersign is reverting it right now. Try again in a moment.")
     if locked.request is not None and locked.request.decided_at and locked.request.is_open:
         raise workflow.Conflict(f"Request #{locked.request.pk} is approved and on its way.", locked.request)
     close(locked, Incident.Resolution.EXPLAINED, reason=reason.strip(), by=by)

@@ -78,20 +78,20 @@ def restore(pk: int, registry: Registry) -> str:
     except ClaimLost:
         outcome = "skipped"
     except ChangedAgain:
-        job.give_up("It changed again before it was put back.")
+        job.give_up("It changed again before it was reverted.")
         outcome = "changed"
     except (Unreachable, Denied) as error:
         outcome = job.release(error.message)
     except NotFound:
         # The mirror learns of it at once, so that the page and the next look do.
         _refresh(registry, incident.model_name)
-        job.give_up("What was approved no longer exists in MLflow and cannot be put back; promote another version.")
+        job.give_up("The approved version no longer exists in MLflow and cannot be restored; promote another version.")
         outcome = "refused"
     except RegistryError as error:
-        job.give_up(f"MLflow refused to put it back: {error.message}")
+        job.give_up(f"MLflow refused to revert it: {error.message}")
         outcome = "refused"
     except Exception as error:
-        job.release(f"Putting it back met an error of its own ({type(error).__name__}); see the worker's log.")
+        job.release(f"Reverting it failed ({type(error).__name__}); see the worker's log.")
         raise
     logger.info("watch.restore", incident=pk, model=incident.model_name, place=incident.place, outcome=outcome)
     return outcome

@@ -43,10 +43,10 @@ def notice(incident: Incident) -> str:
 
 def between(incident: Incident) -> str:
     """When it happened, as far as that can be said, as a sentence."""
-    seen = f"MLflow said so at {_moment(incident.seen_at)}"
+    seen = f"MLflow showed it at {_moment(incident.seen_at)}"
     if incident.not_before is None:
-        return f"{seen}; when it happened is not known."
-    return f"It happened after {_moment(incident.not_before)}, when MLflow still said otherwise. {seen}."
+        return f"{seen}; the time of the change is unknown."
+    return f"It happened after {_moment(incident.not_before)}, when MLflow still showed the earlier state. {seen}."
 
 
 def response(incident: Incident) -> str:
@@ -54,12 +54,13 @@ def response(incident: Incident) -> str:
     match Incident.Response(incident.response):
         case Incident.Response.REPORT:
             return (
-                "The policy asks for a report: MLflow stays as it is, and somebody resolves the incident with a reason."
+                "The policy requires a report: MLflow stays unchanged, and a reviewer or administrator resolves "
+                "the incident with a reason."
             )
         case Incident.Response.PUT_BACK:
-            return "The policy asks for the change to be put back."
+            return "The policy requires the change to be reverted."
         case Incident.Response.REVIEW:
-            return "The policy asks for a review: if approved, the change stays; if rejected, it is put back."
+            return "The policy requires a review: if approved, the change stays; if rejected, Countersign reverts it."
 
 
 def done(incident: Incident) -> list[str]:
@@ -67,27 +68,27 @@ def done(incident: Incident) -> list[str]:
     details = incident.details
     said = [str(details[key]) for key in ("not_put_back", "not_reviewed", "after_review") if details.get(key)]
     if incident.is_owed:
-        said.append("It is being put back." if "began_at" in details else "It is about to be put back.")
+        said.append("Countersign is reverting it." if "began_at" in details else "Countersign is about to revert it.")
     if incident.last_error:
         said.append(incident.last_error)
     if incident.is_owed and incident.last_error:
         tries = "try" if incident.attempts == 1 else "tries"
         said.append(f"After {incident.attempts} {tries}, the next is not before {_moment(incident.available_at)}.")
     if details.get("half_done"):
-        said.append(f"The delivery of request #{details['half_done']} was left half done; this may be its trace.")
+        said.append(f"The delivery of request #{details['half_done']} stopped halfway; it may have caused this.")
     if details.get("overwritten_by"):
-        said.append(f"The delivery of request #{details['overwritten_by']} found it and went on from there.")
+        said.append(f"The delivery of request #{details['overwritten_by']} found this change and continued from there.")
     return said
 
 
 _STAYS = {
-    Incident.Kind.MOVED: "What holds the place stays, without an approval.",
-    Incident.Kind.EXCHANGED: "What holds the place stays, without an approval.",
-    Incident.Kind.DELETED: "What was deleted is gone.",
-    Incident.Kind.RENAMED: "What was approved holds on under the new name.",
-    Incident.Kind.FILES: "The files stay as they are, without an approval.",
-    Incident.Kind.PROMPT: "Countersign goes on reading it by name and number.",
-    Incident.Kind.HIDDEN: "Countersign goes on reading it by name and number.",
+    Incident.Kind.MOVED: "The version stays in place, without an approval.",
+    Incident.Kind.EXCHANGED: "The version stays in place, without an approval.",
+    Incident.Kind.DELETED: "The deleted version is gone.",
+    Incident.Kind.RENAMED: "The approval still applies under the new name.",
+    Incident.Kind.FILES: "The files stay unchanged, without an approval.",
+    Incident.Kind.PROMPT: "Countersign still reads it by name and number.",
+    Incident.Kind.HIDDEN: "Countersign still reads it by name and number.",
 }
 
 
@@ -97,15 +98,15 @@ def resolution(incident: Incident) -> str:
         return ""
     match Incident.Resolution(incident.resolution):
         case Incident.Resolution.EXPLAINED:
-            return f"It was resolved with a reason. {_STAYS[Incident.Kind(incident.kind)]}"
+            return f"Resolved with a reason. {_STAYS[Incident.Kind(incident.kind)]}"
         case Incident.Resolution.PUT_BACK:
             return f"Countersign put back {numbers(incident.approved)}."
         case Incident.Resolution.REVIEWED:
-            return "It was approved afterwards."
+            return "Approved afterwards."
         case Incident.Resolution.UNDONE:
-            return "It was changed back in MLflow."
+            return "Changed back in MLflow."
         case Incident.Resolution.SUPERSEDED:
-            return "A promotion took its place."
+            return "Replaced by a promotion."
 
 
 def _moment(at: datetime) -> str:

@@ -47,17 +47,17 @@ def test_a_bypass_is_seen_told_everywhere_and_resolved_with_a_reason(stack: Stac
     expect(told).to_contain_text(f"Production of {model} went from version 1 to version 2")
     told.get_by_role("link", name=f"Incident #{number}").click()
     vera.wait_for_url(f"{stack.url}/incidents/{number}/")
-    expect(vera.get_by_text("MLflow does not say who changed it.")).to_be_visible()
+    expect(vera.get_by_text("MLflow does not record who changed it.")).to_be_visible()
     expect(vera.get_by_text("Only reviewers and administrators resolve incidents.")).to_be_visible()
-    assert vera.get_by_role("button", name="Resolve the incident").count() == 0
+    assert vera.get_by_role("button", name="Resolve incident").count() == 0
 
     remy.goto(f"{stack.url}/")
     remy.locator(".status-line").get_by_role("link", name=re.compile("Review incident")).click()
     if not remy.url.endswith(f"/incidents/{number}/"):  # another one is open, and the notice leads to their list
         remy.get_by_role("link", name=re.compile(f"Production of {model} went")).click()
     remy.get_by_role("textbox").last.fill("The night shift swapped it by hand; it may stay until Monday.")
-    remy.get_by_role("button", name="Resolve the incident").click()
-    expect(remy.get_by_text("It was resolved with a reason.", exact=False).first).to_be_visible()
+    remy.get_by_role("button", name="Resolve incident").click()
+    expect(remy.get_by_text("Resolved with a reason.", exact=False).first).to_be_visible()
     expect(remy.get_by_text("it may stay until Monday", exact=False).first).to_be_visible()
 
     vera.goto(f"{stack.url}/models/{model}/")

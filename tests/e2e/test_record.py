@@ -47,7 +47,7 @@ def test_the_worker_verifies_and_the_verifier_agrees_alone(stack: Stack, sign_in
     expect(newest).to_contain_text("Vera Holm")
 
     ada.goto(f"{stack.url}/history/ledger/")
-    ada.get_by_role("button", name="Sign a checkpoint").click()
+    ada.get_by_role("button", name="Sign checkpoint").click()
     expect(ada.get_by_role("rowheader", name="Checkpoint 1", exact=True)).to_be_visible()
     vera.reload()
     files = {

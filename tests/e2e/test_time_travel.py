@@ -38,13 +38,13 @@ def test_the_slider_and_the_steps_lead_through_the_changes(
     held = page.get_by_role("region", name="Held now")
     expect(held).to_contain_text("Version 2")
     expect(held).to_contain_text("Promoted through the gate.")
-    page.get_by_role("link", name="Change before").click()
+    page.get_by_role("link", name="Previous change").click()
     expect(page.locator(".moments")).to_contain_text("Version 2")
-    page.get_by_role("link", name="Change before").click()
+    page.get_by_role("link", name="Previous change").click()
     expect(page.locator(".moments")).to_contain_text("Version 1")
-    expect(page.get_by_role("link", name="Change before")).to_have_count(0)
+    expect(page.get_by_role("link", name="Previous change")).to_have_count(0)
 
-    slider = page.get_by_role("slider", name="Moment on the time line")
+    slider = page.get_by_role("slider", name="Moment on the timeline")
     before = page.url
     slider.focus()
     page.keyboard.press("End")
@@ -53,7 +53,7 @@ def test_the_slider_and_the_steps_lead_through_the_changes(
     expect(page.get_by_role("region", name=re.compile(r"^Held (now|at \d)"))).to_contain_text("Version 2")
     expect(page.locator("[data-time-slider]")).to_be_focused()
     page.keyboard.press("Home")
-    expect(page.get_by_text("Nothing of what you filter by was held then.")).to_be_visible()
+    expect(page.get_by_text("No matches at that moment.")).to_be_visible()
     expect(slider).to_have_attribute("aria-valuetext", re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d UTC$"))
 
 
@@ -67,9 +67,9 @@ def test_the_slider_works_without_script(stack: Stack, model: str, browser: Brow
     page.goto(f"{stack.url}/history/at/?model={model}")
     page.get_by_role("slider").focus()
     page.keyboard.press("Home")
-    page.get_by_role("button", name="Go there").click()
+    page.get_by_role("button", name="Show this moment").click()
     expect(page).to_have_url(re.compile(rf"/history/at/\?model={model}&span=all&at=2"))
-    expect(page.get_by_text("Nothing of what you filter by was held then.")).to_be_visible()
+    expect(page.get_by_text("No matches at that moment.")).to_be_visible()
     context.close()
 
 
@@ -86,7 +86,7 @@ def test_earlier_history_is_looked_at_confirmed_and_marked(
     page.goto(f"{stack.url}/history/")
     page.get_by_role("link", name="Import", exact=True).click()
     page.get_by_label("CSV file").set_input_files(file)
-    page.get_by_role("button", name="Look at the rows").click()
+    page.get_by_role("button", name="Preview rows").click()
     expect(page.get_by_text("Production is held by this very version then, says line 2")).to_be_visible()
     page.get_by_role("button", name="Import 1 row").click()
     expect(page.get_by_text("1 row imported. 1 was refused.")).to_be_visible()

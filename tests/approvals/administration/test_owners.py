@@ -182,13 +182,14 @@ def test_the_page_says_who_owns_it_and_who_is_missing(
 ) -> None:
     client.force_login(ada)
     assert "Service account of Remy Ortiz" in text_of(client.get("/people/").content.decode())
-    assert "Service accounts of theirs cannot ask" in text_of(client.get(f"/people/{remy.pk}/active/").content.decode())
+    html = text_of(client.get(f"/people/{remy.pk}/active/").content.decode())
+    assert "Their service accounts cannot make requests" in html
     unowned(robot)
     html = text_of(client.get("/people/").content.decode())
     assert "1 service account without an active owner" in html
-    assert "Service account without an active owner: cannot ask for anything" in html
+    assert "Service account without an active owner: cannot make requests" in html
     page = text_of(client.get(f"/people/{robot.pk}/").content.decode())
-    assert "Nobody: the account cannot ask for anything" in page
+    assert "None: the account cannot make requests" in page
     sent = {"roles": [group.pk for group in robot.groups.all()], "is_service_account": "on"}
     refused = client.post(f"/people/{robot.pk}/", sent)
     assert (refused.status_code, "A service account has an owner" in refused.content.decode()) == (422, True)

@@ -387,7 +387,7 @@ def test_the_event_page_shows_the_name_to_people_and_the_token_in_what_is_hashed
     assert "Acted Remy Ortiz <remy@example.com>" in shown
     token = Identity.objects.get(person=remy, label="Remy Ortiz <remy@example.com>").token
     assert f'"actor_label":"{token}"' in shown
-    assert "The hash fits the content." in shown
+    assert "The hash matches the content." in shown
 
 
 def test_people_and_what_events_point_to_cannot_be_deleted(past: PromotionRequest, remy: User) -> None:

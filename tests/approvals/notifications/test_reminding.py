@@ -57,7 +57,7 @@ def test_those_who_are_waited_for_are_reminded_on_the_schedule(asked: PromotionR
     now(24.1)
     assert reminded() == ["Remy", "Rosa"]
     row = Notification.objects.filter(kind=Kind.REMINDER)[0]
-    assert row.title == "churn_predictor 7 → Production still waits for you"
+    assert row.title == "churn_predictor 7 → Production still needs your review"
     assert "waiting for review" in row.text
     assert notifications.remind() == 0  # once
     now(71.9)

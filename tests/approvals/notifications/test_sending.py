@@ -159,7 +159,7 @@ def test_what_somebody_else_did_meanwhile_is_not_asked_any_more(
     send()
     assert [subject(mail) for mail in box.mails if "waits for you" in subject(mail)] == []
     assert len(box.to(rita)) == 1
-    assert Notification.objects.filter(kind=Kind.WAITS, last_error="It was done before it could be told.").count() == 2
+    assert Notification.objects.filter(kind=Kind.WAITS, last_error="It was done before it was sent.").count() == 2
 
 
 # --- The server
@@ -289,7 +289,7 @@ def test_more_than_a_few_at_once_become_one_mail(box: Mailbox, remy: User) -> No
     owe(remy, 6)
     assert send() == 6
     (mail,) = box.to(remy)
-    assert subject(mail) == "[Countersign] 6 things happened"
+    assert subject(mail) == "[Countersign] 6 updates"
     text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     assert [f"Thing {index}" in text for index in range(6)] == [True] * 6
 

@@ -252,7 +252,7 @@ def test_an_event_shows_everything_and_its_neighbours(auditor: Client, mixed: di
         event.hash,
         event.previous_hash,
         str(event.correlation_id),
-        "The hash fits the content.",
+        "The hash matches the content.",
     ):
         assert text in page
     assert 'href="/history/4/" rel="prev"' in page

@@ -121,8 +121,8 @@ def test_page_and_command_show_the_warning_at_its_row(
     client.force_login(ada)
     sent = client.post("/history/import/", {"file": SimpleUploadedFile("old.csv", content)})
     html = client.get(sent["Location"]).content.decode()
-    assert html.count("Look again") == 1
-    assert "1 of them does not fit what MLflow says" in text_of(html)
+    assert html.count("Check this") == 1
+    assert "1 of them does not match MLflow" in text_of(html)
     assert "highest version of this model is 7" in html
     only = client.get(f"{sent['Location']}&show=odd").content.decode()
     assert only.count("<tr data-item>") == 1

@@ -311,7 +311,7 @@ def test_the_page_shows_verdicts_first_and_stores_after_confirmation(
     assert "imported 3 rows of earlier history" in words
     assert Tenure.objects.count() == 5
     again = client.post("/history/import/confirm/", {"confirmed": digest}, follow=True)
-    assert "The file is not waiting here any more." in again.content.decode()
+    assert "The upload has expired." in again.content.decode()
     assert Tenure.objects.count() == 5
 
 

@@ -202,7 +202,7 @@ def test_access_at_a_moment_is_what_it_was_then(auditor: Client, ada: User, remy
     assert [column.pattern for column in then.context["columns"]] == ["churn*"]
     can = {row.name: [fills for _, fills in cells] for row, cells in then.context["rows"]}
     assert can["Remy Ortiz"] == [True]
-    assert "No event by then tells where the roles of" in text_of(then.content.decode())
+    assert "No event by then explains the roles of" in text_of(then.content.decode())
 
 
 def test_before_the_first_event_the_page_says_that_it_cannot_know(auditor: Client, changed: PromotionRequest) -> None:

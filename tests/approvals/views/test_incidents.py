@@ -93,8 +93,8 @@ def test_one_incident_tells_what_when_and_what_is_done(client: Client, vera: Use
         "Production of churn_predictor went from version 1 to version 2.",
         "Before Version 1",
         "After Version 2",
-        "MLflow does not say who changed it.",
-        "The policy asks for a report",
+        "MLflow does not record who changed it.",
+        "The policy requires a report",
         "found a change outside Countersign: Production of churn_predictor version 2",
         "Only reviewers and administrators resolve incidents.",
     ):
@@ -109,7 +109,7 @@ def test_a_holder_from_before_the_gate_is_not_called_approved(
     text = page(client, vera, only_incident().get_absolute_url())
     assert "Accepted last Version 6 Held before Countersign, approver unknown; first seen" in text
     assert "Approved last" not in text
-    assert "Requests for this version and target Nobody requested it." in text
+    assert "Requests for this version and target No requests for it." in text
 
 
 def test_the_page_names_the_request_that_approved_the_holder_and_the_one_that_was_rejected(
@@ -124,7 +124,7 @@ def test_the_page_names_the_request_that_approved_the_holder_and_the_one_that_wa
     assert observe(registry) == 1
     text = page(client, vera, only_incident().get_absolute_url())
     assert f"Approved last Version 7 Promoted through the gate. Request #{held.pk}" in text
-    asked = text.partition("Requests for this version and target")[2].partition("What is done about it")[0]
+    asked = text.partition("Requests for this version and target")[2].partition("Resolution")[0]
     for words in (f"Request #{refused.pk}", "Rejected", "Rita Sanz", "Trained on last year's data."):
         assert words in asked
     assert f"#{held.pk}" not in asked
@@ -137,10 +137,10 @@ def test_resolving_asks_for_a_reason_and_shows_it(client: Client, remy: User) ->
     answer = client.post(f"/incidents/{incident.pk}/resolve/", {"reason": "Agreed on the phone."}, follow=True)
     text = text_of(answer.content.decode())
     assert "Agreed on the phone." in text
-    assert "It was resolved with a reason. What holds the place stays, without an approval." in text
+    assert "Resolved with a reason. The version stays in place, without an approval." in text
     again = client.post(f"/incidents/{incident.pk}/resolve/", {"reason": "Again."})
     assert again.status_code == 409
-    assert "The incident is resolved already." in text_of(again.content.decode())
+    assert "The incident is already resolved." in text_of(again.content.decode())
 
 
 def test_the_model_says_so_and_others_do_not(client: Client, registry: FakeRegistry, rita: User) -> None:
@@ -211,4 +211,4 @@ def test_a_place_that_is_fought_over_is_said_out_loud(ada: User) -> None:
     make_incident()
     notifications.collect()
     last = Notification.objects.filter(kind=Kind.INCIDENT, recipient=ada).latest("pk")
-    assert "does not fight" in last.text
+    assert "has stopped reverting" in last.text

@@ -142,7 +142,7 @@ def test_an_invited_person_sets_a_password_and_signs_in(admin: Client) -> None:
 def test_the_link_is_shown_once_where_mail_goes_to_the_terminal(admin: Client, settings: Any) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
     page = invite(admin).content.decode()
-    assert "it is shown only now" in page
+    assert "it is shown only once" in page
     found = re.search(r'data-copy="http://127\.0\.0\.1:8000(/accounts/password/reset/key/[^"]+)"', page)
     assert found
     assert Client().get(found[1], follow=True).status_code == 200

@@ -47,8 +47,8 @@ def test_the_page_names_who_asked_and_who_approved_with_which_meaning(
     request.reviews.filter(reviewer=remy).update(created_at=NOON)
     make_tenure("churn", 1, production, NOON, request=request, start_sequence=1)
     words = page("?at=2026-03-01T13:00")
-    assert "Version 1 Promoted Production and @champion Since 2026-03-01 12:00:00 UTC , and still." in words
-    assert f"Request #{request.pk} , asked for by Rita Sanz ; approved by" in words
+    assert "Version 1 Promoted Production and @champion Since 2026-03-01 12:00:00 UTC ." in words
+    assert f"Request #{request.pk} , requested by Rita Sanz ; approved by" in words
     assert "Remy Ortiz (approved)" in words
     assert "Rosa Lind (responsible)" in words
     html = client.get("/history/at/?at=2026-03-01T13:00").content.decode()
@@ -62,7 +62,7 @@ def test_an_approval_that_came_later_is_told_as_such(
 ) -> None:
     request = approve(make_request(make_version("churn"), production, by=rita), remy, rosa)
     make_tenure("churn", 1, production, NOON, origin="outside", request=request)
-    assert "approved only later by Remy Ortiz" in page("?at=2026-03-01T13:00")
+    assert "approved afterwards by Remy Ortiz" in page("?at=2026-03-01T13:00")
 
 
 def test_only_what_is_mirrored_has_a_link(client: Client, vera: User, production: Target) -> None:
@@ -113,14 +113,14 @@ def test_the_slider_leads_to_the_moment_and_keeps_the_filters(client: Client, ve
 
 
 def test_the_future_and_what_was_before_everything_are_named(page: Callable[..., str], production: Target) -> None:
-    assert "No tenure is known yet." in page()
+    assert "No records yet." in page()
     make_tenure("churn", 1, production, NOON)
     assert "That moment is still to come." in page("?at=2999-01-01")
-    assert "Version 1" not in page("?at=2999-01-01").partition("Time line")[0]
+    assert "Version 1" not in page("?at=2999-01-01").partition("Timeline")[0]
     words = page("?at=2020-01-01")
-    assert "Nothing is known of that moment." in words
-    assert "The record begins on 2026-03-01 12:00:00 UTC" in words
-    assert "Nothing of what you filter by was held then." in page("?at=2026-03-02&model=fraud")
+    assert "No records of that moment." in words
+    assert "Records begin on 2026-03-01 12:00:00 UTC" in words
+    assert "No matches at that moment." in page("?at=2026-03-02&model=fraud")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_moments_at_the_edge_of_time_have_an_answer(
     page: Callable[..., str], production: Target, at: str, span: str
 ) -> None:
     make_tenure("churn", 1, production, NOON)
-    assert "Time line" in page(f"?at={at}&span={span}")
+    assert "Timeline" in page(f"?at={at}&span={span}")
 
 
 def test_the_page_asks_as_often_for_many_models_as_for_one(

@@ -176,7 +176,7 @@ def test_a_refusal_is_said_and_not_tried_again(registry: FakeRegistry) -> None:
     assert observe(registry) == 1
     registry.fail_next("set_alias", Refused("Not you."))
     assert restore(registry) == ["refused"]
-    assert (only_incident().is_owed, only_incident().last_error) == (False, "MLflow refused to put it back: Not you.")
+    assert (only_incident().is_owed, only_incident().last_error) == (False, "MLflow refused to revert it: Not you.")
     assert restore(registry) == []
 
 
@@ -198,7 +198,7 @@ def test_it_does_not_fight(registry: FakeRegistry) -> None:
     assert restore(registry) == []
     last = Incident.objects.latest("pk")
     assert not last.is_owed
-    assert "does not fight" in last.details["not_put_back"]
+    assert "has stopped reverting" in last.details["not_put_back"]
     assert registry.model(MODEL).aliases == {"champion": 8}
 
 
