@@ -40,6 +40,7 @@ urlpatterns = [
     path("requests/<int:pk>/live/", request_page.live, name="request_live"),
     path("requests/<int:pk>/review/", requests.review, name="request_review"),
     path("requests/<int:pk>/comment/", requests.comment, name="request_comment"),
+    path("requests/<int:pk>/nominate/", requests.nominate, name="request_nominate"),
     path("requests/<int:pk>/checks/<int:check>/override/", requests.override, name="request_override"),
     path("requests/<int:pk>/withdraw/", requests.withdraw, name="request_withdraw"),
     path("requests/<int:pk>/resubmit/", requests.resubmit, name="request_resubmit"),

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 
+from accounts.models import User
 from approvals.models import Target, Verdict
 from approvals.policy import Meaning
 
@@ -51,6 +52,19 @@ class ReviewForm(forms.Form):
 
 class CommentForm(forms.Form):
     body = forms.CharField(max_length=4000, widget=forms.Textarea(attrs={"rows": 3}), label="Comment")
+
+
+class NominateForm(forms.Form):
+    """`cleaned_data` is what the verb takes: `person` or `group`, the other empty."""
+
+    who = forms.RegexField(r"^(person:\d{1,18}|group:.{1,150})$", label="Person or group")
+
+    def clean(self) -> dict[str, Any]:
+        kind, _, value = str(self.cleaned_data.pop("who", "")).partition(":")
+        person = User.objects.filter(pk=int(value)).first() if kind == "person" else None
+        if kind == "person" and person is None:
+            raise forms.ValidationError("This person does not exist any more.")
+        return {"person": person, "group": value if kind == "group" else ""}
 
 
 class WithdrawForm(forms.Form):

@@ -16,6 +16,7 @@ from approvals.models import (
     Finding,
     FreezeWindow,
     Incident,
+    Nomination,
     OutboxEntry,
     Outcome,
     Policy,
@@ -96,6 +97,7 @@ TABLES: dict[str, Table] = {
             {"waits_for": "Worked out anew from rule and approvals; it only says in whose inbox the request is."},
             elsewhere=frozenset({"evidence"}),  # by its fingerprint: `references`
         ),
+        Table(Nomination, "Nomination {id} on request #{request_id}"),
         Table(Comment, "Comment {id} on request #{request_id}"),
         Table(Review, "Review {id} of request #{request_id}", personal=frozenset({"signed_name"})),
         Table(Finding, "Finding {id} of review {review_id}"),

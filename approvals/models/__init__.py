@@ -9,6 +9,7 @@ from approvals.models.freezes import FreezeWindow
 from approvals.models.identities import Identity
 from approvals.models.incidents import Incident, WatchedPlace, WatchState
 from approvals.models.ledger import AuditEvent, ChainHead
+from approvals.models.nominations import Nomination
 from approvals.models.notifications import (
     DigestTime,
     How,
@@ -43,6 +44,7 @@ __all__ = [
     "Incident",
     "Kind",
     "LedgerCut",
+    "Nomination",
     "Notification",
     "NotificationChoice",
     "NotificationState",

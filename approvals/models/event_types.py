@@ -75,6 +75,11 @@ def _checked(facts: Facts) -> str:
     return f"{words}; ready for review" if facts["asked"] else f"{words}; the request is blocked"
 
 
+def _nominated(facts: Facts) -> str:
+    people, group = facts["people"], facts["group"]
+    return f"asked {_names(people) if people else f'the group {group}'} to review"
+
+
 def _reopened(facts: Facts) -> str:
     void = f"; void: {_names(facts['voided'])}" if facts["voided"] else ""
     kept = f"; kept: {_names(facts['kept'])}" if facts["kept"] else ""
@@ -257,6 +262,9 @@ class Action(models.TextChoices):
         _reopened, tone="waiting", said="reason", is_told=True)
     REQUEST_ESCALATED = EventType("request.escalated", "Escalated", "alert-triangle",
         "escalated the request to {group}", tone="waiting", said="reason", is_told=True)
+
+    REVIEWERS_NOMINATED = EventType("request.reviewers_nominated", "Reviewer asked by name", "user-check",
+        _nominated, is_told=True)
 
     CHECK_ANSWERED = EventType("check.answered", "External check answered", "checks", _answered, said="reason")
     CHECK_OVERRIDDEN = EventType("check.overridden", "Failed check overridden", "alert-triangle",

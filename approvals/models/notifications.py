@@ -18,6 +18,7 @@ class Kind(models.TextChoices):
     """What a notification is about, as people choose it."""
 
     WAITS = "waits", "A request needs your review"
+    ASKED = "asked", "Somebody asks you by name to review"
     REMINDER = "reminder", "A reminder: a request still waits, or expires soon"
     ESCALATED = "escalated", "A request was escalated to your group"
     COMMENTED = "commented", "A comment on a request that you take part in"
@@ -37,6 +38,7 @@ class Kind(models.TextChoices):
 
 ASKING: dict[str, tuple[Status, ...]] = {
     Kind.WAITS: (Status.PENDING,),
+    Kind.ASKED: (Status.PENDING,),
     Kind.ESCALATED: (Status.PENDING,),
     Kind.REMINDER: UNDECIDED,
     Kind.BLOCKED: UNDECIDED,

@@ -58,9 +58,9 @@ def is_moot(kind: Kind, request: PromotionRequest, person_id: int | None, waitin
     """Whether it need not be said any more: nobody is asked for what somebody else has given. `waiting` is what
     `waited_for` says now; a `person_id` of None is a chat."""
     match kind:
-        case Kind.WAITS if person_id:
+        case Kind.WAITS | Kind.ASKED if person_id:
             return person_id not in waiting
-        case Kind.WAITS | Kind.ESCALATED:
+        case Kind.WAITS | Kind.ASKED | Kind.ESCALATED:
             return request.status != Status.PENDING
         case Kind.REMINDER:
             return person_id not in waiting and not (person_id in request.asked_by and request.status in UNDECIDED)

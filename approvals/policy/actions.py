@@ -80,6 +80,7 @@ def available_actions(actor: Actor, facts: RequestFacts) -> dict[str, Answer]:
         "reject": _may_decide(actor, facts),
         "request_changes": _may_decide(actor, facts),
         "comment": _may_comment(actor),
+        "nominate": _may_nominate(actor, facts),
         "withdraw": _may_withdraw(actor, facts),
         "resubmit": _may_resubmit(actor, facts),
         "retry": _may_retry(actor, facts),
@@ -145,6 +146,15 @@ def _may_approve(actor: Actor, facts: RequestFacts) -> Answer:
 def _may_comment(actor: Actor) -> Answer:
     if not actor.may("approvals.comment_on_request"):
         return no("Only requesters and reviewers take part in the discussion.")
+    return YES
+
+
+def _may_nominate(actor: Actor, facts: RequestFacts) -> Answer:
+    """Asking somebody by name to review."""
+    if facts.status not in ("checking", "pending"):
+        return no(f"Nobody is asked to review it now: {facts.status_label.lower()}.")
+    if actor.id not in facts.asked_by and not actor.may("approvals.retry_delivery"):
+        return no("The requester, reviewers and administrators can ask somebody by name to review.")
     return YES
 
 

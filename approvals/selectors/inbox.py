@@ -11,7 +11,7 @@ from approvals import policy
 from approvals.evidence import comparison
 from approvals.models import CheckResult, OutboxEntry, Probation, PromotionRequest, RequestKind, Review, Status, Verdict
 from approvals.models.requests import CLOSED, OPEN, UNDECIDED, RequestQuerySet
-from approvals.selectors import metrics_of_record, reviewers
+from approvals.selectors import metrics_of_record, nominations, reviewers
 
 TABS = ("waiting", "others", "mine", "decided", "glass")
 NEAR_EXPIRY = timedelta(days=2)
@@ -123,6 +123,9 @@ class Row:
     tells_missing: bool
     """Whether it says whose approval is missing, which is plain where all rows wait for the same person."""
 
+    is_addressed: bool = False
+    """This person was asked by name, or with a group, and has not decided yet."""
+
     @property
     def verb(self) -> str:
         if self.request.is_break_glass:
@@ -170,7 +173,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime, tells_missing: bool = True) -> list[Row]:
-    """Four queries, however many requests. Approvals are counted; whether they fit their slots is on the page."""
+    """Five queries, however many requests. Approvals are counted; whether they fit their slots is on the page."""
     live = Review.objects.live().filter(request__in=requests)
     given = dict(live.filter(verdict=Verdict.APPROVE).values_list("request_id").annotate(Count("pk")))
     own = {
@@ -180,6 +183,7 @@ def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime, tel
     blocking = CheckResult.objects.blocking().filter(request__in=requests, request__status=Status.CHECKING)
     blocked = dict(blocking.values_list("request_id").annotate(Count("pk")))
     provisional = dict(Probation.objects.running().filter(request__in=requests).values_list("request_id", "ends_at"))
+    addressed = nominations.addressed(requests, user)
     found = []
     for request in requests:
         rule = policy.Rule.from_json(request.rule)
@@ -196,6 +200,7 @@ def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime, tel
                 tally=comparison.tally(metrics if request.champion else ()),
                 probation_until=provisional.get(request.pk),
                 tells_missing=tells_missing,
+                is_addressed=request.pk in addressed and request.pk not in own and request.status == Status.PENDING,
             )
         )
     return found

@@ -11,7 +11,15 @@ from django.views.decorators.http import require_safe
 from accounts.models import User
 from approvals import administration, notifications, policy, workflow
 from approvals.forms import findings as findings_forms
-from approvals.forms.requests import CommentForm, EndForm, EndHalfForm, ResubmitForm, ReviewForm, WithdrawForm
+from approvals.forms.requests import (
+    CommentForm,
+    EndForm,
+    EndHalfForm,
+    NominateForm,
+    ResubmitForm,
+    ReviewForm,
+    WithdrawForm,
+)
 from approvals.forms.urgent import AfterwardsForm, ConfirmForm
 from approvals.models import AuditEvent, PromotionRequest, Status
 from approvals.policy.freezes import Freeze
@@ -20,6 +28,7 @@ from approvals.selectors import (
     eligibility,
     follow_up,
     freezes,
+    nominations,
     note_claims,
     request_state,
     request_timeline,
@@ -121,6 +130,7 @@ def _empty_forms(found: PromotionRequest) -> dict[str, Any]:
         "review_form": ReviewForm(initial={"fingerprint": found.fingerprint}),
         "findings_form": findings_forms.of(found),
         "comment_form": CommentForm(),
+        "nominate_form": NominateForm(),
         "withdraw_form": WithdrawForm(),
         "resubmit_form": ResubmitForm(),
         "end_form": EndForm(),
@@ -168,6 +178,7 @@ class LivePart:
     holder: int | None
     """The number of the version that holds the target now, of a request that may have put it there."""
     note: note_claims.CheckedNote | None
+    nominated: nominations.Nominations
     timeline: Sequence[request_timeline.Entry]
     has_earlier: bool
 
@@ -202,6 +213,7 @@ def _live_part(
         freeze_near=freeze.near,
         holder=holder.number if holder else None,
         note=note_claims.of(found) if found.status == Status.APPLIED else None,
+        nominated=nominations.of(now),
         timeline=entries,
         has_earlier=has_earlier,
     )

@@ -12,7 +12,15 @@ from django.views.decorators.http import require_POST
 from accounts import reauthentication
 from approvals import policy, workflow
 from approvals.forms import findings as findings_forms
-from approvals.forms.requests import CommentForm, EndForm, EndHalfForm, ResubmitForm, ReviewForm, WithdrawForm
+from approvals.forms.requests import (
+    CommentForm,
+    EndForm,
+    EndHalfForm,
+    NominateForm,
+    ResubmitForm,
+    ReviewForm,
+    WithdrawForm,
+)
 from approvals.models import PromotionRequest, Status
 from approvals.views.request_page import get_request, page
 from approvals.views.shared import SignedInRequest, status_of
@@ -90,6 +98,15 @@ _OUTCOME = {
 @require_POST
 def comment(request: SignedInRequest, pk: int) -> HttpResponse:
     return do(request, pk, "comment_form", CommentForm(request.POST), workflow.comment, part="#discussion")
+
+
+@require_POST
+def nominate(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Asks somebody by name, or a group, to review."""
+    form = NominateForm(request.POST)
+    return do(
+        request, pk, "nominate_form", form, workflow.nominate, done="They are asked to review.", part="#approvals"
+    )
 
 
 @require_POST

@@ -4,10 +4,10 @@ the commit.
 Views, tasks, the demo and (later) the API call these; nothing else changes a request. `requests` asks and takes back,
 with `creation`; `check_results` is what machines do before people are asked, `reviews` is what people decide,
 `approvals_count` whether that suffices, `findings` what they want put right afterwards, `reopening` sends a request
-back to review when its content changed, `escalation` hands on what has waited too long, `opening` notes when a reviewer
-opened it. `rollbacks`, `emergency` and `probation` are the ways that need fewer approvals, or undo what was approved;
-`retroactive_reviews` asks for reviews of what went round the gate. `outbox` is what is owed to MLflow, `verbs` the
-frame of them all.
+back to review when its content changed, `nominations` ask somebody by name to review, `escalation` hands on what has
+waited too long, `opening` notes when a reviewer opened it. `rollbacks`, `emergency` and `probation` are the ways that
+need fewer approvals, or undo what was approved; `retroactive_reviews` asks for reviews of what went round the gate.
+`outbox` is what is owed to MLflow, `verbs` the frame of them all.
 """
 
 from approvals.workflow.approvals_count import approver_labels
@@ -15,6 +15,7 @@ from approvals.workflow.check_results import FILES, Answered, answer_check, conc
 from approvals.workflow.emergency import break_glass, call_out_overdue, review_afterwards
 from approvals.workflow.escalation import escalate
 from approvals.workflow.findings import FindingInput, close_finding, may_close
+from approvals.workflow.nominations import nominate
 from approvals.workflow.opening import mark_opened
 from approvals.workflow.probation import (
     Reported,
@@ -69,6 +70,7 @@ __all__ = [
     "is_last",
     "mark_opened",
     "may_close",
+    "nominate",
     "override",
     "reconsider",
     "reopen",

@@ -399,6 +399,13 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         "Only requesters and reviewers take part in the discussion.",
         is_pending,
     ),
+    "approvals:request_nominate": (
+        "/requests/{request}/nominate/",
+        {"who": "person:{colleague}"},
+        frozenset({"requester", "reviewer", "administrator"}),
+        "The requester, reviewers and administrators can ask somebody by name to review.",
+        is_pending,
+    ),
     "approvals:request_withdraw": (
         "/requests/{request}/withdraw/",
         {"reason": "A better one comes."},
@@ -557,6 +564,7 @@ def prepared(name: str, asked: PromotionRequest) -> tuple[str, dict[str, str]]:
         "finding": Finding.objects.values_list("pk", flat=True).first(),
         "movable": Policy.objects.filter(target__name="Staging", retired_at=None).order_by("-position")[0].pk,
         "person": User.objects.get(email="rita@example.com").pk,
+        "colleague": User.objects.get(email="remy@example.com").pk,
         "idle": User.objects.get(email="rosa@example.com").pk,
         "auditor": Group.objects.get(name="auditor").pk,
     }

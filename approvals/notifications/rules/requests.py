@@ -7,9 +7,9 @@ from accounts.models import User
 from approvals.models import Action, How, Kind, Notification, Status
 from approvals.notifications import audience, preferences, wording
 from approvals.notifications.told import Occasion, Told, tells_of
-from approvals.selectors import frozen_evidence, request_state
+from approvals.selectors import frozen_evidence, nominations, request_state
 
-FOR_APPROVAL = (Kind.WAITS, Kind.REMINDER, Kind.ESCALATED)
+FOR_APPROVAL = (Kind.WAITS, Kind.ASKED, Kind.REMINDER, Kind.ESCALATED)
 
 
 @tells_of(Action.REQUEST_CHECKED)
@@ -34,8 +34,26 @@ def checked(this: Occasion) -> list[Told]:
         wording.shortened(request.justification),
     )
     people = audience.waited_for(request, now) - _told_already(this, voided)
+    by_name = people & nominations.nominated(request)
     chat = wording.one_line(f"{subject} waits for {needed}")
-    return [*told, Told(Kind.WAITS, request, people, words, this.key, this.event, chat)]
+    return [
+        *told,
+        Told(Kind.WAITS, request, people - by_name, words, this.key, this.event, chat),
+        Told(Kind.ASKED, request, by_name, words, this.key, this.event),
+    ]
+
+
+@tells_of(Action.REVIEWERS_NOMINATED)
+def nominated(this: Occasion) -> list[Told]:
+    """At once where people are asked already; else with all others, when the checks have passed."""
+    if this.request.status != Status.PENDING:
+        return []
+    group = this.event.data.get("group", "")
+    members = set(User.objects.active().filter(groups__name=group).values_list("pk", flat=True)) if group else set()
+    now = request_state.of(this.request)
+    people = (this.event.people("people") | members) & audience.waited_for(this.request, now)
+    title = f"{wording.name_of(this.event.actor_label)} asks you to review {this.subject}"
+    return [this.tell(Kind.ASKED, people, title, f"It needs {audience.needed(now)}.", chat=False)]
 
 
 def _blocks(check: dict[str, Any]) -> bool:

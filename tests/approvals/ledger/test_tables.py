@@ -61,6 +61,7 @@ def populate() -> None:
     world.observe()
     request = world.ask("churn_predictor", 1, production)
     workflow.comment(request, by=world.remy, body="Looks good.")
+    workflow.nominate(request, by=world.rita, person=world.rosa)
     finding = FindingInput("Write the model card.", world.rita, timezone.now().date())
     workflow.review(request, by=world.remy, verdict="approve", comment="Ok.", findings=[finding], proof=proof())
     workflow.review(request, by=world.rosa, verdict="approve", proof=proof())

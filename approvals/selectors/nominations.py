@@ -1,0 +1,82 @@
+"""Who was asked by name to review a request, who still can be, and why others cannot."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from django.db.models import Q
+
+from accounts.models import User
+from approvals import policy
+from approvals.models import Nomination, PromotionRequest
+from approvals.selectors.request_state import RequestState
+
+
+@dataclass(frozen=True, slots=True)
+class Nominations:
+    people: Sequence[User]
+    groups: Sequence[str]
+    possible_people: Sequence[policy.Reviewer]
+    """Who can give a missing approval and was not asked yet, by name."""
+    possible_groups: Sequence[str]
+
+    @property
+    def names(self) -> list[str]:
+        """`Remy Ortiz`, `group risk`."""
+        return [*(person.name or person.email for person in self.people), *(f"group {name}" for name in self.groups)]
+
+
+def of(now: RequestState) -> Nominations:
+    """One query."""
+    rows = list(now.request.nominations.select_related("person").order_by("pk"))
+    people, groups = [row.person for row in rows if row.person], [row.group for row in rows if row.group]
+    asked = {person.pk for person in people}
+    free = {each.id: each for state in _open(now) for each in state.candidates if each.id not in asked}
+    wanted = dict.fromkeys(state.slot.group for state in _open(now) if state.slot.group and state.candidates)
+    return Nominations(
+        people,
+        groups,
+        sorted(free.values(), key=lambda each: each.label.lower()),
+        [group for group in wanted if group not in groups],
+    )
+
+
+def _open(now: RequestState) -> list[policy.SlotState]:
+    return [state for state in now.states if not state.is_filled]
+
+
+def refusal_of_person(now: RequestState, person: User) -> str:
+    """Why this person cannot review the request now, as a sentence; "" when they can."""
+    if any(person.pk == each.id for state in _open(now) for each in state.candidates):
+        return ""
+    if all(person.pk != each.id for each in now.eligible):
+        return f"{person.name} cannot review: that needs an active account with the reviewer role."
+    if person.pk in now.request.asked_by:
+        return f"{person.name} asked for this promotion, so somebody else has to review it."
+    if person.pk in now.excluded:
+        return f"{person.name} contributed to this version, so somebody else has to review it."
+    if person.pk in now.counted:
+        return f"{person.name} has already approved."
+    needed = " and ".join(state.slot.sentence for state in _open(now))
+    return f"{person.name} cannot give what is missing: {needed}." if needed else "No approval is missing."
+
+
+def refusal_of_group(now: RequestState, group: str) -> str:
+    """Why this group cannot be asked, as a sentence; "" when it can."""
+    slots = [state for state in _open(now) if state.slot.group == group]
+    if not slots:
+        return f"No missing approval has to come from the group {group}."
+    if not any(state.candidates for state in slots):
+        return f"Nobody in the group {group} can review this request."
+    return ""
+
+
+def addressed(requests: Collection[PromotionRequest], user: User) -> set[int]:
+    """Ids of those of these requests that this person was asked to review, by name or with a group. One query."""
+    mine = Q(person=user) | Q(group__in=user.groups.values("name"))
+    return set(Nomination.objects.filter(mine, request__in=requests).values_list("request_id", flat=True))
+
+
+def nominated(request: PromotionRequest) -> set[int]:
+    """Ids of everyone who was asked by name or with a group, whether they still may review or not. One query."""
+    mine = Q(nominations__request=request) | Q(groups__name__in=request.nominations.exclude(group="").values("group"))
+    return set(User.objects.filter(mine).values_list("pk", flat=True))

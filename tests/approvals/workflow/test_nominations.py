@@ -1,0 +1,145 @@
+"""Asking somebody by name, or a group, to review: who may, who can be asked, and what comes of it."""
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import User
+from approvals import ledger, notifications, workflow
+from approvals.models import Action, AuditEvent, Kind, Nomination, Notification, PromotionRequest, Target
+from approvals.selectors import inbox
+from tests.support.factories import approve, check, make_person, make_policy, make_request, make_version
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def rosa(rosa: User) -> User:
+    make_person("Risa Kern", "reviewer", "risk")
+    return rosa
+
+
+@pytest.fixture
+def asked(rita: User, remy: User, rosa: User, ada: User, production: Target) -> PromotionRequest:
+    """One approval from risk (Risa may give it) and one from any reviewer."""
+    make_policy("*", production, (1, "risk"), (1, None))
+    return make_request(make_version(number=7), production, by=rita)
+
+
+def risa() -> User:
+    return User.objects.get(name="Risa Kern")
+
+
+def told_of(kind: Kind) -> dict[str, str]:
+    notifications.collect()
+    rows = Notification.objects.filter(kind=kind, recipient__isnull=False).select_related("recipient").order_by("pk")
+    return {row.recipient.name: row.title for row in rows if row.recipient}
+
+
+def test_a_person_is_asked_and_it_is_on_the_record(asked: PromotionRequest, rita: User, remy: User) -> None:
+    workflow.nominate(asked, by=rita, person=remy)
+    event = AuditEvent.objects.get(action=Action.REVIEWERS_NOMINATED)
+    assert event.data == {"people": [remy.label], "group": ""}
+    assert ledger.sentences.sentence(event) == "asked Remy Ortiz to review"
+    assert ledger.verify().problem == ""
+
+
+def test_who_is_asked_is_told_by_name_and_others_are_not(asked: PromotionRequest, rita: User, remy: User) -> None:
+    notifications.collect()
+    workflow.nominate(asked, by=rita, person=remy)
+    workflow.nominate(asked, by=remy, group="risk")
+    assert set(told_of(Kind.ASKED)) == {"Remy Ortiz", "Risa Kern"}
+    assert told_of(Kind.ASKED)["Remy Ortiz"].startswith("Rita Sanz asks you to review ")
+
+
+def test_who_was_asked_during_the_checks_hears_of_it_when_they_have_passed(
+    rita: User, remy: User, rosa: User, production: Target
+) -> None:
+    request = make_request(make_version(number=7), production, by=rita, is_checked=False)
+    workflow.nominate(request, by=rita, person=remy)
+    assert told_of(Kind.ASKED) == {}
+    check(request)
+    assert set(told_of(Kind.ASKED)) == {"Remy Ortiz"}
+    assert "Remy Ortiz" not in told_of(Kind.WAITS)
+    assert "Rosa Lind" in told_of(Kind.WAITS)
+
+
+def refusal(asked: PromotionRequest, by: User, **who: object) -> str:
+    with pytest.raises(workflow.WorkflowError) as refused:
+        workflow.nominate(asked, by=by, **who)  # type: ignore[arg-type]
+    return refused.value.message
+
+
+def test_who_cannot_review_cannot_be_asked(
+    asked: PromotionRequest, rita: User, remy: User, rosa: User, vera: User
+) -> None:
+    assert refusal(asked, rita, person=vera) == (
+        "Vera Holm cannot review: that needs an active account with the reviewer role."
+    )
+    rita.groups.add(*remy.groups.all())
+    assert "Rita Sanz asked for this promotion" in refusal(asked, remy, person=rita)
+    approve(asked, remy)
+    assert refusal(asked, rita, person=remy) == "Remy Ortiz has already approved."
+    assert refusal(asked, rita, person=rosa) == "Rosa Lind cannot give what is missing: 1 approval from risk."
+    assert refusal(asked, rita, group="legal") == "No missing approval has to come from the group legal."
+    assert refusal(asked, rita) == "Choose one person or one group."
+    workflow.nominate(asked, by=rita, group="risk")
+    assert refusal(asked, rita, group="risk") == "The group risk was asked already."
+    assert Nomination.objects.count() == 1
+
+
+def test_who_contributed_and_an_empty_group_cannot_be_asked(rita: User, remy: User, production: Target) -> None:
+    make_policy("*", production, (1, None), (1, "legal"), excludes_contributors=True)
+    remy.mlflow_names = ["rortiz"]
+    remy.save()
+    request = make_request(make_version(number=7, run={"user": "rortiz"}), production, by=rita)
+    said = refusal(request, rita, person=remy)
+    assert said in (
+        "Remy Ortiz contributed to this version, so somebody else has to review it.",
+        "Remy Ortiz cannot give what is missing: 1 approval and 1 approval from legal.",
+    )
+    assert refusal(request, rita, group="legal") == "Nobody in the group legal can review this request."
+
+
+def test_auditors_ask_nobody_and_nobody_is_asked_once_it_is_decided(
+    asked: PromotionRequest, rita: User, remy: User, vera: User
+) -> None:
+    assert "The requester, reviewers and administrators" in refusal(asked, vera, person=remy)
+    workflow.withdraw(asked, by=rita)
+    assert refusal(asked, rita, person=remy) == "Nobody is asked to review it now: withdrawn."
+
+
+def row_of(user: User) -> inbox.Row:
+    (row,) = inbox.rows(list(inbox.for_list(inbox.tab("waiting", user))), user, now=timezone.now())
+    return row
+
+
+def test_the_inbox_says_who_is_addressed(asked: PromotionRequest, rita: User, remy: User, rosa: User) -> None:
+    workflow.nominate(asked, by=rita, person=remy)
+    workflow.nominate(asked, by=rita, group="risk")
+    assert [row_of(each).is_addressed for each in (remy, rosa, risa())] == [True, False, True]
+
+
+def page(client: Client, person: User, asked: PromotionRequest) -> str:
+    client.force_login(person)
+    return client.get(asked.get_absolute_url()).content.decode()
+
+
+def test_the_page_asks_and_shows_who_was_asked(
+    client: Client, asked: PromotionRequest, rita: User, remy: User, vera: User
+) -> None:
+    shown = page(client, rita, asked)
+    assert f'value="person:{remy.pk}"' in shown
+    assert 'value="group:risk"' in shown
+    assert 'value="person:' not in page(client, vera, asked)
+    client.force_login(rita)
+    address = f"{asked.get_absolute_url()}nominate/"
+    for who in (f"person:{remy.pk}", "group:risk"):
+        assert client.post(address, {"who": who}).status_code == 302
+    shown = page(client, rita, asked)
+    assert "Asked: <bdi>Remy Ortiz</bdi>, <bdi>group risk</bdi>" in shown
+    assert f'value="person:{remy.pk}"' not in shown
+    assert client.post(address, {"who": f"person:{remy.pk}"}).status_code == 409
+    assert client.post(address, {"who": f"person:{vera.pk}"}).status_code == 422
+    for nonsense in ("", "person:x", "person:999999", "dog:1", "group:"):
+        assert client.post(address, {"who": nonsense}).status_code == 422
