@@ -17,7 +17,7 @@ if ! { [ -x .venv/bin/python ] && is_suitable .venv/bin/python; }; then
         echo "Install one (on Debian: apt-get install python3 python3-venv) or name it: make demo PYTHON=/path/to/python3.11" >&2
         exit 1
     fi
-    echo "Making .venv with $("$found" --version) …"
+    echo "  · Making .venv with $("$found" --version) …"
     if ! "$found" -c 'import venv, ensurepip' 2>/dev/null; then
         echo "This Python has no venv and ensurepip. On Debian: apt-get install python3-venv" >&2
         exit 1
@@ -25,7 +25,25 @@ if ! { [ -x .venv/bin/python ] && is_suitable .venv/bin/python; }; then
     "$found" -m venv --clear .venv
 fi
 
-echo "Installing $(grep -c '^[A-Za-z0-9]' "$lock") pinned packages from $lock (minutes the first time, seconds afterwards) …"
-quiet=""
-if [ -e .venv/runtime.stamp ]; then quiet="--quiet"; fi  # most is there; pip would say so once per package
-.venv/bin/python -m pip install $quiet --disable-pip-version-check --require-hashes --requirement "$lock"
+count="$(awk '/^[A-Za-z0-9]/ { n++ } END { print n + 0 }' "$lock")"
+log=.venv/install.log
+label="$count pinned packages from $lock"
+started="$(date +%s)"
+.venv/bin/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
+    --require-hashes --requirement "$lock" > "$log" 2>&1 &
+pip=$!
+trap 'kill "$pip" 2>/dev/null' INT TERM HUP
+if ! [ -t 1 ]; then echo "  · Installing $label …"; fi
+while kill -0 "$pip" 2>/dev/null; do
+    if [ -t 1 ]; then  # pip names each package once, as collected or as there already; then it installs them all
+        printf '\r  · Installing %s: %s looked up …' "$label" "$(grep -c '^Collecting\|^Requirement already' "$log")"
+    fi
+    sleep 0.3
+done
+if [ -t 1 ]; then printf '\r\033[K'; fi
+if ! wait "$pip"; then
+    tail -n 15 "$log" >&2
+    echo "  ✗ Installing $label failed. All that the installer wrote: $log" >&2
+    exit 1
+fi
+echo "  ✓ $label ($(($(date +%s) - started)) s)"

@@ -129,6 +129,19 @@ def tickets(cutoff: str) -> Split:
     return _split(frame, month, rng.random(rows) < 0.25, cutoff, "queue")
 
 
+def table(cutoff: str, *, seed: int, columns: tuple[str, ...], target: str, is_amount: bool = False) -> Split:
+    """A small table for the models beside the four that the story is about: normal columns, of which the first matters
+    most and gains weight by the month, and a target that is yes or no, or an amount."""
+    rng = np.random.default_rng(seed)
+    rows = 120 * 7
+    month = np.repeat(np.arange(7), 120)
+    frame = pd.DataFrame({column: rng.normal(0, 1, rows).round(3) for column in columns})
+    score = sum(frame[column] / (place + 1) for place, column in enumerate(columns)) + frame[columns[0]] * month / 8
+    noisy = score + rng.normal(0, 0.8, rows)
+    frame[target] = (40 + 12 * noisy).round(1) if is_amount else (noisy > 0.4).astype(int)
+    return _split(frame, month, rng.random(rows) < 0.3, cutoff, target)
+
+
 def _split(frame: pd.DataFrame, month: "np.ndarray", is_set_aside: "np.ndarray", cutoff: str, target: str) -> Split:
     last = (pd.Timestamp(cutoff).year - FIRST_MONTH.year) * 12 + pd.Timestamp(cutoff).month - FIRST_MONTH.month
     train = frame[~is_set_aside & (month <= last)].reset_index(drop=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,14 +44,88 @@ class Recipe:
     """Where its engineer moved it with MLflow alone, before there was a gate."""
     names_its_data: bool = True
     """Whether the engineer logged where the data and the code come from. One of the demo's models lacks it."""
+    has_pictures: bool = True
 
+
+@dataclass(frozen=True)
+class Small:
+    """A model of the team beside those that the story is about: two versions, the first in Production from before."""
+
+    model: str
+    description: str
+    columns: tuple[str, ...]
+    target: str
+    is_amount: bool = False
+    strengths: tuple[float, float] = (1.0, 1.0)
+    """Regularisation of the two versions: C of the logistic regression, alpha of the ridge for an amount."""
+
+
+SMALL = (
+    Small(
+        "basket_value",
+        "What a customer will spend on the next visit, in euros.",
+        ("last_basket", "visits_per_month", "distance_km", "has_app"),
+        "euros",
+        is_amount=True,
+        strengths=(300.0, 1.0),
+    ),
+    Small(
+        "delivery_eta",
+        "Minutes until a parcel arrives.",
+        ("distance_km", "stops_before", "rain", "is_weekend"),
+        "minutes",
+        is_amount=True,
+    ),
+    Small(
+        "email_opens",
+        "Whether a customer opens the newsletter.",
+        ("opened_before", "days_since_visit", "subject_length"),
+        "opened",
+    ),
+    Small(
+        "energy_load",
+        "Load of a cold store in the next hour, in kilowatts.",
+        ("outside_temperature", "door_openings", "fill_level", "is_night"),
+        "kilowatts",
+        is_amount=True,
+        strengths=(1.0, 400.0),
+    ),
+    Small(
+        "fraud_card",
+        "Whether a card payment is fraud. Blocks the payment above 0.9.",
+        ("amount_ratio", "new_device", "country_changed", "hour_is_odd", "merchant_risk"),
+        "is_fraud",
+        strengths=(0.002, 1.0),
+    ),
+    Small(
+        "fraud_wire",
+        "Whether a wire transfer is fraud. Sends it to the desk.",
+        ("amount_ratio", "new_payee", "account_age", "typed_slowly"),
+        "is_fraud",
+        strengths=(0.01, 1.0),
+    ),
+    Small(
+        "lead_scoring",
+        "Whether a lead buys within the quarter.",
+        ("pages_seen", "company_size", "asked_for_price"),
+        "bought",
+    ),
+    Small(
+        "stock_shrink",
+        "Units of an article that vanish from a shop in a month.",
+        ("units_in_stock", "shelf_height", "is_small", "staff_on_floor"),
+        "units",
+        is_amount=True,
+        strengths=(500.0, 1.0),
+    ),
+)
 
 MODEL_DESCRIPTIONS = {
     "churn_predictor": "Which customers will leave next month. The retention team calls the first hundred.",
     "credit_risk": "How likely a loan is to default within a year.",
     "demand_forecast": "Units that a shop will sell on a day.",
     "ticket_router": "Which queue a support ticket belongs to.",
-}
+} | {each.model: each.description for each in SMALL}
 
 
 def ranking(estimator: Any, split: Split) -> dict[str, float]:
@@ -115,6 +190,16 @@ def _credit(number: int, cutoff: str, c: float, description: str) -> Recipe:
     return Recipe("credit_risk", number, cutoff, description, {"C": c}, datasets.credit, scaled_logistic, default_risk)
 
 
+def _both_versions(small: Small, seed: int) -> list[Recipe]:
+    data = partial(datasets.table, seed=seed, columns=small.columns, target=small.target, is_amount=small.is_amount)
+    name, estimator, scores = ("alpha", Ridge, regression) if small.is_amount else ("C", scaled_logistic, default_risk)
+    notes = (("2026-07-31", "First version.", "Production"), ("2026-10-31", "Three more months of data.", ""))
+    return [
+        Recipe(small.model, number, cutoff, note, {name: strength}, data, estimator, scores, stage, has_pictures=False)
+        for number, ((cutoff, note, stage), strength) in enumerate(zip(notes, small.strengths, strict=True), start=1)
+    ]
+
+
 RECIPES = (
     _churn(1, "2026-04-30", (20, 3, 60), "First forest, to have something to beat."),
     _churn(2, "2026-05-31", (40, 4, 40), "May added; deeper trees."),
@@ -163,4 +248,5 @@ RECIPES = (
         routing,
         names_its_data=False,
     ),
+    *(recipe for seed, small in enumerate(SMALL, start=50) for recipe in _both_versions(small, seed)),
 )

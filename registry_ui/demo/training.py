@@ -63,7 +63,8 @@ def _train(client: MlflowClient, recipe: Recipe, commit: str) -> None:
     with mlflow.start_run(run_name=f"{recipe.model} {recipe.cutoff}", tags=run_tags) as run:
         estimator = recipe.estimator(**recipe.params).fit(inputs, split.train[split.target])
         mlflow.log_params({**recipe.params, **provenance})
-        pictures.log(client, run.info.run_id, estimator, split)
+        if recipe.has_pictures:
+            pictures.log(client, run.info.run_id, estimator, split)
         if recipe.names_its_data:
             rows = mlflow.data.from_pandas(split.train, name=f"{recipe.model}_{recipe.cutoff}", targets=split.target)
             mlflow.log_input(rows, context="training")

@@ -114,6 +114,8 @@ def test_the_next_start_goes_on_and_tells_the_whole_story(demo: Demo) -> None:
     assert client.get_model_version("demand_forecast", "2").current_stage == "Production"
     assert demo.rows("select model_name, resolved_at from approvals_incident") == [("demand_forecast", None)]
     assert demo.rows("select number from approvals_checkpoint") == [(1,)]
+    assert demo.rows("select count(*) from approvals_promotionrequest where status = 'pending'") == [(8,)]
+    assert demo.rows("select count(distinct model_name) from approvals_tenure where origin = 'imported'") == [(10,)]
     run = client.get_run(versions[7].run_id)
     assert set(run.data.metrics) == {"auc_roc", "auc_roc_by_trees", "precision_at_k", "ndcg"}
     assert {"n_estimators", "max_depth", "min_samples_leaf"} < set(run.data.params)

@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--password", required=True, help="the password of all demo people")
         parser.add_argument(
-            "--before-the-gate", action="store_true", help="people and models alone, before the worker first looks"
+            "--before-the-gate", action="store_true", help="people and models, before the worker first looks"
         )
         parser.add_argument("--moved", action="store_true", help="accept the demo's MLflow at another port, no more")
 
@@ -41,9 +41,10 @@ class Command(BaseCommand):
     def _fill(self, console: Console, password: str, *, is_played: bool) -> None:
         with console.step("People"):
             cast = people.assemble(password)
-        self._train(console)
         if is_played:
             self._play(cast, console)
+        else:
+            self._train(console)
 
     def _accept(self, console: Console) -> None:
         """The same MLflow at another address could be a copy; the demo started it, and knows that it is none."""
@@ -58,11 +59,7 @@ class Command(BaseCommand):
     def _play(self, cast: people.Cast, console: Console) -> None:
         try:
             with console.step("Requests and reviews") as step:
-                from mlflow import MlflowClient  # noqa: PLC0415  loaded already, to train
-
-                from registry_ui.demo import training  # noqa: PLC0415
-
-                Story(cast, tell=step.show, go_round=lambda: training.go_round_the_gate(MlflowClient())).play()
+                Story(cast, tell=step.show, go_round=_go_round_the_gate).play()
         except StoryError as problem:
             raise CommandError(str(problem)) from problem
 
@@ -80,3 +77,13 @@ class Command(BaseCommand):
                 step.show(f"training {recipe.model} version {recipe.number} ({count} of {len(missing)})")
             training.move_as_before_the_gate(client)
             step.label = f"Models: {len(recipes.RECIPES)} versions of {len(recipes.MODEL_DESCRIPTIONS)} trained"
+
+
+def _go_round_the_gate() -> None:
+    os.environ["MLFLOW_TRACKING_URI"] = settings.MLFLOW_TRACKING_URI
+    # Heavy, and needed once.
+    from mlflow import MlflowClient  # noqa: PLC0415
+
+    from registry_ui.demo import training  # noqa: PLC0415
+
+    training.go_round_the_gate(MlflowClient())
