@@ -51,7 +51,11 @@ class ReviewForm(forms.Form):
 
 
 class CommentForm(forms.Form):
-    body = forms.CharField(max_length=4000, widget=forms.Textarea(attrs={"rows": 3}), label="Comment")
+    body = forms.CharField(
+        max_length=4000,
+        widget=forms.Textarea(attrs={"rows": 2, "placeholder": "Ask a question or add a note"}),
+        label="Comment",
+    )
 
 
 class NominateForm(forms.Form):

@@ -97,7 +97,7 @@ _OUTCOME = {
 
 @require_POST
 def comment(request: SignedInRequest, pk: int) -> HttpResponse:
-    return do(request, pk, "comment_form", CommentForm(request.POST), workflow.comment, part="#discussion")
+    return do(request, pk, "comment_form", CommentForm(request.POST), workflow.comment, part="#latest")
 
 
 @require_POST

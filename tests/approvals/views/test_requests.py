@@ -91,7 +91,7 @@ PENDING = {
     "rita": ({"comment", "withdraw"}, ["You asked for this promotion, so somebody else has to decide."]),
     "remy": (
         {"approve", "changes", "reject", "comment"},
-        ["The time since you opened this page is kept with your decision; auditors can see it."],
+        ["Your time on this page is kept for auditors."],
     ),
     "vera": (
         set(),
@@ -150,7 +150,7 @@ def test_each_role_sees_its_buttons_and_the_reasons_for_the_others(
         assert reason in read(html)
     for elsewhere in ("Not open to you", "Only the person who asked can"):
         assert elsewhere not in read(html)
-    assert ("The time since you opened this page" in html) is ("reject" in expected)
+    assert ("Your time on this page is kept" in html) is ("reject" in expected)
     assert "disabled" not in re.sub(r"<head>.*?</head>", "", html, flags=re.DOTALL)
 
 
