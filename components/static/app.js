@@ -52,9 +52,9 @@
     all("[aria-busy]").forEach((button) => button.removeAttribute("aria-busy"));
   });
 
-  /* A form that came back with mistakes says so first; else what a post came to, unless a field asks for the focus. */
-  const first = document.querySelector("[data-focus]") ?? document.querySelector(".messages");
-  if (first?.dataset.focus !== undefined || !document.querySelector("[autofocus]")) first?.focus();
+  /* A form that came back with mistakes says so first; else the message about a post, unless a field asks for the focus. */
+  const said = document.querySelector("[data-focus]") ?? (document.querySelector("[autofocus]") ? null : document.querySelector(".messages"));
+  said?.focus();
 
   /* Parts that fetch themselves anew: when the session has ended, the sign-in page is not put into the middle of this one. */
   document.addEventListener("htmx:beforeSwap", (event) => {

@@ -395,7 +395,7 @@ def test_people_without_a_say_are_refused_by_the_server_too(
 
 def test_comments_join_the_discussion(client: Client, asked: PromotionRequest, remy: User, vera: User) -> None:
     answer = send(client, remy, asked, "comment", body="How was *B* sampled?")
-    assert answer["Location"] == f"/requests/{asked.pk}/#discussion"
+    assert answer["Location"] == f"/requests/{asked.pk}/#latest"
     assert "How was <em>B</em> sampled?" in see(client, vera, asked)
     empty = send(client, remy, asked, "comment", body=" ")
     assert empty.status_code == 422
