@@ -1,26 +1,33 @@
-"""The queries behind the inbox: what waits for a person, for others, what is theirs, what is decided."""
+"""The queries behind the inbox and the review queue: whose work a request is, filters and order."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Left
 
 from accounts.models import User
-from approvals import policy
-from approvals.evidence import comparison
-from approvals.models import CheckResult, OutboxEntry, Probation, PromotionRequest, RequestKind, Review, Status, Verdict
-from approvals.models.requests import CLOSED, OPEN, UNDECIDED, RequestQuerySet
-from approvals.selectors import metrics_of_record, nominations, reviewers
+from approvals.models import (
+    CheckResult,
+    OutboxEntry,
+    Outcome,
+    Probation,
+    PromotionRequest,
+    RequestKind,
+    Review,
+    Status,
+)
+from approvals.models.requests import CLOSED, OPEN, RequestQuerySet
+from approvals.selectors import reviewers
 
 TABS = ("waiting", "others", "mine", "decided", "glass")
-NEAR_EXPIRY = timedelta(days=2)
+REASON_SHOWN = 300
+"""Characters of the reason that a list reads."""
+
 OWES_REVIEW = Q(kind=RequestKind.BREAK_GLASS, afterwards_at=None)
 
 
 def waiting_for(user: User) -> RequestQuerySet:
-    """Pending requests that lack an approval which this person can give, promotions that they can review afterwards or
-    confirm, and their own that came back to them or that their checks block."""
+    """What this person can review, and their own requests that came back to them or that their checks block."""
     blocked = Q(status=Status.CHECKING) & Exists(CheckResult.objects.blocking().filter(request=OuterRef("pk")))
     halves = OutboxEntry.objects.open().exclude(half=None)
     if not user.has_perm("approvals.retry_delivery"):
@@ -29,14 +36,25 @@ def waiting_for(user: User) -> RequestQuerySet:
     own = half | (_own(user) & (Q(status__in=(Status.CHANGES_REQUESTED, Status.FAILED)) | blocked))
     if not user.has_perm(reviewers.REVIEW):
         return PromotionRequest.objects.filter(own)
+    return unfinished().filter(_reviewable(user) | own)
+
+
+def to_review(user: User) -> RequestQuerySet:
+    """Pending requests that lack an approval which this person can give, and promotions that they can review afterwards
+    or confirm."""
+    if not user.has_perm(reviewers.REVIEW):
+        return PromotionRequest.objects.none()
+    return unfinished().filter(_reviewable(user))
+
+
+def _reviewable(user: User) -> Q:
     decided = Review.objects.filter(request=OuterRef("pk"), reviewer=user, voided_at=None)
     mine_to_fill = Q(waits_for__contains="|*|")
     for group in user.groups.values_list("name", flat=True):
         mine_to_fill |= Q(waits_for__contains=f"|{group}|")
     for_review = Q(status=Status.PENDING) & ~_own(user) & ~Exists(decided) & mine_to_fill
     on_probation = Exists(Probation.objects.running().filter(request=OuterRef("pk")))
-    after = (OWES_REVIEW | (Q(status=Status.APPLIED) & on_probation)) & ~_own(user)
-    return unfinished().filter(for_review | own | after)
+    return for_review | ((OWES_REVIEW | (Q(status=Status.APPLIED) & on_probation)) & ~_own(user))
 
 
 def _own(user: User) -> Q:
@@ -59,27 +77,103 @@ def waiting_for_others(user: User) -> RequestQuerySet:
 
 
 def tab(name: str, user: User) -> RequestQuerySet:
-    """The rows of one tab, in the order in which they should be read. Raises ValueError for a name of no tab."""
+    """The rows of one tab, unordered. Raises ValueError for a name of no tab."""
     match name:
         case "waiting":
-            return waiting_for(user).order_by("created_at", "pk")
+            return waiting_for(user)
         case "others":
-            return waiting_for_others(user).order_by("created_at", "pk")
+            return waiting_for_others(user)
         case "mine":
-            return PromotionRequest.objects.filter(_own(user)).order_by("-created_at", "-pk")
+            return PromotionRequest.objects.filter(_own(user))
         case "glass":
-            return PromotionRequest.objects.owing_review().order_by("afterwards_due_at", "pk")
+            return PromotionRequest.objects.owing_review()
         case "decided":
-            return PromotionRequest.objects.filter(status__in=CLOSED).order_by("-closed_at", "-pk")
+            return PromotionRequest.objects.filter(status__in=CLOSED)
     raise ValueError(f"There is no tab {name!r}.")
+
+
+# --- Filters and order ------------------------------------------------------------------------------------------------
+
+SORTS = {"expiry": "Expires first", "age": "Oldest first", "risk": "Most failed checks first", "model": "Model"}
+"""How unfinished work can be read."""
+
+ENDED_SORTS = {"newest": "Newest first", "model": "Model"}
+"""How the lists can be read that grow for ever."""
+
+
+def sorts(tab_name: str) -> dict[str, str]:
+    """The orders of a tab with their words, the usual one first."""
+    return ENDED_SORTS if tab_name in ("mine", "decided") else SORTS
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of a list is shown, and in which order. Empty fields filter nothing."""
+
+    model: str = ""
+    """A part of the model's name, in capitals or not."""
+
+    target: str = ""
+    requester: str = ""
+    """The number of the person, as text."""
+
+    state: str = ""
+    sort: str = ""
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.model or self.target or self.requester or self.state)
+
+
+def narrowed(found: RequestQuerySet, wanted: Wanted) -> RequestQuerySet:
+    if wanted.model:
+        found = found.filter(version__model__name__icontains=wanted.model)
+    if wanted.target:
+        found = found.filter(target__name=wanted.target)
+    if wanted.requester:
+        found = found.filter(requester=int(wanted.requester))
+    return found.filter(status=wanted.state) if wanted.state else found
+
+
+def ordered(found: RequestQuerySet, sort: str, tab_name: str = "waiting") -> RequestQuerySet:
+    """The same rows in the order of this name; another name is the usual order of the tab."""
+    due = Coalesce("afterwards_due_at", "expires_at")
+    match sort if sort in sorts(tab_name) else next(iter(sorts(tab_name))):
+        case "age":
+            return found.order_by("created_at", "pk")
+        case "risk":
+            failed, warned = _checks_that(Outcome.FAIL), _checks_that(Outcome.WARN)
+            return found.order_by(failed.desc(), warned.desc(), due, "pk")
+        case "model":
+            return found.order_by("version__model__name", "version__number", "pk")
+        case "newest" if tab_name == "decided":
+            return found.order_by("-closed_at", "-pk")
+        case "newest":
+            return found.order_by("-created_at", "-pk")
+    return found.order_by(due, "pk")
+
+
+def _checks_that(outcome: Outcome) -> Coalesce:
+    mine = CheckResult.objects.live().filter(request=OuterRef("pk"), outcome=outcome, overridden_at=None)
+    number = mine.order_by().values("request").annotate(number=Count("pk")).values("number")
+    return Coalesce(Subquery(number, output_field=IntegerField()), 0)
+
+
+def requesters() -> QuerySet[User]:
+    """Everybody who has asked for something, by name."""
+    asked = PromotionRequest.objects.filter(requester=OuterRef("pk"))
+    found: QuerySet[User] = User.objects.filter(Exists(asked)).order_by("name", "email")
+    return found
 
 
 def for_list(found: RequestQuerySet) -> RequestQuerySet:
     """With what a row shows and without what it does not: evidence and params may be long."""
     heavy = ("params", "run", "tags", "description", "source", "run_link", "status_message")
     unread = [f"{part}__{field}" for part in ("version", "champion") for field in heavy]
-    return found.with_subject().defer(
-        "evidence", "justification", "version__model__description", "version__model__tags", *unread
+    return (
+        found.with_subject()
+        .annotate(reason=Left("justification", REASON_SHOWN))
+        .defer("evidence", "justification", "version__model__description", "version__model__tags", *unread)
     )
 
 
@@ -94,117 +188,3 @@ def counts(user: User) -> dict[str, int]:
         "others": waiting_for_others(user).count(),
         "glass": PromotionRequest.objects.owing_review().count(),
     }
-
-
-# --- Rows -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One request as the inbox shows it."""
-
-    request: PromotionRequest
-    given: int
-    needed: int
-    own_verdict: str
-    """What this person has said, in words; "" when nothing."""
-
-    is_near_expiry: bool
-    blocked_by: int
-    """Failed checks that keep it from being asked."""
-
-    headline: comparison.MetricRow | None
-    """The metric of record; without a champion where nothing is replaced."""
-
-    tally: comparison.Tally
-    """Of all metrics, beside the champion's; empty where nothing is replaced."""
-
-    probation_until: datetime | None
-    tells_missing: bool
-    """Whether it says whose approval is missing, which is plain where all rows wait for the same person."""
-
-    is_addressed: bool = False
-    """This person was asked by name, or with a group, and has not decided yet."""
-
-    @property
-    def verb(self) -> str:
-        if self.request.is_break_glass:
-            return "broke the glass"
-        if self.request.is_rollback:
-            return "rolled back" if self.request.decided_at else "asked to roll back"
-        return "asked"
-
-    @property
-    def glass(self) -> str:
-        """How a break-glass promotion stands with its review."""
-        if self.request.is_review_overdue:
-            return "Break-glass: review overdue"
-        return "Break-glass: not reviewed" if self.request.owes_review else "Break-glass"
-
-    @property
-    def facts(self) -> list[str]:
-        """`blocked by 1 check`, `1 of 2 approvals`, `you: approve`, as far as they are so."""
-        found = [f"blocked by {_counted(self.blocked_by, 'check')}"] if self.blocked_by else []
-        if self.request.is_break_glass:
-            found.append("without approvals")
-            if self.request.owes_review:
-                found.append(f"to be reviewed by {self.request.afterwards_due_at:%Y-%m-%d %H:%M} UTC")
-        elif self.request.is_rollback and self.request.decided_at and not self.given:
-            found.append("needed no approval")
-        else:
-            found.append(f"{self.given} of {_counted(self.needed, 'approval')}")
-        if self.own_verdict:
-            found.append(f"you: {self.own_verdict.lower()}")
-        elif self.missing and self.tells_missing:
-            found.append(f"waits for {self.missing}")
-        return found
-
-    @property
-    def missing(self) -> str:
-        """Whose approval is missing, while it is: `risk and any reviewer`."""
-        if self.request.status != Status.PENDING:
-            return ""
-        groups = self.request.waits_for.strip("|").split("|")
-        return " and ".join("any reviewer" if group == "*" else group for group in groups if group)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def rows(requests: Sequence[PromotionRequest], user: User, *, now: datetime, tells_missing: bool = True) -> list[Row]:
-    """Five queries, however many requests. Approvals are counted; whether they fit their slots is on the page."""
-    live = Review.objects.live().filter(request__in=requests)
-    given = dict(live.filter(verdict=Verdict.APPROVE).values_list("request_id").annotate(Count("pk")))
-    own = {
-        request: Verdict(verdict).label
-        for request, verdict in live.filter(reviewer=user).values_list("request_id", "verdict")
-    }
-    blocking = CheckResult.objects.blocking().filter(request__in=requests, request__status=Status.CHECKING)
-    blocked = dict(blocking.values_list("request_id").annotate(Count("pk")))
-    provisional = dict(Probation.objects.running().filter(request__in=requests).values_list("request_id", "ends_at"))
-    addressed = nominations.addressed(requests, user)
-    found = []
-    for request in requests:
-        rule = policy.Rule.from_json(request.rule)
-        metrics = metrics_of_record.rows_of(request.version, request.champion, rule.metrics)
-        found.append(
-            Row(
-                request,
-                given=given.get(request.pk, 0),
-                needed=rule.approvals,
-                own_verdict=own.get(request.pk, ""),
-                is_near_expiry=_is_near_expiry(request, now),
-                blocked_by=blocked.get(request.pk, 0),
-                headline=comparison.of_record(metrics),
-                tally=comparison.tally(metrics if request.champion else ()),
-                probation_until=provisional.get(request.pk),
-                tells_missing=tells_missing,
-                is_addressed=request.pk in addressed and request.pk not in own and request.status == Status.PENDING,
-            )
-        )
-    return found
-
-
-def _is_near_expiry(request: PromotionRequest, now: datetime) -> bool:
-    return request.status in UNDECIDED and request.expires_at - now < NEAR_EXPIRY

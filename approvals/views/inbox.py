@@ -12,19 +12,20 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from approvals import policy
+from approvals.forms.inbox import InboxFilterForm
 from approvals.models import Finding, PromotionRequest
 from approvals.selectors import inbox as queries
-from approvals.selectors import reviewers
+from approvals.selectors import inbox_rows, reviewers
 from approvals.views.lists import Nothing, Tab
 from approvals.views.shared import SignedInRequest
 
 PAGE_SIZE = 25
 TABS = {
-    "waiting": "Waits for me",
-    "others": "Waits for others",
-    "mine": "Mine",
-    "decided": "Decided",
-    "glass": "Break-glass",
+    "waiting": "Needs my review",
+    "others": "Waiting on others",
+    "mine": "My requests",
+    "decided": "Closed",
+    "glass": "Emergency",
 }
 
 
@@ -38,10 +39,15 @@ def inbox(request: SignedInRequest) -> HttpResponse:
     name = query.get("tab", "waiting")
     if name not in TABS:
         name = "waiting"
-    found = queries.for_list(queries.tab(name, request.user))
-    page = Paginator(found, PAGE_SIZE).get_page(query.get("page"))
+    filters = InboxFilterForm(query, tab=name)
+    wanted = filters.wanted
+    found = queries.narrowed(queries.tab(name, request.user), wanted)
+    page = Paginator(queries.for_list(queries.ordered(found, wanted.sort, name)), PAGE_SIZE).get_page(query.get("page"))
     counts = queries.counts(request.user)
-    rows = queries.rows(list(page.object_list), request.user, now=timezone.now(), tells_missing=name != "waiting")
+    is_mine = name == "waiting"
+    rows = inbox_rows.rows(
+        list(page.object_list), request.user, now=timezone.now(), can_decide=is_mine, tells_missing=not is_mine
+    )
     permission = policy.may_request(reviewers.actor_of(request.user))
     tabs = _tabs(name, counts)
     context = {
@@ -49,18 +55,22 @@ def inbox(request: SignedInRequest) -> HttpResponse:
         "findings_count": Finding.objects.open().filter(owner=request.user).count(),
         "tabs": tabs,
         "tab": next(each for each in tabs if each.is_open),
+        "filters": filters,
+        "is_filtered": wanted.is_filtered,
         "page": page,
         "rows": rows,
-        "nothing": None if rows else _nothing(name, permission),
+        "nothing": None if rows else NO_MATCH if wanted.is_filtered else _nothing(name, permission),
         "permission": permission,
+        "is_swap": bool(request.htmx),  # type: ignore[attr-defined]
     }
     shown = render_to_string("approvals/requests/_inbox_rows.html", context, request)
-    now = hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    told = f"{shown}{tabs}".encode("utf-8", "surrogatepass")
+    context |= {"shown": shown, "seen": hashlib.sha256(told).hexdigest()[:16]}
     if not request.htmx:  # type: ignore[attr-defined]
-        return render(request, "approvals/requests/inbox.html", context | {"shown": shown, "seen": now})
-    if seen == now:
+        return render(request, "approvals/requests/inbox.html", context)
+    if seen == context["seen"]:
         return HttpResponse(status=204)
-    return render(request, "approvals/requests/_inbox_list.html", {"shown": shown, "seen": now})
+    return render(request, "approvals/requests/_inbox_list.html", context)
 
 
 def _tabs(shown: str, counts: Mapping[str, int]) -> list[Tab]:
@@ -73,35 +83,33 @@ def _tabs(shown: str, counts: Mapping[str, int]) -> list[Tab]:
     ]
 
 
-RECENT = ("See recent decisions", "?tab=decided")
-ASK = "Choose a model and one of its versions, and ask for it to reach a target."
+RECENT = ("See closed requests", "?tab=decided")
+ASK = "Choose a model and one of its versions, and request its promotion."
+NO_MATCH = Nothing("filter", "No request matches.", "Remove a filter, or look in another tab.")
 
 
 def _nothing(tab: str, permission: policy.Answer) -> Nothing:
     """What the tab says while it has no rows."""
     models = reverse("models")
     if not PromotionRequest.objects.exists():
-        title = "Nobody has asked for a promotion yet."
+        title = "No promotion has been requested yet."
         if permission:
             return Nothing("inbox", title, f"{ASK} Reviewers find the request here.", "Choose a model", models)
-        return Nothing("inbox", title, "When somebody does, the request appears here.", "Look at the models", models)
+        return Nothing("inbox", title, "New requests appear here.", "Look at the models", models)
     match tab:
         case "waiting":
-            text = "What you can decide, and what comes back to you, appears here."
-            return Nothing("inbox", "Nothing waits for you.", text, *RECENT)
+            text = "Requests that you can decide, and your own that came back to you, appear here."
+            return Nothing("inbox", "Nothing needs your review.", text, *RECENT)
         case "others":
-            text = "Open requests that somebody else has to decide appear here."
-            return Nothing("users", "Nothing waits for others.", text, *RECENT)
+            text = "Open requests that other people have to decide appear here."
+            return Nothing("users", "Nothing is waiting on others.", text, *RECENT)
         case "glass":
-            text = (
-                "When somebody promotes in an emergency, it appears here until a reviewer has said whether it "
-                "was justified."
-            )
-            return Nothing("checks", "No break-glass promotion waits for its review.", text, *RECENT)
+            text = "Emergency promotions appear here until a reviewer has judged them."
+            return Nothing("checks", "Every emergency promotion is reviewed.", text, *RECENT)
         case "mine" if permission:
-            return Nothing("rocket", "You have not asked for anything yet.", ASK, "Choose a model", models)
+            return Nothing("rocket", "You have not requested anything yet.", ASK, "Choose a model", models)
         case "mine":
-            title = "You have not asked for anything."
+            title = "You have not requested anything."
             return Nothing("rocket", title, permission.reason, "Look at the models", models)
-    text = "Requests that were applied, rejected, withdrawn or have expired appear here."
-    return Nothing("checks", "Nothing has been decided yet.", text, "See what is open", "?tab=others")
+    text = "Applied, rejected, withdrawn and expired requests appear here."
+    return Nothing("checks", "No request is closed yet.", text, "See open requests", "?tab=others")

@@ -15,7 +15,7 @@ from accounts.models import User
 from approvals import assessment, delivery, evidence
 from approvals.models import PromotionRequest, Target
 from approvals.policy import FALLBACK, CheckRule
-from approvals.selectors import frozen_evidence, inbox
+from approvals.selectors import frozen_evidence, inbox_rows
 from mirror import lineage, sync
 from mirror.models import ModelVersion
 from mirror.port import Refused
@@ -258,9 +258,9 @@ def test_pages_show_a_row_for_each_data_set(world: World, production: Target, ri
         assert "accuracy @ train" in text, url
         assert f"accuracy @ validation higher is better {changed}" in text, url
     assert "1 better, 1 the same against version 1" in text_of(client.get(request.get_absolute_url()).content.decode())
-    (row,) = inbox.rows([PromotionRequest.objects.with_subject().get(pk=request.pk)], rita, now=timezone.now())
+    (row,) = inbox_rows.rows([PromotionRequest.objects.with_subject().get(pk=request.pk)], rita, now=timezone.now())
     assert row.headline is not None
-    assert (row.headline.name, row.headline.judgement) == ("accuracy @ validation", "better")
+    assert (row.headline.name, row.headline.judgement) == ("accuracy @ train", "same")
 
 
 # --- Copies

@@ -271,10 +271,10 @@ def test_everybody_sees_that_a_review_is_owed_until_it_is_done(
 def test_the_inbox_has_it_for_those_who_may_review_it(
     broken: PromotionRequest, remy: User, otto: User, vera: User
 ) -> None:
-    assert "Break-glass: not reviewed" in read(remy, "/")
-    assert "Break-glass: not reviewed" not in read(otto, "/")
-    assert "Break-glass: not reviewed" in read(vera, "/?tab=others")
-    assert "Break-glass: not reviewed" in read(vera, "/?tab=glass")
+    assert "Emergency promotion: not reviewed" in read(remy, "/")
+    assert "Emergency promotion: not reviewed" not in read(otto, "/")
+    assert "Emergency promotion: not reviewed" in read(vera, "/?tab=others")
+    assert "Emergency promotion: not reviewed" in read(vera, "/?tab=glass")
 
 
 def test_a_reviewer_reviews_it_on_its_page_and_is_offered_the_way_back(

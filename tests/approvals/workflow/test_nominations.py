@@ -7,7 +7,7 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import ledger, notifications, workflow
 from approvals.models import Action, AuditEvent, Kind, Nomination, Notification, PromotionRequest, Target
-from approvals.selectors import inbox
+from approvals.selectors import inbox, inbox_rows
 from tests.support.factories import approve, check, make_person, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
@@ -109,8 +109,8 @@ def test_auditors_ask_nobody_and_nobody_is_asked_once_it_is_decided(
     assert refusal(asked, rita, person=remy) == "Nobody is asked to review it now: withdrawn."
 
 
-def row_of(user: User) -> inbox.Row:
-    (row,) = inbox.rows(list(inbox.for_list(inbox.tab("waiting", user))), user, now=timezone.now())
+def row_of(user: User) -> inbox_rows.Row:
+    (row,) = inbox_rows.rows(list(inbox.for_list(inbox.tab("waiting", user))), user, now=timezone.now())
     return row
 
 
