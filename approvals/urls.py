@@ -39,6 +39,7 @@ urlpatterns = [
     path("requests/<int:pk>/certificate/", certificate.certificate, name="request_certificate"),
     path("requests/<int:pk>/live/", request_page.live, name="request_live"),
     path("requests/<int:pk>/review/", requests.review, name="request_review"),
+    path("requests/<int:pk>/undo/", requests.undo, name="request_undo"),
     path("requests/<int:pk>/comment/", requests.comment, name="request_comment"),
     path("requests/<int:pk>/nominate/", requests.nominate, name="request_nominate"),
     path("requests/<int:pk>/checks/<int:check>/override/", requests.override, name="request_override"),

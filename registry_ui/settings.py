@@ -264,6 +264,7 @@ STALE_AFTER_SECONDS = env.number("COUNTERSIGN_STALE_AFTER_SECONDS", default=60, 
 # --- Delivery ---------------------------------------------------------------------------------------------------------
 
 DRAIN_SECONDS = env.number("COUNTERSIGN_DRAIN_SECONDS", default=5, minimum=1)
+UNDO_SECONDS = env.number("COUNTERSIGN_UNDO_SECONDS", default=10, minimum=0)
 DELIVERY_LEASE_SECONDS = env.number("COUNTERSIGN_DELIVERY_LEASE_SECONDS", default=120, minimum=5)
 DELIVERY_BACKOFF_CAP_SECONDS = env.number("COUNTERSIGN_DELIVERY_BACKOFF_CAP_SECONDS", default=60, minimum=1)
 

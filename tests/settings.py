@@ -14,6 +14,8 @@ _state = Path(os.environ["COUNTERSIGN_STATE_DIR"])
 os.environ.setdefault("COUNTERSIGN_SECRET_KEY", "tests-" * 8)
 os.environ.setdefault("COUNTERSIGN_LOG_LEVEL", "WARNING")
 os.environ.setdefault("EMAIL_URL", "memorymail://")
+# What is approved is due at once; tests of the time to undo set it.
+os.environ.setdefault("COUNTERSIGN_UNDO_SECONDS", "0")
 # A port that nobody listens on: tests that need MLflow or a broker start their own.
 os.environ.setdefault("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
 

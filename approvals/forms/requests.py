@@ -50,6 +50,10 @@ class ReviewForm(forms.Form):
     )
 
 
+class UndoForm(forms.Form):
+    review = forms.IntegerField(widget=forms.HiddenInput)
+
+
 class CommentForm(forms.Form):
     body = forms.CharField(
         max_length=4000,

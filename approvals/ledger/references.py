@@ -40,6 +40,7 @@ _LEAVES: dict[str, Sequence[str]] = {
     A.REQUEST_CHECKED: (S.CHECKING, S.PENDING),
     A.REVIEW_CHANGES_REQUESTED: (S.CHANGES_REQUESTED,),
     A.REVIEW_REJECTED: (S.REJECTED,),
+    A.REVIEW_UNDONE: (S.CHECKING, S.PENDING, S.CHANGES_REQUESTED, S.REJECTED),  # it says which: see `_leaves`
     A.REQUEST_APPROVED: (S.APPROVED,),
     A.DELIVERY_RETRIED: (S.APPROVED,),
     A.DELIVERY_HALFWAY: (S.APPROVED,),
@@ -184,15 +185,17 @@ def _fault_of_request(request: Mapping[str, Any], events: Sequence[Told]) -> Fau
         return Fault(f"{name} was promoted twice: by events {promoted[0].sequence} and {promoted[1].sequence}.",
                      promoted[1].sequence)  # fmt: skip
     last = next((event for event in reversed(events) if event.action in _LEAVES or event.action == _SUPERSEDED), None)
-    if (
-        last
-        and status not in _LEAVES.get(last.action, (S.REJECTED,))
-        and not promoted
-        and not _before_checks(last, status)
-    ):
+    if last and status not in _leaves(last) and not promoted and not _before_checks(last, status):
         return Fault(f"{name} is {status}, which does not follow from event {last.sequence} ({last.action}).",
                      last.sequence)  # fmt: skip
     return _fault_of_words(name, request, events) or _fault_of_evidence(name, request, events)
+
+
+def _leaves(event: Told) -> Sequence[str]:
+    """The statuses that the request can have after it."""
+    if event.action == A.REVIEW_UNDONE:
+        return (event.data["status"],)
+    return _LEAVES.get(event.action, (S.REJECTED,))
 
 
 def _before_checks(last: Told, status: str) -> bool:

@@ -109,6 +109,12 @@ def _after_reading(seconds: int | None) -> str:
     return f" {many} {unit}{'' if many == 1 else 's'} after opening it"
 
 
+def _undone(facts: Facts) -> str:
+    undid = {"approve": "approval", "reject": "rejection"}.get(facts["verdict"], "request for changes")
+    stopped = "; it was not delivered" if facts["stopped"] else ""
+    return f"undid their {undid} of {facts['subject']} for {facts['target']}{stopped}"
+
+
 def _approved_by_all(facts: Facts) -> str:
     how = "needed no approval" if facts["alone"] else "gave the last approval"
     return f"{how}; delivery to MLflow started"
@@ -278,6 +284,8 @@ class Action(models.TextChoices):
         "rejected {subject} for {target}", tone="bad", said="comment", is_told=True)
     REVIEW_CHANGES_REQUESTED = EventType("review.changes_requested", "Changes requested by a reviewer", "message-2",
         "requested changes", tone="waiting", said="comment", is_told=True)
+    REVIEW_UNDONE = EventType("review.undone", "Verdict undone by its reviewer", "arrow-back-up",
+        _undone, tone="waiting")
     REQUEST_APPROVED = EventType("request.approved", "All approvals given", "checks",
         _approved_by_all, tone="good", is_told=True)
 

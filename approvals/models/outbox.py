@@ -27,11 +27,13 @@ class OutboxQuerySet(models.QuerySet["OutboxEntry"]):
 
     def due(self, now: datetime) -> "OutboxQuerySet":
         """Owed now: open, its time has come, nobody holds it, and no older entry of the same model and target is
-        open. An urgent one overtakes those that a freeze holds and those that are half delivered."""
+        open. An urgent one overtakes those that a freeze holds, those that are half delivered, and those whose approval
+        can still be undone."""
         older = OutboxEntry.objects.filter(
             closed_at=None, model_name=OuterRef("model_name"), target_id=OuterRef("target_id"), pk__lt=OuterRef("pk")
         )
         moving = older.filter(Q(held_until=None) | Q(held_until__lte=now)).exclude(is_at_rest=True)
+        moving = moving.exclude(attempts=0, available_at__gt=now)
         urgent = OutboxEntry.objects.filter(
             closed_at=None,
             is_urgent=True,
@@ -66,6 +68,7 @@ class OutboxEntry(models.Model):
         APPLIED = "applied"
         FAILED = "failed"
         REOPENED = "reopened"
+        UNDONE = "undone"
 
     class Ending(models.TextChoices):
         """How a half delivery ends that is not tried again."""
@@ -77,7 +80,7 @@ class OutboxEntry(models.Model):
     model_name = models.CharField(max_length=256)
     target = models.ForeignKey("approvals.Target", on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
-    available_at = models.DateTimeField(default=timezone.now, help_text="Not before; moves on with the backoff.")
+    available_at = models.DateTimeField(default=timezone.now, help_text="Not before: it can be undone, or a pause.")
     attempts = models.PositiveIntegerField(default=0)
     claimed_by = models.CharField(max_length=120, blank=True, help_text="The claim's token: worker and claim.")
     lease_expires_at = models.DateTimeField(null=True, blank=True)

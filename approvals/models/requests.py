@@ -30,7 +30,7 @@ S = Status
 MOVES: dict[Status, frozenset[Status]] = {
     # to: from
     S.CHECKING: frozenset({S.CHECKING, S.PENDING, S.CHANGES_REQUESTED, S.FAILED, S.APPROVED}),
-    S.PENDING: frozenset({S.CHECKING}),
+    S.PENDING: frozenset({S.CHECKING, S.APPROVED, S.REJECTED, S.CHANGES_REQUESTED}),  # the last three: undone
     S.CHANGES_REQUESTED: frozenset({S.PENDING}),
     S.APPROVED: frozenset({S.PENDING, S.FAILED}),
     S.APPLIED: frozenset({S.APPROVED}),

@@ -1,13 +1,15 @@
 """Reads the ledger after the cursor, and writes down who is owed what: with the cursor, in one transaction."""
 
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db.models import QuerySet
 
 from accounts.models import User
 from approvals.models import AuditEvent, ChainHead, Kind, Notification, NotificationState
-from approvals.notifications import chat, preferences, rules, wording
+from approvals.notifications import chat, preferences, rules, undone, wording
 from approvals.notifications.told import Told
 from mirror import clock
 from mirror.isolation import alone
@@ -23,11 +25,7 @@ def collect(*, limit: int = 5000) -> int:
     read = 0
     while read < limit:
         cursor = state().sequence
-        events = list(
-            AuditEvent.objects.filter(sequence__gt=cursor)
-            .select_related("actor", "request__version__model", "request__target", "request__requester")
-            .order_by("sequence")[:BATCH]
-        )
+        events = list(takewhile(undone.is_settled, _after(cursor)))
         if not events:
             break
         try:
@@ -41,6 +39,11 @@ def collect(*, limit: int = 5000) -> int:
             break  # another worker was faster
         read += len(events)
     return read
+
+
+def _after(cursor: int) -> QuerySet[AuditEvent]:
+    related = ("actor", "request__version__model", "request__target", "request__requester")
+    return AuditEvent.objects.filter(sequence__gt=cursor).select_related(*related).order_by("sequence")[:BATCH]
 
 
 def _write_down(events: Sequence[AuditEvent], cursor: int) -> bool:
@@ -75,7 +78,7 @@ def _of(event: AuditEvent, earlier: Sequence[Told]) -> list[Told]:
     """What one event tells. An event that cannot be understood is passed over, with a line in the log: it must not
     hold back all that follow."""
     try:
-        return rules.of(event, earlier)
+        return [] if undone.is_undone(event) else rules.of(event, earlier)
     except DatabaseError:
         raise  # the next go reads the same events
     except Exception:  # whatever stands in an event

@@ -3,7 +3,7 @@ clock.
 
 The page, the view and the verb all ask the same functions, so they cannot disagree. `rules` is the policy document,
 `precedence` picks one, `slots` counts approvals, `actions` says what is open to a person, `urgent` the same
-of what needs fewer approvals or none.
+of what needs fewer approvals or none, `undoing` of taking a verdict back.
 """
 
 from approvals.policy.actions import YES, Actor, Answer, RequestFacts, available_actions, may_request, no
@@ -40,6 +40,7 @@ from approvals.policy.slots import (
     still_needed,
     waits_for,
 )
+from approvals.policy.undoing import VerdictFacts, may_undo
 from approvals.policy.urgent import (
     SHORTEST_REASON,
     AfterFacts,
@@ -78,6 +79,7 @@ __all__ = [
     "SignatureRule",
     "SlotRule",
     "SlotState",
+    "VerdictFacts",
     "applicable",
     "assign",
     "available_actions",
@@ -91,6 +93,7 @@ __all__ = [
     "may_review_afterwards",
     "may_roll_back",
     "may_roll_back_alone",
+    "may_undo",
     "merged_metrics",
     "no",
     "problems_of",

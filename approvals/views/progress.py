@@ -115,9 +115,9 @@ def _ahead(request: PromotionRequest) -> list[Step]:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """`state`: `running`, `half` (MLflow has done a part of it), `queued`, `held` (a freeze is on), `behind` (an older
-    entry of the same target goes first), `waiting` (MLflow did not answer), `delayed` (no worker takes it), or "" when
-    nothing is owed."""
+    """`state`: `running`, `half` (MLflow has done a part of it), `undoable` (the last approval can still be undone),
+    `queued`, `held` (a freeze is on), `behind` (an older entry of the same target goes first), `waiting` (MLflow did
+    not answer), `delayed` (no worker takes it), or "" when nothing is owed."""
 
     state: str
     entry: OutboxEntry | None = None
@@ -127,7 +127,7 @@ class Delivery:
     @property
     def is_waiting(self) -> bool:
         """Nobody is at it, and it is not about to be."""
-        return self.state in ("delayed", "waiting", "held")
+        return self.state in ("delayed", "waiting", "held", "undoable")
 
     @property
     def half_since(self) -> datetime | None:
@@ -147,6 +147,8 @@ def delivery(request: PromotionRequest) -> Delivery:
     since = max(entry.available_at, entry.lease_expires_at or entry.available_at)
     if entry.held_until and entry.held_until > now:
         return Delivery("held", entry, since=since)
+    if not entry.attempts and entry.available_at > now:
+        return Delivery("undoable", entry, since=since)
     if entry.is_urgent:
         older = older.filter(Q(held_until=None) | Q(held_until__lte=now), is_at_rest=False)  # it overtakes the others
     if entry.half:
@@ -230,12 +232,13 @@ class Moving:
     """Changes when anything of it has changed on the page."""
 
 
-def moving(now: RequestState) -> Moving:
-    """Three queries, up to five while the request is in checks."""
+def moving(now: RequestState, *, can_undo: bool = False) -> Moving:
+    """Three queries, up to five while the request is in checks. `can_undo`: this person can undo a verdict, for a few
+    seconds."""
     owed, looked = delivery(now.request), checking(now)
     status = now.request.status
     moves = status in (Status.APPROVED, Status.PENDING) or (status == Status.CHECKING and not now.blocking)
-    return Moving(owed, looked, moves, _mark(now, owed, looked))
+    return Moving(owed, looked, moves or can_undo, f"{_mark(now, owed, looked)}{'-undo' if can_undo else ''}")
 
 
 def _mark(now: RequestState, owed: Delivery, looked: Checking | None) -> str:

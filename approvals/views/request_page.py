@@ -34,7 +34,7 @@ from approvals.selectors import (
     request_timeline,
     rules,
 )
-from approvals.views import decision_line, evidence_summary, progress
+from approvals.views import decision_line, evidence_summary, given, progress
 from approvals.views.shared import SignedInRequest, tell
 from approvals.webhooks import health_reports
 from mirror.models import ModelVersion
@@ -51,13 +51,14 @@ def live(request: SignedInRequest, pk: int) -> HttpResponse:
     the end, which tells HTMX to stop asking."""
     found = get_request(pk)
     now = request_state.of(found, request.user)
-    moving, seen = progress.moving(now), request.GET.get("seen", "")
+    mine = given.of(now, request.user)
+    moving, seen = progress.moving(now, can_undo=mine is not None), request.GET.get("seen", "")
     if moving.moves_by_itself and seen == moving.mark:
         return HttpResponse(status=204)
     before = seen.partition("-")[0]
     context = {
         **vars(moving),
-        **vars(_live_part(found, now, request.user, _holder(found))),
+        **vars(_live_part(found, now, request.user, _holder(found), mine)),
         **_empty_forms(found),
         "is_swap": True,
         # Where somebody may be typing, the forms stay, and what they would do is told anew.
@@ -96,11 +97,12 @@ def body(request: SignedInRequest, now: request_state.RequestState, *, conflict:
     if found.champion:
         found.champion.model = found.version.model
     after = follow_up.of_request(found, request.user, holder)
+    mine = given.of(now, request.user)
     summary = evidence_summary.of(found, show=request.GET.get("show", ""), number=request.GET.get("page"))
     # The templates read each field of the parts by its name.
     return {
-        **vars(progress.moving(now)),
-        **vars(_live_part(found, now, request.user, holder)),
+        **vars(progress.moving(now, can_undo=mine is not None)),
+        **vars(_live_part(found, now, request.user, holder, mine)),
         **_empty_forms(found),
         **vars(after),
         "health_address": _health_address(after.probation, request.user),
@@ -155,6 +157,9 @@ class LivePart:
 
     request_: PromotionRequest
     standing: request_state.RequestState
+    given: given.Given | None
+    """The verdict that this person can undo."""
+
     actions: Mapping[str, policy.Answer]
     checks_tally: str
     checks_mark: decision_line.Mark
@@ -184,7 +189,11 @@ class LivePart:
 
 
 def _live_part(
-    found: PromotionRequest, now: request_state.RequestState, user: User, holder: ModelVersion | None
+    found: PromotionRequest,
+    now: request_state.RequestState,
+    user: User,
+    holder: ModelVersion | None,
+    mine: given.Given | None,
 ) -> LivePart:
     other_rule = rules.other_today(found)
     # What is urgent is not held by a freeze.
@@ -195,6 +204,7 @@ def _live_part(
     return LivePart(
         request_=found,
         standing=now,
+        given=mine,
         actions=now.actions,
         checks_tally=progress.checks_tally(now),
         checks_mark=decision_line.checks(now),

@@ -19,9 +19,11 @@ from approvals.forms.requests import (
     NominateForm,
     ResubmitForm,
     ReviewForm,
+    UndoForm,
     WithdrawForm,
 )
 from approvals.models import PromotionRequest, Status
+from approvals.selectors import undoing
 from approvals.views.request_page import get_request, page
 from approvals.views.shared import SignedInRequest, status_of
 
@@ -57,6 +59,8 @@ def review(request: SignedInRequest, pk: int) -> HttpResponse:
         return page(request, found, bound=bound, status=422)
     except workflow.WorkflowError as error:
         return _overtaken(request, get_request(pk), error, typed=form.cleaned_data["comment"], findings=findings)
+    if undoing.newest_of(request.user):
+        return redirect(found)  # its page says what was decided, with the way back
     now = get_request(pk)
     words = _OUTCOME.get(Status(now.status), "Your decision is recorded.")  # withdrawn in this very moment, say
     messages.success(request, words.format(version=now.version.number, target=now.target))
@@ -93,6 +97,12 @@ _OUTCOME = {
     Status.CHANGES_REQUESTED: "The request went back to the requester.",
     Status.FAILED: "Version {version} was approved, but MLflow could not be updated.",
 }
+
+
+@require_POST
+def undo(request: SignedInRequest, pk: int) -> HttpResponse:
+    done = "Your verdict is undone. You can decide again."
+    return do(request, pk, "undo_form", UndoForm(request.POST), workflow.undo_review, done=done)
 
 
 @require_POST

@@ -5,6 +5,7 @@ from django.db import transaction
 from approvals import tenures, workflow
 from approvals.models import Incident, RequestKind, Status, Tenure
 from approvals.models.requests import CLOSED, UNDECIDED
+from approvals.selectors import undoing
 from approvals.watch import deliveries, hidden_models, incidents
 from mirror.isolation import alone
 
@@ -84,7 +85,7 @@ def _refused(incident: Incident) -> str:
     request = incidents.request_of(incident)
     if request is None or incident.is_owed or "after_review" in incident.details:
         return ""
-    if request.status not in CLOSED or request.status == Status.APPLIED:
+    if request.status not in CLOSED or request.status == Status.APPLIED or undoing.may_change(request):
         return ""
     if request.kind == RequestKind.RETROACTIVE and request.status == Status.WITHDRAWN:
         return ""  # Countersign took it back itself, because there was nothing to review any more

@@ -3,11 +3,12 @@ the commit.
 
 Views, tasks, the demo and (later) the API call these; nothing else changes a request. `requests` asks and takes back,
 with `creation`; `check_results` is what machines do before people are asked, `reviews` is what people decide,
-`approvals_count` whether that suffices, `findings` what they want put right afterwards, `reopening` sends a request
-back to review when its content changed, `nominations` ask somebody by name to review, `escalation` hands on what has
-waited too long, `opening` notes when a reviewer opened it. `rollbacks`, `emergency` and `probation` are the ways that
-need fewer approvals, or undo what was approved; `retroactive_reviews` asks for reviews of what went round the gate.
-`outbox` is what is owed to MLflow, `verbs` the frame of them all.
+`approvals_count` whether that suffices, `undoing` takes back a verdict that was just given, `findings` what they want
+put right afterwards, `reopening` sends a request back to review when its content changed, `nominations` ask somebody
+by name to review, `escalation` hands on what has waited too long, `opening` notes when a reviewer opened it.
+`rollbacks`, `emergency` and `probation` are the ways that need fewer approvals, or undo what was approved;
+`retroactive_reviews` asks for reviews of what went round the gate. `outbox` is what is owed to MLflow, `verbs` the
+frame of them all.
 """
 
 from approvals.workflow.approvals_count import approver_labels
@@ -39,6 +40,7 @@ from approvals.workflow.retroactive_reviews import ask_afterwards, drop_afterwar
 from approvals.workflow.reviews import comment, end_half, is_last, reconsider, retry, review
 from approvals.workflow.rollbacks import allowed_alone, roll_back
 from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, NoMeaning, NotAllowed, WorkflowError
+from approvals.workflow.undoing import undo_review
 
 __all__ = [
     "FILES",
@@ -86,5 +88,6 @@ __all__ = [
     "store_attempt",
     "submit_under",
     "under_other_policies",
+    "undo_review",
     "withdraw",
 ]

@@ -106,7 +106,7 @@ def advance(
         return
     # Why it came back to review stays on the page; that checks blocked it does not.
     kept = "" if request.status_reason.startswith(BLOCKED) else request.status_reason
-    move(request, Status.PENDING, status_reason=kept)
+    move(request, Status.PENDING, status_reason=kept, sources=(Status.CHECKING,))
     ledger.record(Action.REQUEST_CHECKED, actor=None, request=request, data=told, rows=rows)
     approvals_count.count_approvals(request, by=None)
 

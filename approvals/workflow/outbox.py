@@ -13,29 +13,32 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from approvals.models import OutboxEntry, PromotionRequest, Tenure, WatchState
 from approvals.models.requests import OPEN
+from approvals.selectors import undoing
 from mirror import clock
 
 logger = structlog.get_logger(__name__)
 
 
 def enqueue(request: PromotionRequest) -> OutboxEntry:
-    """Writes the row in the caller's transaction and hints at it after the commit.
+    """Writes the row in the caller's transaction and hints at it after the commit, for when it is due: at once, or when
+    no approval that it rests on can be undone any more.
 
     A retry takes over the plan of a failed delivery that had begun to move, so that what it replaced is not forgotten.
     """
     earlier = request.outbox_entries.order_by("-pk").first()
     now = clock.now()
+    due_at = max(now, undoing.settles_at(request) or now)
     entry = OutboxEntry.objects.create(
         request=request,
         created_at=now,
-        available_at=now,
+        available_at=due_at,
         model_name=request.version.model.name,
         target_id=request.target_id,
         plan=earlier.plan if earlier else None,
         is_urgent=request.is_urgent,
     )
     # Not before the commit: a worker that is faster would not find the row.
-    transaction.on_commit(partial(hint_delivery, entry.pk))
+    transaction.on_commit(partial(hint_delivery, entry.pk, after=due_at - now))
     return entry
 
 
@@ -61,14 +64,24 @@ def hint_verification() -> None:
     transaction.on_commit(partial(_send, "approvals.verify_ledger"))
 
 
-def hint_delivery(entry_id: int) -> bool:
-    """Sends the hint; False, with a line in the log, when the broker cannot take it. Never raises."""
-    return _send("approvals.deliver", entry_id)
+def cancel(request: PromotionRequest, *, reason: str) -> OutboxEntry | None:
+    """Closes the request's open entry, which no worker has begun, as undone; in the caller's transaction. None when a
+    worker was faster: one UPDATE of the row that a claim updates as well, so one of the two comes first."""
+    untouched = OutboxEntry.objects.open().filter(request=request, attempts=0, lease_expires_at=None)
+    entry = untouched.first()
+    ended = {"closed_at": clock.now(), "outcome": OutboxEntry.Outcome.UNDONE, "last_error": reason}
+    return entry if untouched.update(**ended) else None
 
 
-def _send(task: str, pk: int | None = None) -> bool:
+def hint_delivery(entry_id: int, *, after: timedelta = timedelta(0)) -> bool:
+    """Sends the hint, which the worker follows `after` that time; False, with a line in the log, when the broker cannot
+    take it. Never raises."""
+    return _send("approvals.deliver", entry_id, seconds=after.total_seconds())
+
+
+def _send(task: str, pk: int | None = None, *, seconds: float = 0) -> bool:
     try:
-        current_app.send_task(task, args=[] if pk is None else [pk])
+        current_app.send_task(task, args=[] if pk is None else [pk], countdown=seconds or None)
     except Exception as error:  # whatever the broker's library raises: the row is the truth, nothing is lost
         logger.warning("broker.unreachable", task=task, row=pk, error=str(error))
         return False

@@ -17,8 +17,9 @@ from approvals.workflow.findings import FindingInput
 from approvals.workflow.reopening import reopen
 from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, NoMeaning, move, require
 from approvals.workflow.verbs import verb
+from mirror import clock
 
-_ACTION_OF = {
+ACTION_OF = {
     Verdict.APPROVE: Action.REVIEW_APPROVED,
     Verdict.REJECT: Action.REVIEW_REJECTED,
     Verdict.REQUEST_CHANGES: Action.REVIEW_CHANGES_REQUESTED,
@@ -91,6 +92,7 @@ def _sign(
         signed_name=by.label,
         signed_with=proof.method if proof else "",
         proof_at=proof.at if proof else None,
+        created_at=clock.now(),  # the clock by which it can be undone and its delivery is due
     )
     # Before the event, which tells of them and seals them.
     raised = follow_up.raise_findings(signed, now.rule, findings)
@@ -100,7 +102,7 @@ def _sign(
     elif verdict == Verdict.REQUEST_CHANGES:
         move(request, Status.CHANGES_REQUESTED, status_reason=comment)
     ledger.record(
-        _ACTION_OF[verdict],
+        ACTION_OF[verdict],
         actor=by,
         request=request,
         data={

@@ -171,6 +171,7 @@ ANSWERS_OTHERWISE = {
     "readyz",
     "welcome",
     "approvals:request_live",
+    "approvals:request_undo",  # tests/approvals/views/test_given.py
     "approvals:request_end",  # these two: tests/approvals/workflow/test_no_wait_without_an_end.py
     "approvals:request_end_half",
     "approvals:request_certificate",

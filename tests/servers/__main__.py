@@ -100,6 +100,7 @@ def drive(server: OtherServer, folder: Path) -> dict[str, str]:
         "MLFLOW_TRACKING_USERNAME": ACCOUNT,
         "MLFLOW_TRACKING_PASSWORD": password,
         "COUNTERSIGN_MLFLOW_TIMEOUT_SECONDS": "60",
+        "COUNTERSIGN_UNDO_SECONDS": "0",
         "COUNTERSIGN_LOG_LEVEL": "ERROR",
         "CELERY_BROKER_URL": "filesystem://",
         "EMAIL_URL": "memorymail://",
