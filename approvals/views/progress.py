@@ -147,7 +147,7 @@ def delivery(request: PromotionRequest) -> Delivery:
     since = max(entry.available_at, entry.lease_expires_at or entry.available_at)
     if entry.held_until and entry.held_until > now:
         return Delivery("held", entry, since=since)
-    if not entry.attempts and entry.available_at > now:
+    if not entry.attempts and not entry.waiting_since and entry.available_at > now:
         return Delivery("undoable", entry, since=since)
     if entry.is_urgent:
         older = older.filter(Q(held_until=None) | Q(held_until__lte=now), is_at_rest=False)  # it overtakes the others
