@@ -1,6 +1,7 @@
 """Policies: every edit is a new version, and of one target the first that fits applies."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.utils import timezone
@@ -9,6 +10,7 @@ from accounts.models import User
 from approvals import checks
 from approvals import policy as rules
 from approvals.administration.shared import COMMAND_LINE, POLICIES, record, require, valid
+from approvals.evidence import comparison
 from approvals.models import Action, Policy, PolicyVersion, Target
 from approvals.workflow import Conflict, Invalid
 from approvals.workflow.verbs import verb
@@ -24,6 +26,7 @@ def save_policy(policy: Policy, rule: rules.Rule, *, by: User | None, seen: int 
     than `seen` stands by now, or the policy was retired.
     """
     require(by, POLICIES)
+    rule = replace(rule, metrics=directed_metrics(rule.metrics))
     if found := [*rules.problems_of(rule), *_check_problems(rule)]:
         raise Invalid(" ".join(found))
     is_new, terms = policy.pk is None, rule.terms()
@@ -66,6 +69,14 @@ def describe_policy(policy: Policy) -> dict[str, Any]:
 
 def _check_problems(rule: rules.Rule) -> list[str]:
     return [problem for check in rule.checks for problem in checks.validate(check.kind, check.settings)[1]]
+
+
+def directed_metrics(metrics: Iterable[rules.MetricRule]) -> tuple[rules.MetricRule, ...]:
+    """As they are kept: each with its direction. Raises Invalid where nobody can tell it."""
+    found = tuple(map(comparison.directed, metrics))
+    if unknown := [each.name for each in found if comparison.is_undirected(each)]:
+        raise Invalid(f"Choose whether higher or lower is better for {', '.join(unknown)}: the name does not say.")
+    return found
 
 
 def place(policy: Policy) -> None:

@@ -18,6 +18,7 @@ from approvals.policy import (
     BreakGlassRule,
     CheckRule,
     Effect,
+    MetricRule,
     OnBypass,
     ProbationRule,
     ReminderRule,
@@ -219,7 +220,7 @@ class PolicyForm(forms.Form):
             "seen": policy.version,
         }
 
-    def rule(self, slots: list[SlotRule], wanted: list[CheckRule]) -> Rule:
+    def rule(self, slots: list[SlotRule], wanted: list[CheckRule], metrics: tuple[MetricRule, ...]) -> Rule:
         """The document that was typed, over what the policy says about the rest."""
         base = Rule.from_json(self.policy.terms) if self.policy.pk else Rule(model_pattern="*", slots=())
         typed = self.cleaned_data
@@ -227,6 +228,7 @@ class PolicyForm(forms.Form):
             base,
             slots=tuple(slots),
             checks=tuple(wanted),
+            metrics=metrics,
             contributor_tags=_words(typed["contributor_tags"]),
             watched_tags=_words(typed["watched_tags"]),
             signature=SignatureRule(

@@ -7,7 +7,7 @@ of what needs fewer approvals or none, `undoing` of taking a verdict back.
 """
 
 from approvals.policy.actions import YES, Actor, Answer, RequestFacts, available_actions, may_request, no
-from approvals.policy.metrics import Better, MetricRule, merged_metrics, problems_of_metrics, read_tolerance
+from approvals.policy.metrics import DIRECTIONS, Better, MetricRule, merged_metrics, problems_of_metrics, read_tolerance
 from approvals.policy.precedence import applicable, covers, matches, specificity
 from approvals.policy.rules import (
     ALWAYS_SEEN,
@@ -54,6 +54,7 @@ from approvals.policy.urgent import (
 
 __all__ = [
     "ALWAYS_SEEN",
+    "DIRECTIONS",
     "EVERYTHING",
     "FALLBACK",
     "PARTS",

@@ -24,6 +24,9 @@ class Better(StrEnum):
     """As the metric's name says, where it does."""
 
 
+DIRECTIONS: dict[str, str] = {Better.HIGHER: "higher is better", Better.LOWER: "lower is better"}
+
+
 @dataclass(frozen=True)
 class MetricRule:
     """One metric of record."""
@@ -61,10 +64,16 @@ class MetricRule:
 
     @property
     def sentence(self) -> str:
-        """`auc (higher is better, within 0.5 %)`."""
+        """`auc (higher is better, tolerance 0.5 %)`."""
         told = [f"{self.better} is better"] if self.better else []
-        told += [f"within {self.tolerance}"] if self.tolerance else []
+        told += [f"tolerance {self.tolerance}"] if self.tolerance else []
         return f"{self.name} ({', '.join(told)})" if told else self.name
+
+    @property
+    def short(self) -> str:
+        """`auc within 0.5 %`, or `all other metrics within 0.5 %`."""
+        name = "all other metrics" if self.name == "*" else self.name
+        return f"{name} within {self.tolerance}" if self.tolerance else name
 
     def as_json(self) -> dict[str, str]:
         return {"name": self.name, "better": str(self.better), "tolerance": self.tolerance}

@@ -84,7 +84,7 @@ def judge(draft: Rule, request: PromotionRequest, eligible: Sequence[Reviewer]) 
     excluded = policy.excluded(draft, asked_by=request.asked_by, named=named, people=people)
     if shortage := policy.shortage(draft, eligible=people, excluded=excluded):
         return Replay(request, Outcome.IMPOSSIBLE, (f"As of now: {shortage}",))
-    if failed := _failed(draft.checks, evidence, request):
+    if failed := _failed(draft.checks, {**evidence, "rule": draft.as_json()}, request):
         return Replay(request, Outcome.BLOCKED, failed)
     was_approved = request.status in (Status.APPROVED, Status.APPLIED, Status.FAILED)
     if was_approved and (missing := _missing(draft, given, people, excluded)):

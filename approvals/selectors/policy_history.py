@@ -74,6 +74,7 @@ def describe(terms: Mapping[str, Any]) -> dict[str, str]:
         "Approvals need a comment": _yes(rule.requires_reason),
         "A request stays open for": _count(rule.open_for_days, "day"),
         **_checks(rule.checks),
+        **({"Metrics of record": "; ".join(each.sentence for each in rule.metrics)} if rule.metrics else {}),
         "Tags that are part of the evidence": ", ".join(rule.watched_tags) or "none",
         "Files are hashed": _files(rule.files_limit_mb),
         "Contributors have no say": _yes(rule.excludes_contributors),

@@ -158,8 +158,16 @@ def sentence(rule: Rule) -> str:
         parts = [f"{rule.approvals} approvals: {slots}"]
     if rule.requires_reason:
         parts.append("approvals need a comment")
+    if rule.metrics:
+        parts.append(f"judged by {_listed([each.short for each in rule.metrics])}")
     days = "1 day" if rule.open_for_days == 1 else f"{rule.open_for_days} days"
     return "; ".join([*parts, f"requests stay open for {days}"])
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`a, b and c`; of more than three, how many more there are."""
+    shown = [*names[:3], f"{len(names) - 3} more"] if len(names) > 3 else list(names)
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def fallback() -> str:

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from approvals import administration, workflow
 from approvals.administration import policy_files
 from approvals.forms.administration import TargetForm
+from approvals.forms.metrics_of_record import metric_forms
 from approvals.forms.policy import CheckForms, PolicyForm, slot_forms
 from approvals.models import Policy, Target
 from approvals.policy import Rule
@@ -52,15 +53,16 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
     form = PolicyForm(request.POST or None, policy=policy, initial=initial)
     slots = slot_forms(request.POST or None, policy)
     wanted = CheckForms(request.POST or None, policy)
+    metrics = metric_forms(request.POST or None, Rule.from_json(policy.terms).metrics if pk else ())
     attempt = Attempt(form)
     changes: list[policy_history.Change] = []
     rehearsed: policy_dry_run.Rehearsal | None = None
     is_adding, is_rehearsing = "add_check" in request.POST, "rehearse" in request.POST
     if is_adding:
         wanted.add(request.POST.get("new_check", ""))
-    elif request.method == "POST" and all([form.is_valid(), slots.is_valid(), wanted.is_valid()]):
+    elif request.method == "POST" and all([form.is_valid(), slots.is_valid(), wanted.is_valid(), metrics.is_valid()]):
         policy.target = form.cleaned_data["target"]
-        rule, seen = form.rule(slots.slots(), wanted.checks()), form.cleaned_data["seen"]
+        rule, seen = form.rule(slots.slots(), wanted.checks(), metrics.rules()), form.cleaned_data["seen"]
         if is_rehearsing:
             rehearsed = _rehearsed(request, rule, policy.target)
         else:
@@ -77,6 +79,7 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
         "form": form,
         "slots": slots,
         "checks": wanted,
+        "metrics": metrics,
         "changes": changes,
         "rehearsal": rehearsed,
         "meaning": policy_overview.meaning(Policy.objects.get(pk=pk)) if pk else None,

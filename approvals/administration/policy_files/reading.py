@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group
 from approvals import checks
 from approvals.administration.policy_files import nodes
 from approvals.models import FreezeWindow, Target
-from approvals.policy import PARTS, Effect, OnBypass, Rule, SlotRule, freezes, problems_of
+from approvals.policy import DIRECTIONS, PARTS, Effect, OnBypass, Rule, SlotRule, freezes, problems_of, read_tolerance
 
 LARGEST = 1_000_000
 """Bytes."""
@@ -48,6 +48,14 @@ def _check(node: yaml.Node) -> dict[str, Any]:
     return found
 
 
+def _tolerance(node: yaml.Node) -> str:
+    """As it is written, whichever kind YAML takes it for: 0.002, or 0.5 %."""
+    try:
+        return read_tolerance(node.value if isinstance(node, yaml.ScalarNode) else "?")
+    except ValueError:
+        raise nodes.fail(node, "a tolerance is a number such as 0.002, or a percentage such as 0.5 %.") from None
+
+
 _SLOT = nodes.group(
     {
         "approvals": nodes.whole,
@@ -55,6 +63,9 @@ _SLOT = nodes.group(
         "looks_at": nodes.listed(nodes.one_of(PARTS, "part of the evidence")),
     },
     "approvals",
+)
+_METRIC = nodes.group(
+    {"name": nodes.text, "better": nodes.one_of(DIRECTIONS, "direction"), "tolerance": _tolerance}, "name"
 )
 _POLICY = nodes.group(
     {
@@ -84,6 +95,7 @@ _POLICY = nodes.group(
             {"approvals": nodes.whole, "group": nodes.or_nothing(_known_group), "permission_suffices": nodes.flag}
         ),
         "break_glass": nodes.group({"is_allowed": nodes.flag, "review_within_hours": nodes.whole}),
+        "metrics": nodes.listed(_METRIC),
         "probation": nodes.group({"hours": nodes.or_nothing(nodes.whole)}),
     },
     "model_pattern",

@@ -16,6 +16,8 @@ HEADER = """\
 #   slots: approvals, group (none: any reviewer), looks_at (parts of the evidence; none: all of them)
 #   requires_reason, open_for_days, allows_findings, excludes_contributors
 #   checks: kind, effect (block, warn, inform), settings
+#   metrics: the metrics of record, the most important first: name (or a pattern), better (higher, lower), tolerance
+#     (0.002, or 0.5 % of the champion's value; none: every difference counts)
 #   watched_tags, contributor_tags: lists of patterns and of keys
 #   files_limit_mb: above this size files are not hashed (0: never)
 #   signature: reauthenticate, within_minutes, asks_meaning
@@ -43,10 +45,10 @@ def export() -> str:
 
 def _short(rule: Rule) -> dict[str, Any]:
     """The policy without what is as it usually is."""
-    usual = Rule(rule.model_pattern, rule.slots).terms()
+    usual = {**Rule(rule.model_pattern, rule.slots).terms(), "metrics": []}
     found: dict[str, Any] = {"model_pattern": rule.model_pattern}
     for key, value in rule.terms().items():
-        if key in ("slots", "checks"):
+        if key in ("slots", "checks", "metrics"):
             if value:
                 found[key] = [_without_empty(each) for each in value]
         elif value != usual[key]:

@@ -3,13 +3,13 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 from approvals.evidence.comparison import remarks
 from approvals.evidence.comparison.judging import Judgement, Tally, finite, judge
-from approvals.policy import MetricRule, matches
+from approvals.policy import Better, MetricRule, matches
 from mirror import measures
 
 Sources: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -76,6 +76,18 @@ def direction(metric: str) -> str:
 
 def _direction(upward: bool | None) -> str:
     return "" if upward is None else "higher is better" if upward else "lower is better"
+
+
+def directed(rule: MetricRule) -> MetricRule:
+    """With the direction that its name says, where it leaves that open: what is kept does not depend on the words that
+    we know. A pattern stays open; so does a name that says nothing."""
+    upward = None if rule.is_pattern or rule.better else higher_is_better(rule.name)
+    return rule if upward is None else replace(rule, better=str(Better.HIGHER if upward else Better.LOWER))
+
+
+def is_undirected(rule: MetricRule) -> bool:
+    """Whether nobody can say which way is better, though one metric is meant."""
+    return not rule.is_pattern and not directed(rule).better
 
 
 # --- Rows -------------------------------------------------------------------------------------------------------------

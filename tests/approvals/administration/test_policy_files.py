@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from accounts.models import User
 from approvals.administration import policy_files
 from approvals.models import Action, AuditEvent, FreezeWindow, Policy, Target
-from approvals.policy import PARTS, CheckRule, ReminderRule, Rule, SignatureRule, SlotRule
+from approvals.policy import PARTS, CheckRule, MetricRule, ReminderRule, Rule, SignatureRule, SlotRule
 from tests.support.factories import make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
@@ -73,6 +73,32 @@ def test_check_names_its_data_set_in_a_file() -> None:
     assert not apply(DATA_SET).difference
     assert "+        dataset: test" in apply(DATA_SET.replace("mae,", "mae, dataset: test,")).difference
     assert Policy.objects.current().get(model_pattern="churn_*").terms["checks"][0]["settings"]["dataset"] == "test"
+
+
+METRICS = """\
+policies:
+  Staging:
+  - model_pattern: churn_*
+    slots: [{approvals: 1}]
+    metrics:
+    - {name: recall, tolerance: 0.5%}
+    - {name: revenue, better: higher, tolerance: 0.002}
+    - {name: '*', tolerance: 1 %}
+"""
+
+
+def test_metrics_of_record_are_written_as_they_are_kept() -> None:
+    apply(METRICS)
+    found = Rule.from_json(Policy.objects.get(model_pattern="churn_*").terms)
+    assert found.metrics == (
+        MetricRule("recall", "higher", "0.5 %"),  # as its name says, once and for all
+        MetricRule("revenue", "higher", "0.002"),
+        MetricRule("*", "", "1 %"),
+    )
+    assert not apply(METRICS).difference
+    assert not apply(policy_files.export()).difference
+    shorter = METRICS.replace("    - {name: revenue, better: higher, tolerance: 0.002}\n", "")
+    assert "-    - name: revenue" in apply(shorter).difference
 
 
 def patterns(target: str = "Production") -> list[str]:
@@ -193,6 +219,11 @@ def test_all_or_nothing() -> None:
         *(
             (f"policies:\n  Staging:\n  - {{model_pattern: x, slots: [{{approvals: 1}}], {bad}}}", f"Line 3: {words}")
             for bad, words in [
+                ("metrics: [{name: a, tolerance: much}]", "a tolerance is a number such as 0.002"),
+                ("metrics: [{name: a, tolerance: [1]}]", "a tolerance is a number such as 0.002"),
+                ("metrics: [{name: a, better: up}]", "'up' is no direction; it is one of higher, lower."),
+                ("metrics: [{tolerance: 1}]", "'name' is missing."),
+                ("metrics: [{name: auc}, {name: auc}]", "The metric of record auc is named twice."),
                 ("requires_reason: !!bool x", "this has to be true or false."),
                 ("open_for_days: !!int ''", "this has to be a whole number."),
                 ("open_for_days: " + "9" * 5000, "this has to be a whole number."),
@@ -219,6 +250,10 @@ def test_all_or_nothing() -> None:
                 "Line 5: write a day and a time",
             )
             for clock in ("16:00+02:00", "16:00:30")
+        ),
+        (
+            "policies:\n  Staging:\n  - {model_pattern: x, slots: [{approvals: 1}], metrics: [{name: revenue}]}",
+            "Staging, x: Choose whether higher or lower is better for revenue",
         ),
         ("[" * 2000, "this is no YAML|nested too deeply"),
         ("#" * 1_000_001, "larger than"),
@@ -262,6 +297,16 @@ RULES = st.builds(
     contributor_tags=st.lists(WORDS, max_size=2).map(tuple),
     files_limit_mb=st.none() | st.integers(0, 10_000),
     allows_findings=st.booleans(),
+    metrics=st.lists(
+        st.builds(
+            MetricRule,
+            st.sampled_from(["auc", "loss @ test", "*", "x"]),
+            st.sampled_from(["higher", "lower", ""]),
+            st.sampled_from(["", "0.002", "0.5 %", "2e-07", "100 %"]),
+        ),
+        max_size=3,
+        unique_by=lambda each: each.name,
+    ).map(tuple),
     signature=st.builds(SignatureRule, st.booleans(), st.integers(1, 1440), st.booleans()),
     reminders=st.builds(ReminderRule, st.integers(1, 100), st.integers(1, 100), st.just(5), st.just("risk")),
 )

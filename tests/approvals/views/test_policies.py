@@ -13,7 +13,7 @@ from approvals import administration
 from approvals import policy as rules
 from approvals.models import Action, AuditEvent, Policy, Target
 from approvals.selectors.policy_overview import sentence
-from tests.support.factories import make_person, make_policy, make_request, make_version
+from tests.support.factories import make_person, make_policy, make_request, make_rule, make_version
 
 pytestmark = pytest.mark.django_db
 URL = "/policies/"
@@ -50,6 +50,11 @@ def policy_data(target: Target, pattern: str, *slots: tuple[Any, Any], **fields:
             rules.Rule("x", (rules.SlotRule(1, "risk"), rules.SlotRule(1)), True, 14),
             "2 approvals: 1 from risk and 1 from any reviewer; approvals need a comment; requests stay open for "
             "14 days",
+        ),
+        (
+            make_rule("x", metrics=(rules.MetricRule("auc", tolerance="1 %"), rules.MetricRule("*", tolerance="0.1"))),
+            "1 approval from any reviewer; judged by auc within 1 % and all other metrics within 0.1; requests stay "
+            "open for 14 days",
         ),
         (rules.Rule("", (rules.SlotRule(1),), False, 1), "1 approval from any reviewer; requests stay open for 1 day"),
     ],
@@ -494,3 +499,61 @@ def test_a_retired_target_is_gone_from_the_page_and_its_name_stays_taken(admin: 
     assert [chapter.target.name for chapter in admin.get(URL).context["chapters"]] == ["Production"]
     response = admin.post("/targets/new/", {"name": "Staging", "stage": "Staging", "position": 10})
     assert "It is retired, and the history goes on naming it." in str(response.context["form"].errors["name"])
+
+
+# --- Metrics of record ------------------------------------------------------------------------------------------------
+
+
+def metric_data(*rows: tuple[str, str, str]) -> dict[str, Any]:
+    data: dict[str, Any] = {"metrics-TOTAL_FORMS": len(rows), "metrics-INITIAL_FORMS": 0}
+    for place, (name, better, tolerance) in enumerate(rows):
+        data |= {
+            f"metrics-{place}-name": name,
+            f"metrics-{place}-better": better,
+            f"metrics-{place}-tolerance": tolerance,
+        }
+    return data
+
+
+def saved_metrics(pattern: str) -> tuple[rules.MetricRule, ...]:
+    return rules.Rule.from_json(Policy.objects.get(model_pattern=pattern, retired_at=None).terms).metrics
+
+
+def test_metrics_of_record_are_typed_in_their_order_and_stay_where_no_row_is_sent(
+    admin: Client, production: Target
+) -> None:
+    data = policy_data(production, "churn_*", (1, ""))
+    rows = metric_data(("recall", "", "0.50%"), ("", "lower", ""), ("revenue", "higher", "0"), ("*", "", "1 %"))
+    assert admin.post("/policies/new/", data | rows).status_code == 302
+    kept = (
+        rules.MetricRule("recall", "higher", "0.5 %"),
+        rules.MetricRule("revenue", "higher", ""),
+        rules.MetricRule("*", "", "1 %"),
+    )
+    assert saved_metrics("churn_*") == kept
+    url = f"/policies/{Policy.objects.get(model_pattern='churn_*').pk}/"
+    page = admin.get(url).content.decode()
+    assert 'value="recall"' in page
+    assert 'value="0.5 %"' in page
+    assert admin.post(url, data | {"open_for_days": 7}).status_code == 302
+    assert saved_metrics("churn_*") == kept
+    assert admin.post(url, data | metric_data(("", "", ""))).status_code == 302
+    assert saved_metrics("churn_*") == ()
+    assert "Metrics of record" in admin.get(f"{url}versions/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (("auc", "", "much"), "Write a number such as 0.002, or a percentage such as 0.5 %."),
+        (("revenue", "", ""), "Choose one: the name does not say which way is better."),
+        (("auc", "sideways", ""), "Select a valid choice"),
+        (("auc", "", "200 %"), "more than 100 % would let everything pass"),
+    ],
+)
+def test_a_metric_of_record_that_makes_no_sense_comes_back(
+    admin: Client, production: Target, row: tuple[str, str, str], words: str
+) -> None:
+    answer = admin.post("/policies/new/", policy_data(production, "churn_*", (1, "")) | metric_data(row))
+    assert answer.status_code == 422
+    assert words in answer.content.decode()
