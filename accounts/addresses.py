@@ -13,7 +13,7 @@ class NewAddressForm(AddEmailForm):
         person: Any = self.user
         wanted = str(super().clean_email())
         if filter_users_by_email(wanted):
-            raise forms.ValidationError("Somebody else has this address.")
+            raise forms.ValidationError("Another person has this address.")
         if not EmailAddress.objects.filter(user=person, email=person.email, verified=True).exists():
             raise forms.ValidationError("Confirm your present address first.")
         return wanted

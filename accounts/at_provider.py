@@ -33,7 +33,7 @@ METHOD = "socialaccount"
 CLOCK_SKEW_SECONDS = 60
 """So far the provider's clock may be from ours."""
 
-NOTHING_DONE = "Nothing was done; what you typed is kept."
+NOTHING_DONE = "No changes were made; your input is kept."
 
 
 def linked(user: Any) -> tuple[SocialAccount, Any] | None:
@@ -60,7 +60,7 @@ def begin(request: HttpRequest, next_url: str) -> HttpResponse:
     Raises ValueError for somebody without an account there."""
     found = linked(request.user)
     if found is None:
-        raise ValueError("Only somebody with an account at the provider is led there.")
+        raise ValueError("You need an account at the provider.")
     _, provider = found
     nonce = secrets.token_urlsafe(24)
     asked = provider.get_auth_params() | {"prompt": "login", "max_age": "0", "nonce": nonce}
@@ -113,19 +113,21 @@ def _not_this_person(request: HttpRequest, sociallogin: Any) -> str:
     account = sociallogin.account
     mine = SocialAccount.objects.filter(user_id=request.user.pk, provider=account.provider, uid=account.uid)
     if not request.user.is_authenticated or not mine.exists():
-        return "says that you are somebody else: sign in there with the account that you use here."
+        return "signed you in as a different person: use the same account as here."
     return ""
 
 
 def _not_this_time(told: dict[str, Any], state: dict[str, Any]) -> str:
     """Why it is not known that they signed in there after we sent them; empty if it is."""
     if not state.get("nonce") or not secrets.compare_digest(told.get("nonce", "").encode(), state["nonce"].encode()):
-        return "answered something that was not asked."
+        return "sent an unexpected answer."
     signed_in_at = told.get("auth_time")
     if signed_in_at is None:
-        return "does not say when you signed in, so that is no proof. Ask an administrator, or use another proof."
+        return (
+            "did not report when you signed in, which is required as proof. Ask an administrator, or use another proof."
+        )
     if not state["asked_at"] - CLOCK_SKEW_SECONDS <= signed_in_at <= time.time() + CLOCK_SKEW_SECONDS:
-        return "did not ask you to sign in anew, so that is no proof."
+        return "did not ask you to sign in again, which is required as proof."
     return ""
 
 

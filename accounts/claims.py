@@ -68,7 +68,7 @@ def read(*sources: Any) -> dict[str, Any]:
     subjects = {_subject(source) for source in sources}
     if len(subjects) != 1:
         # OpenID Connect Core 5.3.2: user info about another subject must not be used.
-        raise Unusable("did not say clearly who you are.")
+        raise Unusable("did not identify you clearly.")
     found: dict[str, Any] = {"sub": subjects.pop()}
     addresses = [_address(source) for source in sources if _has(source, "email")]
     if addresses:
@@ -103,7 +103,7 @@ def _subject(source: dict[str, Any]) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**64:
         return str(value)
     if not _has(source, "sub"):
-        raise Unusable("did not say clearly who you are.")
+        raise Unusable("did not identify you clearly.")
     return _line(source, "sub", app_settings.UID_MAX_LENGTH)
 
 

@@ -40,11 +40,11 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
     ),
 }
 DESCRIPTIONS = {
-    REQUESTER: "Asks for versions to be promoted.",
+    REQUESTER: "Requests promotions.",
     REVIEWER: "Approves or rejects other people's requests.",
-    RESPONDER: "Rolls back, and in an emergency promotes without approvals, which is reviewed afterwards.",
+    RESPONDER: "Rolls back, and in an emergency promotes without approval; reviewers check it afterwards.",
     AUDITOR: "Reads and exports the history; changes nothing.",
-    ADMINISTRATOR: "Manages people, targets and policies, and may override a failed check; approves nothing.",
+    ADMINISTRATOR: "Manages people, targets and policies, and can override a failed check; does not approve.",
 }
 
 

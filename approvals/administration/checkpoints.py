@@ -26,7 +26,7 @@ def take_checkpoint(*, by: User | None) -> Checkpoint:
     """
     require(by, CHECKPOINT)
     if not settings.CHECKPOINT_KEY:
-        raise Invalid("There is no key to sign with: set COUNTERSIGN_CHECKPOINT_KEY.")
+        raise Invalid("There is no signing key: set COUNTERSIGN_CHECKPOINT_KEY.")
     reached = _follow(_trusted_end())  # the long way without a lock that others would wait for
     with transaction.atomic():
         # Asked again: following the chain takes long, and the role may be gone by now.

@@ -26,7 +26,7 @@ def save_freeze(freeze: FreezeWindow, *, by: User | None) -> FreezeWindow:
     if before == after:
         return freeze
     _check_not_endless(freeze)
-    with valid("Somebody else has just added a freeze with this name."):
+    with valid("Another person has just added a freeze with this name."):
         freeze.full_clean()
         freeze.save()
     record(

@@ -34,7 +34,7 @@ def import_history(content: bytes, *, file: str, confirmed: str, by: User | None
     ChainHead.objects.select_for_update().get(pk=1)
     checked = importing.check(content)
     if checked.sha256 != confirmed:
-        raise Invalid("This is not the file whose rows were shown. Preview rows of this one first.")
+        raise Invalid("This is not the file that was previewed. Preview this one first.")
     accepted = checked.accepted
     if not accepted:
         raise Invalid("No row was accepted, so nothing is imported.")

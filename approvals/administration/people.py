@@ -83,11 +83,11 @@ def set_person(
     lock_concerned(person)
     wanted, names = list(groups), list(mlflow_names)
     if is_service_account and any(group.name in (roles.REVIEWER, roles.ADMINISTRATOR) for group in wanted):
-        raise Invalid("A service account can never sign, so it is neither reviewer nor administrator.")
+        raise Invalid("A service account can never sign, so it cannot be a reviewer or administrator.")
     owner = _owner_of(person, owner) if is_service_account else None
     former = person.former_mlflow_names if former_mlflow_names is None else list(former_mlflow_names)
     if by.pk == person.pk and not set(person.former_mlflow_names) <= {*former, *names}:
-        raise Invalid("You cannot say that a name was never yours: ask another administrator.")
+        raise Invalid("You cannot remove a name of your own: ask another administrator.")
     # A name that is taken away goes on counting: who trained under it stays a contributor.
     shed = [name for name in person.mlflow_names if name not in names]
     former = [name for name in dict.fromkeys([*former, *shed]) if name not in names]
@@ -130,10 +130,10 @@ def add_group(name: str, *, by: User) -> Group:
     require(by, PEOPLE)
     name = name.strip()
     if "|" in name or "*" in name:
-        raise Invalid('A group name has no "|" and no "*".')
+        raise Invalid('A group name cannot contain "|" or "*".')
     if not name or Group.objects.filter(name__iexact=name).exists():
-        raise Invalid("Choose a name that no other group has.")
-    with valid("Choose a name that no other group has."):
+        raise Invalid("Another group has this name.")
+    with valid("Another group has this name."):
         group = Group(name=name)
         group.full_clean()
         group.save()
@@ -159,7 +159,7 @@ def record_export(*, by: User, filters: Mapping[str, Any]) -> AuditEvent:
 def _add_person(*, email: str, name: str, password: str | None, groups: Iterable[Group]) -> User:
     taken = "There is already a person with this e-mail address."
     if not name.strip():
-        raise Invalid("Say the person's full name: it stands on their requests and approvals.")
+        raise Invalid("Enter the person's full name; it appears on their requests and approvals.")
     if User.objects.filter(email__iexact=email).exists():
         raise Invalid(taken)
     with valid(taken):
@@ -192,13 +192,15 @@ def _concerned(person: User) -> QuerySet[PromotionRequest]:
 def refuse_pseudonymised(person: User) -> None:
     """Raises Invalid."""
     if User.objects.filter(pk=person.pk).exclude(pseudonymised_at=None).exists():
-        raise Invalid("This person was pseudonymised. Nobody can use the account again, so it stays as it is.")
+        raise Invalid("This person was pseudonymised; the account cannot be changed any more.")
 
 
 def _owner_of(person: User, owner: User | None) -> User:
     """Raises Invalid."""
     if owner is None or not owner.is_active or owner.is_service_account or owner.pk == person.pk:
-        raise Invalid("A service account has an owner: an active person, who counts as asking for what it asks.")
+        raise Invalid(
+            "A service account needs an owner: an active person, who counts as the requester of its requests."
+        )
     return owner
 
 
@@ -235,4 +237,4 @@ def _lock_administrators() -> None:
 
 def _keep_an_administrator() -> None:
     if not User.objects.active().filter(groups__name=roles.ADMINISTRATOR).exists():
-        raise Invalid("Somebody has to stay administrator. Give the role to another person first.")
+        raise Invalid("At least one administrator is required. Give the role to another person first.")

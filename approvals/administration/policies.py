@@ -33,9 +33,9 @@ def save_policy(policy: Policy, rule: rules.Rule, *, by: User | None, seen: int 
     # Locked before the versions are compared: of two who edited the same one, the second is told.
     now = None if is_new else Policy.objects.select_for_update().get(pk=policy.pk)
     if now is not None and now.retired_at:
-        raise Conflict("Somebody else has retired this policy meanwhile.")
+        raise Conflict("Another person has retired this policy meanwhile.")
     if now is not None and seen is not None and seen != now.version:
-        raise Conflict(f"Somebody else has saved version {now.version} meanwhile; you were editing version {seen}.")
+        raise Conflict(f"Another person has saved version {now.version} meanwhile; you were editing version {seen}.")
     before = describe_policy(now) if now else {}
     if not is_new and before["terms"] == terms:
         return policy
@@ -43,7 +43,7 @@ def save_policy(policy: Policy, rule: rules.Rule, *, by: User | None, seen: int 
     if now is not None:  # it may have been moved since it was read
         policy.position = now.position
     policy.version = 1 if is_new else before["version"] + 1
-    with valid("Somebody else has just added a policy for this pattern and target."):
+    with valid("Another person has just added a policy for this pattern and target."):
         policy.full_clean()
         policy.save()
     saved = PolicyVersion.objects.create(
@@ -120,7 +120,7 @@ def reorder_policies(target: Target, wanted: Sequence[Policy], *, by: User | Non
     # Locked, so that the order which is saved is one of the policies that there are.
     row = list(Policy.objects.current().filter(target=target).select_for_update(of=("self",)))
     if {each.pk for each in row} != {each.pk for each in wanted} or len(row) != len(wanted):
-        raise Conflict("Somebody else has added or retired a policy meanwhile.")
+        raise Conflict("Another person has added or retired a policy meanwhile.")
     before, after = ([each.model_pattern for each in some] for some in (row, wanted))
     if before == after:
         return

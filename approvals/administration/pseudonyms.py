@@ -51,9 +51,9 @@ def pseudonymise(person: User, *, reason: str, by: User) -> AuditEvent:
     called = _labels_of(person)
     reason = reason.strip()
     if not reason:
-        raise Invalid("Say why: who asked for it, and when.")
+        raise Invalid("Enter who asked for it, and when.")
     if any(_word(text, re.IGNORECASE).search(reason) for text in called):
-        raise Invalid("The reason stays in the history for ever, so it cannot have the name or the address in it.")
+        raise Invalid("The reason stays in the history permanently, so it must not contain the name or the address.")
     for sentence in hindrances(person):
         raise Invalid(sentence)
     # An event of its own, and before the names go: it has the label, as a token that leads nowhere afterwards.
@@ -71,7 +71,7 @@ def hindrances(person: User) -> Iterator[str]:
     """Sentences on what has to come to an end first: a name is still needed where something is under way."""
     asked = PromotionRequest.objects.open().filter(Q(requester=person) | Q(owner=person)).order_by("pk")
     if numbers := _numbers(asked):
-        yield f"They still ask for something: {numbers}. Have it decided or withdrawn first."
+        yield f"They have open requests: {numbers}. Wait for a decision, or have them withdrawn first."
     signed = PromotionRequest.objects.filter(
         status__in=(Status.APPROVED, Status.FAILED),
         reviews__reviewer=person,
@@ -80,8 +80,8 @@ def hindrances(person: User) -> Iterator[str]:
     ).order_by("pk")
     if numbers := _numbers(signed):
         yield (
-            f"What they approved is still on its way to MLflow, with their name: {numbers}. Wait until it is "
-            "delivered, or have it withdrawn."
+            f"Approved requests with their name are still being delivered: {numbers}. Wait for the delivery, or "
+            "have them withdrawn."
         )
 
 

@@ -20,12 +20,12 @@ IMPORT = "approvals.import_history"
 CHECKPOINT = "approvals.sign_checkpoint"
 COMMAND_LINE = "Countersign command line"
 REASONS = {
-    POLICIES: "Only administrators change targets and policies.",
-    PEOPLE: "Only administrators manage people.",
-    HISTORY: "The history is open to people with a role. An administrator can give you one.",
-    CHECKPOINT: "Only administrators have checkpoints signed.",
-    EXPORT: "Only auditors and administrators export the history.",
-    IMPORT: "Only administrators import earlier history.",
+    POLICIES: "Only administrators can change targets and policies.",
+    PEOPLE: "Only administrators can manage people.",
+    HISTORY: "You need a role to read the history. An administrator can give you one.",
+    CHECKPOINT: "Only administrators can sign checkpoints.",
+    EXPORT: "Only auditors and administrators can export the history.",
+    IMPORT: "Only administrators can import earlier history.",
 }
 
 

@@ -45,7 +45,7 @@ def end_standstill(standstill: Standstill, *, by: User | None, reason: str) -> A
     require(by, POLICIES)
     reason = reason.strip()
     if not reason:
-        raise Invalid(f"{standstill.no_reason}: the auditors will read it.")
+        raise Invalid(f"{standstill.no_reason}; auditors read it.")
     told = standstill.lift(by, reason)
     return record(standstill.action, by, data={**told, "reason": reason})
 
@@ -56,7 +56,7 @@ def _accept(by: User | None, reason: str) -> dict[str, Any]:
     MirrorState.objects.select_for_update().filter(pk=1).first()
     refused = dict(MirrorState.objects.current().refused)
     if not refused:
-        raise Conflict("No other registry has answered, or the right one does again.")
+        raise Conflict("There is no other registry to accept; the right one may have answered again.")
     before = identity.accept(refused)
     after = {key: refused[key] for key in ("key", "born_at", "address")}
     return {"before": before, "after": after, "found": refused["words"]}
@@ -67,7 +67,7 @@ def _acknowledge(by: User | None, reason: str) -> dict[str, Any]:
     reported where nobody here approved it, and not put back."""
     cut = LedgerCut.objects.select_for_update().open().first()
     if cut is None:
-        raise Conflict("The ledger is not cut off, or somebody has acknowledged it already.")
+        raise Conflict("The ledger is complete, or another person has acknowledged it already.")
     LedgerCut.objects.filter(pk=cut.pk).update(acknowledged_at=timezone.now(), acknowledged_by=by, reason=reason)
     MirrorState.objects.record(halt="")
     return {
@@ -83,7 +83,7 @@ def _confirm(by: User | None, reason: str) -> dict[str, Any]:
     not exist."""
     missing = sync.confirm_missing()
     if not missing:
-        raise Conflict("Nothing waits for a confirmation: MLflow lists it again, or somebody was faster.")
+        raise Conflict("Nothing to confirm: MLflow lists it again, or another person confirmed it already.")
     return dict(missing)
 
 
@@ -94,7 +94,7 @@ REGISTRY = Standstill(
     lift=_accept,
     question="Why is this registry mirrored from now on?",
     button="Mirror this registry",
-    no_reason="Say why another registry is mirrored from now on",
+    no_reason="Enter why another registry is mirrored from now on",
     done="The registry is accepted. The worker reads it within a minute.",
 )
 CUT_LEDGER = Standstill(
@@ -103,9 +103,9 @@ CUT_LEDGER = Standstill(
     action=Action.CUT_ACKNOWLEDGED,
     lift=_acknowledge,
     question="Which backup was restored, and why?",
-    button="Acknowledge and go on",
-    no_reason="Say which backup was restored and why",
-    done="Acknowledged. Deliveries go on.",
+    button="Acknowledge and resume",
+    no_reason="Enter which backup was restored and why",
+    done="Acknowledged. Deliveries resume.",
 )
 DELETIONS = Standstill(
     key="deletions",
@@ -114,7 +114,7 @@ DELETIONS = Standstill(
     lift=_confirm,
     question="Why is it missing from MLflow?",
     button="Confirm that it was deleted",
-    no_reason="Say why so much is missing from MLflow",
+    no_reason="Enter why so much is missing from MLflow",
     done="Confirmed. The next sweep asks MLflow for each by name, and marks what is gone.",
 )
 STANDSTILLS = (DELETIONS, REGISTRY, CUT_LEDGER)

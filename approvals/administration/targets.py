@@ -18,14 +18,13 @@ def save_target(target: Target, *, by: User) -> Target:
     require(by, POLICIES)
     is_new = target.pk is None
     before = {} if is_new else _describe_target(Target.objects.get(pk=target.pk))
-    taken = "Somebody else has just added a target with this name, stage or alias."
+    taken = "Another person has just added a target with this name, stage or alias."
     after = _describe_target(target)
     is_moved = not is_new and any(before[key] != after[key] for key in ("name", "meaning", "archives_existing"))
     # Delivery reads from the target what it is to write: what was reviewed as one place must not go to another.
     if is_moved and target.requests.open().exists():
         raise Invalid(
-            "Requests for this target are open; what it is called and means in MLflow cannot change until "
-            "they are closed."
+            "This target has open requests; its name and its place in MLflow cannot change until they are closed."
         )
     if not is_new and before["name"] != target.name and target.requests.exists():
         raise Invalid(
@@ -49,7 +48,7 @@ def retire_target(target: Target, *, by: User) -> None:
     """Takes the target and its policies out of use. Raises NotAllowed, or Invalid while requests for it are open."""
     require(by, POLICIES)
     if target.requests.open().exists():
-        raise Invalid("Requests for this target are open; it can be retired when they are closed.")
+        raise Invalid("This target has open requests; retire it when they are closed.")
     if Target.objects.filter(pk=target.pk, retired_at=None).update(retired_at=timezone.now()):
         # Each with an event of its own, as if it had been retired by hand.
         for policy in Policy.objects.filter(target=target, retired_at=None).select_related("target"):

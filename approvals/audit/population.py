@@ -44,7 +44,7 @@ CAUSES: dict[Cause, str] = {
     Cause.DELIVERY: "Delivery of an approved request",
     Cause.ROLLBACK: "Rollback",
     Cause.BREAK_GLASS: "Emergency promotion",
-    Cause.PUT_BACK: "Put back by Countersign",
+    Cause.PUT_BACK: "Reverted by Countersign",
     Cause.INCIDENT: "Change outside Countersign",
     Cause.FOUND: "Found in place before Countersign",
     Cause.IMPORTED: "Imported from earlier records",

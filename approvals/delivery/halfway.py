@@ -124,7 +124,7 @@ class Halfway:
             snapshots=[version, *self.attempt.beside(plan)],
             asked_at=asked_at,
             aliases=aliases,
-            message=f"Half delivered, and put back: {self._said()}",
+            message=f"Partly delivered, and undone: {self._said()}",
         )
         return str(OutboxEntry.Outcome.FAILED)
 

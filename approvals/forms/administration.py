@@ -24,7 +24,7 @@ class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
             "stage": "Reaching the target moves the version to this stage.",
             "alias": 'Reaching the target sets this alias, without the "@".',
             "archives_existing": "Versions in the stage move to Archived. An alias just moves.",
-            "description": "What depends on it.",
+            "description": "What uses this target.",
             "position": "Smaller numbers come first. Staging starts at 10, Production at 20.",
         }
 
@@ -40,8 +40,8 @@ class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
         name = str(self.cleaned_data["name"]).strip()
         same = Target.objects.filter(name__iexact=name).exclude(pk=self.instance.pk).first()
         if same:
-            retired = " It is retired, and the history goes on naming it." if same.retired_at else ""
-            raise forms.ValidationError(f"There is already a target with this name.{retired}")
+            retired = " It is retired; the history still shows the name." if same.retired_at else ""
+            raise forms.ValidationError(f"A target with this name already exists.{retired}")
         return name
 
     def clean(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
         for field, value in (("stage", stage), ("alias", alias)):
             other = others.filter(**{field: value}).first() if value else None
             if other:
-                self.add_error(field, f"The target {other} means this {field} already.")
+                self.add_error(field, f"The target {other} already has this {field}.")
         return found
 
 
@@ -83,13 +83,13 @@ class GroupsForm(forms.Form):
         Group.objects.filter(name__in=role_names.PERMISSIONS).order_by("pk"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="A person can have several. Whoever asks for a promotion never decides on it, whatever their roles.",
+        help_text="A person can have several. Requesters never approve their own requests, whatever their roles.",
     )
     groups = GroupsField(
         Group.objects.exclude(name__in=role_names.PERMISSIONS).order_by("name"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="Policies can ask for approvals from a group. Only reviewers in it count.",
+        help_text="Policies can require approvals from a group. Only its reviewers count.",
     )
 
     def all_groups(self) -> list[Group]:
@@ -108,26 +108,30 @@ class PersonForm(GroupsForm):
         max_length=1000,
         required=False,
         label="Names in MLflow",
-        help_text="Separated by commas. The full name, the e-mail address and what stands before its @ count anyway, "
-        "former ones too. Policies can exclude contributors by these names.",
+        help_text=(
+            "Separated by commas. The full name and the e-mail address (also the part before the @) always "
+            "count, including former ones. Policies can exclude contributors by these names."
+        ),
     )
     former_mlflow_names = forms.CharField(
         max_length=1000,
         required=False,
         label="Former names in MLflow",
-        help_text="Go on counting. Take one away only if it was never this person's.",
+        help_text="Still count. Remove one only if it never belonged to this person.",
     )
     is_service_account = forms.BooleanField(
         required=False,
         label="Service account",
-        help_text="A program: it may ask for promotions and can never sign.",
+        help_text="A program: it can request promotions and never sign.",
     )
     owner = forms.ModelChoiceField(
         User.objects.people().active().filter(is_service_account=False).order_by("name", "email"),
         required=False,
         label="Owner of the service account",
         empty_label="Nobody",
-        help_text="Counts as asking for what it asks, so they never decide on it. Without an owner it cannot ask.",
+        help_text=(
+            "Counts as the requester of its requests, so the owner never approves them. Required to make requests."
+        ),
     )
 
     @staticmethod
@@ -145,7 +149,7 @@ class PersonForm(GroupsForm):
 
 
 class InviteForm(GroupsForm):
-    name = forms.CharField(max_length=120, label="Full name", help_text="Stands on their requests and approvals.")
+    name = forms.CharField(max_length=120, label="Full name", help_text="Shown on their requests and approvals.")
     email = forms.EmailField(max_length=254, label="E-mail address", help_text="The invitation goes here.")
     field_order = ["name", "email", "roles", "groups"]
 
@@ -168,7 +172,7 @@ class PseudonymiseForm(forms.Form):
     email = forms.CharField(
         max_length=254,
         label="E-mail address of this person",
-        help_text="Type it to confirm. There is no way back.",
+        help_text="Type it to confirm. This cannot be undone.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
 
@@ -179,7 +183,7 @@ class PseudonymiseForm(forms.Form):
     def clean_email(self) -> str:
         email = str(self.cleaned_data["email"]).strip()
         if email.lower() != self.person.email.lower():
-            raise forms.ValidationError("This is not the address of this person.")
+            raise forms.ValidationError("The address does not match this person.")
         return email
 
 

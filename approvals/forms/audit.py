@@ -14,7 +14,7 @@ from approvals.forms.model_name import ModelNameField
 from approvals.models import Target, Tenure
 from approvals.tenures.model_names import is_known
 
-_WRONG_TIME = {"invalid": "Write a time such as 2026-11-23 or 2026-11-23T12:04."}
+_WRONG_TIME = {"invalid": "Enter a time such as 2026-11-23 or 2026-11-23T12:04."}
 
 
 class PeriodForm(forms.Form):
@@ -31,7 +31,7 @@ class PeriodForm(forms.Form):
         found = self.cleaned_data
         since, until = found.get("since"), found.get("until")
         if since and until and since >= until:
-            self.add_error("until", "The end has to come after the beginning.")
+            self.add_error("until", "The end must be after the start.")
         return found
 
     @property
@@ -54,7 +54,7 @@ class PopulationForm(PeriodForm):
     def clean_model(self) -> str:
         name = str(self.cleaned_data["model"])
         if name and not is_known(name):
-            raise forms.ValidationError("No model of this name is known. Capital letters matter.")
+            raise forms.ValidationError("No model has this name. Names are case-sensitive.")
         return name
 
     @property

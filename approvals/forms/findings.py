@@ -20,7 +20,7 @@ USUAL_TIME = timedelta(days=14)
 class FindingForm(forms.Form):
     """A row without text says nothing, whatever its owner and its date are."""
 
-    text = forms.CharField(max_length=2000, label="What is to be put right", widget=forms.Textarea(attrs={"rows": 2}))
+    text = forms.CharField(max_length=2000, label="What to fix", widget=forms.Textarea(attrs={"rows": 2}))
     owner = forms.CharField(
         max_length=254,
         label="Owner",
@@ -30,7 +30,7 @@ class FindingForm(forms.Form):
     due_on = forms.DateField(
         label="Due",
         widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
-        error_messages={"required": "Say until when."},
+        error_messages={"required": "Enter a due date."},
     )
 
     def has_changed(self) -> bool:
@@ -40,13 +40,13 @@ class FindingForm(forms.Form):
         people = User.objects.active().filter(is_service_account=False)
         found: User | None = people.filter(email__iexact=self.cleaned_data["owner"].strip()).first()
         if found is None:
-            raise forms.ValidationError("Nobody with this address can own it; give the address of a person here.")
+            raise forms.ValidationError("No person with this address can own it; enter the address of another person.")
         return found
 
     def clean_due_on(self) -> date:
         due: date = self.cleaned_data["due_on"]
         if due < timezone.now().date():
-            raise forms.ValidationError("It is due today or later.")
+            raise forms.ValidationError("Choose today or a later date.")
         return due
 
 
@@ -78,5 +78,5 @@ class CloseFindingForm(forms.Form):
         max_length=2000,
         label="What was done about it",
         widget=forms.Textarea(attrs={"rows": 2}),
-        error_messages={"required": "Say what was done about it."},
+        error_messages={"required": "Enter what was done."},
     )

@@ -35,7 +35,7 @@ class FreezeForm(forms.Form):
         max_length=256,
         label="Models",
         initial="*",
-        help_text="A model's name, or a pattern: * is any text, ? any one character. Capital letters matter.",
+        help_text="A model's name, or a pattern: * is any text, ? any one character. Names are case-sensitive.",
     )
     time_zone = forms.CharField(
         max_length=64,

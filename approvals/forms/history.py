@@ -12,7 +12,7 @@ from approvals.forms.model_name import ModelNameField
 from approvals.models import Target
 from approvals.tenures import importing
 
-WRONG_TIME = "Write a time such as 2026-11-23 or 2026-11-23T12:04; without a zone it is UTC."
+WRONG_TIME = "Enter a time such as 2026-11-23 or 2026-11-23T12:04; without a zone it is UTC."
 SPANS: Mapping[str, tuple[str, timedelta | None]] = {
     "day": ("Day", timedelta(days=1)),
     "week": ("Week", timedelta(days=7)),
@@ -75,7 +75,7 @@ class MomentForm(forms.Form):
         required=False,
         to_field_name="name",
         empty_label="All targets",
-        error_messages={"invalid_choice": "There is no target of this name. Capital letters matter."},
+        error_messages={"invalid_choice": "There is no target of this name. Names are case-sensitive."},
     )
     span = forms.ChoiceField(
         choices=[(key, words) for key, (words, _) in SPANS.items()], required=False, widget=forms.HiddenInput

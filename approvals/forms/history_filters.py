@@ -56,15 +56,15 @@ class HistoryForm(forms.Form):
         found = self.cleaned_data
         name = found.get("model")
         if name and not RegisteredModel.objects.filter(name=name).exists():
-            self.add_error("model", "No model of this name is known. Capital letters matter.")
+            self.add_error("model", "No model has this name. Names are case-sensitive.")
         if found.get("version") is not None and not self.data.get("model"):
-            self.add_error("version", "Say which model the version belongs to.")
+            self.add_error("version", "Enter the model of the version.")
         number = found.get("request")
         if number is not None and not PromotionRequest.objects.filter(pk=number).exists():
             self.add_error("request", f"There is no request #{number}.")
         since, until = found.get("since"), found.get("until")
         if since and until and since >= until:
-            self.add_error("until", "The end has to come after the beginning.")
+            self.add_error("until", "The end must be after the start.")
         return found
 
 
@@ -84,7 +84,7 @@ class UntilFilter(filters.Filter):  # type: ignore[misc]
     field_class = UntilField
 
 
-_WRONG_TIME = {"invalid": "Write a time such as 2026-11-23 or 2026-11-23T12:04."}
+_WRONG_TIME = {"invalid": "Enter a time such as 2026-11-23 or 2026-11-23T12:04."}
 
 
 class MomentInput(forms.DateTimeInput):

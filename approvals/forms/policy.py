@@ -32,9 +32,9 @@ from approvals.policy import (
 # --- Terms ------------------------------------------------------------------------------------------------------------
 
 ON_BYPASS = [
-    (OnBypass.REPORT, "It is reported"),
-    (OnBypass.PUT_BACK, "It is put back to the last approved version"),
-    (OnBypass.REVIEW, "It becomes a request that reviewers decide afterwards"),
+    (OnBypass.REPORT, "Report it"),
+    (OnBypass.PUT_BACK, "Restore the last approved version"),
+    (OnBypass.REVIEW, "Create a request for review"),
 ]
 
 
@@ -45,7 +45,7 @@ class PolicyForm(forms.Form):
     on_bypass = forms.ChoiceField(
         choices=ON_BYPASS,
         required=False,
-        label="A change outside the gate",
+        label="A change outside Countersign",
         help_text="When somebody changes the target in MLflow without a delivery.",
     )
     rollback_approvals = forms.IntegerField(
@@ -86,10 +86,10 @@ class PolicyForm(forms.Form):
         max_length=256,
         label="Models",
         initial="*",
-        help_text="A model's name, or a pattern: * is any text, ? any one character. Capital letters matter.",
+        help_text="A model's name, or a pattern: * is any text, ? any one character. Names are case-sensitive.",
     )
     requires_reason = forms.BooleanField(
-        required=False, label="Approvals need a comment", help_text="Rejecting always needs one."
+        required=False, label="Comment required to approve", help_text="Rejecting always needs one."
     )
     open_for_days = forms.IntegerField(
         min_value=1,
@@ -100,7 +100,7 @@ class PolicyForm(forms.Form):
     )
     excludes_contributors = forms.BooleanField(
         required=False,
-        label="Contributors have no say",
+        label="Contributors cannot approve",
         help_text="Whoever owns the run or logged the model, by the name that MLflow has.",
     )
     contributor_tags = forms.CharField(
@@ -132,7 +132,7 @@ class PolicyForm(forms.Form):
         min_value=1, max_value=1440, required=False, initial=5, label="Minutes for which a proof counts"
     )
     asks_meaning = forms.BooleanField(
-        required=False, label="Signing asks for its meaning", help_text="Reviewed, approved or responsible."
+        required=False, label="Signature states its meaning", help_text="Reviewed, approved or responsible."
     )
     allows_findings = forms.BooleanField(
         required=False,

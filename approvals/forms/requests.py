@@ -19,8 +19,7 @@ class NewRequestForm(forms.Form):
         max_length=4000,
         widget=_LONG,
         label="Why should it be promoted?",
-        help_text="Reviewers decide on this and auditors read it. "
-        "Say what is better, for whom, and what could go wrong.",
+        help_text="Reviewers and auditors read this. Describe what is better, for whom, and what could go wrong.",
     )
 
     def __init__(self, *args: Any, targets: Any, **kwargs: Any) -> None:
@@ -46,7 +45,7 @@ class ReviewForm(forms.Form):
     meaning = forms.ChoiceField(
         choices=[("", "Choose"), *((each.value, each.capitalize()) for each in Meaning)],
         required=False,
-        label="My signature means",
+        label="Meaning of my signature",
     )
 
 
@@ -89,8 +88,8 @@ class EndForm(forms.Form):
 
 class EndHalfForm(forms.Form):
     how = forms.ChoiceField(
-        choices=[("revert", "Put back what MLflow did"), ("accept", "Accept it as it is")],
+        choices=[("revert", "Undo the partial delivery"), ("accept", "Accept the partial delivery")],
         widget=forms.RadioSelect,
-        label="How it ends",
+        label="Resolution",
     )
     reason = forms.CharField(max_length=4000, widget=forms.Textarea(attrs={"rows": 2, "id": "id_half_reason"}))

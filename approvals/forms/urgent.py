@@ -18,7 +18,7 @@ class RollBackForm(forms.Form):
         max_length=4000,
         widget=forms.Textarea(attrs=_LONG),
         label="Why?",
-        help_text="Auditors read it, and so does whoever asked for the version that is left.",
+        help_text="Auditors and the requester of the current version read this.",
     )
 
     def __init__(self, *args: Any, numbers: list[int], **kwargs: Any) -> None:
@@ -38,12 +38,12 @@ class BreakGlassForm(forms.Form):
         max_length=4000,
         widget=forms.Textarea(attrs=_LONG),
         label="What is the emergency?",
-        help_text=f"At least {SHORTEST_REASON} characters. Every reviewer reads it at once.",
+        help_text=f"At least {SHORTEST_REASON} characters. Every reviewer is notified.",
     )
     model_name = forms.CharField(
         max_length=256,
         label="Type the model's name",
-        help_text="So that this happens to the model that you mean.",
+        help_text="To confirm that it is the right model.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
 
@@ -54,7 +54,7 @@ class BreakGlassForm(forms.Form):
     def clean_model_name(self) -> str:
         typed = str(self.cleaned_data["model_name"]).strip()
         if typed != self.expected.strip():
-            raise forms.ValidationError("That is not the name of this model.")
+            raise forms.ValidationError("This is not the name of the model.")
         return self.expected
 
 
@@ -67,5 +67,5 @@ class AfterwardsForm(forms.Form):
 
 class ConfirmForm(forms.Form):
     comment = forms.CharField(
-        max_length=4000, widget=forms.Textarea(attrs={"rows": 2}), label="What do you confirm it on?"
+        max_length=4000, widget=forms.Textarea(attrs={"rows": 2}), label="What is the confirmation based on?"
     )

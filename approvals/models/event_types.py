@@ -160,8 +160,8 @@ def _replaced(facts: Facts) -> str:
 
 def _restored(facts: Facts) -> str:
     if facts["version"] is None:
-        return f"emptied {_place(facts)} of {facts['subject']} again: nothing was approved there"
-    return f"put {facts['subject']} back into {_place(facts)}"
+        return f"removed {facts['subject']} from {_place(facts)} again: it was not approved there"
+    return f"restored {facts['subject']} in {_place(facts)}"
 
 
 def _found(facts: Facts) -> str:
@@ -301,7 +301,7 @@ class Action(models.TextChoices):
 
     VERSION_PROMOTED = EventType("version.promoted", "Version promoted", "rocket", _promoted, tone="good", is_told=True)
     VERSION_REPLACED = EventType("version.replaced", "Version replaced", "archive", _replaced)
-    VERSION_RESTORED = EventType("version.restored", "Last approved version put back", "arrow-back-up",
+    VERSION_RESTORED = EventType("version.restored", "Last approved version restored", "arrow-back-up",
         _restored, tone="waiting")
     TENURE_FOUND = EventType("tenure.found", "Found in place before Countersign", "history", _found)
     INCIDENT_OPENED = EventType("incident.opened", "Change outside Countersign found", "alert-triangle",

@@ -33,7 +33,7 @@ class FreezeWindow(models.Model):
     model_pattern = models.CharField(
         max_length=256,
         default="*",
-        validators=[RegexValidator(r"\S", "Name a model, or a pattern such as churn_*.")],
+        validators=[RegexValidator(r"\S", "Enter a model name, or a pattern such as churn_*.")],
         help_text="A model's name, or a pattern: * is any text, ? any one character. Capital letters matter.",
     )
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.ONCE)

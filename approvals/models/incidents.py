@@ -32,12 +32,12 @@ class Incident(models.Model):
         """What the policy asked for when it was found."""
 
         REPORT = "report", "Reported"
-        PUT_BACK = "put_back", "Put back"
+        PUT_BACK = "put_back", "Reverted"
         REVIEW = "review", "Reviewed afterwards"
 
     class Resolution(models.TextChoices):
         EXPLAINED = "explained", "Resolved with a reason"
-        PUT_BACK = "put_back", "Put back by Countersign"
+        PUT_BACK = "put_back", "Reverted by Countersign"
         REVIEWED = "reviewed", "Approved afterwards"
         UNDONE = "undone", "Changed back in MLflow"
         SUPERSEDED = "superseded", "Replaced by a promotion"

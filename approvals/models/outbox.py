@@ -73,8 +73,8 @@ class OutboxEntry(models.Model):
     class Ending(models.TextChoices):
         """How a half delivery ends that is not tried again."""
 
-        ACCEPT = "accept", "Accept it as it is"
-        REVERT = "revert", "Put it back"
+        ACCEPT = "accept", "Accept the partial delivery"
+        REVERT = "revert", "Undo the partial delivery"
 
     request = models.ForeignKey(PromotionRequest, on_delete=models.PROTECT, related_name="outbox_entries")
     model_name = models.CharField(max_length=256)

@@ -25,14 +25,14 @@ class Tenure(models.Model):
 
     class Origin(models.TextChoices):
         DELIVERY = "delivery", "Promoted through Countersign"
-        RESTORED = "restored", "Put back by Countersign"
+        RESTORED = "restored", "Reverted by Countersign"
         FOUND = "found", "Held before Countersign, approver unknown"
         OUTSIDE = "outside", "Changed outside Countersign"
         IMPORTED = "imported", "Imported from earlier records"
 
     class End(models.TextChoices):
         REPLACED = "replaced", "Replaced by a promotion"
-        RESTORED = "restored", "Taken back by Countersign"
+        RESTORED = "restored", "Reverted by Countersign"
         OUTSIDE = "outside", "Changed outside Countersign"
         DELETED = "deleted", "Deleted in MLflow"
         RENAMED = "renamed", "The model was renamed in MLflow"

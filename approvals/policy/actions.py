@@ -30,7 +30,9 @@ class Answer:
 
 
 YES = Answer(True)
-NOBODY_ANSWERS = "This service account has no active owner, so it cannot ask. An administrator names one under People."
+NOBODY_ANSWERS = (
+    "This service account has no active owner, so it cannot make requests. An administrator can set one under People."
+)
 
 
 def no(reason: str) -> Answer:
@@ -94,7 +96,7 @@ def may_request(actor: Actor) -> Answer:
     if not actor.is_answered_for:
         return no(NOBODY_ANSWERS)
     if not actor.may("approvals.request_promotion"):
-        return no("Only people with the requester role can ask for a promotion. An administrator can give it to you.")
+        return no("You need the requester role to request a promotion. An administrator can give it to you.")
     return YES
 
 
@@ -102,19 +104,19 @@ def _may_decide(actor: Actor, facts: RequestFacts) -> Answer:
     if facts.status == "checking" and facts.blocked_by:
         return no(f"Automatic checks block this request: {', '.join(facts.blocked_by)}.")
     if facts.status == "checking":
-        return no("The automatic checks have not finished yet.")
+        return no("The automatic checks are still running.")
     if facts.status != "pending":
-        return no(f"There is nothing to decide: {facts.status_label.lower()}.")
+        return no(f"No decision is open: {facts.status_label.lower()}.")
     if facts.is_overdue:
-        return no("This request has been open for longer than its policy allows and expires now.")
+        return no("This request is past its time limit and expires now.")
     if actor.id in facts.asked_by:
-        return no("You asked for this promotion, so somebody else has to decide.")
+        return no("You requested this promotion, so another person must review it.")
     if actor.is_service_account:
-        return no("Service accounts never sign; a person has to decide.")
+        return no("Service accounts never sign; a person must review it.")
     if not actor.may("approvals.review_promotion"):
-        return no("Only reviewers decide on requests.")
+        return no("Only reviewers can decide on requests.")
     if facts.contributes:
-        return no(f"You {facts.contributes}, so somebody else has to decide.")
+        return no(f"You {facts.contributes}, so another person must review it.")
     if facts.own_verdict:
         return no(f"You have already decided: {facts.own_verdict.lower()}.")
     return YES
@@ -131,7 +133,7 @@ def _may_approve(actor: Actor, facts: RequestFacts) -> Answer:
     if facts.vacates:
         return no(facts.vacates)
     if facts.stale:
-        return no(f"{facts.stale} The request goes back to review with it in a moment.")
+        return no(f"{facts.stale} The request returns to review in a moment.")
     me = Reviewer(actor.id, "", facts.own_groups)
     open_slots = [state.slot for state in facts.states if not state.is_filled]
     approvers = [person for state in facts.states for person in state.filled_by]
@@ -139,13 +141,13 @@ def _may_approve(actor: Actor, facts: RequestFacts) -> Answer:
     rule_slots = [state.slot for state in facts.states]
     if sum(map(len, assign(rule_slots, [*approvers, me]))) == before:
         needed = " and ".join(slot.sentence for slot in open_slots)
-        return no(f"What is missing has to come from others: {needed}.")
+        return no(f"The missing approvals must come from others: {needed}.")
     return YES
 
 
 def _may_comment(actor: Actor) -> Answer:
     if not actor.may("approvals.comment_on_request"):
-        return no("Only requesters and reviewers take part in the discussion.")
+        return no("Only requesters and reviewers can comment.")
     return YES
 
 
@@ -160,35 +162,35 @@ def _may_nominate(actor: Actor, facts: RequestFacts) -> Answer:
 
 def _may_withdraw(actor: Actor, facts: RequestFacts) -> Answer:
     if facts.status not in _OPEN:
-        return no(f"It cannot be withdrawn any more: {facts.status_label.lower()}.")
+        return no(f"It can no longer be withdrawn: {facts.status_label.lower()}.")
     if facts.delivery == "half":
         return no(_HALF)
     if actor.id not in facts.asked_by:
-        return no("Only the person who asked can withdraw the request.")
+        return no("Only the requester can withdraw the request.")
     return YES
 
 
 def _may_resubmit(actor: Actor, facts: RequestFacts) -> Answer:
     is_blocked = facts.status == "checking" and bool(facts.blocked_by)
     if facts.status not in ("changes_requested", "failed") and not is_blocked:
-        return no("There is nothing to submit again.")
+        return no("Nothing to submit again.")
     if facts.kind == "break_glass":
-        return no("A break-glass promotion is not submitted again: break the glass once more, or ask for a promotion.")
+        return no("An emergency promotion cannot be submitted again: start a new one, or request a promotion.")
     if actor.id not in facts.asked_by:
-        return no("Only the person who asked can submit the request again.")
+        return no("Only the requester can submit the request again.")
     return may_request(actor)
 
 
 def _may_retry(actor: Actor, facts: RequestFacts) -> Answer:
     if facts.status != "failed" and not facts.delivery:
-        return no("Only a delivery that failed or waits can be retried.")
+        return no("Only a failed or waiting delivery can be retried.")
     if not actor.may("approvals.retry_delivery"):
         return no("Reviewers and administrators can retry a delivery that failed or waits.")
     return YES
 
 
 _OPEN = ("checking", "pending", "changes_requested", "approved", "failed")
-_HALF = "MLflow has done half of it, so it is put back or accepted as it is; reviewers and administrators decide that."
+_HALF = "MLflow applied only part of it. A reviewer or administrator undoes it or accepts it."
 
 
 def _may_end(actor: Actor, facts: RequestFacts) -> Answer:
@@ -198,7 +200,7 @@ def _may_end(actor: Actor, facts: RequestFacts) -> Answer:
     if facts.delivery == "half":
         return no(_HALF)
     if actor.id in facts.asked_by:
-        return no("You asked for it, so you withdraw it.")
+        return no("You are the requester: withdraw it instead.")
     if not actor.may("approvals.retry_delivery"):
         return no("Reviewers and administrators can end other people's requests.")
     return YES
@@ -206,9 +208,9 @@ def _may_end(actor: Actor, facts: RequestFacts) -> Answer:
 
 def _may_end_half(actor: Actor, facts: RequestFacts) -> Answer:
     if facts.delivery != "half":
-        return no("MLflow has not done half of it.")
+        return no("It is not partly delivered.")
     if not actor.may("approvals.retry_delivery") or actor.is_service_account:
-        return no("Reviewers and administrators decide how a half delivery ends.")
+        return no("Reviewers and administrators resolve a partial delivery.")
     return YES
 
 
@@ -216,7 +218,7 @@ def _may_override(actor: Actor, facts: RequestFacts) -> Answer:
     if facts.status != "checking" or not facts.blocked_by:
         return no("No failed check blocks this request.")
     if not actor.may("approvals.override_check") or actor.is_service_account:
-        return no("Overriding a failed check needs a permission of its own; administrators have it.")
+        return no("Overriding a failed check requires a separate permission; administrators have it.")
     if actor.id in facts.asked_by or facts.contributes:
-        return no("Whoever asked for the promotion or contributed to it cannot override its checks.")
+        return no("The requester and contributors cannot override its checks.")
     return YES

@@ -110,7 +110,7 @@ def problems_of(when: Once | Weekly) -> list[str]:
     """Sentences that say what makes no sense in a window; [] when all is well."""
     if isinstance(when, Once):
         if when.ends_at <= when.starts_at:
-            return ["A freeze ends after it begins."]
+            return ["A freeze must end after it begins."]
         return ["A freeze lasts a year at most."] if when.ends_at - when.starts_at > LONGEST_ONCE else []
     found = []
     if when.time_zone not in zones():
@@ -118,7 +118,7 @@ def problems_of(when: Once | Weekly) -> list[str]:
     if not (0 <= when.from_day <= 6 and 0 <= when.until_day <= 6):
         found.append("A day of the week is one of Monday to Sunday.")
     elif (when.from_day, when.from_time) == (when.until_day, when.until_time):
-        found.append("This window covers the whole week: nothing could ever be delivered.")
+        found.append("This window covers the whole week, so nothing could ever be delivered.")
     return found
 
 

@@ -228,7 +228,7 @@ def _plain(value: Any) -> Any:
 FALLBACK = Rule(
     model_pattern="",
     slots=(SlotRule(approvals=2),),
-    why="No policy fits this model and target, so the strictest default applies: two approvals from any reviewer.",
+    why="No policy matches this model and target; the built-in default applies: two approvals from any reviewer.",
 )
 
 MOST_APPROVALS, LONGEST_DAYS, LONGEST_HOURS = 20, 365, 24 * 365
@@ -239,19 +239,19 @@ def problems_of(rule: Rule) -> list[str]:
     `approvals.checks.validate`."""
     found = []
     if not rule.model_pattern.strip():
-        found.append("Name a model, or a pattern such as churn_*.")
+        found.append("Enter a model name, or a pattern such as churn_*.")
     if not rule.slots:
         found.append("A policy needs at least one approval.")
     for slot in rule.slots:
         if not 1 <= slot.approvals <= MOST_APPROVALS:
-            found.append(f"A slot asks for 1 to {MOST_APPROVALS} approvals.")
+            found.append(f"A slot needs 1 to {MOST_APPROVALS} approvals.")
         found += [f"There is no part of the evidence called {part!r}." for part in slot.looks_at if part not in PARTS]
     if not 1 <= rule.open_for_days <= LONGEST_DAYS:
         found.append(f"A request stays open for 1 to {LONGEST_DAYS} days.")
     if rule.files_limit_mb is not None and rule.files_limit_mb < 0:
         found.append("The size above which files are not hashed is a number of megabytes, or nothing.")
     if not 1 <= rule.signature.within_minutes <= 24 * 60:
-        found.append("A signature asks for a proof of identity of the last 1 to 1,440 minutes.")
+        found.append("The proof of identity for a signature is valid for 1 to 1,440 minutes.")
     found += [
         f"Check {check.kind}: its effect is block, warn or inform."
         for check in rule.checks
@@ -271,11 +271,11 @@ def _problems_after_approval(rule: Rule) -> list[str]:
     """The same of what happens after a version was promoted, or without asking anybody."""
     found = []
     if rule.on_bypass not in list(OnBypass):
-        found.append("A change outside the gate is answered by report, put_back or review.")
+        found.append("The answer to a change outside Countersign is report, put_back or review.")
     if not 1 <= rule.rollback.approvals <= MOST_APPROVALS:
-        found.append(f"A roll back asks for 1 to {MOST_APPROVALS} approvals.")
+        found.append(f"A rollback needs 1 to {MOST_APPROVALS} approvals.")
     if not 1 <= rule.break_glass.review_within_hours <= LONGEST_HOURS:
-        found.append(f"A break-glass promotion is reviewed within 1 to {LONGEST_HOURS} hours.")
+        found.append(f"An emergency promotion is reviewed within 1 to {LONGEST_HOURS} hours.")
     if rule.probation.hours is not None and not 1 <= rule.probation.hours <= LONGEST_HOURS:
         found.append(f"A probation lasts 1 to {LONGEST_HOURS} hours.")
     return found

@@ -130,5 +130,5 @@ def shortage(rule: Rule, *, eligible: Sequence[Reviewer], excluded: Collection[i
     ]
     if not short:
         return ""
-    besides = " besides those who have no say here" if excluded else ""
-    return f"This can never be met: it needs {' and '.join(short)}. There are not enough people{besides}."
+    besides = " apart from those who are excluded" if excluded else ""
+    return f"This policy cannot be met: it needs {' and '.join(short)}, and there are not enough people{besides}."

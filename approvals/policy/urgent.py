@@ -14,7 +14,7 @@ def rollback_rule(rule: Rule, *, files_limit_mb: int | None) -> Rule:
     """What rolling back asks for, where `rule` is for promotions: its own slot and no checks. `files_limit_mb` is the
     one under which the version was approved, so that its files are held against what was read then."""
     slot = SlotRule(rule.rollback.approvals, rule.rollback.group)
-    why = f"{rule.why} A roll back asks for {slot.sentence}.".strip()
+    why = f"{rule.why} A rollback needs {slot.sentence}.".strip()
     return replace(rule, slots=(slot,), checks=(), probation=ProbationRule(), files_limit_mb=files_limit_mb, why=why)
 
 
@@ -24,27 +24,28 @@ def may_roll_back(actor: Actor) -> Answer:
         return no(NOBODY_ANSWERS)
     if actor.may("approvals.roll_back") or actor.may("approvals.request_promotion"):
         return YES
-    return no("Requesters can ask for a roll back; reviewers and responders can do it.")
+    return no("Requesters can request a rollback; reviewers and responders can roll back.")
 
 
 def may_roll_back_alone(actor: Actor, rule: Rule, *, was_approved: bool) -> Answer:
     """Whether nobody else need approve. `was_approved`: the version held the target through the gate before."""
     if not actor.may("approvals.roll_back") or actor.is_service_account:
-        return no("Without the permission to roll back, somebody else has to approve it.")
+        return no("Without the permission to roll back, another person must approve it.")
     if not rule.rollback.permission_suffices:
-        return no("The policy asks for an approval of every roll back.")
+        return no("The policy requires an approval of every rollback.")
     if not was_approved:
         return no(
-            "Nobody approved that version here, it was there before Countersign: somebody else has to approve it now."
+            "That version was there before Countersign and was never approved here, so another person must "
+            "approve it now."
         )
     return YES
 
 
 def may_break_glass(actor: Actor, rule: BreakGlassRule) -> Answer:
     if not actor.may("approvals.break_glass") or actor.is_service_account:
-        return no("Breaking the glass needs a permission of its own; people with the responder role have it.")
+        return no("An emergency promotion requires the responder role.")
     if not rule.is_allowed:
-        return no("The policy does not allow a promotion without approvals, not even in an emergency.")
+        return no("The policy does not allow emergency promotions.")
     return YES
 
 
@@ -67,20 +68,20 @@ class AfterFacts:
 
 def may_review_afterwards(actor: Actor, facts: AfterFacts) -> Answer:
     if not facts.is_break_glass:
-        return no("Only a break-glass promotion is reviewed afterwards.")
+        return no("Only an emergency promotion is reviewed afterwards.")
     if facts.is_reviewed:
-        return no("It has been reviewed already.")
+        return no("It is already reviewed.")
     if actor.id in facts.asked_by:
-        return no("You broke the glass, so somebody else has to review it.")
-    return _may_sign(actor, facts, "Only reviewers review a break-glass promotion.")
+        return no("You promoted it, so another person must review it.")
+    return _may_sign(actor, facts, "Only reviewers can review an emergency promotion.")
 
 
 def may_confirm(actor: Actor, facts: AfterFacts) -> Answer:
     if not facts.on_probation:
         return no("It is not on probation.")
     if actor.id in facts.asked_by:
-        return no("You asked for this promotion, so somebody else has to confirm it.")
-    return _may_sign(actor, facts, "Only reviewers confirm a promotion that is on probation.")
+        return no("You requested this promotion, so another person must confirm it.")
+    return _may_sign(actor, facts, "Only reviewers can confirm a promotion on probation.")
 
 
 def _may_sign(actor: Actor, facts: AfterFacts, refusal: str) -> Answer:
@@ -89,5 +90,5 @@ def _may_sign(actor: Actor, facts: AfterFacts, refusal: str) -> Answer:
     if facts.unanswered:
         return no(facts.unanswered)
     if facts.contributes:
-        return no(f"You {facts.contributes}, so somebody else has to do it.")
+        return no(f"You {facts.contributes}, so another person must do it.")
     return YES

@@ -69,7 +69,7 @@ def cannot_be_asked(version: ModelVersion, target: Target, holders: Sequence[Mod
     if version.run_id and version.facts_at is None:
         return f"The run of version {version.number} has not been read from MLflow yet. Try again in a few seconds."
     if holders and holders[0].pk == version.pk and _is_fully_held(version, target):
-        return f"Version {version.number} holds {target.name} already."
+        return f"Version {version.number} is already in {target.name}."
     return would_vacate(version, target)
 
 
@@ -85,8 +85,8 @@ def would_vacate(version: ModelVersion, target: Target) -> str:
     if higher is None:
         return ""
     return (
-        f"Version {version.number} holds {higher.name}, and a version has one stage in MLflow: {higher.name} would "
-        f"be left without it. Promote another version to {higher.name} first."
+        f"Version {version.number} is in {higher.name}, and a version has only one stage in MLflow, so it would "
+        f"leave {higher.name}. Promote another version to {higher.name} first."
     )
 
 
@@ -97,7 +97,7 @@ def gone(version: ModelVersion) -> str:
         return ""
     said = f"Version {version.number} of {version.model.name} no longer exists in MLflow"
     now = renamed(version)
-    return f"{said}: the model is called {now.model.name} now. Ask for the promotion there." if now else f"{said}."
+    return f"{said}: the model is now called {now.model.name}. Request the promotion there." if now else f"{said}."
 
 
 def renamed(version: ModelVersion) -> ModelVersion | None:

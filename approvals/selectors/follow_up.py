@@ -118,9 +118,9 @@ class ProbationState:
             case "rolled_back":
                 status = self.row.rollback.status if self.row.rollback else ""
                 way = {"applied": "rolled back", "approved": "it is being rolled back"}
-                return f"Did not pass its probation: {way.get(status, 'the roll back has not come about')}."
+                return f"Did not pass its probation: {way.get(status, 'the rollback did not happen')}."
             case "stayed":
-                return "Did not pass its probation, and stays: there was nothing to roll back to."
+                return "Did not pass its probation, and stays: no earlier version to roll back to."
         return "Replaced before its probation ended."
 
 

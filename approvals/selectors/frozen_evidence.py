@@ -73,7 +73,7 @@ def other_files(request: PromotionRequest) -> str:
     found = Inspection.objects.filter(version=request.version_id).first()
     if approved is None or found is None or found.files == approved:
         return ""
-    return "The model's files are not those that were approved before. Ask for a promotion of this version instead."
+    return "The model's files differ from the approved ones. Request a promotion of this version instead."
 
 
 def changes(request: PromotionRequest) -> list[str]:

@@ -165,5 +165,5 @@ def _why_not(
     if review.reviewer_id in excluded:
         return "they contributed to the version"
     if not any(person.fits(slot) for slot in draft.slots):
-        return "they are in none of the groups that are asked"
-    return "others fill the places that it could fill"
+        return "they are in none of the required groups"
+    return "other approvals already count"

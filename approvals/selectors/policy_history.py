@@ -11,7 +11,7 @@ from approvals.models import Policy
 from approvals.policy import PARTS, CheckRule, Rule, SlotRule
 
 EFFECTS = {"block": "blocks", "warn": "warns", "inform": "informs"}
-ON_BYPASS = {"report": "reported", "put_back": "put back", "review": "put to review afterwards"}
+ON_BYPASS = {"report": "reported", "put_back": "reverted", "review": "reviewed afterwards"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +71,18 @@ def describe(terms: Mapping[str, Any]) -> dict[str, str]:
     return {
         "Models": rule.model_pattern,
         "Approvals": "; ".join(map(_slot, rule.slots)),
-        "Approvals need a comment": _yes(rule.requires_reason),
+        "Comment required to approve": _yes(rule.requires_reason),
         "A request stays open for": _count(rule.open_for_days, "day"),
         **_checks(rule.checks),
         **({"Metrics of record": "; ".join(each.sentence for each in rule.metrics)} if rule.metrics else {}),
         "Tags that are part of the evidence": ", ".join(rule.watched_tags) or "none",
         "Files are hashed": _files(rule.files_limit_mb),
-        "Contributors have no say": _yes(rule.excludes_contributors),
+        "Contributors cannot approve": _yes(rule.excludes_contributors),
         "Tags that name more contributors": ", ".join(rule.contributor_tags) or "none",
         "Approval with findings": "allowed" if rule.allows_findings else "not allowed",
-        "A fresh proof of identity": "asked for" if signature.reauthenticate else "not asked for",
+        "Fresh proof of identity": "required" if signature.reauthenticate else "not required",
         "A proof counts for": _count(signature.within_minutes, "minute"),
-        "Signing asks for its meaning": _yes(signature.asks_meaning),
+        "Signature states its meaning": _yes(signature.asks_meaning),
         "First reminder after": _count(reminders.first_after_hours, "hour"),
         "Reminded again every": _count(reminders.every_hours, "hour"),
         "Escalation": (
@@ -90,9 +90,9 @@ def describe(terms: Mapping[str, Any]) -> dict[str, str]:
             if reminders.escalate_after_hours is not None
             else "none"
         ),
-        "A change outside the gate": ON_BYPASS.get(rule.on_bypass, rule.on_bypass),
-        "A roll back needs": rollback(rule),
-        "Break-glass": (
+        "A change outside Countersign": ON_BYPASS.get(rule.on_bypass, rule.on_bypass),
+        "A rollback needs": rollback(rule),
+        "Emergency promotion": (
             f"allowed, reviewed within {_count(rule.break_glass.review_within_hours, 'hour')}"
             if rule.break_glass.is_allowed
             else f"not allowed (within {_count(rule.break_glass.review_within_hours, 'hour')})"
@@ -113,11 +113,11 @@ def afterwards(rule: Rule) -> str:
     """One paragraph for the page of policies: what happens after an approval, or without it."""
     hours = rule.break_glass.review_within_hours
     said = [
-        f"A change outside the gate is {ON_BYPASS.get(rule.on_bypass, rule.on_bypass)}.",
-        f"A roll back needs {rollback(rule)}.",
-        f"Break-glass is allowed and reviewed within {_count(hours, 'hour')}."
+        f"A change outside Countersign is {ON_BYPASS.get(rule.on_bypass, rule.on_bypass)}.",
+        f"A rollback needs {rollback(rule)}.",
+        f"Emergency promotions are allowed and reviewed within {_count(hours, 'hour')}."
         if rule.break_glass.is_allowed
-        else "Break-glass is not allowed.",
+        else "Emergency promotions are not allowed.",
     ]
     if rule.probation.hours is not None:
         said.append(f"A promotion is provisional for {_count(rule.probation.hours, 'hour')}.")

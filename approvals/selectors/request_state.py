@@ -75,7 +75,7 @@ def of(request: PromotionRequest, user: User | None = None, *, before: RequestSt
     checks = list(request.checks.live().select_related("overridden_by").order_by("position", "pk"))
     stale = before.stale if before else ""
     if before is None and request.status == Status.PENDING and (changed := frozen_evidence.changes(request)):
-        stale = f"This changed in MLflow since it was asked: {frozen_evidence.listed(changed)}."
+        stale = f"This changed in MLflow since the request: {frozen_evidence.listed(changed)}."
     me = next((person for person in eligible if user and person.id == user.pk), None)
     entry = request.outbox_entries.open().first() if request.status == Status.APPROVED else None
     waits = "half" if entry and entry.half else "waiting" if entry and entry.waiting_since else ""
@@ -128,8 +128,8 @@ def _unanswered(request: PromotionRequest) -> str:
     if request.requester.is_answered_for or request.owner_id is not None:
         return ""
     return (
-        f"Nobody answers for the service account {request.requester.name}, so nobody can be told from its owner. "
-        "An administrator names its owner under People."
+        f"The service account {request.requester.name} has no owner, so reviewers cannot be separated from the "
+        "requester. An administrator can set an owner under People."
     )
 
 

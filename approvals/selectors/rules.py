@@ -23,7 +23,7 @@ def rule_among(policies: Iterable[Policy], model_name: str) -> policy.Rule:
         return policy.FALLBACK
     pattern = fitting[0].model_pattern
     why = f"The policy for {pattern} applies to {model_name}"
-    why += ": the only one that fits." if len(fitting) == 1 else f": the first of the {len(fitting)} that fit."
+    why += ": the only one that matches." if len(fitting) == 1 else f": the first of {len(fitting)} that match."
     return rule_from(fitting[0], why=why)
 
 

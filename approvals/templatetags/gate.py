@@ -233,9 +233,18 @@ def clock(at: datetime | None) -> SafeString:
 @register.filter
 def in_the_past(why: str) -> str:
     """Why a rule was chosen when the request was made: `rule.why` as of then."""
-    why = why.replace(" applies to ", " applied to ").replace(" that fits.", " that fitted.")
-    why = why.replace(" that fit.", " that fitted.").replace("No policy fits this", "No policy fitted this")
-    return why.replace(" default applies:", " default applied:")
+    for now, then in (
+        (" applies to ", " applied to "),
+        (" that fits.", " that fitted."),
+        (" that fit.", " that fitted."),
+        (" that matches.", " that matched."),
+        (" that match.", " that matched."),
+        ("No policy fits this", "No policy fitted this"),
+        ("No policy matches this", "No policy matched this"),
+        (" default applies:", " default applied:"),
+    ):
+        why = why.replace(now, then)
+    return why
 
 
 @register.filter

@@ -7,10 +7,10 @@ from approvals.models import RequestKind, Tenure
 GATE, GLASS, BEFORE, OUTSIDE, IMPORTED = "gate", "glass", "before", "outside", "imported"
 
 LOOKS = {
-    GATE: "Through the gate",
-    GLASS: "Without approvals (break-glass)",
-    OUTSIDE: "Outside the gate",
-    BEFORE: "Before the gate",
+    GATE: "Through Countersign",
+    GLASS: "Emergency promotion, not approved",
+    OUTSIDE: "Outside Countersign",
+    BEFORE: "Before Countersign",
     IMPORTED: "Imported from earlier records",
 }
 """Each look and what the legend calls it."""
@@ -35,9 +35,9 @@ def look(tenure: Tenure) -> str:
 def short(tenure: Tenure) -> str:
     """Two or three words for a chip: "Promoted", "Rolled back", "Before the gate"."""
     if look(tenure) != GATE:
-        return {GLASS: "Break-glass"}.get(look(tenure)) or LOOKS[look(tenure)].removesuffix(" from earlier records")
+        return {GLASS: "Emergency"}.get(look(tenure)) or LOOKS[look(tenure)].removesuffix(" from earlier records")
     if tenure.origin == Tenure.Origin.RESTORED:
-        return "Put back"
+        return "Restored"
     return "Rolled back" if _kind(tenure) == RequestKind.ROLLBACK else "Promoted"
 
 
@@ -49,11 +49,11 @@ def sentence(tenure: Tenure) -> str:
             words = f"Held before Countersign, approver unknown; first seen {seen}, since when is not known."
         case Tenure.Origin.OUTSIDE:
             bound = f", not before {moment(tenure.started_after)}" if tenure.started_after else ""
-            words = f"Changed in MLflow without a delivery; seen {moment(tenure.started_at)}{bound}."
+            words = f"Changed outside Countersign; seen {moment(tenure.started_at)}{bound}."
         case Tenure.Origin.IMPORTED:
             return _imported(tenure)
         case Tenure.Origin.RESTORED:
-            return "Put back by Countersign after a change outside the gate."
+            return "Restored by Countersign after a change outside Countersign."
         case _:
             return _delivered(tenure)
     return f"{words} Approved afterwards, in request #{tenure.request_id}." if tenure.request_id else words
@@ -62,23 +62,23 @@ def sentence(tenure: Tenure) -> str:
 def _delivered(tenure: Tenure) -> str:
     request = tenure.request
     if request is None or request.kind == RequestKind.PROMOTION:
-        return "Promoted through the gate."
+        return "Promoted through Countersign."
     if request.kind == RequestKind.ROLLBACK:
-        return "Rolled back to, through the gate."
+        return "Rolled back through Countersign."
     if request.kind == RequestKind.BREAK_GLASS:
         verdict = request.get_afterwards_verdict_display().lower()
         after = f"reviewed afterwards: {verdict}" if verdict else "not reviewed afterwards yet"
-        return f"Promoted without approvals (break-glass); {after}."
+        return f"Emergency promotion without approval; {after}."
     return f"{request.get_kind_display()}."
 
 
 def _imported(tenure: Tenure) -> str:
     said = [
         f"{verb} by {who}"
-        for verb, who in (("asked for", tenure.requested_by), ("approved", tenure.approved_by))
+        for verb, who in (("requested", tenure.requested_by), ("approved", tenure.approved_by))
         if who
     ]
-    return f"Imported from earlier records, which say: {' and '.join(said) or 'nobody'}."
+    return f"Imported from earlier records: {' and '.join(said) or 'no people named'}."
 
 
 def ending(tenure: Tenure) -> str:

@@ -117,9 +117,7 @@ def open_requests(request: SignedInRequest, pk: int) -> HttpResponse:
                     done += 1
                 except WorkflowError as error:
                     messages.error(request, f"Request #{each.pk}: {error.message}")
-        messages.success(
-            request, f"{done} request{'' if done == 1 else 's'} submitted again under the policy of today."
-        )
+        messages.success(request, f"{done} request{'' if done == 1 else 's'} submitted again under the current policy.")
         return redirect("approvals:policies")
     rows = [(each, Rule.from_json(each.rule), rules.rule_for(each.version.model.name, target)) for each in found]
     return render(request, "approvals/policies/open_requests.html", {"target": target, "rows": rows})
@@ -171,9 +169,9 @@ def edit_target(request: SignedInRequest, pk: int | None = None) -> HttpResponse
         with attempt:
             saved = administration.save_target(form.instance, by=request.user)
             if pk:
-                messages.success(request, f"The target {saved} means {saved.meaning} now.")
+                messages.success(request, f"The target {saved} is now {saved.meaning}.")
                 return redirect("approvals:policies")
-            messages.success(request, f"The target {saved} was added. Say now what it needs.")
+            messages.success(request, f"The target {saved} was added. Add policy for it now.")
             return redirect(f"{reverse('approvals:policy_new')}?target={saved.pk}")
     context = {
         "form": form,

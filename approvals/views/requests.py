@@ -154,7 +154,7 @@ def retry(request: SignedInRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def submit_under(request: SignedInRequest, pk: int) -> HttpResponse:
-    done = "The request was submitted again under the policy of today; its checks run now."
+    done = "The request was submitted again under the current policy; its checks are running."
     return do(request, pk, "form", forms.Form(request.POST), workflow.submit_under, done=done)
 
 

@@ -100,7 +100,7 @@ def resolution(incident: Incident) -> str:
         case Incident.Resolution.EXPLAINED:
             return f"Resolved with a reason. {_STAYS[Incident.Kind(incident.kind)]}"
         case Incident.Resolution.PUT_BACK:
-            return f"Countersign put back {numbers(incident.approved)}."
+            return f"Countersign restored {numbers(incident.approved)}."
         case Incident.Resolution.REVIEWED:
             return "Approved afterwards."
         case Incident.Resolution.UNDONE:

@@ -106,7 +106,7 @@ def review_afterwards(request: PromotionRequest, *, by: User, verdict: str, comm
     if verdict not in AfterVerdict.values:
         raise Invalid("Say whether it was justified or not.")
     if not comment:
-        raise Invalid("Say why: the auditors will read it.")
+        raise Invalid("Say why; auditors read it.")
     # The request is locked, so that `require` above and this see the same: there is one review afterwards.
     PromotionRequest.objects.filter(pk=request.pk, afterwards_at=None).update(
         afterwards_at=timezone.now(), afterwards_by=by, afterwards_verdict=verdict, afterwards_comment=comment

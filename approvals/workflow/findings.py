@@ -66,7 +66,7 @@ def close_finding(finding: Finding, *, by: User, note: str) -> None:
     if not answer:
         raise NotAllowed(answer.reason)
     if not note.strip():
-        raise Invalid("Say what was done about it.")
+        raise Invalid("Enter what was done.")
     finding.closed_at, finding.closed_by, finding.closing_note = timezone.now(), by, note.strip()
     finding.save(update_fields=["closed_at", "closed_by", "closing_note"])
     ledger.record(

@@ -80,7 +80,7 @@ def confirm_probation(request: PromotionRequest, *, by: User, comment: str) -> N
         )
     )
     if not comment.strip():
-        raise Invalid("Say what you confirm it on: the auditors will read it.")
+        raise Invalid("Say what you confirm it on; auditors read it.")
     # Due is over, although no worker has ended it yet: else a click could undo what the page calls ended.
     if running is None or running.ends_at <= timezone.now():
         raise Conflict("The probation is over; the target goes back to the last approved version.", request)

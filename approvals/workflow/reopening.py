@@ -38,7 +38,7 @@ def reopen(
     changed = evidence.differences(locked.evidence, fields["evidence"])
     parts = evidence.changed_parts(locked.parts, fields["parts"])
     before = locked.fingerprint
-    reason = cause or f"This changed in MLflow since it was asked: {frozen_evidence.listed(changed)}."
+    reason = cause or f"This changed in MLflow since the request: {frozen_evidence.listed(changed)}."
     move(locked, Status.CHECKING, status_reason=reason, **fields)
     # Sign-offs go where a slot looks at what changed, and nowhere else.
     voided, kept = approvals_count.void_what_changed(locked)

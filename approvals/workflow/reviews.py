@@ -190,7 +190,7 @@ def end_half(request: PromotionRequest, *, by: User, how: str, reason: str) -> N
     keeps it as it is. The worker carries it out. Raises NotAllowed, Invalid (no reason, or no such end) or Conflict."""
     require(request_state.of(request, by).actions["end_half"])
     if how not in OutboxEntry.Ending.values:
-        raise Invalid("Say whether it is put back or accepted as it is.")
+        raise Invalid("Choose whether to undo or accept the partial delivery.")
     if not reason.strip():
         raise Invalid("Say why: the requester and the auditors will read it.")
     entry = outbox.hasten(request, ending=how) or _is_delivered(request)

@@ -142,14 +142,14 @@ def test_a_sign_in_through_the_provider_is_no_proof(client: Client, asked: Promo
 @pytest.mark.parametrize(
     ("claims", "reason"),
     [
-        ({"auth_time": None}, "does not say when you signed in"),
-        ({"auth_time": "just now"}, "does not say when you signed in"),
-        ({"auth_time": True}, "does not say when you signed in"),
-        ({"auth_time": time.time() - 7200}, "did not ask you to sign in anew"),
-        ({"auth_time": time.time() + 7200}, "did not ask you to sign in anew"),
-        ({"nonce": None}, "answered something that was not asked"),
-        ({"nonce": "another"}, "answered something that was not asked"),
-        ({"sub": "somebody-else"}, "did not say clearly who you are"),
+        ({"auth_time": None}, "did not report when you signed in"),
+        ({"auth_time": "just now"}, "did not report when you signed in"),
+        ({"auth_time": True}, "did not report when you signed in"),
+        ({"auth_time": time.time() - 7200}, "did not ask you to sign in again"),
+        ({"auth_time": time.time() + 7200}, "did not ask you to sign in again"),
+        ({"nonce": None}, "sent an unexpected answer"),
+        ({"nonce": "another"}, "sent an unexpected answer"),
+        ({"sub": "somebody-else"}, "did not identify you clearly"),
         ({"aud": "another-client"}, "refused, or could not be reached"),
         ({"iss": "https://evil.example.com"}, "refused, or could not be reached"),
         ({"exp": 1}, "refused, or could not be reached"),
@@ -162,7 +162,7 @@ def test_an_answer_that_proves_nothing_signs_nothing(
     provider.claims = claims
     html = told(inside, prove(inside, page))
     assert f"Example ID {reason}" in html
-    assert "Nothing was done; what you typed is kept." in html
+    assert "No changes were made; your input is kept." in html
     assert not Review.objects.exists()
     assert sign(inside, asked)["Location"].startswith(PROVE)  # nor is it remembered as a proof
     provider.claims = {}
@@ -179,7 +179,7 @@ def test_another_account_at_the_provider_signs_nothing_and_signs_nobody_in(
     page = sign(inside, asked)["Location"]
     provider.person |= {"sub": "rosa-at-id", "email": rosa.email}
     html = told(inside, prove(inside, page))
-    assert "says that you are somebody else" in html
+    assert "signed you in as a different person" in html
     assert inside.session["_auth_user_id"] == str(single.pk)
     assert not Review.objects.exists()
     rosa.refresh_from_db()
@@ -244,9 +244,7 @@ def test_asking_for_the_process_by_hand_neither_signs_in_nor_proves(
     """The address of sign-in takes the name of a process, and parameters for the provider, from anybody."""
     by_hand = LOGIN.replace("process=login", "process=prove&auth_params=max_age%3D0")
     page = sign(inside, asked)["Location"]
-    assert "answered something that was not asked" in told(
-        inside, inside.get(way_back(inside.post(by_hand)["Location"]))
-    )
+    assert "sent an unexpected answer" in told(inside, inside.get(way_back(inside.post(by_hand)["Location"])))
     assert sign(inside, asked)["Location"] == page
     stranger = Client()
     stranger.get(way_back(stranger.post(by_hand)["Location"]))

@@ -120,8 +120,8 @@ def test_the_programs_own_account_is_nobodys(client: Client, provider: Provider)
 # --- What cannot be used ----------------------------------------------------------------------------------------------
 
 NONSENSE: list[tuple[dict[str, Any], str]] = [
-    ({"sub": None}, "did not say clearly who you are."),
-    ({"sub": ""}, "did not say clearly who you are."),
+    ({"sub": None}, "did not identify you clearly."),
+    ({"sub": ""}, "did not identify you clearly."),
     ({"sub": "s" * 300}, "sent a claim of 300 characters, and at most 191 can be used: sub."),
     ({"sub": {"id": 1}}, "sent a claim that is no text: sub."),
     ({"sub": True}, "sent a claim that is no text: sub."),
@@ -175,7 +175,7 @@ def test_an_address_that_lower_case_turns_into_another_is_refused(client: Client
 
 def test_user_info_about_somebody_else_is_not_used(client: Client, provider: Provider, remy: User) -> None:
     provider.userinfo = {"sub": "2", "email": remy.email}
-    assert "did not say clearly who you are." in failed(dance(client))
+    assert "did not identify you clearly." in failed(dance(client))
     assert not signed_in(client).is_authenticated
 
 

@@ -197,8 +197,8 @@ REFUSED_PAGES = {
     "freezes": administration.REASONS[administration.POLICIES],
     "targets": administration.REASONS[administration.POLICIES],
     "people": administration.REASONS[administration.PEOPLE],
-    "roll-back": "Requesters can ask for a roll back; reviewers and responders can do it.",
-    "break-glass": "Breaking the glass needs a permission of its own; people with the responder role have it.",
+    "roll-back": "Requesters can request a rollback; reviewers and responders can roll back.",
+    "break-glass": "An emergency promotion requires the responder role.",
 }
 
 
@@ -376,28 +376,28 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         "/models/churn_predictor/versions/2/promote/",
         {"target": "Staging", "justification": "Better on the holdout."},
         frozenset({"requester"}),
-        "Only people with the requester role can ask for a promotion.",
+        "You need the requester role to request a promotion.",
         is_pending,
     ),
     "approvals:request_review": (
         "/requests/{request}/review/",
         {"verdict": "approve", "fingerprint": "{fingerprint}"},
         frozenset({"reviewer"}),
-        "Only reviewers decide on requests.",
+        "Only reviewers can decide on requests.",
         is_pending,
     ),
     "approvals:request_override": (
         "/requests/{request}/checks/{check}/override/",
         {"reason": "The files are known to be right."},
         frozenset({"administrator"}),
-        "Overriding a failed check needs a permission of its own; administrators have it.",
+        "Overriding a failed check requires a separate permission; administrators have it.",
         is_blocked,
     ),
     "approvals:request_comment": (
         "/requests/{request}/comment/",
         {"body": "Which cutoff was it?"},
         frozenset({"requester", "reviewer", "responder"}),
-        "Only requesters and reviewers take part in the discussion.",
+        "Only requesters and reviewers can comment.",
         is_pending,
     ),
     "approvals:request_nominate": (
@@ -411,14 +411,14 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         "/requests/{request}/withdraw/",
         {"reason": "A better one comes."},
         frozenset({"requester"}),
-        "Only the person who asked can withdraw the request.",
+        "Only the requester can withdraw the request.",
         is_pending,
     ),
     "approvals:request_resubmit": (
         "/requests/{request}/resubmit/",
         {"justification": "The cutoff is right."},
         frozenset({"requester"}),
-        "Only the person who asked can submit the request again.",
+        "Only the requester can submit the request again.",
         has_changes_requested,
     ),
     "approvals:request_retry": (
@@ -439,21 +439,21 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         "/models/churn_predictor/roll-back/{target}/",
         {"to": "1", "leaving": "2", "reason": "Version 2 is broken."},
         MAY_GO_BACK,
-        "Requesters can ask for a roll back; reviewers and responders can do it.",
+        "Requesters can request a rollback; reviewers and responders can roll back.",
         has_an_earlier_holder,
     ),
     "approvals:request_afterwards": (
         "/requests/{request}/afterwards/",
         {"verdict": "justified", "comment": "It was on fire."},
         frozenset({"reviewer"}),
-        "Only reviewers review a break-glass promotion.",
+        "Only reviewers can review an emergency promotion.",
         is_break_glass,
     ),
     "approvals:request_confirm": (
         "/requests/{request}/confirm/",
         {"comment": "A day without complaints."},
         frozenset({"reviewer"}),
-        "Only reviewers confirm a promotion that is on probation.",
+        "Only reviewers can confirm a promotion on probation.",
         on_probation,
     ),
     "approvals:finding_close": (
@@ -598,11 +598,11 @@ def test_a_verb_does_its_work_for_those_who_may_and_gives_others_the_reason(
         if name == "approvals:finding_close" and role == "requester":
             reason = "You own this finding, so somebody else says that it is put right."
         if name == "approvals:request_afterwards" and role == "requester":
-            reason = "You broke the glass, so somebody else has to review it."
+            reason = "You promoted it, so another person must review it."
         if name == "approvals:request_confirm" and role == "requester":
-            reason = "You asked for this promotion, so somebody else has to confirm it."
+            reason = "You requested this promotion, so another person must confirm it."
         if name == "approvals:request_review" and role == "requester":
-            reason = "You asked for this promotion, so somebody else has to decide."
+            reason = "You requested this promotion, so another person must review it."
         assert reason in told(answer)
         assert written == 0
 

@@ -250,6 +250,6 @@ def test_the_present_address_can_be_confirmed_by_a_mail(client: Client, rita: Us
 def test_the_address_of_somebody_else_cannot_be_taken(
     client: Client, confirmed: User, remy: User, spelling: str
 ) -> None:
-    assert "Somebody else has this address." in ask_for(client, spelling)
+    assert "Another person has this address." in ask_for(client, spelling)
     assert not EmailAddress.objects.filter(user=confirmed, email=remy.email).exists()
     assert mail.outbox == []

@@ -71,7 +71,7 @@ def test_a_bypass_is_put_back_where_the_policy_says_so(stack: Stack, model: str,
     vera = sign_in("vera")
     vera.goto(f"{stack.url}/incidents/{number}/")
     stack.wait_for("the resolution", lambda: vera.reload() and vera.get_by_role("heading", name="Resolved").count())
-    expect(vera.get_by_text("Countersign put back version 1.")).to_be_visible()
+    expect(vera.get_by_text("Countersign restored version 1.")).to_be_visible()
     assert stack.version(model, 2)["current_stage"] == "Archived"
     assert stack.aliases(model) == {"champion": 1}
     vera.goto(f"{stack.url}/models/{model}/")

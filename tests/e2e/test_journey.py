@@ -48,7 +48,7 @@ def test_two_reviewers_promote_and_the_history_tells(stack: Stack, model: str, s
     rita, remy, rosa = sign_in("rita"), sign_in("remy"), sign_in("rosa")
     address = ask(rita, stack, model)
     number = address.rstrip("/").rsplit("/", 1)[1]
-    expect(rita.get_by_text("You asked for this promotion, so somebody else has to decide.").first).to_be_visible()
+    expect(rita.get_by_text("You requested this promotion, so another person must review it.").first).to_be_visible()
     assert rita.get_by_role("button", name=re.compile("^Approve")).count() == 0
 
     remy.goto(f"{stack.url}/")
@@ -105,7 +105,7 @@ def test_a_blocked_request_is_overridden_signed_with_a_proof_and_certified(stack
     # An old session: what was proved at sign-in is too old by now.
     assert stack.probe("age_proofs", "Remy Ortiz", 600) >= 1
     remy.goto(address)
-    remy.get_by_label("My signature means").select_option("responsible")
+    remy.get_by_label("Meaning of my signature").select_option("responsible")
     remy.get_by_role("textbox", name=re.compile("Comment", re.IGNORECASE)).first.fill("I answer for it.")
     remy.get_by_role("button", name=re.compile("^Approve")).click()
     remy.wait_for_url(re.compile("/reauthenticate/"))
@@ -141,7 +141,7 @@ def test_the_page_of_the_slower_reviewer_says_what_happened(stack: Stack, model:
     remy.wait_for_load_state()
     rosa.get_by_role("textbox", name=re.compile("Comment", re.IGNORECASE)).first.fill("My long thoughts.")
     rosa.get_by_role("button", name=re.compile("^Approve")).click()
-    expect(rosa.get_by_text("There is nothing to decide: rejected.").first).to_be_visible()
+    expect(rosa.get_by_text("No decision is open: rejected.").first).to_be_visible()
     assert "My long thoughts." in rosa.content()
 
 

@@ -42,7 +42,7 @@ def give_password(page: Page) -> None:
 
 def decide(page: Page, address: str) -> None:
     page.goto(address)
-    page.get_by_label("My signature means").select_option("approved")
+    page.get_by_label("Meaning of my signature").select_option("approved")
     page.get_by_role("textbox", name=re.compile("Comment", re.IGNORECASE)).first.fill("Read and compared.")
     page.get_by_role("button", name=re.compile("^Approve")).click()
     page.wait_for_url(re.compile("/reauthenticate/"))

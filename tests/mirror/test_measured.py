@@ -434,7 +434,7 @@ def test_request_from_before_still_sees_what_changes(production: Target, rita: U
     world.mirrored()
     assert assessment.watch() == 1
     request.refresh_from_db()
-    assert request.status_reason == "This changed in MLflow since it was asked: metric accuracy."
+    assert request.status_reason == "This changed in MLflow since the request: metric accuracy."
     assert not request.reviews.live().exists()
     assert json.loads(request.evidence)["version"]["metrics"] == {
         "accuracy @ train": "0.5",

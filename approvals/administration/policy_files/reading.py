@@ -90,7 +90,7 @@ _POLICY = nodes.group(
                 "escalate_to": nodes.or_nothing(_known_group),
             }
         ),
-        "on_bypass": nodes.one_of(OnBypass, "answer to a change outside the gate"),
+        "on_bypass": nodes.one_of(OnBypass, "answer to a change outside Countersign"),
         "rollback": nodes.group(
             {"approvals": nodes.whole, "group": nodes.or_nothing(_known_group), "permission_suffices": nodes.flag}
         ),

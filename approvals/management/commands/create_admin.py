@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--email", required=True)
-        parser.add_argument("--name", required=True, help="full name; stands on requests and approvals")
+        parser.add_argument("--name", required=True, help="full name; shown on requests and approvals")
         parser.add_argument(
             "--role",
             action="append",

@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--confirm-deletions",
             metavar="REASON",
-            help="Say why so much is missing from MLflow; then it is asked for by name, and what is gone is marked.",
+            help="Enter why so much is missing from MLflow; then it is asked for by name, and what is gone is marked.",
         )
 
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:

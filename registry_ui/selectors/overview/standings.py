@@ -35,9 +35,9 @@ class Standing(IntEnum):
 
 _WORDS = {
     Standing.APPROVED: "Approved",
-    Standing.BEFORE: "Before the gate",
+    Standing.BEFORE: "Before Countersign",
     Standing.EMERGENCY: "Emergency",
-    Standing.OUTSIDE: "Outside the gate",
+    Standing.OUTSIDE: "Outside Countersign",
 }
 _LOOKS = {
     Standing.APPROVED: labels.GATE,

@@ -61,7 +61,7 @@ def test_an_empty_ledger_can_be_signed_too() -> None:
 
 def test_without_a_key_nothing_is_signed(settings: Any) -> None:
     settings.CHECKPOINT_KEY = b""
-    with pytest.raises(Invalid, match="There is no key to sign with"):
+    with pytest.raises(Invalid, match="There is no signing key"):
         take()
     assert tasks.checkpoint() is None
     assert not Checkpoint.objects.exists()

@@ -133,10 +133,10 @@ def test_what_it_asked_before_waits_until_somebody_owns_it(
 ) -> None:
     PromotionRequest.objects.update(owner=None)
     robot = unowned(robot)
-    with pytest.raises(NotAllowed, match="Nobody answers for the service account Ci Robot"):
+    with pytest.raises(NotAllowed, match="The service account Ci Robot has no owner"):
         workflow.review(asked, by=rosa, verdict="approve")
     client.force_login(rosa)
-    assert "Nobody answers for the service account Ci Robot" in client.get(asked.get_absolute_url()).content.decode()
+    assert "The service account Ci Robot has no owner" in client.get(asked.get_absolute_url()).content.decode()
     own(robot, remy, by=ada)
     workflow.review(asked, by=rosa, verdict="approve")
     asked.refresh_from_db()
@@ -167,7 +167,7 @@ def test_an_owner_is_an_active_person_and_not_itself(robot: User, remy: User, ad
     other = make_person("Other Robot", is_service_account=True)
     gone = make_person("Gone Person", is_active=False)
     for owner in (None, other, gone, robot):
-        with pytest.raises(Invalid, match="A service account has an owner"):
+        with pytest.raises(Invalid, match="A service account needs an owner"):
             own(robot, owner, by=ada)
     assert User.objects.get(pk=robot.pk).owner == remy
 
@@ -192,7 +192,7 @@ def test_the_page_says_who_owns_it_and_who_is_missing(
     assert "None: the account cannot make requests" in page
     sent = {"roles": [group.pk for group in robot.groups.all()], "is_service_account": "on"}
     refused = client.post(f"/people/{robot.pk}/", sent)
-    assert (refused.status_code, "A service account has an owner" in refused.content.decode()) == (422, True)
+    assert (refused.status_code, "A service account needs an owner" in refused.content.decode()) == (422, True)
     assert client.post(f"/people/{robot.pk}/", sent | {"owner": remy.pk}).status_code == 302
     told = AuditEvent.objects.filter(action=Action.PERSON_IDENTIFIED).latest("sequence")
     assert told.data["after"]["owner"] == remy.label

@@ -179,7 +179,7 @@ def test_words_that_only_look_like_a_name_stay_in_notifications(
 
 
 def test_only_administrators_may_and_not_to_themselves(remy: User, vera: User, ada: User) -> None:
-    with pytest.raises(NotAllowed, match="Only administrators manage people"):
+    with pytest.raises(NotAllowed, match="Only administrators can manage people"):
         administration.pseudonymise(remy, reason=WHY, by=vera)
     with pytest.raises(Invalid, match="ask another administrator"):
         administration.pseudonymise(ada, reason=WHY, by=ada)
@@ -197,7 +197,11 @@ def test_the_last_administrator_stays(ada: User) -> None:
 
 @pytest.mark.parametrize(
     ("reason", "message"),
-    [("  ", "Say why"), ("Remy Ortiz left.", "cannot have the name"), ("Mail from REMY@example.com", "cannot have")],
+    [
+        ("  ", "Enter who asked"),
+        ("Remy Ortiz left.", "must not contain the name"),
+        ("Mail from REMY@example.com", "must not contain"),
+    ],
 )
 def test_the_reason_says_why_and_not_who(remy: User, ada: User, reason: str, message: str) -> None:
     with pytest.raises(Invalid, match=message):
@@ -209,7 +213,7 @@ def test_who_still_asks_for_something_keeps_the_name_until_it_is_decided(
     rita: User, ada: User, staging: Target
 ) -> None:
     request = make_request(make_version(), staging, by=rita)
-    with pytest.raises(Invalid, match=f"They still ask for something: request #{request.pk}. Have it decided"):
+    with pytest.raises(Invalid, match=f"They have open requests: request #{request.pk}. Wait for a decision"):
         administration.pseudonymise(rita, reason=WHY, by=ada)
     workflow.withdraw(request, by=rita, reason="")
     administration.pseudonymise(rita, reason=WHY, by=ada)
@@ -220,7 +224,7 @@ def test_who_approved_what_is_being_delivered_keeps_the_name_until_it_is_there(
     rita: User, remy: User, ada: User, staging: Target
 ) -> None:
     request = approve(make_request(make_version(), staging, by=rita), remy)
-    with pytest.raises(Invalid, match=f"on its way to MLflow, with their name: request #{request.pk}"):
+    with pytest.raises(Invalid, match=f"with their name are still being delivered: request #{request.pk}"):
         administration.pseudonymise(remy, reason=WHY, by=ada)
 
 
@@ -355,9 +359,9 @@ def test_the_cost_does_not_grow_with_what_is_found(admin: Client, past: Promotio
 def test_it_takes_the_typed_address_and_a_reason(admin: Client, past: PromotionRequest, remy: User) -> None:
     url = f"/people/{remy.pk}/pseudonymise/"
     for sent, message in [
-        ({"reason": WHY, "email": "rosa@example.com"}, "This is not the address of this person."),
+        ({"reason": WHY, "email": "rosa@example.com"}, "The address does not match this person."),
         ({"reason": "", "email": remy.email}, "This field is required."),
-        ({"reason": "Remy Ortiz left.", "email": remy.email}, "cannot have the name or the address"),
+        ({"reason": "Remy Ortiz left.", "email": remy.email}, "must not contain the name or the address"),
     ]:
         answer = admin.post(url, sent)
         assert answer.status_code == 422

@@ -67,7 +67,7 @@ def test_nobody_is_asked_before_the_checks_are_done(
     request = make_request(version(2), production, by=rita, is_checked=False)
     assert request.status == Status.CHECKING
     assert not inbox.waiting_for(remy).exists()
-    with pytest.raises(NotAllowed, match="have not finished yet"):
+    with pytest.raises(NotAllowed, match="are still running"):
         workflow.review(request, by=remy, verdict="approve")
     request = assess(request, registry)
     assert request.status == Status.PENDING
@@ -437,7 +437,7 @@ def test_contributors_have_no_say_where_the_policy_says_so(
     request = ask(registry, 2, production, by=rita)
     answer = request_state.of(request, remy).actions["approve"]
     assert answer.reason == (
-        "You contributed to this version (REMY@example.com in MLflow), so somebody else has to decide."
+        "You contributed to this version (REMY@example.com in MLflow), so another person must review it."
     )
     with pytest.raises(NotAllowed):
         approve(request, remy)

@@ -101,7 +101,7 @@ def test_the_statement_adds_up_and_agrees_with_an_independent_count(busy: None) 
     assert (told.seen, told.delivered, told.exceptions, told.unexplained) == (7, 5, 2, 0)
     assert told.beside == 3
     assert told.adds_up
-    assert (told.incident_count, told.incidents_by_state) == (2, {"Open": 1, "Put back by Countersign": 1})
+    assert (told.incident_count, told.incidents_by_state) == (2, {"Open": 1, "Reverted by Countersign": 1})
     assert told.ledger["version.promoted"] == 4
 
 

@@ -193,7 +193,7 @@ def test_a_week_without_a_free_moment_is_refused(db: None, staging: Target) -> N
     with pytest.raises(Invalid, match="nothing could ever be delivered"):
         administration.save_freeze(weekly("Always", 0, time(8), 0, time(8)), by=None)
     administration.save_freeze(weekly("Weekend", 4, time(16), 0, time(8)), by=None)
-    with pytest.raises(Invalid, match=r"together with “Weekend”: nothing could ever be delivered"):
+    with pytest.raises(Invalid, match=r"together with “Weekend”, so nothing could ever be delivered"):
         administration.save_freeze(weekly("Work", 0, time(8), 4, time(16), target=staging), by=None)
     administration.save_freeze(weekly("Work", 0, time(8), 4, time(15), target=staging), by=None)
 

@@ -79,7 +79,7 @@ def test_a_half_is_told_as_what_it_is(
     assert "The alias @champion: no." in shown
     assert REFUSED in shown
     assert "next try at" in shown
-    assert "Put back what MLflow did" in shown
+    assert "Undo the partial delivery" in shown
     assert (
         f"Version 2 is partly delivered to {approved.target.name}"
         in client.get(approved.version.model.get_absolute_url()).content.decode()
@@ -143,7 +143,7 @@ def test_a_person_has_the_half_put_back(registry: FakeRegistry, approved: Promot
     assert registry.model(MODEL).aliases == {"champion": 1}
     assert not approval_note.has_note(registry.version(MODEL, 2).description, approved.pk)
     assert approved.status == Status.FAILED
-    assert approved.status_reason == "Half delivered, and put back: Nobody may set aliases this week."
+    assert approved.status_reason == "Partly delivered, and undone: Nobody may set aliases this week."
     assert list(running("Production")) == list(running("@champion")) == [1]
     assert look(registry) == 0
     assert not Incident.objects.exists()

@@ -34,7 +34,7 @@ def test_every_filter_by_model_finds_it(asked: None, ada: User, client: Client, 
     client.force_login(ada)
     answer = client.get(page, {"model": name})
     assert answer.status_code == 200
-    assert "No model of this name is known" not in answer.content.decode()
+    assert "No model has this name" not in answer.content.decode()
 
 
 def test_exports_take_it_as_well(asked: None, vera: User, client: Client) -> None:

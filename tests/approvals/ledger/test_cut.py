@@ -170,19 +170,19 @@ def test_pages_and_readyz_say_so(restored: World, ada: User, client: Any) -> Non
     watch.run(restored.registry)
     client.force_login(restored.rita)
     assert "The ledger was cut off" in client.get("/models/").content.decode()
-    assert "Acknowledge and go on" not in client.get("/system/").content.decode()
+    assert "Acknowledge and resume" not in client.get("/system/").content.decode()
     assert client.post("/standstill/ledger/", {"reason": "x"}).status_code == 403
     assert client.get("/readyz?strict=1").status_code == 503
     assert client.get("/readyz").json()["checks"]["ledger"] == {"ok": False, "detail": cut.NOTICE}
     client.force_login(ada)
-    assert "Acknowledge and go on" in client.get("/system/").content.decode()
+    assert "Acknowledge and resume" in client.get("/system/").content.decode()
     client.post("/standstill/ledger/", {"reason": "Backup of Monday."})
     assert "The ledger was cut off" not in client.get("/models/").content.decode()
     assert client.get("/readyz").json()["checks"]["ledger"]["ok"]
 
 
 def test_the_command_acknowledges_too(restored: World, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(CommandError, match="not cut off"):
+    with pytest.raises(CommandError, match="ledger is complete"):
         call_command("acknowledge_cut", reason="Backup of Monday.")
     sync.pull(restored.registry)
     cut.look()

@@ -94,7 +94,7 @@ def test_the_file_carries_it_there_and_back(production: Target) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("on_bypass: ignore", "'ignore' is no answer to a change outside the gate"),
+        ("on_bypass: ignore", "'ignore' is no answer to a change outside Countersign"),
         ("rollback: {approvals: 0}", "1 to 20 approvals"),
         ("rollback: {group: nobody}", "no group called 'nobody'"),
         ("break_glass: {is_allowed: maybe}", "true or false"),
@@ -115,12 +115,12 @@ def test_what_changed_is_said_in_words() -> None:
         each.label: (each.before, each.after) for each in policy_history.differences(before.terms(), after.terms())
     }
     assert changes == {
-        "A change outside the gate": ("reported", "put back"),
-        "A roll back needs": (
+        "A change outside Countersign": ("reported", "put back"),
+        "A rollback needs": (
             "1 approval from any reviewer, or the permission to roll back",
             "2 approvals from risk",
         ),
-        "Break-glass": ("allowed, reviewed within 24 hours", "not allowed (within 8 hours)"),
+        "Emergency promotion": ("allowed, reviewed within 24 hours", "not allowed (within 8 hours)"),
         "A promotion is provisional for": ("no time: it is final", "24 hours"),
     }
 
@@ -131,6 +131,7 @@ def test_the_page_of_policies_says_it(ada: User, production: Target) -> None:
     client.force_login(ada)
     text = text_of(client.get("/policies/").content.decode())
     assert (
-        "A change outside the gate is put back. A roll back needs 2 approvals from risk. Break-glass is not allowed. "
+        "A change outside Countersign is put back. A roll back needs 2 approvals from risk. Emergency promotions "
+        "are not allowed. "
         "A promotion is provisional for 24 hours."
     ) in text

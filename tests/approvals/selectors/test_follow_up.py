@@ -42,10 +42,10 @@ def test_each_outcome_has_its_colour_and_icon(state: ProbationState, colour: str
         ),
         (
             ended("rolled_back", PromotionRequest(pk=1, status=Status.FAILED)),
-            "Did not pass its probation: the roll back has not come about.",
+            "Did not pass its probation: the rollback did not happen.",
         ),
-        (ended("rolled_back"), "Did not pass its probation: the roll back has not come about."),
-        (ended("stayed"), "Did not pass its probation, and stays: there was nothing to roll back to."),
+        (ended("rolled_back"), "Did not pass its probation: the rollback did not happen."),
+        (ended("stayed"), "Did not pass its probation, and stays: no earlier version to roll back to."),
         (ended("superseded"), "Replaced before its probation ended."),
     ],
 )

@@ -110,10 +110,10 @@ def test_the_next_freeze_is_told_before_it_begins() -> None:
 @pytest.mark.parametrize(
     ("when", "problem"),
     [
-        (Once(at("2026-12-02"), at("2026-12-01")), "A freeze ends after it begins."),
-        (Once(at("2026-12-02"), at("2026-12-02")), "A freeze ends after it begins."),
+        (Once(at("2026-12-02"), at("2026-12-01")), "A freeze must end after it begins."),
+        (Once(at("2026-12-02"), at("2026-12-02")), "A freeze must end after it begins."),
         (Once(at("2026-12-02"), at("2028-12-02")), "A freeze lasts a year at most."),
-        (Weekly(0, time(8), 0, time(8), "UTC"), "covers the whole week: nothing could ever be delivered"),
+        (Weekly(0, time(8), 0, time(8), "UTC"), "covers the whole week, so nothing could ever be delivered"),
         (Weekly(0, time(8), 1, time(8), "Europe/Atlantis"), "no time zone called 'Europe/Atlantis'"),
         (Weekly(0, time(8), 7, time(8), "UTC"), "one of Monday to Sunday"),
     ],

@@ -161,15 +161,15 @@ def test_an_empty_answer_offers_to_clear_the_filters(auditor: Client, mixed: dic
 @pytest.mark.parametrize(
     ("query", "field", "message"),
     [
-        ("model=Churn", "model", "No model of this name is known. Capital letters matter."),
-        ("version=7", "version", "Say which model the version belongs to."),
+        ("model=Churn", "model", "No model has this name. Names are case-sensitive."),
+        ("version=7", "version", "Enter the model of the version."),
         ("model=churn_predictor&version=seven", "version", "Enter a whole number."),
         ("version=99999999999999999999&model=churn_predictor", "version", "less than or equal to 2147483647"),
         ("request=4711", "request", "There is no request #4711."),
         ("person=nobody", "person", "nobody is not one of the available choices."),
         ("action=drop", "action", "drop is not one of the available choices."),
-        ("since=yesterday", "since", "Write a time such as 2026-11-23 or 2026-11-23T12:04."),
-        ("since=2026-11-24&until=2026-11-23", "until", "The end has to come after the beginning."),
+        ("since=yesterday", "since", "Enter a time such as 2026-11-23 or 2026-11-23T12:04."),
+        ("since=2026-11-24&until=2026-11-23", "until", "The end must be after the start."),
     ],
 )
 def test_nonsense_is_named_and_shows_no_events(
@@ -325,13 +325,13 @@ def test_who_may_read_and_export(client: Client, role: str | None, page: int, ex
     assert response.status_code == export
     assert ("Export CSV" in client.get(URL).content.decode()) is (export == 200)
     if export == 403:
-        assert "Only auditors and administrators export the history." in response.content.decode()
+        assert "Only auditors and administrators can export the history." in response.content.decode()
         assert not AuditEvent.objects.filter(action=Action.HISTORY_EXPORTED).exists()
 
 
 def test_a_refused_reader_is_told_why(client: Client) -> None:
     client.force_login(make_person("Nora Berg"))
-    assert "open to people with a role" in client.get(URL).content.decode()
+    assert "need a role to read" in client.get(URL).content.decode()
 
 
 def test_signed_out_people_are_sent_to_the_sign_in(client: Client) -> None:

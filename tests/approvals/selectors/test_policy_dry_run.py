@@ -58,7 +58,7 @@ def test_an_approval_from_outside_the_group_would_not_have_counted(approved: Pro
     found = replay(make_rule("churn_*", (1, "risk")), staging)
     assert found.reasons == (
         "It would have waited for 1 more approval from risk.",
-        "The approval of Remy Ortiz would not have counted: they are in none of the groups that are asked.",
+        "The approval of Remy Ortiz would not have counted: they are in none of the required groups.",
     )
 
 

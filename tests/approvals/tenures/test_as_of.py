@@ -166,21 +166,21 @@ def test_between_two_looks_both_versions_are_possible_and_it_says_so(production:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"origin": "delivery"}, "Promoted through the gate."),
-        ({"origin": "restored"}, "Put back by Countersign after a change outside the gate."),
+        ({"origin": "delivery"}, "Promoted through Countersign."),
+        ({"origin": "restored"}, "Restored by Countersign after a change outside Countersign."),
         (
             {"origin": "found"},
             "Held before Countersign, approver unknown; first seen 2026-03-01 12:00 UTC, since when is not known.",
         ),
         (
             {"origin": "outside", "started_after": NOON - timedelta(minutes=9)},
-            "Changed in MLflow without a delivery; seen 2026-03-01 12:00 UTC, not before 2026-03-01 11:51 UTC.",
+            "Changed outside Countersign; seen 2026-03-01 12:00 UTC, not before 2026-03-01 11:51 UTC.",
         ),
         (
             {"origin": "imported", "requested_by": "Jo", "approved_by": "Sam"},
-            "Imported from earlier records, which say: asked for by Jo and approved by Sam.",
+            "Imported from earlier records: asked for by Jo and approved by Sam.",
         ),
-        ({"origin": "imported"}, "Imported from earlier records, which say: nobody."),
+        ({"origin": "imported"}, "Imported from earlier records: nobody."),
     ],
 )
 def test_each_origin_has_its_honest_sentence(production: Target, fields: dict[str, Any], words: str) -> None:
@@ -192,12 +192,12 @@ def test_each_origin_has_its_honest_sentence(production: Target, fields: dict[st
 @pytest.mark.parametrize(
     ("kind", "fields", "words"),
     [
-        ("rollback", {}, "Rolled back to, through the gate."),
-        ("break_glass", {}, "Promoted without approvals (break-glass); not reviewed afterwards yet."),
+        ("rollback", {}, "Rolled back through Countersign."),
+        ("break_glass", {}, "Emergency promotion without approval; not reviewed afterwards yet."),
         (
             "break_glass",
             {"afterwards_verdict": "justified"},
-            "Promoted without approvals (break-glass); reviewed afterwards: justified.",
+            "Emergency promotion without approval; reviewed afterwards: justified.",
         ),
     ],
 )

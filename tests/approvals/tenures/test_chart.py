@@ -154,7 +154,7 @@ def test_the_models_page_shows_the_picture_and_the_same_as_a_table(
     assert 'href="/history/at/?model=churn"' in part
     words = text_of(part)
     assert "Staging: nothing" in words
-    assert "Version 2 Production 2026-03-01 15:00:00 UTC is there now Changed in MLflow without a delivery;" in words
+    assert "Version 2 Production 2026-03-01 15:00:00 UTC is there now Changed outside Countersign;" in words
 
 
 @pytest.mark.django_db

@@ -85,13 +85,13 @@ def test_rows_without_text_say_nothing(client: Client, asked: PromotionRequest, 
 @pytest.mark.parametrize(
     ("owner", "due", "complaint"),
     [
-        ("nobody@example.com", in_days(1), "Nobody with this address can own it"),
+        ("nobody@example.com", in_days(1), "No person with this address can own it"),
         ("", in_days(1), "This field is required."),
-        ("rita@example.com", in_days(-1), "It is due today or later."),
-        ("rita@example.com", "", "Say until when."),
+        ("rita@example.com", in_days(-1), "Choose today or a later date."),
+        ("rita@example.com", "", "Enter a due date."),
         ("rita@example.com", "soon", "Enter a valid date."),
-        ("robot@example.com", in_days(1), "Nobody with this address can own it"),
-        ("gone@example.com", in_days(1), "Nobody with this address can own it"),
+        ("robot@example.com", in_days(1), "No person with this address can own it"),
+        ("gone@example.com", in_days(1), "No person with this address can own it"),
     ],
 )
 def test_what_makes_no_sense_is_said_at_its_row_and_nothing_is_lost(
@@ -202,7 +202,7 @@ def test_somebody_else_than_the_owner_closes_it_with_a_note(
     client.force_login(remy)
     answer = client.post(f"/findings/{finding.pk}/close/", {"note": " "})
     assert answer.status_code == 422
-    assert "Say what was done about it." in answer.content.decode()
+    assert "Enter what was done." in answer.content.decode()
     client.post(f"/findings/{finding.pk}/close/", {"note": "The runbook is at /wiki/7."})
     finding.refresh_from_db()
     assert finding.closed_by == remy

@@ -162,7 +162,7 @@ def test_a_weekly_freeze_is_written_changed_and_retired(admin: Client) -> None:
 @pytest.mark.parametrize(
     ("sent", "message"),
     [
-        (ONCE | {"ends_at": "2026-12-20T18:00"}, "A freeze ends after it begins."),
+        (ONCE | {"ends_at": "2026-12-20T18:00"}, "A freeze must end after it begins."),
         (ONCE | {"ends_at": ""}, "Enter a start and an end."),
         (ONCE | {"starts_at": "tomorrow"}, "Enter a valid date/time."),
         (ONCE | {"time_zone": "Mars/Olympus"}, "There is no time zone called"),

@@ -123,7 +123,7 @@ def test_the_page_names_the_request_that_approved_the_holder_and_the_one_that_wa
     registry.set_stage(MODEL, 8, "Production", archive_existing=True)
     assert observe(registry) == 1
     text = page(client, vera, only_incident().get_absolute_url())
-    assert f"Approved last Version 7 Promoted through the gate. Request #{held.pk}" in text
+    assert f"Approved last Version 7 Promoted through Countersign. Request #{held.pk}" in text
     asked = text.partition("Requests for this version and target")[2].partition("Resolution")[0]
     for words in (f"Request #{refused.pk}", "Rejected", "Rita Sanz", "Trained on last year's data."):
         assert words in asked

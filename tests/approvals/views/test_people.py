@@ -97,7 +97,7 @@ def test_only_administrators_see_or_change_people(client: Client, ada: User, rol
     for url in (URL, f"{URL}invite/", f"{URL}{nora.pk}/", f"{URL}{ada.pk}/active/"):
         response = client.get(url)
         assert response.status_code == 403, url
-        assert "Only administrators manage people." in response.content.decode()
+        assert "Only administrators can manage people." in response.content.decode()
     assert client.post(f"{URL}{nora.pk}/", {"roles": ids("administrator")}).status_code == 403
     assert client.post(f"{URL}{ada.pk}/active/", {"is_active": "false"}).status_code == 403
     assert client.post(f"{URL}invite/", {"name": "X", "email": "x@example.com"}).status_code == 403
@@ -193,8 +193,8 @@ def test_a_person_has_described_roles_groups_and_recent_events(admin: Client, ri
     response = admin.get(f"{URL}{rita.pk}/")
     page = response.content.decode()
     for text in (
-        "Asks for versions to be promoted.",
-        "Manages people, targets and policies, and may override a failed check; approves nothing.",
+        "Requests promotions.",
+        "Manages people, targets and policies, and can override a failed check; does not approve.",
         "risk",
     ):
         assert text in page
@@ -213,14 +213,14 @@ def test_roles_and_groups_are_given_and_taken(admin: Client, rita: User) -> None
 def test_the_last_administrator_keeps_the_role(admin: Client, ada: User) -> None:
     response = admin.post(f"{URL}{ada.pk}/", {"roles": ids("auditor")})
     assert response.status_code == 422
-    assert "Somebody has to stay administrator." in response.content.decode()
+    assert "At least one administrator is required." in response.content.decode()
     assert [group.name for group in ada.groups.all()] == ["administrator"]
 
 
 def test_the_last_administrator_cannot_be_deactivated(admin: Client, ada: User) -> None:
     response = admin.post(f"{URL}{ada.pk}/active/", {"is_active": "false"})
     assert response.status_code == 422
-    assert "Somebody has to stay administrator." in response.content.decode()
+    assert "At least one administrator is required." in response.content.decode()
     ada.refresh_from_db()
     assert ada.is_active
 
@@ -272,7 +272,7 @@ def test_a_group_is_added_and_counted(admin: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("Risk", "no other group has"), ("", "This field is required."), ("a*", "has no")]
+    ("name", "message"), [("Risk", "Another group has this name"), ("", "This field is required."), ("a*", "has no")]
 )
 def test_a_group_without_a_name_of_its_own_comes_back(admin: Client, name: str, message: str) -> None:
     ids("risk")

@@ -88,8 +88,8 @@ def test_who_is_eligible_now_is_named_slot_by_slot(admin: Client, production: Ta
 def test_a_policy_that_can_never_be_met_says_who_is_missing(admin: Client, production: Target, remy: User) -> None:
     make_policy("churn_*", production, (2, "risk"))
     page = admin.get(URL).content.decode()
-    assert "This can never be met: it needs 2 approvals from risk (0 eligible)" in page
-    assert "Nobody is eligible." in page
+    assert "This policy cannot be met: it needs 2 approvals from risk (0 eligible)" in page
+    assert "No eligible reviewers." in page
 
 
 def test_open_requests_stand_under_the_policy_they_were_made_under(
@@ -107,15 +107,13 @@ def test_a_policy_that_never_applies_is_called_out(admin: Client, production: Ta
     anything = Policy.objects.get(target=production, model_pattern="*")
     assert "never applies" not in admin.get(URL).content.decode()
     admin.post(f"/policies/{anything.pk}/move/", {"to": "up"})
-    assert "This one never applies: <code>*</code> stands before it" in admin.get(URL).content.decode()
+    assert "This policy never applies: <code>*</code> comes first" in admin.get(URL).content.decode()
 
 
 def test_a_target_without_policies_says_what_applies(admin: Client) -> None:
     Target.objects.create(name="UAT", alias="uat")
-    assert (
-        "UAT of any model needs 2 approvals from any reviewer; requests stay open for 14 days, because no policy says "
-        "otherwise." in admin.get(URL).content.decode()
-    )
+    needs = "UAT for any model needs 2 approvals from any reviewer; requests stay open for 14 days: no policy matches."
+    assert needs in admin.get(URL).content.decode()
 
 
 def test_the_tester_says_which_policy_applies_and_why(admin: Client, production: Target) -> None:
@@ -126,7 +124,7 @@ def test_the_tester_says_which_policy_applies_and_why(admin: Client, production:
     assert {a.target.name: (a.sentence.split(";")[0], a.rule.why) for a in response.context["applications"]} == {
         "Staging": (
             "1 approval from any reviewer",
-            "The policy for * applies to churn_predictor: the only one that fits.",
+            "The policy for * applies to churn_predictor: the only one that matches.",
         ),
         "Production": (
             "1 approval from risk",
@@ -134,8 +132,8 @@ def test_the_tester_says_which_policy_applies_and_why(admin: Client, production:
         ),
         "UAT": ("2 approvals from any reviewer", rules.FALLBACK.why),
     }
-    assert "MLflow has no model of this name yet" not in response.content.decode()
-    assert "MLflow has no model of this name yet" in admin.get(f"{URL}?model=other").content.decode()
+    assert "MLflow has no model with this name yet" not in response.content.decode()
+    assert "MLflow has no model with this name yet" in admin.get(f"{URL}?model=other").content.decode()
 
 
 def test_the_number_of_queries_does_not_grow_with_policies_people_or_requests(
@@ -177,14 +175,14 @@ def test_everyone_reads_and_administrators_alone_change(client: Client, producti
     may = role == "administrator"
     page = client.get(URL)
     assert page.status_code == 200
-    assert ("Add a policy" in page.content.decode()) is may
-    assert ("Only administrators change targets and policies." in page.content.decode()) is not may
+    assert ("Add policy" in page.content.decode()) is may
+    assert ("Only administrators can change targets and policies." in page.content.decode()) is not may
     for address in PAGES:
         url = address.format(policy=policy.pk, target=production.pk)
         response = client.get(url)
         assert response.status_code == (200 if may else 403), url
         if not may:
-            assert "Only administrators change targets and policies." in response.content.decode()
+            assert "Only administrators can change targets and policies." in response.content.decode()
             assert client.post(url).status_code == 403
     if not may:
         assert not AuditEvent.objects.exists()
@@ -316,7 +314,7 @@ def test_the_versions_tell_who_saved_what_and_what_changed(admin: Client, produc
     assert first.lines["A request stays open for"] == "14 days"
     page = " ".join(answer.content.decode().split())
     assert "<del>14 days</del>" in page
-    assert "stands now" in page
+    assert "current" in page
 
 
 def test_the_versions_of_a_retired_policy_stay_readable(client: Client, vera: User, production: Target) -> None:
@@ -340,7 +338,7 @@ def test_a_policy_that_was_saved_meanwhile_is_a_conflict_that_keeps_what_was_typ
     answer = admin.post(address, mine)
     page = " ".join(answer.content.decode().split())
     assert answer.status_code == 409
-    assert "Somebody else has saved version 2 meanwhile; you were editing version 1." in page
+    assert "Another person has saved version 2 meanwhile; you were editing version 1." in page
     assert [(each.label, each.before, each.after) for each in answer.context["changes"]] == [
         ("A request stays open for", "14 days", "5 days")
     ]
@@ -381,7 +379,7 @@ def test_an_edit_under_open_requests_is_told_on_both_pages(admin: Client, produc
 
 def test_saving_a_policy_that_cannot_be_met_warns(admin: Client, production: Target) -> None:
     response = admin.post("/policies/new/", policy_data(production, "churn_*", (1, "")), follow=True)
-    assert [str(message) for message in response.context["messages"]][1].startswith("This can never be met")
+    assert [str(message) for message in response.context["messages"]][1].startswith("This policy cannot be met")
 
 
 def test_the_form_of_a_policy_shows_its_slots_and_two_empty_rows(admin: Client, production: Target) -> None:
@@ -430,7 +428,7 @@ def test_a_policy_that_makes_no_sense_comes_back_with_the_reason(
 
 def test_retiring_a_policy_asks_first(admin: Client, production: Target) -> None:
     policy = make_policy("churn_*", production, (1, None))
-    assert "No open request was made under it." in admin.get(f"/policies/{policy.pk}/retire/").content.decode()
+    assert "No open requests use it." in admin.get(f"/policies/{policy.pk}/retire/").content.decode()
     assert Policy.objects.current().contains(policy)
     assert admin.post(f"/policies/{policy.pk}/retire/").headers["Location"] == URL
     assert not Policy.objects.current().contains(policy)
@@ -459,11 +457,11 @@ def test_a_new_target_leads_to_its_policy(admin: Client) -> None:
         ({"alias": "latest"}, "alias", "MLflow reserves"),
         ({"alias": "v12"}, "alias", "MLflow reserves"),
         ({"alias": "my alias"}, "alias", "Use letters"),
-        ({"alias": "champion"}, "alias", "The target Production means this alias already."),
-        ({"stage": "Staging"}, "stage", "The target Staging means this stage already."),
+        ({"alias": "champion"}, "alias", "The target Production already has this alias."),
+        ({"stage": "Staging"}, "stage", "The target Staging already has this stage."),
         ({"stage": "Archived"}, "stage", "Select a valid choice."),
         ({"alias": "uat", "archives_existing": "on"}, "archives_existing", "Only a stage can archive."),
-        ({"alias": "uat", "name": "production"}, "name", "There is already a target with this name."),
+        ({"alias": "uat", "name": "production"}, "name", "A target with this name already exists."),
     ],
 )
 def test_a_target_that_makes_no_sense_comes_back_with_a_message_on_the_field(
@@ -487,7 +485,7 @@ def test_a_target_with_open_requests_keeps_its_meaning_and_stays(admin: Client, 
     data = {"name": "Staging", "stage": "", "alias": "candidate", "position": 10}
     response = admin.post(f"/targets/{staging.pk}/", data)
     assert response.status_code == 422
-    assert "Requests for this target are open" in response.content.decode()
+    assert "This target has open requests" in response.content.decode()
     assert f'href="{request.get_absolute_url()}"' in admin.get(f"/targets/{staging.pk}/retire/").content.decode()
     admin.post(f"/targets/{staging.pk}/retire/")
     staging.refresh_from_db()
@@ -498,7 +496,7 @@ def test_a_retired_target_is_gone_from_the_page_and_its_name_stays_taken(admin: 
     admin.post(f"/targets/{staging.pk}/retire/")
     assert [chapter.target.name for chapter in admin.get(URL).context["chapters"]] == ["Production"]
     response = admin.post("/targets/new/", {"name": "Staging", "stage": "Staging", "position": 10})
-    assert "It is retired, and the history goes on naming it." in str(response.context["form"].errors["name"])
+    assert "It is retired; the history still shows the name." in str(response.context["form"].errors["name"])
 
 
 # --- Metrics of record ------------------------------------------------------------------------------------------------

@@ -33,7 +33,9 @@ def see(client: Client, person: User, url: str = URL) -> str:
 def test_each_target_shows_rule_people_and_consequences(client: Client, rita: User) -> None:
     text = text_of(see(client, rita))
     assert "Production stage Production and alias @champion version 1 is there now" in text
-    assert "2 approvals from any reviewer. The policy for * applies to churn_predictor: the only one that fits." in text
+    assert (
+        "2 approvals from any reviewer. The policy for * applies to churn_predictor: the only one that matches." in text
+    )
     assert "Who can approve Remy Ortiz, Rosa Lind" in text
     assert "Version 2 gets stage Production and alias @champion. Version 1 is archived." in text
     assert "1 better, 1 worse. ndcg 0.5 → 0.45 −0.05 (−10.0 %) worse" in text
@@ -109,7 +111,7 @@ def test_a_rule_that_nobody_can_meet_is_called_out_before_it_is_sent(
 ) -> None:
     make_policy("churn_*", production, (1, "risk"))
     text = text_of(see(client, rita))
-    assert "This can never be met: it needs 1 approval from risk (0 eligible)" in text
+    assert "This policy cannot be met: it needs 1 approval from risk (0 eligible)" in text
     assert "Who can approve nobody" in text
 
 
@@ -127,7 +129,7 @@ def test_people_who_may_not_ask_read_why_instead_of_a_form(
 ) -> None:
     person: User = request.getfixturevalue(name)
     html = see(client, person)
-    assert "Only people with the requester role can ask for a promotion." in text_of(html)
+    assert "You need the requester role to request a promotion." in text_of(html)
     assert "<textarea" not in html
     answer = client.post(URL, {"target": "Production", "justification": "Mine."})
     assert answer.status_code == 403

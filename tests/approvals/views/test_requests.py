@@ -88,18 +88,18 @@ def failed(request: PromotionRequest, *, plan: dict[str, Any] | None = None) -> 
 # --- Who sees what ----------------------------------------------------------------------------------------------------
 
 PENDING = {
-    "rita": ({"comment", "withdraw"}, ["You asked for this promotion, so somebody else has to decide."]),
+    "rita": ({"comment", "withdraw"}, ["You requested this promotion, so another person must review it."]),
     "remy": (
         {"approve", "changes", "reject", "comment"},
         ["Your time on this page is kept for auditors."],
     ),
     "vera": (
         set(),
-        ["Only reviewers decide on requests.", "Only requesters and reviewers take part in the discussion."],
+        ["Only reviewers can decide on requests.", "Only requesters and reviewers can comment."],
     ),
     "ada": (
         set(),
-        ["Only reviewers decide on requests.", "Only requesters and reviewers take part in the discussion."],
+        ["Only reviewers can decide on requests.", "Only requesters and reviewers can comment."],
     ),
 }
 RETRY = "Reviewers and administrators can retry a delivery that failed or waits."
@@ -110,13 +110,13 @@ FAILED = {
     ),
     "remy": ({"comment", "retry"}, []),
     "vera": (set(), [RETRY]),
-    "ada": ({"retry"}, ["Only requesters and reviewers take part in the discussion."]),
+    "ada": ({"retry"}, ["Only requesters and reviewers can comment."]),
 }
 APPLIED: dict[str, tuple[set[str], list[str]]] = {
     "rita": ({"comment"}, []),
     "remy": ({"comment"}, []),
-    "vera": (set(), ["Only requesters and reviewers take part in the discussion."]),
-    "ada": (set(), ["Only requesters and reviewers take part in the discussion."]),
+    "vera": (set(), ["Only requesters and reviewers can comment."]),
+    "ada": (set(), ["Only requesters and reviewers can comment."]),
 }
 
 
@@ -148,7 +148,7 @@ def test_each_role_sees_its_buttons_and_the_reasons_for_the_others(
     assert buttons(html) == expected
     for reason in reasons:
         assert reason in read(html)
-    for elsewhere in ("Not open to you", "Only the person who asked can"):
+    for elsewhere in ("Not open to you", "Only the requester can"):
         assert elsewhere not in read(html)
     assert ("Your time on this page is kept" in html) is ("reject" in expected)
     assert "disabled" not in re.sub(r"<head>.*?</head>", "", html, flags=re.DOTALL)
@@ -168,7 +168,7 @@ def test_a_reviewer_outside_the_missing_group_may_reject_and_reads_why_not_appro
     request = make_request(make_version(MODEL), production, by=rita)
     html = see(client, remy, request)
     assert buttons(html) == {"changes", "reject", "comment"}
-    assert "What is missing has to come from others: 1 approval from risk." in read(html)
+    assert "The missing approvals must come from others: 1 approval from risk." in read(html)
 
 
 # --- What it says -----------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def test_the_page_says_what_is_asked_and_compares(client: Client, asked: Promoti
     assert f"Evidence {asked.fingerprint[:8]} " in text
     assert f'data-copy="{asked.fingerprint}"' in html
     assert "2 missing: Remy Ortiz, Rosa Lind can give them." in text
-    assert "The policy for * applied to churn_predictor: the only one that fitted." in text
+    assert "The policy for * applied to churn_predictor: the only one that matched." in text
     assert "style=" not in html
 
 
@@ -201,7 +201,7 @@ def test_the_frozen_evidence_is_shown_whatever_the_mirror_says_now(
     text = read(see(client, remy, asked))
     assert "0.95" in text
     assert "0.11" not in text
-    assert "This changed in MLflow since it was asked: metric auc_roc, metric log_loss" in text
+    assert "This changed in MLflow since the request: metric auc_roc, metric log_loss" in text
 
 
 def test_a_change_that_was_just_seen_is_called_out_and_only_rejecting_is_open(
@@ -209,7 +209,7 @@ def test_a_change_that_was_just_seen_is_called_out_and_only_rejecting_is_open(
 ) -> None:
     hold(make_version(MODEL), production)
     html = see(client, remy, asked)
-    assert "This changed in MLflow since it was asked: champion (version 1 → version 3)." in read(html)
+    assert "This changed in MLflow since the request: champion (version 1 → version 3)." in read(html)
     assert buttons(html) == {"changes", "reject", "comment"}
     assert buttons(see(client, rita, asked)) == {"comment", "withdraw"}
 
@@ -256,7 +256,7 @@ def test_a_deleted_version_stays_readable(client: Client, asked: PromotionReques
 def test_a_shortage_is_called_out(client: Client, asked: PromotionRequest, remy: User, rosa: User) -> None:
     rosa.is_active = False
     rosa.save()
-    assert "This can never be met: it needs 2 approvals from any reviewer (1 eligible)" in read(
+    assert "This policy cannot be met: it needs 2 approvals from any reviewer (1 eligible)" in read(
         see(client, remy, asked)
     )
 
@@ -349,7 +349,7 @@ def test_the_slower_of_two_reads_what_happened_and_keeps_the_text(
     answer = decide(client, rosa, asked, "approve", "My long thoughts.")
     text = read(answer.content.decode())
     assert answer.status_code == 403
-    assert "Nothing was recorded. There is nothing to decide: rejected." in text
+    assert "Nothing was recorded. No decision is open: rejected." in text
     assert "Last: Remy Ortiz rejected version 2 for Production" in text
     assert re.search(r"<textarea[^>]*name=\"body\"[^>]*>\s*My long thoughts\.", answer.content.decode())
     assert Review.objects.count() == 1
@@ -420,7 +420,7 @@ def test_the_requester_withdraws_and_submits_again(
     assert "Withdrawn by Rita Sanz. Found a leak." in text
     again = send(client, rita, asked, "withdraw", reason="Once more.")
     assert again.status_code == 403
-    assert "It cannot be withdrawn any more: withdrawn." in read(again.content.decode())
+    assert "It can no longer be withdrawn: withdrawn." in read(again.content.decode())
 
 
 def test_a_failed_delivery_says_what_was_done_and_can_be_retried(

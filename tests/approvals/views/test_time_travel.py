@@ -126,9 +126,9 @@ def test_the_future_and_what_was_before_everything_are_named(page: Callable[...,
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("at=yesterday", "Write a time such as 2026-11-23 or 2026-11-23T12:04; without a zone it is UTC."),
-        ("at=0001-01-01T00:00%2B14:00", "Write a time such as"),
-        ("target=production", "There is no target of this name. Capital letters matter."),
+        ("at=yesterday", "Enter a time such as 2026-11-23 or 2026-11-23T12:04; without a zone it is UTC."),
+        ("at=0001-01-01T00:00%2B14:00", "Enter a time such as"),
+        ("target=production", "There is no target of this name. Names are case-sensitive."),
         ("model=a%00b", "Null characters are not allowed."),
         (f"model={'x' * 257}", "at most 256 characters"),
         ("span=evil", "Select a valid choice"),
@@ -210,7 +210,7 @@ def test_the_json_is_the_same_answer(
             "until": "2026-03-01T14:00:00.000000Z",
             "held_until_at_least": None,
             "origin": "delivery",
-            "how": "Promoted through the gate.",
+            "how": "Promoted through Countersign.",
             "end": "replaced",
             "request": {
                 "number": request.pk,

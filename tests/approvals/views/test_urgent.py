@@ -186,7 +186,7 @@ def test_it_asks_for_the_name_of_the_model_and_for_a_real_reason(
 ) -> None:
     client = signed_in(otto)
     for sent, words in (
-        ({"reason": REASON, "model_name": "churn"}, "That is not the name of this model."),
+        ({"reason": REASON, "model_name": "churn"}, "This is not the name of the model."),
         ({"reason": "urgent", "model_name": MODEL}, "at least 20 characters"),
     ):
         answer = client.post(glass_address(production), {"target": "Production", **sent})
@@ -291,7 +291,7 @@ def test_a_reviewer_reviews_it_on_its_page_and_is_offered_the_way_back(
 
 
 def test_who_broke_it_is_told_why_they_cannot_review_it(broken: PromotionRequest, otto: User) -> None:
-    assert "You broke the glass, so somebody else has to review it." in read(otto, f"/requests/{broken.pk}/")
+    assert "You promoted it, so another person must review it." in read(otto, f"/requests/{broken.pk}/")
 
 
 def test_the_record_is_no_certificate_of_approval(broken: PromotionRequest, vera: User) -> None:

@@ -186,7 +186,7 @@ def test_the_request_says_which_policy_it_is_under_in_the_past(
     administration.save_policy(Policy(target=asked.target), make_rule("churn_*", (1, None)), by=ada)
     shown = re.sub(r"(<[^>]+>|\s)+", " ", page(client, remy, asked))
     assert "It was made under version 1 of the policy for" in shown
-    assert "The policy for * applied to churn_predictor: the only one that fitted." in shown
+    assert "The policy for * applied to churn_predictor: the only one that matched." in shown
     assert "that fits." not in shown
     assert "Asked today, it would be under version 1 of the policy for" in shown
     assert "Submit it again under that" not in shown

@@ -95,14 +95,14 @@ def test_the_note_in_mlflow_says_that_nobody_approved_it(registry: FakeRegistry,
 def test_only_with_the_permission(registry: FakeRegistry, rita: User, remy: User, ada: User, vera: User,
                                   production: Target) -> None:  # fmt: skip
     for person in (rita, remy, ada, vera, make_person("Bot One", "responder", is_service_account=True)):
-        with pytest.raises(workflow.NotAllowed, match="permission of its own"):
+        with pytest.raises(workflow.NotAllowed, match="requires the responder role"):
             break_glass(2, production, by=person)
     assert not PromotionRequest.objects.exists()
 
 
 def test_only_where_the_policy_allows_it(registry: FakeRegistry, otto: User, production: Target) -> None:
     make_policy("*", production, (2, None), break_glass=BreakGlassRule(is_allowed=False))
-    with pytest.raises(workflow.NotAllowed, match="not even in an emergency"):
+    with pytest.raises(workflow.NotAllowed, match="does not allow emergency promotions"):
         break_glass(2, production, by=otto)
 
 
@@ -191,7 +191,7 @@ def test_a_reviewer_reviews_it_afterwards_once(broken: PromotionRequest, remy: U
     assert (broken.afterwards_verdict, broken.afterwards_by, broken.owes_review) == ("justified", remy, False)
     event = broken.events.get(action=Action.REVIEWED_AFTERWARDS)
     assert event.data == {"verdict": "justified", "comment": "The numbers were right."}
-    with pytest.raises(workflow.NotAllowed, match="reviewed already"):
+    with pytest.raises(workflow.NotAllowed, match="already reviewed"):
         workflow.review_afterwards(broken, by=rosa, verdict="not_justified", comment="No.")
     assert workflow.approver_labels(broken) == []  # a review afterwards is no approval
 
@@ -199,7 +199,7 @@ def test_a_reviewer_reviews_it_afterwards_once(broken: PromotionRequest, remy: U
 def test_who_broke_the_glass_and_who_may_not_review_cannot(broken: PromotionRequest, otto: User, rita: User) -> None:
     otto.groups.add(*User.objects.get(email="remy@example.com").groups.all())
     otto = User.objects.get(pk=otto.pk)
-    with pytest.raises(workflow.NotAllowed, match="You broke the glass"):
+    with pytest.raises(workflow.NotAllowed, match="You promoted it"):
         workflow.review_afterwards(broken, by=otto, verdict="justified", comment="Trust me.")
     with pytest.raises(workflow.NotAllowed, match="Only reviewers"):
         workflow.review_afterwards(broken, by=rita, verdict="justified", comment="Fine.")
@@ -231,7 +231,7 @@ def test_only_a_break_glass_promotion_is_reviewed_afterwards(
     registry: FakeRegistry, rita: User, remy: User, rosa: User, production: Target
 ) -> None:
     usual = promote(registry, 1, production, by=rita, approvers=(remy, rosa))
-    with pytest.raises(workflow.NotAllowed, match="Only a break-glass"):
+    with pytest.raises(workflow.NotAllowed, match="Only an emergency promotion"):
         workflow.review_afterwards(usual, by=remy, verdict="justified", comment="Fine.")
 
 
@@ -266,7 +266,7 @@ def test_a_failed_delivery_is_not_submitted_again(registry: FakeRegistry, otto: 
     request = break_glass(2, production, by=otto)
     registry.delete_version(MODEL, 2)
     assert deliver(request, registry) == "failed"
-    assert "break the glass once more" in request_state.of(request, otto).actions["resubmit"].reason
+    assert "start a new one" in request_state.of(request, otto).actions["resubmit"].reason
 
 
 # --- Who is told ------------------------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def test_a_policy_that_does_not_allow_findings_gets_none(rita: User, remy: User,
 
 
 def test_whoever_raised_it_closes_it_with_a_note(finding: Finding, remy: User) -> None:
-    with pytest.raises(workflow.Invalid, match="Say what was done about it"):
+    with pytest.raises(workflow.Invalid, match="Enter what was done"):
         close_finding(finding, by=remy, note="  ")
     close_finding(finding, by=remy, note=" It is documented. ")
     finding.refresh_from_db()

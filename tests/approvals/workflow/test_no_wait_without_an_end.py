@@ -119,7 +119,7 @@ def test_what_nobody_decides_expires(rita: User, remy: User, production: Target,
 def test_who_may_end_and_who_may_not(rita: User, remy: User, vera: User, production: Target) -> None:
     request = make_request(make_version(), production, by=rita)
     assert request_state.of(request, remy).actions["end"]
-    assert request_state.of(request, rita).actions["end"].reason == "You asked for it, so you withdraw it."
+    assert request_state.of(request, rita).actions["end"].reason == "You are the requester: withdraw it instead."
     assert not request_state.of(request, vera).actions["end"]
 
 

@@ -131,7 +131,7 @@ def test_a_reviewer_confirms_and_it_stays(registry: FakeRegistry, asked: Promoti
 def test_who_asked_and_who_may_not_review_cannot_confirm(asked: PromotionRequest, rita: User, vera: User) -> None:
     with pytest.raises(workflow.NotAllowed, match="You asked for this promotion"):
         workflow.confirm_probation(asked, by=rita, comment="Fine.")
-    with pytest.raises(workflow.NotAllowed, match="Only reviewers confirm"):
+    with pytest.raises(workflow.NotAllowed, match="Only reviewers can confirm"):
         workflow.confirm_probation(asked, by=vera, comment="Fine.")
 
 

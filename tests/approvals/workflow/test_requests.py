@@ -231,14 +231,14 @@ def test_a_changed_champion_sends_the_request_back_to_review(
         approve(request, rosa)
     request.refresh_from_db()
     assert (request.status, request.champion and request.champion.number) == (Status.PENDING, 8)
-    assert request.status_reason == "This changed in MLflow since it was asked: champion (version 6 → version 8)."
+    assert request.status_reason == "This changed in MLflow since the request: champion (version 6 → version 8)."
     assert not request.reviews.live().exists()
     assert approve(request, remy, rosa).status == Status.APPROVED
 
 
 def test_only_the_requester_withdraws(rita: User, remy: User, production: Target) -> None:
     request = make_request(make_version(), production, by=rita)
-    with pytest.raises(NotAllowed, match="Only the person who asked"):
+    with pytest.raises(NotAllowed, match="Only the requester"):
         workflow.withdraw(request, by=remy)
     workflow.withdraw(request, by=rita, reason="Wrong version.")
     request.refresh_from_db()
@@ -249,7 +249,7 @@ def test_only_the_requester_withdraws(rita: User, remy: User, production: Target
 def test_an_applied_request_cannot_be_withdrawn(rita: User, remy: User, staging: Target) -> None:
     request = approve(make_request(make_version(), staging, by=rita), remy)
     PromotionRequest.objects.filter(pk=request.pk).move(Status.APPLIED)
-    with pytest.raises(NotAllowed, match="cannot be withdrawn any more"):
+    with pytest.raises(NotAllowed, match="can no longer be withdrawn"):
         workflow.withdraw(request, by=rita)
 
 
@@ -347,7 +347,7 @@ def test_a_metric_logged_or_missing_after_the_request_sends_it_back(
 
 
 def test_the_holder_of_production_cannot_be_moved_back_to_staging(rita: User, staging: Target) -> None:
-    with pytest.raises(Invalid, match="Production would be left without it"):
+    with pytest.raises(Invalid, match="it would leave Production"):
         make_request(make_version(stage=Stage.PRODUCTION), staging, by=rita)
 
 

@@ -71,7 +71,7 @@ def test_the_printed_name_outlives_a_change_of_name(asked: PromotionRequest, rem
 def test_a_service_account_can_never_sign(asked: PromotionRequest) -> None:
     robot = make_person("Robot", "reviewer", is_service_account=True)
     assert request_state.of(asked, robot).actions["approve"].reason == (
-        "Service accounts never sign; a person has to decide."
+        "Service accounts never sign; a person must review it."
     )
     for verdict in ("approve", "reject"):
         with pytest.raises(NotAllowed, match="never sign"):

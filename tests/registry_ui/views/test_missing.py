@@ -48,5 +48,5 @@ def test_confirming_is_recorded_with_its_reason_and_done_once(client: Client, ad
     assert (told.actor, told.data) == (ada, {**MISSING, "reason": "The old registry was purged."})
     assert ledger.verify().is_intact
     again = text_of(client.post(CONFIRM, {"reason": "Again."}, follow=True).content.decode())
-    assert "Nothing waits for a confirmation" in again
+    assert "Nothing to confirm" in again
     assert "confirmed that 50 models" in text_of(client.get("/history/").content.decode())

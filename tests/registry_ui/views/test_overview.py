@@ -69,7 +69,7 @@ def test_a_cell_names_version_state_and_what_waits(page: Callable[[str], str], r
     at = Tenure.objects.get(model_name="alpha_card", place="Production").started_at
     assert row(html, "alpha_card") == f"alpha_card – v6 Approved since {at:%Y-%m-%d %H:%M} UTC v7 waits 1/2"
     assert "v2 Before the gate first seen" in row(html, "alpha_wire")
-    assert "v3 Outside the gate since" in row(html, "beta")
+    assert "v3 Outside Countersign since" in row(html, "beta")
     assert "v4 Emergency since" in row(html, "gamma")
     assert row(html, "delta") == "delta v1 waits 0/1 –"
 
@@ -147,7 +147,7 @@ def test_the_worst_of_two_places_speaks_for_the_cell(page: Callable[[str], str],
             started_at=timezone.now() - timedelta(days=number),
         )
     html = page("?target=Live")
-    assert "v6 Outside the gate since" in row(html, "epsilon")
+    assert "v6 Outside Countersign since" in row(html, "epsilon")
     assert "also v5" in row(html, "epsilon")
     assert "1 outside approval" in text_of(html)
 

@@ -181,7 +181,7 @@ def test_the_panel_offers_what_can_be_asked_and_says_why_not(
     assert f"Request #{request.pk} is open" in text_of(seen_by(rita))
     other = text_of(seen_by(vera, make_version(MODEL, 8).get_absolute_url()))
     assert "Ask for" not in other
-    assert "Only people with the requester role can ask for a promotion." in other
+    assert "You need the requester role to request a promotion." in other
 
 
 def test_a_version_that_is_gone_or_not_ready_is_marked_and_readable(
