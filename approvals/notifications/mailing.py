@@ -99,22 +99,26 @@ def _waited_for(request: PromotionRequest) -> frozenset[int] | None:
 def _mails(
     rows: Sequence[Notification], now: datetime, claim: str
 ) -> list[tuple[EmailMultiAlternatives, list[Notification]]]:
-    """Each mail with what it tells. Who has had a few in the last minutes gets the rest in one, later."""
+    """Each mail with what it tells. Who has had a few in the last minutes gets the rest in one, later. What asks for
+    something comes first, and never in one mail with news: it would be lost among them."""
     found = []
     had = _recent({row.recipient_id for row in rows}, now)
     for person in dict.fromkeys(row.recipient_id for row in rows):
         own = [row for row in rows if row.recipient_id == person]
-        if digest := [row for row in own if row.is_digest]:
-            found += _written(digest, claim, lambda rows: messages.summary(rows, is_digest=True))
-        at_once = [row for row in own if not row.is_digest]
-        recent = had.get(person, [])
-        if len(at_once) <= FEW - len(recent):
-            for row in at_once:
-                found += _written([row], claim, lambda rows: messages.single(rows[0]))
-        elif len(recent) < FEW:
-            found += _written(at_once, claim, lambda rows: messages.summary(rows, is_digest=False))
-        else:
-            Notification.objects.claimed(claim, at_once).release(due_at=recent[-FEW] + WINDOW)
+        times = had.get(person, [])
+        for some in ([row for row in own if row.kind in ASKING], [row for row in own if row.kind not in ASKING]):
+            if digest := [row for row in some if row.is_digest]:
+                found += _written(digest, claim, lambda rows: messages.summary(rows, is_digest=True))
+            at_once = [row for row in some if not row.is_digest]
+            if len(at_once) <= FEW - len(times):
+                for row in at_once:
+                    found += _written([row], claim, lambda rows: messages.single(rows[0]))
+                times = [*times, *(now for _ in at_once)]
+            elif len(times) < FEW:
+                found += _written(at_once, claim, lambda rows: messages.summary(rows, is_digest=False))
+                times = [*times, now]
+            else:
+                Notification.objects.claimed(claim, at_once).release(due_at=times[-FEW] + WINDOW)
     return found
 
 

@@ -9,7 +9,8 @@ from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from approvals.models import Notification
+from approvals.models import Notification, Status
+from approvals.models.notifications import ASKING
 from approvals.notifications import wording
 
 MOST_LISTED = 50
@@ -28,8 +29,19 @@ def summary(rows: Sequence[Notification], *, is_digest: bool) -> EmailMultiAlter
     """Several in one; of one request the newest first is as good as any, so they stand in their order."""
     if len(rows) == 1:
         return single(rows[0])
-    title = f"Your digest: {len(rows)} items" if is_digest else f"{len(rows)} updates"
-    return _mail(title, "many", rows)
+    return _mail(_title(rows, is_digest=is_digest), "many", rows)
+
+
+def _title(rows: Sequence[Notification], *, is_digest: bool) -> str:
+    """`11 reviews are waiting`, `3 requests are waiting for you`, `4 updates`. What asks for something and news are
+    never in one mail."""
+    if rows[0].kind not in ASKING:
+        return f"{'Daily summary: ' if is_digest else ''}{len(rows)} updates"
+    requests = {row.request_id: row.request for row in rows}
+    are_reviews = all(request is not None and request.status == Status.PENDING for request in requests.values())
+    noun, verb = "review" if are_reviews else "request", "is" if len(requests) == 1 else "are"
+    for_whom = "" if are_reviews else " for you"
+    return f"{len(requests)} {noun}{'' if len(requests) == 1 else 's'} {verb} waiting{for_whom}"
 
 
 def _mail(title: str, template: str, rows: Sequence[Notification]) -> EmailMultiAlternatives:

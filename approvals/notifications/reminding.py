@@ -9,8 +9,9 @@ from django.utils import timezone
 from approvals import policy, workflow
 from approvals.models import Action, AuditEvent, Finding, Kind, Notification, PromotionRequest, Status
 from approvals.models.requests import UNDECIDED
-from approvals.notifications import audience, collecting, wording
+from approvals.notifications import audience, briefing, collecting, wording
 from approvals.notifications.told import Told
+from approvals.selectors import request_state
 from mirror.isolation import alone
 
 HOUR = timedelta(hours=1)
@@ -64,12 +65,18 @@ def _reminders(request: PromotionRequest, since: AuditEvent, now: datetime) -> l
     key = f"reminder/{since.sequence}/{overdue // (rule.every_hours * HOUR) + 1}"
     if _was_said(request, key):
         return []
-    people = audience.waited_for(request)
+    now_state = request_state.of(request) if request.status == Status.PENDING else None
+    people = audience.waited_for(request, now_state)
     if not people and request.status != Status.PENDING:
         return []  # the worker or a service is at work
     subject = wording.subject(request)
     asked = f"It has been waiting since {since.at:%-d %B %Y, %H:%M} UTC: {request.get_status_display().lower()}."
-    words = wording.Words(wording.one_line(f"{subject} still needs your review"), asked)
+    waits = "Review still needed" if request.status == Status.PENDING else "Still waiting for you"
+    words = wording.Words(
+        wording.one_line(f"{waits}: {subject}{wording.by_when(request)}"),
+        asked if now_state is None else f"{asked} {briefing.of(now_state)}",
+        wording.shortened(request.justification),
+    )
     chat = wording.one_line(f"{subject} still waits")
     return [Told(Kind.REMINDER, request, people, words, key, None, chat)]
 
@@ -84,7 +91,7 @@ def _near_expiry(request: PromotionRequest, now: datetime) -> list[Told]:
     subject = wording.subject(request)
     until = f"{request.expires_at:%-d %B %Y, %H:%M} UTC"
     text = f"Undecided, it expires on {until}: {request.get_status_display().lower()}."
-    words = wording.Words(wording.one_line(f"{subject} expires soon"), text)
+    words = wording.Words(wording.one_line(f"Expires soon: {subject}{wording.by_when(request)}"), text)
     people = audience.waited_for(request) | request.asked_by
     return [Told(Kind.REMINDER, request, people, words, key, None, words.title)]
 

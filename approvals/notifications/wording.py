@@ -1,6 +1,7 @@
 """The words of notifications: one line that says what is the matter, and sentences that say more. Pure."""
 
 from dataclasses import dataclass
+from datetime import UTC
 
 from approvals.ledger import sentences
 from approvals.models import AuditEvent, PromotionRequest
@@ -30,8 +31,15 @@ def one_paragraph(text: str) -> str:
 
 
 def subject(request: PromotionRequest) -> str:
-    """`churn_predictor 7 → Production`."""
-    return f"{request.version.model.name} {request.version.number} → {request.target.name}"
+    """`churn_predictor v7 to Production`."""
+    return f"{request.version.model.name} v{request.version.number} to {request.target.name}"
+
+
+def by_when(request: PromotionRequest) -> str:
+    """`, by 10 December`: the day (UTC) on which it expires; with the year where that is not the one it began in."""
+    until = request.expires_at.astimezone(UTC)
+    year = "" if until.year == request.created_at.astimezone(UTC).year else f" {until.year}"
+    return f", by {until:%-d %B}{year}"
 
 
 def name_of(label: str) -> str:

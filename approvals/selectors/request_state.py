@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals import evidence, policy
-from approvals.models import CheckResult, PromotionRequest, Review, Status, Verdict
+from approvals.models import CheckResult, Outcome, PromotionRequest, Review, Status, Verdict
 from approvals.models.requests import UNDECIDED, RequestKind
 from approvals.selectors import eligibility, frozen_evidence, reviewers
 
@@ -49,6 +49,15 @@ class RequestState:
     @property
     def blocking(self) -> list[CheckResult]:
         return [check for check in self.checks if check.blocks]
+
+    @property
+    def checks_tally(self) -> str:
+        """`3 passed, 1 failed`; "" without checks."""
+        found = [Outcome(check.outcome) for check in self.checks]
+        words = {each: each.label.lower() for each in Outcome}
+        if not self.request.is_open:
+            words[Outcome.WAITING] = "not answered"
+        return ", ".join(f"{found.count(each)} {word}" for each, word in words.items() if each in found)
 
     @property
     def counted(self) -> set[int]:

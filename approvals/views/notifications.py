@@ -1,5 +1,6 @@
 """A person's own notifications: what they were told, and how they want to be."""
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
@@ -7,7 +8,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from approvals import notifications as rooms
 from approvals.forms.notifications import NotificationForm
-from approvals.notifications import preferences
+from approvals.notifications import mailing, preferences
 from approvals.selectors import bell
 from approvals.views.lists import Nothing, Tab
 from approvals.views.shared import SignedInRequest
@@ -64,4 +65,6 @@ def choices(request: SignedInRequest) -> HttpResponse:
         messages.success(request, "Your notification settings were saved.")
         return redirect("approvals:notification_choices")
     status = 422 if form.errors else 200
-    return render(request, "approvals/notifications/choices.html", {"form": form}, status=status)
+    delay = f"about {2 * settings.DRAIN_SECONDS} seconds"  # one task reads the ledger, another sends, each so often
+    context = {"form": form, "delay": delay, "few": mailing.FEW, "minutes": int(mailing.WINDOW.total_seconds() / 60)}
+    return render(request, "approvals/notifications/choices.html", context, status=status)

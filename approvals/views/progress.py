@@ -202,15 +202,6 @@ def checking(now: RequestState) -> Checking | None:
     )
 
 
-def checks_tally(now: RequestState) -> str:
-    """`3 passed, 1 failed`; "" without checks."""
-    found = [Outcome(check.outcome) for check in now.checks]
-    words = {each: each.label.lower() for each in Outcome}
-    if not now.request.is_open:
-        words[Outcome.WAITING] = "not answered"
-    return ", ".join(f"{found.count(each)} {word}" for each, word in words.items() if each in found)
-
-
 def reopened(request: PromotionRequest) -> AuditEvent | None:
     """The event that sent a request that is under review back to it, while that is the newest thing about its
     evidence."""

@@ -206,7 +206,7 @@ def _live_part(
         standing=now,
         given=mine,
         actions=now.actions,
-        checks_tally=progress.checks_tally(now),
+        checks_tally=now.checks_tally,
         checks_mark=decision_line.checks(now),
         reopened=progress.reopened(found),
         headline=progress.headline(found),

@@ -3,7 +3,7 @@
 from django.db.models import Q
 
 from approvals.models import Action, Kind, PromotionRequest, Review, Status, Verdict
-from approvals.notifications import audience, wording
+from approvals.notifications import audience, briefing, wording
 from approvals.notifications.told import Occasion, Told, tells_of
 from approvals.selectors import request_state
 
@@ -27,9 +27,9 @@ def changed(this: Occasion) -> list[Told]:
         if review.reviewer_id in now.counted:
             continue
         words = wording.Words(
-            wording.one_line(f"{wording.subject(request)} waits for you"),
+            wording.one_line(f"Review needed: {wording.subject(request)}{wording.by_when(request)}"),
             f"An approval of {request.version.model.name} version {request.version.number} for {request.target.name} "
-            f"no longer counts, because of a change to its reviewer. It needs {audience.needed(now)}.",
+            f"no longer counts, because of a change to its reviewer. {briefing.of(now)}",
         )
         people = audience.waited_for(request, now) - {event.actor_id}
         told.append(Told(Kind.WAITS, request, people, words, f"uncounted/{review.pk}", event))

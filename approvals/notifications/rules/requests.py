@@ -5,10 +5,11 @@ from typing import Any
 
 from accounts.models import User
 from approvals.models import Action, How, Kind, Notification, Status
-from approvals.notifications import audience, preferences, wording
+from approvals.notifications import audience, briefing, preferences, wording
 from approvals.notifications.told import Occasion, Told, tells_of
 from approvals.selectors import frozen_evidence, nominations, request_state
 
+VOID = "Your approval no longer counts"
 FOR_APPROVAL = (Kind.WAITS, Kind.ASKED, Kind.REMINDER, Kind.ESCALATED)
 
 
@@ -19,23 +20,21 @@ def checked(this: Occasion) -> list[Told]:
     told = []
     if voided:
         changed = f"Changed: {frozen_evidence.listed(data.get('changed', ()))}."
-        told.append(this.tell(Kind.VOIDED, voided, f"{subject} changed: your approval is void", changed, chat=False))
+        told.append(this.tell(Kind.VOIDED, voided, f"{VOID}: {subject}", changed, chat=False))
     if not data.get("asked"):
         reasons = " ".join(f"{each['title']}: {each['reason']}" for each in data.get("checks", ()) if _blocks(each))
-        return [*told, this.tell(Kind.BLOCKED, this.request.asked_by, f"Checks block {subject}", reasons)]
+        return [*told, this.tell(Kind.BLOCKED, this.request.asked_by, f"Blocked by checks: {subject}", reasons)]
     if request.status != Status.PENDING:
         return told
     now = request_state.of(request)
-    needed = audience.needed(now)
     words = wording.Words(
-        wording.one_line(f"{subject} waits for you"),
-        f"{request.requester.name} asks for {request.version.model.name} version {request.version.number} to reach "
-        f"{request.target.name}. It needs {needed}.",
+        wording.one_line(f"Review needed: {subject}{wording.by_when(request)}"),
+        f"{request.requester.name} requested promotion of {subject}. {briefing.of(now)}",
         wording.shortened(request.justification),
     )
     people = audience.waited_for(request, now) - _told_already(this, voided)
     by_name = people & nominations.nominated(request)
-    chat = wording.one_line(f"{subject} waits for {needed}")
+    chat = wording.one_line(f"{subject} needs {audience.needed(now)}")
     return [
         *told,
         Told(Kind.WAITS, request, people - by_name, words, this.key, this.event, chat),
@@ -52,8 +51,15 @@ def nominated(this: Occasion) -> list[Told]:
     members = set(User.objects.active().filter(groups__name=group).values_list("pk", flat=True)) if group else set()
     now = request_state.of(this.request)
     people = (this.event.people("people") | members) & audience.waited_for(this.request, now)
-    title = f"{wording.name_of(this.event.actor_label)} asks you to review {this.subject}"
-    return [this.tell(Kind.ASKED, people, title, f"It needs {audience.needed(now)}.", chat=False)]
+    title = (
+        f"{wording.name_of(this.event.actor_label)} asks you to review {this.subject}{wording.by_when(this.request)}"
+    )
+    words = wording.Words(
+        wording.one_line(title),
+        f"{this.request.requester.name} requested promotion of {this.subject}. {briefing.of(now)}",
+        wording.shortened(this.request.justification),
+    )
+    return [Told(Kind.ASKED, this.request, frozenset(people - {this.event.actor_id}), words, this.key, this.event)]
 
 
 def _blocks(check: dict[str, Any]) -> bool:
@@ -76,7 +82,7 @@ def reopened(this: Occasion) -> list[Told]:
     voided = audience.voided_by(this.event, this.request) - this.request.asked_by
     return [
         this.tell(Kind.VOIDED, this.request.asked_by, f"{this.subject} went back to review"),
-        this.tell(Kind.VOIDED, voided, f"{this.subject} changed: your approval is void", again, chat=False),
+        this.tell(Kind.VOIDED, voided, f"{VOID}: {this.subject}", again, chat=False),
     ]
 
 
@@ -126,7 +132,7 @@ def escalated(this: Occasion) -> list[Told]:
     members = set(User.objects.active().filter(groups__name=group).values_list("pk", flat=True))
     now = request_state.of(this.request)
     can_sign = members & audience.waited_for(this.request, now) if this.request.status == Status.PENDING else set()
-    title = f"{this.subject} has waited too long for its approvals"
+    title = f"Review overdue: {this.subject}{wording.by_when(this.request)}"
     needed = f"It needs {audience.needed(now)}. You are told as a member of {group}"
     look = f"{needed}: see that somebody who may approve does. You may not do so yourself."
     return [

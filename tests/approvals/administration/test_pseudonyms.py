@@ -172,7 +172,7 @@ def test_words_that_only_look_like_a_name_stay_in_notifications(
     notifications.collect()
     administration.pseudonymise(mark, reason=WHY, by=ada)
     told = Notification.objects.get(recipient=rita, kind=Kind.COMMENTED)
-    assert told.title == f"Person {mark.pk} (pseudonymised) commented on churn_predictor 1 → Staging"
+    assert told.title == f"Person {mark.pk} (pseudonymised) commented on churn_predictor v1 to Staging"
 
 
 # --- Who, whom, when --------------------------------------------------------------------------------------------------

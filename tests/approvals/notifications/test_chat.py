@@ -68,7 +68,7 @@ def test_a_chat_is_told_what_waits(room: Room, rita: User, remy: User, productio
     assert send() == 2  # the chat and remy
     (said,) = room.said
     address = f"http://127.0.0.1:8000/requests/{request.pk}/"
-    assert said["message"] == f"churn_predictor 7 → Production waits for 2 approvals from any reviewer: {address}"
+    assert said["message"] == f"churn_predictor v7 to Production needs 2 approvals from any reviewer: {address}"
     assert send() == 0
 
 

@@ -57,7 +57,7 @@ def test_those_who_are_waited_for_are_reminded_on_the_schedule(asked: PromotionR
     now(24.1)
     assert reminded() == ["Remy", "Rosa"]
     row = Notification.objects.filter(kind=Kind.REMINDER)[0]
-    assert row.title == "churn_predictor 7 → Production still needs your review"
+    assert row.title.startswith("Review still needed: churn_predictor v7 to Production, by ")
     assert "waiting for review" in row.text
     assert notifications.remind() == 0  # once
     now(71.9)
@@ -111,7 +111,10 @@ def test_near_its_end_everybody_hears_once(asked: PromotionRequest, now: Any) ->
     assert reminded() == []
     now(24 * (days - 2) + 1)
     assert reminded() == ["Remy", "Rita", "Rosa"]
-    assert Notification.objects.filter(title="churn_predictor 7 → Production expires soon").count() == 3
+    assert (
+        Notification.objects.filter(title__startswith="Expires soon: churn_predictor v7 to Production, by ").count()
+        == 3
+    )
     now(24 * days - 1)
     assert reminded() == ["Remy", "Rita", "Rosa"]
     now(24 * days + 1)
@@ -190,7 +193,7 @@ def test_a_finding_is_told_before_it_is_due_after_and_every_week_until_it_is_clo
         reminded()
         return list(Notification.objects.filter(kind=Kind.FINDING).order_by("pk").values_list("title", flat=True))
 
-    due, over = (f"A finding on churn_predictor 1 → Staging is {word}" for word in ("due", "overdue"))
+    due, over = (f"A finding on churn_predictor v1 to Staging is {word}" for word in ("due", "overdue"))
     assert titles(3) == []
     assert titles(4) == titles(5) == [due]
     assert titles(6) == titles(12) == [due, over]
@@ -198,4 +201,4 @@ def test_a_finding_is_told_before_it_is_due_after_and_every_week_until_it_is_clo
     assert Notification.objects.latest("pk").said == "Document the cutoff."
     assert set(Notification.objects.values_list("recipient", flat=True)) == {rita.pk}
     close_finding(Finding.objects.get(), by=remy, note="It is documented.")
-    assert titles(40) == [due, over, over, "A finding on churn_predictor 1 → Staging is closed"]
+    assert titles(40) == [due, over, over, "A finding on churn_predictor v1 to Staging is closed"]

@@ -60,10 +60,12 @@ def asked(rita: User, remy: User, rosa: User, vera: User, ada: User, production:
 
 
 def test_those_who_may_give_a_missing_approval_are_asked(asked: PromotionRequest) -> None:
-    title = "churn_predictor 7 → Production waits for you"
+    title = f"Review needed: churn_predictor v7 to Production, by {asked.expires_at:%-d %B}"
     assert told() == {"Remy": [title], "Rosa": [title]}
     row = Notification.objects.all()[0]
-    assert row.text.startswith("Rita Sanz asks for churn_predictor version 7 to reach Production. It needs 2 approvals")
+    assert row.text.startswith(
+        "Rita Sanz requested promotion of churn_predictor v7 to Production. It needs 2 approvals"
+    )
     assert (row.said, row.kind, row.is_digest) == ("Better on the holdout.", Kind.WAITS, False)
 
 
@@ -134,7 +136,7 @@ def test_a_comment_is_told_to_those_who_take_part_but_not_to_its_author(
     approve(asked, rosa)
     forget()
     workflow.comment(asked, by=remy, body="Which cutoff was it?\nBcc: eve@example.com")
-    assert told() == {name: ["Remy Ortiz commented on churn_predictor 7 → Production"] for name in ("Rita", "Rosa")}
+    assert told() == {name: ["Remy Ortiz commented on churn_predictor v7 to Production"] for name in ("Rita", "Rosa")}
     assert Notification.objects.all()[0].said.startswith("Which cutoff was it?")
     forget()
     workflow.comment(asked, by=rita, body="October.")
@@ -144,8 +146,8 @@ def test_a_comment_is_told_to_those_who_take_part_but_not_to_its_author(
 @pytest.mark.parametrize(
     ("verdict", "title"),
     [
-        ("reject", "churn_predictor 7 → Production was rejected"),
-        ("request_changes", "Rosa Lind asks for changes to churn_predictor 7 → Production"),
+        ("reject", "churn_predictor v7 to Production was rejected"),
+        ("request_changes", "Rosa Lind asks for changes to churn_predictor v7 to Production"),
     ],
 )
 def test_a_refusal_is_told_to_the_requester_and_who_reviewed(
@@ -164,7 +166,7 @@ def test_the_last_approval_is_told_to_the_requester_and_the_other_approvers(
 ) -> None:
     forget()
     approve(asked, remy, rosa)
-    title = "churn_predictor 7 → Production was approved"
+    title = "churn_predictor v7 to Production was approved"
     assert told() == {"Rita": [title], "Remy": [title]}
 
 
@@ -181,7 +183,9 @@ def test_a_failed_delivery_says_why(asked: PromotionRequest, remy: User, rosa: U
     approve(asked, remy, rosa)
     forget()
     ledger.record(Action.DELIVERY_FAILED, actor=None, request=asked, data={"reason": "MLflow refused: 403."})
-    assert told() == {name: ["Delivery of churn_predictor 7 → Production failed"] for name in ("Rita", "Remy", "Rosa")}
+    assert told() == {
+        name: ["Delivery of churn_predictor v7 to Production failed"] for name in ("Rita", "Remy", "Rosa")
+    }
     assert Notification.objects.all()[0].said == "MLflow refused: 403."
 
 
@@ -190,7 +194,7 @@ def test_what_a_freeze_holds_names_it_and_its_end(asked: PromotionRequest) -> No
     until = datetime(2027, 1, 2, 7, tzinfo=UTC)
     data = {"freeze": "Christmas", "freeze_id": 1, "until": until.isoformat()}
     ledger.record(Action.DELIVERY_HELD, actor=None, request=asked, data=data)
-    assert told() == {"Rita": ["Delivery of churn_predictor 7 → Production is held"]}
+    assert told() == {"Rita": ["Delivery of churn_predictor v7 to Production is held"]}
     assert "The freeze “Christmas” holds it until 2 January 2027, 07:00 UTC" in Notification.objects.get().text
 
 
@@ -223,7 +227,7 @@ def blocked_request(rita: User, staging: Target) -> PromotionRequest:
 def test_blocked_by_checks_is_told_to_the_requester_alone(rita: User, remy: User, ada: User, staging: Target) -> None:
     request = blocked_request(rita, staging)
     check(request, files={"digest": "d" * 64, "bytes": 0, "count": 0, "manifest": []})
-    assert told() == {"Rita": ["Checks block churn_predictor 1 → Staging"]}
+    assert told() == {"Rita": ["Blocked by checks: churn_predictor v1 to Staging"]}
     assert "Model files are hashed: MLflow lists no files for this version." in Notification.objects.get().text
     request.refresh_from_db()
     waiting = audience.waited_for(request)
@@ -245,10 +249,10 @@ def test_changed_content_tells_whose_approval_is_void_and_asks_the_others(
     ModelVersion.objects.filter(pk=asked.version_id).update(metrics={"auc_roc": 0.8})
     assert workflow.reopen(asked)
     found = told()
-    assert found["Rita"] == ["churn_predictor 7 → Production went back to review"]
-    assert found["Remy"] == ["churn_predictor 7 → Production changed: your approval is void"]
+    assert found["Rita"] == ["churn_predictor v7 to Production went back to review"]
+    assert found["Remy"] == ["Your approval no longer counts: churn_predictor v7 to Production"]
     for other in ("Rosa", "Otto"):
-        assert found[other] == ["churn_predictor 7 → Production waits for you"]
+        assert found[other] == [f"Review needed: churn_predictor v7 to Production, by {asked.expires_at:%-d %B}"]
     mail = Notification.objects.get(recipient=remy)
     assert "sign again" in mail.text
     assert "auc_roc" in mail.said
@@ -312,11 +316,11 @@ def test_owners_hear_of_their_findings_and_of_their_end(rita: User, remy: User, 
         FindingInput("Watch the drift.", remy, date.today() + timedelta(days=14)),  # noqa: DTZ011
     ]
     workflow.review(request, by=remy, verdict="approve", findings=wanted)
-    assert told(Kind.FINDING) == {"Rita": ["You own a finding on churn_predictor 1 → Staging"]}
+    assert told(Kind.FINDING) == {"Rita": ["You own a finding on churn_predictor v1 to Staging"]}
     assert Notification.objects.get(kind=Kind.FINDING).said == "Document the cutoff."
     forget()
     close_finding(Finding.objects.get(owner=rita), by=remy, note="It is documented.")
-    assert told() == {"Rita": ["A finding on churn_predictor 1 → Staging is closed"]}
+    assert told() == {"Rita": ["A finding on churn_predictor v1 to Staging is closed"]}
 
 
 # --- Escalation
@@ -376,7 +380,7 @@ def test_chats_are_told_of_the_kinds_that_the_installation_names(
     settings.CHAT_URLS, settings.CHAT_KINDS = ["json://127.0.0.1:9/", "json://127.0.0.1:9/other"], ["waits"]
     workflow.comment(asked, by=rita, body="Please look.")
     found = told()
-    assert found["chat"] == ["churn_predictor 7 → Production waits for 2 approvals from any reviewer"] * 2
+    assert found["chat"] == ["churn_predictor v7 to Production needs 2 approvals from any reviewer"] * 2
     names = Notification.objects.filter(recipient=None).values_list("chat", flat=True)
     assert len(set(names)) == 2
     assert all(len(name) <= 16 for name in names)

@@ -116,10 +116,14 @@ def resume() -> None:
 def test_a_mail_says_what_waits_and_where(asked: PromotionRequest, box: Mailbox, remy: User, rosa: User) -> None:
     assert send() == 2
     (mail,) = box.to(remy)
-    assert subject(mail) == "[Countersign] churn_predictor 7 → Production waits for you"
+    until = f"{asked.expires_at:%-d %B}"
+    assert subject(mail) == f"[Countersign] Review needed: churn_predictor v7 to Production, by {until}"
     address = f"http://127.0.0.1:8000/requests/{asked.pk}/"
     text, html = (mail.get_body((kind,)).get_content() for kind in ("plain", "html"))  # type: ignore[union-attr]
-    assert "Rita Sanz asks for churn_predictor version 7 to reach Production." in text
+    assert (
+        "Rita Sanz requested promotion of churn_predictor v7 to Production. It needs 2 approvals from any reviewer. "
+        "First promotion to Production: there is no version to compare with. Checks: 1 passed."
+    ) in text
     assert "Better on the <holdout>." in text
     assert address in text
     assert f'href="{address}"' in html
@@ -140,7 +144,7 @@ def test_what_happens_to_one_request_is_one_thread(
     threads = {mail["References"] for mail in box.mails}
     assert threads == {f"<request-{asked.pk}.countersign@127.0.0.1>"}
     assert len({mail["Message-ID"] for mail in box.mails}) == len(box.mails) >= 4
-    assert [subject(mail) for mail in box.to(rita)] == ["[Countersign] churn_predictor 7 → Production was approved"]
+    assert [subject(mail) for mail in box.to(rita)] == ["[Countersign] churn_predictor v7 to Production was approved"]
 
 
 def test_a_name_cannot_forge_a_header(box: Mailbox, rita: User, remy: User, production: Target) -> None:
@@ -157,7 +161,7 @@ def test_what_somebody_else_did_meanwhile_is_not_asked_any_more(
     notifications.collect()
     approve(asked, remy, rosa)
     send()
-    assert [subject(mail) for mail in box.mails if "waits for you" in subject(mail)] == []
+    assert [subject(mail) for mail in box.mails if "Review needed" in subject(mail)] == []
     assert len(box.to(rita)) == 1
     assert Notification.objects.filter(kind=Kind.WAITS, last_error="It was done before it was sent.").count() == 2
 
@@ -309,13 +313,40 @@ def test_who_has_had_a_few_gets_the_rest_in_one_later(box: Mailbox, remy: User, 
     assert send() == 3
 
 
+def test_what_asks_for_something_comes_first_and_never_with_news(
+    box: Mailbox, rita: User, remy: User, production: Target
+) -> None:
+    owe(remy, 6)
+    for number in range(11):
+        make_request(make_version(f"model_{number}"), production, by=rita)
+    send()
+    assert [subject(mail) for mail in box.to(remy)] == [
+        "[Countersign] 11 reviews are waiting",
+        "[Countersign] 6 updates",
+    ]
+
+
+def test_a_digest_parts_reviews_from_news(asked: PromotionRequest, box: Mailbox, remy: User) -> None:
+    notifications.collect()
+    Notification.objects.update(is_digest=True)
+    Notification.objects.create(
+        key="reminder", recipient=remy, kind=Kind.REMINDER, title="Still", request=asked, is_digest=True
+    )
+    owe(remy, 2, is_digest=True)
+    send()
+    assert [subject(mail) for mail in box.to(remy)] == [
+        "[Countersign] 1 review is waiting",
+        "[Countersign] Daily summary: 2 updates",
+    ]
+
+
 def test_a_digest_is_one_mail(box: Mailbox, remy: User) -> None:
     owe(remy, 3, is_digest=True)
     owe(remy, 1, text="now")
     assert send() == 4
     assert sorted(subject(mail) for mail in box.to(remy)) == [
+        "[Countersign] Daily summary: 3 updates",
         "[Countersign] Thing 0",
-        "[Countersign] Your digest: 3 things",
     ]
 
 

@@ -282,7 +282,7 @@ def test_everybody_who_could_have_approved_and_the_administrators_are_told_at_on
     make_policy("*", production, (1, None))
     break_glass(3, production, by=otto)
     found = told(Kind.BREAK_GLASS)
-    title = f"Break-glass: {MODEL} 3 → Production goes ahead without approvals"
+    title = f"Break-glass: {MODEL} v3 to Production goes ahead without approvals"
     assert found == {(name, title) for name in ("Ada Brandt", "Remy Ortiz", "Rosa Lind")}
     row = Notification.objects.filter(kind=Kind.BREAK_GLASS).first()
     assert row is not None
@@ -304,5 +304,5 @@ def test_who_broke_the_glass_is_told_what_came_of_it(broken: PromotionRequest, r
     Notification.objects.all().delete()
     workflow.review_afterwards(broken, by=remy, verdict="justified", comment="The numbers were right.")
     assert told(Kind.BREAK_GLASS) == {
-        ("Otto Reyes", f"The break-glass promotion {MODEL} 2 → Production was found justified")
+        ("Otto Reyes", f"The break-glass promotion {MODEL} v2 to Production was found justified")
     }
