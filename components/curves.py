@@ -1,5 +1,5 @@
-"""Metrics with steps as server-made SVG: challenger and champion in one picture, told apart by dashes, marks and names
-rather than by colour. Pure.
+"""Metrics with steps as server-made SVG: up to four versions in one picture, told apart by dashes and marks rather than
+by colour. Pure.
 
 Lines stand in a box of 1,000 × 1,000 that is stretched over the chart; marks, names and numbers are placed in per cent
 of it, so that they keep their shape at any width.
@@ -33,14 +33,13 @@ class Mark:
 @dataclass(frozen=True, slots=True)
 class Series:
     name: str
+    place: int
+    """Its column in the comparison; dash, mark and colour follow from it."""
+
     lines: Sequence[str]
     """Points of polylines in the stretched box, one for each unbroken piece."""
 
     marks: Sequence[Mark]
-    end: Mark
-    label_dy: int
-    """Pixels by which the name stands below the last point."""
-
     total: int
     drawn: int
     gaps: int
@@ -56,63 +55,61 @@ class Tick:
 @dataclass(frozen=True, slots=True)
 class Row:
     step: int
-    challenger: str
-    champion: str
+    values: Sequence[str]
+    """One for each series, "" where it has none at this step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
     metric: str
-    challenger: Series | None
-    champion: Series | None
+    series: Sequence[Series]
+    """Those that have points; the baseline first, so that the others lie above."""
+
     grid: Sequence[Tick]
     steps: Sequence[Tick]
     summary: str
     notes: Sequence[str]
-    rows: Sequence[Row]
-    total_rows: int
+    points: Sequence[Sequence["Point"]]
+    """Of each series its points as they were logged, not thinned."""
+
+    def rows(self, most: int = TABLE_ROWS) -> list[Row]:
+        """The same as a table, thinned evenly to at most so many steps."""
+        return [
+            Row(step, [_said(found.get(step)) for found in map(dict, self.points)])
+            for step in _thinned(self.all_steps, most)
+        ]
 
     @property
-    def series(self) -> list[tuple[str, Series]]:
-        """(css name, series) of those that have points; the champion first, so that the challenger lies above."""
-        both = (("champion", self.champion), ("challenger", self.challenger))
-        return [(name, series) for name, series in both if series]
+    def all_steps(self) -> list[int]:
+        return sorted({step for points in self.points for step, _ in points})
 
 
 Point = tuple[int, float]
 
 
-def curve(metric: str, challenger: Raw, champion: Raw, *, names: tuple[str, str]) -> Curve | None:
-    """One metric of two versions over its steps; either may be empty. `names` are what the lines are called. None where
-    no value of either can be drawn."""
-    mine, theirs = _points(challenger), _points(champion)
-    finite = [value for _, value in (*mine, *theirs) if charts.is_finite(value)]
+def curve(metric: str, given: Sequence[tuple[str, Raw]], *, start: int = 0) -> Curve | None:
+    """One metric of some versions over its steps. `given` are what each line is called and its values, which may be
+    none; `start` is the place of the first. None where nothing can be drawn."""
+    points = [_points(raw) for _, raw in given]
+    finite = [point for each in points for point in each if charts.is_finite(point[1])]
     if not finite:
         return None
-    scale = charts.ticks(finite)
-    steps = [step for step, value in (*mine, *theirs) if charts.is_finite(value)]
+    scale = charts.ticks([value for _, value in finite])
+    steps = [step for step, _ in finite]
     box = _Box(min(steps), max(steps), scale[0], scale[-1])
-    above = _stands_above(mine, theirs)
-    first = _series(names[0], mine, box, label_dy=-9 if above else 17, offset=0)
-    second = _series(names[1], theirs, box, label_dy=17 if above else -9, offset=1)
-    rows = _rows(mine, theirs)
+    made = [_series(name, start + n, points[n], box) for n, (name, _) in enumerate(given)]
+    drawn = [each for each in made if each]
     return Curve(
         metric=metric,
-        challenger=first,
-        champion=second,
+        series=drawn,
         grid=[Tick(value, box.y(value)) for value in scale],
         steps=[Tick(step, box.x(step)) for step in sorted({box.first, box.last})],
-        summary=" ".join(_summary(metric, points, each) for points, each in ((mine, first), (theirs, second)) if each),
+        summary=" ".join(_summary(metric, points[each.place - start], each) for each in drawn),
         notes=[
-            *(note for each in (first, second) if each for note in _notes(each)),
-            *(
-                f"{_capital(name)} has no such curve."
-                for name, each in zip(names, (first, second), strict=True)
-                if name and not each
-            ),
+            *(note for each in drawn for note in _notes(each)),
+            *(f"{_capital(name)} has no such curve." for (name, _), each in zip(given, made, strict=True) if not each),
         ],
-        rows=_thinned(rows, TABLE_ROWS),
-        total_rows=len(rows),
+        points=[points[each.place - start] for each in drawn],
     )
 
 
@@ -144,7 +141,7 @@ def _number(value: Any) -> float:
         return math.nan
 
 
-def _series(name: str, points: Sequence[Point], box: _Box, *, label_dy: int, offset: int) -> Series | None:
+def _series(name: str, place: int, points: Sequence[Point], box: _Box) -> Series | None:
     pieces = _pieces(points)
     drawn = [point for piece in pieces for point in piece]
     if not drawn:
@@ -152,13 +149,11 @@ def _series(name: str, points: Sequence[Point], box: _Box, *, label_dy: int, off
     share = MOST_POINTS / len(drawn)
     kept = [_downsampled(piece, max(2, int(len(piece) * share))) if share < 1 else piece for piece in pieces]
     lines = [" ".join(f"{box.x(step) * 10:.1f},{box.y(value) * 10:.1f}" for step, value in piece) for piece in kept]
-    last = drawn[-1]
     return Series(
         name=name,
+        place=place,
         lines=[line for piece, line in zip(kept, lines, strict=True) if len(piece) > 1][:MOST_POINTS],
-        marks=[Mark(box.x(step), box.y(value)) for step, value in _marked(kept, offset)],
-        end=Mark(box.x(last[0]), box.y(last[1])),
-        label_dy=label_dy,
+        marks=[Mark(box.x(step), box.y(value)) for step, value in _marked(kept, place)],
         total=len(points),
         drawn=sum(len(piece) for piece in kept),
         gaps=len(points) - len(drawn),
@@ -196,13 +191,7 @@ def _marked(pieces: Sequence[Sequence[Point]], offset: int) -> list[Point]:
     along = [point for piece in pieces for point in piece]
     every = max(1, len(along) // MARKS)
     alone = [piece[0] for piece in pieces if len(piece) == 1][:MOST_POINTS]
-    return sorted({*along[offset * every // 2 :: every], *alone, along[-1]})
-
-
-def _stands_above(mine: Sequence[Point], theirs: Sequence[Point]) -> bool:
-    """Whether the challenger's last value is not below the champion's: its name goes above the line, else below."""
-    ends = [[value for _, value in points if charts.is_finite(value)] for points in (mine, theirs)]
-    return not ends[0] or not ends[1] or ends[0][-1] >= ends[1][-1]
+    return sorted({*along[offset * every // 4 :: every], *alone, along[-1]})
 
 
 def _summary(metric: str, points: Sequence[Point], series: Series) -> str:
@@ -228,11 +217,6 @@ def _notes(series: Series) -> Iterable[str]:
         yield f"{name}: {series.drawn:,} of {series.total:,} points are drawn; lowest and highest ones stay."
 
 
-def _rows(mine: Sequence[Point], theirs: Sequence[Point]) -> list[Row]:
-    first, second = dict(mine), dict(theirs)
-    return [Row(step, _said(first.get(step)), _said(second.get(step))) for step in sorted({*first, *second})]
-
-
 def _said(value: float | None) -> str:
     if value is None:
         return ""
@@ -243,14 +227,21 @@ def _said(value: float | None) -> str:
     return f"{value:.6g}"
 
 
-def _thinned(rows: Sequence[Row], most: int) -> list[Row]:
+def _thinned(steps: Sequence[int], most: int) -> list[int]:
     """Evenly taken, with the first and the last."""
-    if len(rows) <= most:
-        return list(rows)
-    return [rows[place * (len(rows) - 1) // (most - 1)] for place in range(most)]
+    if len(steps) <= most:
+        return list(steps)
+    return [steps[place * (len(steps) - 1) // (most - 1)] for place in range(most)]
 
 
 # --- A metric over the versions, as small as a word -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SparkMark:
+    place: int
+    x: float
+    y: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,16 +249,18 @@ class Spark:
     """Positions in a box of 96 × 24."""
 
     line: str
-    challenger: Mark | None
-    champion: Mark | None
+    marks: Sequence[SparkMark]
+    """The versions that are compared, by their column."""
+
     summary: str
 
 
 SPARK_WIDTH, SPARK_HEIGHT = 96, 24
 
 
-def spark(values: Sequence[tuple[int, Any]], *, challenger: int, champion: int | None) -> Spark | None:
-    """`values` are (version number, value), by number; None with fewer than two finite ones."""
+def spark(values: Sequence[tuple[int, Any]], *, marked: Sequence[tuple[int, int]]) -> Spark | None:
+    """`values` are (version number, value), by number; `marked` are place and number of the versions that are compared.
+    None with fewer than two finite values."""
     finite = [(number, float(value)) for number, value in values if charts.is_finite(value)]
     if len(finite) < 2:
         return None
@@ -276,11 +269,10 @@ def spark(values: Sequence[tuple[int, Any]], *, challenger: int, champion: int |
     for place, (number, value) in enumerate(finite):
         x = 4 + (SPARK_WIDTH - 8) * place / (len(finite) - 1)
         share = (value - low) / (high - low) if high - low > abs(high) * 1e-12 else 0.5
-        places[number] = Mark(round(x, 1), round(SPARK_HEIGHT - 4 - share * (SPARK_HEIGHT - 8), 1))
+        places[number] = (round(x, 1), round(SPARK_HEIGHT - 4 - share * (SPARK_HEIGHT - 8), 1))
     return Spark(
-        line=" ".join(f"{mark.x},{mark.y}" for mark in places.values()),
-        challenger=places.get(challenger),
-        champion=places.get(champion) if champion is not None else None,
+        line=" ".join(f"{x},{y}" for x, y in places.values()),
+        marks=[SparkMark(place, *places[number]) for place, number in marked if number in places],
         summary=f"From {finite[0][1]:.4g} in version {finite[0][0]} to {finite[-1][1]:.4g} in version {finite[-1][0]}; "
         f"lowest {low:.4g}, highest {high:.4g}.",
     )

@@ -1,26 +1,28 @@
 """The comparison page of a request, and the bytes of the figures and tables that it shows."""
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import condition, require_safe
 
 from approvals import workflow
 from approvals.models import PromotionRequest
-from approvals.views import comparison_page, exhibits
-from approvals.views.evidence_tables import Shown
+from approvals.views import comparison_download, comparison_page, exhibits
 from approvals.views.shared import SignedInRequest
 from mirror.exhibits import image_type
 from mirror.models import Exhibit
 
 
 @require_safe
-def compare(request: SignedInRequest, pk: int) -> HttpResponse:
+def compare(request: SignedInRequest, pk: int) -> HttpResponseBase:
     """Challenger against champion, whole."""
     found = get_object_or_404(PromotionRequest.objects.with_subject(), pk=pk)
     if request.method == "GET":
         workflow.mark_opened(found, by=request.user)
-    shown = Shown(request.GET.get("show", ""), request.GET.get("page"))
-    context = {"request_": found, "sheet": comparison_page.of_request(found, shown), "crumb": f"Request #{found.pk}"}
+    sheet = comparison_page.of_request(found, comparison_page.wanted(request.GET))
+    if comparison_download.is_asked(request):
+        return comparison_download.answer(request, sheet, f"request {found.pk}")
+    context = {"request_": found, "sheet": sheet, "crumb": f"Request #{found.pk}"}
     return render(request, "approvals/comparison/compare.html", context)
 
 

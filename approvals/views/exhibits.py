@@ -27,30 +27,33 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Plate:
-    """What stands side by side: the same path in both versions."""
+    """What stands side by side: the same path in each version."""
 
     path: str
     is_image: bool
-    mine: Leaf | None
-    other: Leaf | None
+    leaves: Sequence[Leaf | None]
+    """One for each version, None where it has nothing of this name."""
+
     is_same: bool
 
+    @property
+    def can_blend(self) -> bool:
+        """Whether two or more of them are pictures that can be laid over each other."""
+        return self.is_image and not self.is_same and sum(bool(leaf and leaf.exhibit) for leaf in self.leaves) > 1
 
-def plates(mine: ModelVersion, other: ModelVersion | None, *, kept: Mapping[str, str] | None) -> list[Plate]:
-    """By path, figures first. `kept` are the digests that were frozen with a request: only those are shown of the
-    challenger. Two queries."""
-    wanted = [version.pk for version in (mine, other) if version]
-    found = list(Exhibit.objects.filter(version__in=wanted).defer("content").order_by("path"))
+
+def plates(versions: Sequence[ModelVersion], *, kept: Mapping[int, Mapping[str, str]]) -> list[Plate]:
+    """By path, figures first. `kept` are, by the version's primary key, the digests that were frozen with a request:
+    only those are shown of it. Two queries."""
+    found = list(Exhibit.objects.filter(version__in=versions).defer("content").order_by("path"))
     read = _read(found)
-    own = {each.path: Leaf(each, filename_of(each), read.get(each.pk)) for each in found if each.version_id == mine.pk}
-    theirs = {
-        each.path: Leaf(each, filename_of(each), read.get(each.pk))
-        for each in found
-        if other and each.version_id == other.pk
-    }
-    if kept is not None:
-        own = {path: _as_frozen(own.get(path), digest) for path, digest in sorted(kept.items())}
-    made = [_plate(path, own.get(path), theirs.get(path)) for path in sorted({*own, *theirs})]
+    leaves: dict[int, dict[str, Leaf]] = {version.pk: {} for version in versions}
+    for each in found:
+        leaves[each.version_id][each.path] = Leaf(each, filename_of(each), read.get(each.pk))
+    for pk, digests in kept.items():
+        leaves[pk] = {path: _as_frozen(leaves[pk].get(path), digest) for path, digest in sorted(digests.items())}
+    paths = sorted({path for own in leaves.values() for path in own})
+    made = [_plate(path, [leaves[version.pk].get(path) for version in versions]) for path in paths]
     return sorted(made, key=lambda plate: not plate.is_image)
 
 
@@ -62,11 +65,11 @@ def _as_frozen(leaf: Leaf | None, digest: str) -> Leaf:
     return leaf
 
 
-def _plate(path: str, mine: Leaf | None, other: Leaf | None) -> Plate:
-    known = next((leaf.exhibit for leaf in (mine, other) if leaf and leaf.exhibit), None)
-    is_image = known.media_type in IMAGES if known else PurePosixPath(path).suffix.lower() not in (".csv", ".json")
-    digests = [leaf.exhibit.sha256 for leaf in (mine, other) if leaf and leaf.exhibit]
-    return Plate(path, is_image, mine, other, is_same=len(digests) == 2 and digests[0] == digests[1])
+def _plate(path: str, leaves: Sequence[Leaf | None]) -> Plate:
+    known = [leaf.exhibit for leaf in leaves if leaf and leaf.exhibit]
+    is_image = known[0].media_type in IMAGES if known else PurePosixPath(path).suffix.lower() not in (".csv", ".json")
+    digests = {exhibit.sha256 for exhibit in known}
+    return Plate(path, is_image, leaves, is_same=len(leaves) > 1 and len(known) == len(leaves) and len(digests) == 1)
 
 
 def _read(found: Sequence[Exhibit]) -> dict[int, tables.Table]:

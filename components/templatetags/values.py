@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -83,6 +84,12 @@ def percent(share: float | None) -> str:
 def exact(value: Any) -> str:
     """The number with all its digits, for titles."""
     return "" if value is None else str(value)
+
+
+@register.filter
+def at(rows: Sequence[Any], place: int) -> Any:
+    """`{{ sheet.sides|at:forloop.counter0 }}`: what stands at this place of another list than the one in the loop."""
+    return rows[place]
 
 
 @register.simple_tag

@@ -68,18 +68,12 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
     asked = PromotionRequest.objects.open().filter(version__model=found).with_subject().defer("evidence", "rule")
     may_roll_back = policy.may_roll_back(reviewers.actor_of(request.user)) and not found.deleted_at
     ways_back = follow_up.with_a_way_back(found.name, targets) if may_roll_back else set()
-    numbers = [number for number, _ in recent]
-    held = {holding.version.number for holding in holdings}
-    newest = numbers[0] if numbers else None
     columns = [chosen, *(name for name in names if name != chosen)][:KEY_METRICS] if chosen else []
     context = {
         "model": found,
         "targets": targets,
         "champions": _champion_cards(targets, holdings, columns, ways_back),
         "broken": follow_up.broken_for(model=found),
-        "numbers": sorted({*numbers, *held}, reverse=True),
-        "compare_other": newest,
-        "compare_base": max(held - {newest}, default=numbers[1] if len(numbers) > 1 else newest),
         "metric_names": names,
         "metric": chosen,
         "columns": columns,

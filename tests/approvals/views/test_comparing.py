@@ -1,5 +1,7 @@
 """The comparison pages: every section, values of every unpleasant kind, and figures and tables from strangers."""
 
+import csv
+import io
 import json
 import time
 from typing import Any
@@ -122,9 +124,9 @@ def test_every_part_is_held_against_the_champions(client: Client, asked: Promoti
     assert "numpy added – any version" in packaging
     assert "churn changed old1 new1" in section(html, "data")
     files = section(html, "files")
-    assert "w.skops changed 10 bytes 12 bytes" in files
+    assert "w.skops changed 10 bytes 222222222222 12 bytes 333333333333" in files
     assert "extra.bin added – 2.5 MB" in files
-    assert "3 files, 2.5 MB, digest bbbbbbbbbbbb." in files
+    assert "Asked for, version 2: 3 files, 2.5 MB, digest bbbbbbbbbbbb." in files
     assert "style=" not in html
 
 
@@ -133,19 +135,19 @@ def test_curves_name_both_lines_and_leave_a_gap_where_there_is_no_number(
 ) -> None:
     html = page_of(client, remy, asked)
     curves = section(html, "curves")
-    assert "loss of version 2 goes from 0.9 at step 0 to 0.3 at step 2, between 0.3 and 0.9." in curves
-    assert "loss of version 1 goes from 1 at step 0 to 0.4 at step 2" in curves
+    assert "loss of version 2 goes from 0.9 at step 0 to 0.3 at step 2, between 0.3 and 0.9." in html
+    assert "loss of version 1 goes from 1 at step 0 to 0.4 at step 2" in html
     assert "Version 2: 1 of 3 value is not a finite number, seen as gaps." in curves
     assert "1 0.5 NaN" in curves  # the same as a table
-    assert html.count('class="curve-line curve-champion"') == 1
-    assert html.count('class="curve-dot"') >= 2  # both ends of the gap stand alone, so they are marked
-    assert html.count('class="curve-line curve-challenger"') == 0
+    assert html.count('<polyline class="curve-line series-0"') == 1
+    assert html.count('class="curve-mark series-1"') >= 2  # both ends of the gap stand alone, so they are marked
+    assert html.count('<polyline class="curve-line series-1"') == 0
 
 
 def test_the_contents_name_every_section_that_there_is(client: Client, asked: PromotionRequest, remy: User) -> None:
     html = page_of(client, remy, asked)
     contents = html[html.index("On this page") : html.index("</nav>", html.index("On this page"))]
-    for key in ("metrics", "history", "curves", "params", "tags", "texts", "packaging", "data", "files", "exhibits"):
+    for key in ("metrics", "curves", "params", "tags", "texts", "packaging", "data", "files", "exhibits"):
         assert f'href="#{key}"' in contents
         assert f'id="{key}"' in html
     assert "2 differ" in text_of(contents)  # max_depth and the prompt
@@ -206,7 +208,7 @@ def test_any_two_versions_of_a_model_are_compared_as_they_are_now(
     html = see(client, vera, f"/models/{MODEL}/compare/?a=1&b=2")
     assert "churn_predictor: version 2 against version 1" in text_of(html)
     assert "auc_roc higher is better 0.9 0.99 +0.09 (+10.0 %) better" in section(html, "metrics")
-    assert "w.skops changed 10 bytes 12 bytes" in section(html, "files")
+    assert "w.skops changed 10 bytes 222222222222 12 bytes 333333333333" in section(html, "files")
     turned = see(client, vera, f"/models/{MODEL}/compare/?a=2&b=1")
     assert "−0.09" in section(turned, "metrics")
 
@@ -230,7 +232,7 @@ def test_odd_numbers_are_answered(client: Client, asked: PromotionRequest, vera:
 def test_a_model_with_one_version_or_none_is_answered(client: Client, vera: User) -> None:
     client.force_login(vera)
     make_version("lonely")
-    assert "the same version" in client.get("/models/lonely/compare/").content.decode()
+    assert "lonely has no other version to compare with yet" in client.get("/models/lonely/compare/").content.decode()
     ModelVersion.objects.filter(model__name="lonely").delete()
     assert client.get("/models/lonely/compare/").status_code == 404
     assert client.get("/models/unknown/compare/").status_code == 404
@@ -239,6 +241,142 @@ def test_a_model_with_one_version_or_none_is_answered(client: Client, vera: User
 def test_the_model_page_and_the_version_page_lead_there(client: Client, asked: PromotionRequest, vera: User) -> None:
     assert f'action="/models/{MODEL}/compare/"' in see(client, vera, f"/models/{MODEL}/")
     assert f'href="/models/{MODEL}/compare/?a=1&amp;b=2"' in see(client, vera, f"/models/{MODEL}/versions/2/")
+
+
+# --- Up to four -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def four(production: Target) -> list[ModelVersion]:
+    """Version 2 of four holds Production; two hundred metrics, of which a few differ."""
+    same = {f"val_same_{number:03}": number / 200 for number in range(196)}
+    made = []
+    for number, auc in enumerate((0.90, 0.92, 0.91, 0.95), 1):
+        figures = {"auc_roc": auc, "val_loss": 0.4 - auc / 10, "val_f1": auc - 0.1, "train_loss": 0.1}
+        version = make_version(
+            MODEL,
+            number,
+            metrics=same | figures,
+            params={"model.depth": str(number), "model.seed": "1", "lr": "0.1"}
+            | ({"extra": "=1+1"} if number == 4 else {}),
+        )
+        make_inspection(version, curves={"loss": [[0, "1.0"], [1, str(1 - auc)]]})
+        made.append(version)
+    hold(made[1], production)
+    return made
+
+
+def compare(client: Client, person: User, query: str = "") -> str:
+    return see(client, person, f"/models/{MODEL}/compare/{query}")
+
+
+def test_four_versions_stand_beside_the_champion_as_the_baseline(
+    client: Client, four: list[ModelVersion], vera: User
+) -> None:
+    html = compare(client, vera, "?v=1&v=2&v=3&v=4")
+    assert "versions 1, 3 and 4 against version 2" in text_of(html)
+    metrics = section(html, "metrics")
+    assert (
+        "auc_roc higher is better 0.92 0.9 −0.02 (−2.2 %) worse 0.91 −0.01 (−1.1 %) worse 0.95 +0.03 (+3.3 %) better"
+        in metrics
+    )
+    assert "val_same_001" not in metrics
+    assert "197 unchanged. Show unchanged" in metrics
+    params = section(html, "params")
+    assert "model.depth changed 2 1 3 4" in params
+    assert "extra added – – – =1+1" in params
+    assert "3 unchanged" not in params
+    assert section(html, "curves").count("Version 4") == 2  # in the legend and the table
+    assert 'href="?v=1&amp;v=3&amp;base=2" aria-label="Remove version 4"' in html
+    assert 'href="?v=2&amp;v=3&amp;v=4&amp;base=1">Make baseline' in html
+    assert "Add version" not in text_of(html)
+
+
+@pytest.mark.parametrize(
+    ("query", "title"),
+    [
+        ("", "version 4 against version 2"),
+        ("?v=3", "version 3 against version 2"),
+        ("?v=2", "version 4 against version 2"),
+        ("?v=3&v=4", "version 4 against version 3"),
+        ("?v=3&v=4&base=4", "version 3 against version 4"),
+        ("?v=4&v=4&base=1", "version 4 against version 1"),
+        ("?a=3&b=1", "version 1 against version 3"),
+    ],
+)
+def test_the_address_says_which_versions(
+    client: Client, four: list[ModelVersion], vera: User, query: str, title: str
+) -> None:
+    assert f"{MODEL}: {title}" in text_of(compare(client, vera, query))
+
+
+def test_a_fifth_version_is_left_out_and_said_so(client: Client, four: list[ModelVersion], vera: User) -> None:
+    make_version(MODEL, 5)
+    html = compare(client, vera, "?v=1&v=2&v=3&v=4&v=5")
+    assert "4 versions fit side by side, so version 5 is left out." in text_of(html)
+
+
+def test_all_rows_are_shown_by_group_and_filtered_by_text(client: Client, four: list[ModelVersion], vera: User) -> None:
+    html = compare(client, vera, "?v=1&v=4&all=1")
+    metrics = section(html, "metrics")
+    assert metrics.index("auc_roc") < metrics.index("val_ 58") < metrics.index("val_same_00")
+    assert "Show all 200" in metrics
+    assert "model. 2 model.depth changed" in section(html, "params")
+    found = section(compare(client, vera, "?v=1&v=4&all=1&q=LOSS"), "metrics")
+    assert ("train_loss" in found, "val_loss" in found, "auc_roc" in found) == (True, True, False)
+    assert "Nothing here has “zzz”." in section(compare(client, vera, "?v=1&v=4&q=zzz"), "params")
+
+
+def test_the_csv_has_every_row_that_fits_and_runs_nothing(
+    client: Client, four: list[ModelVersion], asked_csv: Any, vera: User
+) -> None:
+    lines = asked_csv(f"/models/{MODEL}/compare/?v=1&v=2&v=4&format=csv")
+    assert lines[0] == ["section", "name", "version 2 (baseline)", "version 1", "version 4"]
+    assert ["Metrics", "auc_roc", "0.92", "0.9", "0.95"] in lines
+    assert ["Parameters", "extra", "", "", "'=1+1"] in lines
+    assert not [line for line in lines if line[1].startswith("val_same")]
+    assert (
+        len([line for line in asked_csv(f"/models/{MODEL}/compare/?v=1&v=4&all=1&format=csv") if line[0] == "Metrics"])
+        == 200
+    )
+
+
+@pytest.fixture
+def asked_csv(client: Client, vera: User) -> Any:
+    def get(address: str) -> list[list[str]]:
+        client.force_login(vera)
+        answer = client.get(address)
+        assert answer["Content-Type"] == "text/csv; charset=utf-8"
+        assert answer["Content-Disposition"].startswith('attachment; filename="churn_predictor-')
+        return list(csv.reader(io.StringIO(b"".join(answer.streaming_content).decode())))  # type: ignore[attr-defined]
+
+    return get
+
+
+def test_a_version_whose_files_were_not_read_leaves_its_column_empty(
+    client: Client, asked: PromotionRequest, vera: User
+) -> None:
+    make_version(MODEL, 3)
+    html = compare(client, vera, "?v=2&v=3&base=1")
+    assert "w.skops changed 10 bytes 222222222222 12 bytes 333333333333 –" in section(html, "files")
+    assert "The MLmodel file of version 3 has not been read" in section(html, "packaging")
+    assert "age changed long double –" in section(html, "packaging")
+
+
+def test_queries_of_four_versions_do_not_grow_with_their_metrics(
+    client: Client, four: list[ModelVersion], vera: User
+) -> None:
+    client.force_login(vera)
+    counts = []
+    for query in ("", "&all=1", "&all=1&show=metrics"):
+        with CaptureQueriesContext(connection) as captured:
+            assert client.get(f"/models/{MODEL}/compare/?v=1&v=2&v=3&v=4{query}").status_code == 200
+        counts.append(len(captured))
+    ModelVersion.objects.update(metrics={"auc_roc": 0.9})
+    with CaptureQueriesContext(connection) as captured:
+        client.get(f"/models/{MODEL}/compare/?v=1&v=2&v=3&v=4")
+    assert set(counts) == {len(captured)}
+    assert counts[0] <= 26
 
 
 # --- Much, large and strange ------------------------------------------------------------------------------------------
@@ -274,15 +412,17 @@ def test_thousands_of_values_and_files_stay_usable(client: Client, rita: User, r
     html = page_of(client, remy, request)
     assert "1 of 2,000 differs" in section(html, "params")
     assert "param_1234 changed 1 2" in section(html, "params")
-    assert "Show all 2,000" in section(html, "params")
+    assert "1,999 unchanged" in section(html, "params")
+    assert "param_0000" not in section(html, "params")
+    assert "Show all 2,000" in section(page_of(client, remy, request, "?all=1"), "params")
     assert "1 of 10,000 differs" in section(html, "files")
-    assert "part-09999 changed 10 bytes 11 bytes" in section(html, "files")
+    assert "part-09999 changed 10 bytes cccccccccccc 11 bytes eeeeeeeeeeee" in section(html, "files")
     assert "Show all 50" in section(html, "curves")
     assert len(html) < 600_000
-    whole = page_of(client, remy, request, "?show=params&page=10")
+    whole = page_of(client, remy, request, "?all=1&show=params&page=10")
     assert "1,801–2,000 of 2,000" in section(whole, "params")
     assert "param_1999" in section(whole, "params")
-    assert "9,801–10,000 of 10,000" in section(page_of(client, remy, request, "?show=files&page=50"), "files")
+    assert "9,801–10,000 of 10,000" in section(page_of(client, remy, request, "?all=1&show=files&page=50"), "files")
 
 
 def test_a_huge_description_of_the_run_is_compared_in_time(
@@ -326,7 +466,7 @@ def test_queries_do_not_grow_with_what_is_compared(
         make_exhibit(asked.version, f"figures/{number}.png", png(number))
         make_exhibit(asked.version, f"tables/{number}.csv", f"a,b\n{number},2\n".encode())
     assert queries(f"/requests/{asked.pk}/compare/") == few <= 18
-    assert queries(f"/models/{MODEL}/compare/?a=1&b=2") == few_free <= 20
+    assert queries(f"/models/{MODEL}/compare/?a=1&b=2") == few_free <= 26
 
 
 def test_hostile_names_and_texts_stay_text(client: Client, rita: User, remy: User, production: Target) -> None:
