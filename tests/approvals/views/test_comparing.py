@@ -124,9 +124,9 @@ def test_every_part_is_held_against_the_champions(client: Client, asked: Promoti
     assert "numpy added – any version" in packaging
     assert "churn changed old1 new1" in section(html, "data")
     files = section(html, "files")
-    assert "w.skops changed 10 bytes 222222222222 12 bytes 333333333333" in files
+    assert "w.skops changed 10 bytes 22222222 12 bytes 33333333" in files
     assert "extra.bin added – 2.5 MB" in files
-    assert "Asked for, version 2: 3 files, 2.5 MB, digest bbbbbbbbbbbb." in files
+    assert "Asked for, version 2: 3 files, 2.5 MB, digest bbbbbbbb" in files
     assert "style=" not in html
 
 
@@ -208,7 +208,7 @@ def test_any_two_versions_of_a_model_are_compared_as_they_are_now(
     html = see(client, vera, f"/models/{MODEL}/compare/?a=1&b=2")
     assert "churn_predictor: version 2 against version 1" in text_of(html)
     assert "auc_roc higher is better 0.9 0.99 +0.09 (+10.0 %) better" in section(html, "metrics")
-    assert "w.skops changed 10 bytes 222222222222 12 bytes 333333333333" in section(html, "files")
+    assert "w.skops changed 10 bytes 22222222 12 bytes 33333333" in section(html, "files")
     turned = see(client, vera, f"/models/{MODEL}/compare/?a=2&b=1")
     assert "−0.09" in section(turned, "metrics")
 
@@ -358,7 +358,7 @@ def test_a_version_whose_files_were_not_read_leaves_its_column_empty(
 ) -> None:
     make_version(MODEL, 3)
     html = compare(client, vera, "?v=2&v=3&base=1")
-    assert "w.skops changed 10 bytes 222222222222 12 bytes 333333333333 –" in section(html, "files")
+    assert "w.skops changed 10 bytes 22222222 12 bytes 33333333 –" in section(html, "files")
     assert "The MLmodel file of version 3 has not been read" in section(html, "packaging")
     assert "age changed long double –" in section(html, "packaging")
 
@@ -376,7 +376,7 @@ def test_queries_of_four_versions_do_not_grow_with_their_metrics(
     with CaptureQueriesContext(connection) as captured:
         client.get(f"/models/{MODEL}/compare/?v=1&v=2&v=3&v=4")
     assert set(counts) == {len(captured)}
-    assert counts[0] <= 26
+    assert counts[0] <= 29
 
 
 # --- Much, large and strange ------------------------------------------------------------------------------------------
@@ -416,7 +416,7 @@ def test_thousands_of_values_and_files_stay_usable(client: Client, rita: User, r
     assert "param_0000" not in section(html, "params")
     assert "Show all 2,000" in section(page_of(client, remy, request, "?all=1"), "params")
     assert "1 of 10,000 differs" in section(html, "files")
-    assert "part-09999 changed 10 bytes cccccccccccc 11 bytes eeeeeeeeeeee" in section(html, "files")
+    assert "part-09999 changed 10 bytes cccccccc 11 bytes eeeeeeee" in section(html, "files")
     assert "Show all 50" in section(html, "curves")
     assert len(html) < 600_000
     whole = page_of(client, remy, request, "?all=1&show=params&page=10")
@@ -465,8 +465,8 @@ def test_queries_do_not_grow_with_what_is_compared(
         make_version(MODEL, metrics={f"m{n}_auc": n / 9 for n in range(30)})
         make_exhibit(asked.version, f"figures/{number}.png", png(number))
         make_exhibit(asked.version, f"tables/{number}.csv", f"a,b\n{number},2\n".encode())
-    assert queries(f"/requests/{asked.pk}/compare/") == few <= 18
-    assert queries(f"/models/{MODEL}/compare/?a=1&b=2") == few_free <= 26
+    assert queries(f"/requests/{asked.pk}/compare/") == few <= 19
+    assert queries(f"/models/{MODEL}/compare/?a=1&b=2") == few_free <= 27
 
 
 def test_hostile_names_and_texts_stay_text(client: Client, rita: User, remy: User, production: Target) -> None:
