@@ -10,8 +10,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from approvals import policy
 from approvals.models import Target
-from approvals.selectors import inbox
+from approvals.selectors import inbox, new_versions, reviewers
 from approvals.views.lists import Nothing
 from approvals.views.shared import SignedInRequest
 from components import charts
@@ -39,6 +40,7 @@ def overview(request: SignedInRequest) -> HttpResponse:
     counted = figures.of(question)
     page = page_of_counted(models(question), PAGE_SIZE, request.GET.get("page"))
     found = list(page.object_list)
+    may_request = policy.may_request(reviewers.actor_of(request.user))
     context = {
         "question": question,
         "target": question.targets[0] if len(question.targets) == 1 < len(targets) else None,
@@ -47,6 +49,7 @@ def overview(request: SignedInRequest) -> HttpResponse:
         "figures": counted,
         "tiles": _tiles(counted, question),
         "page": page,
+        "new_versions": new_versions.newest() if may_request else [],
         "nothing": None if found else _nothing(question),
         "groups": _groups(rows.rows(found, question.targets), question.group),
         "states": STATES,

@@ -13,7 +13,7 @@ from accounts.models import User
 from approvals import policy
 from approvals.evidence import comparison
 from approvals.models import Incident, Probation, PromotionRequest, Target
-from approvals.selectors import follow_up, reviewers
+from approvals.selectors import follow_up, new_versions, reviewers
 from approvals.views.shared import SignedInRequest
 from components import charts
 from components.pagination import page_of
@@ -69,8 +69,10 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
     may_roll_back = policy.may_roll_back(reviewers.actor_of(request.user)) and not found.deleted_at
     ways_back = follow_up.with_a_way_back(found.name, targets) if may_roll_back else set()
     columns = [chosen, *(name for name in names if name != chosen)][:KEY_METRICS] if chosen else []
+    may_request = policy.may_request(reviewers.actor_of(request.user)) and not found.deleted_at
     context = {
         "model": found,
+        "new_versions": new_versions.newest(model=found.pk) if may_request else [],
         "targets": targets,
         "champions": _champion_cards(targets, holdings, columns, ways_back),
         "broken": follow_up.broken_for(model=found),
