@@ -7,6 +7,7 @@ from django import forms
 from accounts.models import User
 from approvals.models import Target, Verdict
 from approvals.policy import Meaning
+from approvals.selectors.approval_effect import Effect
 
 _LONG = forms.Textarea(attrs={"rows": 4})
 
@@ -35,12 +36,8 @@ class ReviewForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 4, "aria-describedby": "id_comment_hint id_comment_error"}),
     )
     fingerprint = forms.CharField(max_length=64, widget=forms.HiddenInput)
-    last = forms.TypedChoiceField(
-        choices=[("", ""), ("yes", ""), ("no", "")],
-        coerce=lambda value: value == "yes",
-        empty_value=None,
-        required=False,
-        widget=forms.HiddenInput,
+    effect = forms.ChoiceField(
+        choices=[("", ""), *((each.value, "") for each in Effect)], required=False, widget=forms.HiddenInput
     )
     meaning = forms.ChoiceField(
         choices=[("", "Choose"), *((each.value, each.capitalize()) for each in Meaning)],

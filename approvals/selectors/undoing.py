@@ -21,10 +21,15 @@ def window() -> timedelta:
     return timedelta(seconds=settings.UNDO_SECONDS)
 
 
+def is_offered(request: PromotionRequest) -> bool:
+    """Whether an approval of this request can be undone for a while, also its last one. What is urgent does not wait:
+    it puts something right that is wrong now."""
+    return bool(window()) and not request.is_urgent
+
+
 def settles_at(request: PromotionRequest) -> datetime | None:
-    """When no approval of the request can be undone any more; None when that is so already. What is urgent does not
-    wait: it puts something right that is wrong now."""
-    if not window() or request.is_urgent:
+    """When no approval of the request can be undone any more; None when that is so already."""
+    if not is_offered(request):
         return None
     live = request.reviews.live().filter(verdict=Verdict.APPROVE)
     newest: datetime | None = live.aggregate(newest=Max("created_at"))["newest"]

@@ -9,6 +9,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import Action, Assessment, AuditEvent, OutboxEntry, Outcome, PromotionRequest, Status
+from approvals.policy.freezes import Freeze
+from approvals.selectors import approval_effect, undoing
+from approvals.selectors.approval_effect import Effect
 from approvals.selectors.request_state import RequestState
 from mirror.models import Inspection
 
@@ -45,18 +48,39 @@ def headline(request: PromotionRequest) -> Headline:
     return Headline("Promote", version, f" to {target}{end}", "Requested by")
 
 
-def effect(request: PromotionRequest, *, is_last: bool, is_frozen: bool) -> str:
-    """What an approval would do, in a sentence: now, or once all are given."""
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What one more approval does, for the button and the line above it."""
+
+    effect: Effect
+    tally: str
+    """`1 of 2`: which one it is."""
+
+    sentence: str
+
+
+def approval(now: RequestState, freeze: Freeze | None) -> Approval:
+    """`freeze` is what holds deliveries now."""
+    does = approval_effect.of(now, freeze)
+    return Approval(does, f"{now.approvals_given + 1} of {now.rule.approvals}", effect(now.request, does))
+
+
+def effect(request: PromotionRequest, does: Effect) -> str:
+    """What an approval does, in sentences: now, or once all are given."""
     target, replaced = request.target, request.replaces
-    gets = f"version {request.version.number}{' then' if is_last else ''} gets {target.meaning} in MLflow"
-    if is_last:
-        words = f"Yours is the last missing approval: {gets} {'when the freeze ends' if is_frozen else 'at once'}"
-    else:
-        words = f"This is not the last approval: once all are given, {gets}"
-    if replaced is None:
-        return f"{words}."
-    fate = "is archived" if target.archives_existing else "keeps its stage" if target.stage else "loses the alias"
-    return f"{words}, and version {replaced.number} {fate}."
+    gets = f"version {request.version.number} gets {target.meaning} in MLflow"
+    match does:
+        case Effect.COUNTS:
+            words = f"Once all approvals are given, {gets}"
+        case Effect.WAITS:
+            words = f"Yours is the last approval: {gets} when the freeze ends"
+        case Effect.DELIVERS:
+            words = f"Yours is the last approval: {gets} at once"
+    if replaced is not None:
+        fate = "is archived" if target.archives_existing else "keeps its stage" if target.stage else "loses the alias"
+        words += f", and version {replaced.number} {fate}"
+    seconds = int(undoing.window().total_seconds()) if undoing.is_offered(request) else 0
+    return f"{words}. You can undo your decision for {seconds} seconds." if seconds else f"{words}."
 
 
 # --- Steps ------------------------------------------------------------------------------------------------------------

@@ -170,9 +170,8 @@ class LivePart:
     refusals: Sequence[str]
     """Why one who asked cannot take it back or submit it again."""
 
-    is_last: bool
-    effect: str
-    """What an approval of this person would do."""
+    approval: progress.Approval
+    """What an approval of this person does."""
 
     ended_by: str
     renamed: ModelVersion | None
@@ -200,7 +199,6 @@ def _live_part(
     is_held = found.status == Status.PENDING and not found.is_urgent
     freeze = freezes.notice(found.version.model.name, found.target) if is_held else freezes.Notice()
     entries, has_earlier = request_timeline.of(found)
-    is_last = workflow.is_last(now)
     return LivePart(
         request_=found,
         standing=now,
@@ -213,8 +211,7 @@ def _live_part(
         steps=progress.steps(now),
         undecidable=progress.undecidable(now),
         refusals=progress.refusals(now, user),
-        is_last=is_last,
-        effect=progress.effect(found, is_last=is_last, is_frozen=freeze.on is not None),
+        approval=progress.approval(now, freeze.on),
         ended_by=progress.ended_by(found),
         renamed=eligibility.renamed(found.version),
         finding_owners=findings_forms.possible_owners() if now.actions["approve"] else [],

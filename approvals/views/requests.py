@@ -22,8 +22,9 @@ from approvals.forms.requests import (
     UndoForm,
     WithdrawForm,
 )
-from approvals.models import PromotionRequest, Status
-from approvals.selectors import undoing
+from approvals.models import PromotionRequest, Status, Verdict
+from approvals.selectors import request_state, undoing
+from approvals.views import given
 from approvals.views.request_page import get_request, page
 from approvals.views.shared import SignedInRequest, status_of
 
@@ -59,9 +60,14 @@ def review(request: SignedInRequest, pk: int) -> HttpResponse:
         return page(request, found, bound=bound, status=422)
     except workflow.WorkflowError as error:
         return _overtaken(request, get_request(pk), error, typed=form.cleaned_data["comment"], findings=findings)
-    if undoing.newest_of(request.user):
-        return redirect(found)  # its page says what was decided, with the way back
     now = get_request(pk)
+    if form.cleaned_data["verdict"] == Verdict.APPROVE:
+        state = request_state.of(now, request.user)
+        if words := given.surprise(state, request.user, said=form.cleaned_data["effect"]):
+            messages.warning(request, words)
+            return redirect(now)
+    if undoing.newest_of(request.user):
+        return redirect(now)  # its page says what was decided, with the way back
     words = _OUTCOME.get(Status(now.status), "Your decision is recorded.")  # withdrawn in this very moment, say
     messages.success(request, words.format(version=now.version.number, target=now.target))
     return redirect(now)

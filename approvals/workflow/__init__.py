@@ -37,7 +37,7 @@ from approvals.workflow.requests import (
     withdraw,
 )
 from approvals.workflow.retroactive_reviews import ask_afterwards, drop_afterwards
-from approvals.workflow.reviews import comment, end_half, is_last, reconsider, retry, review
+from approvals.workflow.reviews import comment, end_half, reconsider, retry, review
 from approvals.workflow.rollbacks import allowed_alone, roll_back
 from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, NoMeaning, NotAllowed, WorkflowError
 from approvals.workflow.undoing import undo_review
@@ -69,7 +69,6 @@ __all__ = [
     "end_half",
     "escalate",
     "expire_due",
-    "is_last",
     "mark_opened",
     "may_close",
     "nominate",

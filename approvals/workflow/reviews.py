@@ -10,7 +10,8 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import ledger, policy
 from approvals.models import Action, Comment, OutboxEntry, PromotionRequest, Review, Status, Verdict
-from approvals.selectors import request_state
+from approvals.selectors import approval_effect, request_state, undoing
+from approvals.selectors.approval_effect import Effect
 from approvals.workflow import approvals_count, locks, opening, outbox
 from approvals.workflow import findings as follow_up
 from approvals.workflow.findings import FindingInput
@@ -36,21 +37,23 @@ def review(
     meaning: str = "",
     proof: policy.Proof | None = None,
     findings: Sequence[FindingInput] = (),
-    last: bool | None = None,
+    effect: str = "",
 ) -> Review:
     """Signs one person's verdict over the evidence. The last missing approval approves the request and hands it to
     delivery; one rejection rejects it; requested changes send it back to the requester.
 
     `fingerprint` is that of the evidence on the reviewer's screen, `proof` how and when they last showed who they are,
-    `last` whether their page said that this is the last missing approval (None: nothing said so).
+    `effect` what their page said that an approval does, an `approval_effect.Effect` ("": nothing was said). Where it
+    does another thing by now, it is given all the same if it can be undone, and the caller says what happened; else
+    the person is asked again.
     Raises NotAllowed, Invalid (a comment or a meaning is missing), NeedsReauthentication, or Conflict (the request
-    changed meanwhile, or the approval would do another thing than the page said; one whose content changed in MLflow
-    goes back to review first).
+    changed meanwhile, or the approval would do another thing than the page said and could not be undone; one whose
+    content changed in MLflow goes back to review first).
     """
     # Do not move this into the verb below: it raises, and would take the way back to review back with its transaction.
     if verdict == Verdict.APPROVE and reopen(request):
         raise Conflict("The request changed in MLflow while you were reading. Look at what is asked now.", request)
-    return _sign(request, by, Verdict(verdict), comment.strip(), fingerprint, meaning, proof, findings, last)
+    return _sign(request, by, Verdict(verdict), comment.strip(), fingerprint, meaning, proof, findings, effect)
 
 
 @verb()
@@ -63,7 +66,7 @@ def _sign(
     meaning: str,
     proof: policy.Proof | None,
     findings: Sequence[FindingInput],
-    last: bool | None,
+    effect: str,
 ) -> Review:
     # Computed once, under the locks; everything below is judged by it.
     now = request_state.of(request, by)
@@ -71,8 +74,10 @@ def _sign(
     # A signature is bound to what was on the screen, and does what the page said that it would.
     if fingerprint is not None and fingerprint != request.fingerprint:
         raise Conflict("The evidence is no longer what you were reading. Look at what is asked now.", request)
-    if verdict == Verdict.APPROVE and last is not None and last != is_last(now):
-        raise Conflict(_what_it_would_do(now), request)
+    if verdict == Verdict.APPROVE and effect and not undoing.is_offered(request):
+        does = approval_effect.read(now)
+        if effect != does:
+            raise Conflict(_what_it_would_do(now, does), request)
     # What the policy asks of a signature. The proof comes last: nobody shows who they are in vain.
     if not comment and verdict != Verdict.APPROVE:
         raise Invalid("Say why: the requester and the auditors will read it.")
@@ -126,22 +131,23 @@ def _sign(
     return signed
 
 
-def is_last(now: request_state.RequestState) -> bool:
-    """Whether one more approval completes the request, so that it is delivered."""
-    return policy.still_needed(now.states) == 1
-
-
-def _what_it_would_do(now: request_state.RequestState) -> str:
-    """The page said another thing: somebody approved meanwhile, or an approval no longer counts."""
+def _what_it_would_do(now: request_state.RequestState, does: Effect) -> str:
+    """The page said another thing: somebody approved meanwhile, an approval no longer counts, or a freeze began or
+    ended."""
     request = now.request
     counted = [review.reviewer.name for review in now.reviews if review.reviewer_id in now.counted]
     given = f"{' and '.join(counted)} approved meanwhile" if counted else "An approval no longer counts"
-    if not is_last(now):
-        return f"{given}: yours would not be the last one. Approve again if that is right."
-    return (
-        f"{given}: yours would be the last missing approval, and version {request.version.number} would get "
-        f"{request.target.meaning} in MLflow at once. Approve again if you want that."
-    )
+    match does:
+        case Effect.COUNTS:
+            return f"{given}: yours would not be the last one. Approve again if that is right."
+        case Effect.WAITS:
+            return "Yours would be the last approval, and a freeze holds the delivery. Approve again if you want that."
+        case Effect.DELIVERS:
+            return (
+                f"{given if counted else 'No freeze is on'}: yours would be the last approval, and version "
+                f"{request.version.number} would get {request.target.meaning} in MLflow at once. Approve again if you "
+                "want that."
+            )
 
 
 def _check_signature(rule: policy.SignatureRule, verdict: Verdict, meaning: str, proof: policy.Proof | None) -> None:

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import PromotionRequest, RequestKind, Status, Target
+from approvals.selectors.approval_effect import Effect
 from approvals.views import progress
 from mirror.models import ModelVersion, RegisteredModel
 
@@ -62,35 +63,25 @@ def test_the_headline_says_what_is_asked_by_kind(request_: PromotionRequest, tit
 
 
 @pytest.mark.parametrize(
-    ("is_last", "is_frozen", "target", "sentence"),
+    ("does", "target", "sentence"),
     [
+        (Effect.DELIVERS, {}, "Yours is the last approval: {gets} at once, and version 1 is archived."),
         (
-            True,
-            False,
-            {},
-            "Yours is the last missing approval: version 2 then {gets} at once, and version 1 is archived.",
-        ),
-        (
-            True,
-            True,
+            Effect.WAITS,
             {"archives_existing": False},
-            "Yours is the last missing approval: version 2 then {gets} when the freeze ends, and version 1 keeps its "
-            "stage.",
+            "Yours is the last approval: {gets} when the freeze ends, and version 1 keeps its stage.",
         ),
         (
-            False,
-            True,
+            Effect.COUNTS,
             {"archives_existing": False, "stage": ""},
-            "This is not the last approval: once all are given, version 2 {gets}, and version 1 loses the alias.",
+            "Once all approvals are given, {gets}, and version 1 loses the alias.",
         ),
     ],
 )
-def test_the_effect_of_an_approval_is_told(
-    is_last: bool, is_frozen: bool, target: dict[str, object], sentence: str
-) -> None:
+def test_the_effect_of_an_approval_is_told(does: Effect, target: dict[str, object], sentence: str) -> None:
     request = asked()
     for name, value in target.items():
         setattr(request.target, name, value)
-    told = progress.effect(request, is_last=is_last, is_frozen=is_frozen)
-    assert told == sentence.format(gets=f"gets {request.target.meaning} in MLflow")
-    assert progress.effect(asked(champion=None), is_last=False, is_frozen=False).endswith(" in MLflow.")
+    told = progress.effect(request, does)
+    assert told == sentence.format(gets=f"version 2 gets {request.target.meaning} in MLflow")
+    assert progress.effect(asked(champion=None), Effect.COUNTS).endswith(" in MLflow.")

@@ -24,7 +24,7 @@ from tests.support.world import hold, settle
 pytestmark = pytest.mark.django_db
 MODEL = "churn_predictor"
 BUTTONS = {
-    "approve": "Approve for Production",
+    "approve": "Approve",
     "changes": "Request changes",
     "reject": "Reject",
     "comment": "Comment",

@@ -2,6 +2,7 @@
 under."""
 
 import re
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -10,6 +11,7 @@ from django.urls import reverse
 from accounts.models import User
 from approvals import administration, workflow
 from approvals.models import Action, AuditEvent, OutboxEntry, Policy, PromotionRequest, Status, Target
+from approvals.policy import RollbackRule
 from approvals.workflow import Conflict
 from mirror import sync
 from mirror.models import ModelVersion
@@ -36,10 +38,10 @@ def page(client: Client, person: User, request: PromotionRequest) -> str:
 
 def test_an_approval_that_would_deliver_asks_again(asked: PromotionRequest, remy: User, rosa: User) -> None:
     approve(asked, rosa)
-    with pytest.raises(Conflict, match=r"^Rosa Lind approved meanwhile: yours would be the last missing approval"):
-        workflow.review(asked, by=remy, verdict="approve", last=False)
+    with pytest.raises(Conflict, match=r"^Rosa Lind approved meanwhile: yours would be the last approval"):
+        workflow.review(asked, by=remy, verdict="approve", effect="counts")
     assert not OutboxEntry.objects.exists()
-    workflow.review(asked, by=remy, verdict="approve", last=True)
+    workflow.review(asked, by=remy, verdict="approve", effect="delivers")
     assert OutboxEntry.objects.count() == 1
 
 
@@ -49,7 +51,69 @@ def test_an_approval_that_would_not_be_the_last_any_more_asks_again(
     approve(asked, rosa)
     administration.set_active(rosa, is_active=False, by=ada)
     with pytest.raises(Conflict, match="An approval no longer counts: yours would not be the last one"):
-        workflow.review(asked, by=remy, verdict="approve", last=True)
+        workflow.review(asked, by=remy, verdict="approve", effect="delivers")
+
+
+def test_what_can_be_undone_is_recorded_and_answered_with_what_happened(
+    asked: PromotionRequest, remy: User, rosa: User, client: Client, settings: Any
+) -> None:
+    settings.UNDO_SECONDS = 10
+    before = page(client, remy, asked)
+    assert "You can undo your decision for 10 seconds." in before
+    approve(asked, rosa)
+    posted = {"verdict": "approve", "fingerprint": asked.fingerprint, "effect": "counts"}
+    answer = client.post(reverse("approvals:request_review", args=[asked.pk]), posted, follow=True)
+    shown = answer.content.decode()
+    told = "Your approval was the last one: v1 is being delivered. Rosa Lind approved while you were reading."
+    assert told in shown
+    assert ">Undo</button>" in shown.replace("</svg>Undo", "</svg>>Undo")
+    # Told once: it is what this click did.
+    assert told not in page(client, remy, asked)
+
+
+def test_an_approval_that_does_less_is_answered_with_that(
+    asked: PromotionRequest, remy: User, rosa: User, ada: User, client: Client, settings: Any
+) -> None:
+    settings.UNDO_SECONDS = 10
+    approve(asked, rosa)
+    administration.set_active(rosa, is_active=False, by=ada)
+    client.force_login(remy)
+    posted = {"verdict": "approve", "fingerprint": asked.fingerprint, "effect": "delivers"}
+    answer = client.post(reverse("approvals:request_review", args=[asked.pk]), posted, follow=True)
+    assert "Your approval was not the last one, because another one no longer counts" in answer.content.decode()
+
+
+def test_a_freeze_that_began_meanwhile_is_told(
+    asked: PromotionRequest, remy: User, rosa: User, client: Client, settings: Any
+) -> None:
+    approve(asked, rosa)
+    assert "Approve and deliver v1 now" in page(client, remy, asked)
+    world.freeze()
+    posted = {"verdict": "approve", "fingerprint": asked.fingerprint, "effect": "delivers"}
+    address = reverse("approvals:request_review", args=[asked.pk])
+    answer = client.post(address, posted)
+    assert answer.status_code == 409
+    assert "a freeze holds the delivery. Approve again if you want that." in answer.content.decode()
+    assert re.search(r"Approve v1; delivery waits until\s+<time", answer.content.decode())
+    assert '<input type="hidden" name="effect" value="waits">' in answer.content.decode()
+    settings.UNDO_SECONDS = 10
+    answer = client.post(address, posted, follow=True)
+    assert "A freeze has begun: v1 is approved, and is delivered when it ends." in answer.content.decode()
+
+
+def test_what_cannot_be_undone_asks_again(
+    rita: User, remy: User, rosa: User, production: Target, settings: Any
+) -> None:
+    registry = world.make_registry()
+    make_policy("*", production, (1, None), rollback=RollbackRule(approvals=2, permission_suffices=False))
+    for number in (1, 2):
+        world.promote(registry, number, production, by=rita, approvers=(remy,))
+    settings.UNDO_SECONDS = 10
+    back = workflow.roll_back(world.model(), production, by=rita, reason="Worse.")
+    check(back)
+    approve(back, rosa)
+    with pytest.raises(Conflict, match=r"^Rosa Lind approved meanwhile: yours would be the last approval"):
+        workflow.review(back, by=remy, verdict="approve", effect="counts")
 
 
 def test_who_did_not_look_at_a_page_is_not_asked(asked: PromotionRequest, remy: User, rosa: User) -> None:
@@ -61,20 +125,21 @@ def test_the_page_says_what_the_button_does_and_the_click_holds_it_to_that(
     asked: PromotionRequest, remy: User, rosa: User, client: Client
 ) -> None:
     before = page(client, remy, asked)
-    assert "This is not the last approval" in before
-    assert "Approve for Production" in before
-    assert '<input type="hidden" name="last" value="no">' in before
+    assert "Once all approvals are given" in before
+    assert "Approve (1 of 2)" in before
+    assert '<input type="hidden" name="effect" value="counts">' in before
     approve(asked, rosa)
-    posted = {"verdict": "approve", "comment": "Looks right.", "fingerprint": asked.fingerprint, "last": "no"}
+    posted = {"verdict": "approve", "comment": "Looks right.", "fingerprint": asked.fingerprint, "effect": "counts"}
     answer = client.post(reverse("approvals:request_review", args=[asked.pk]), posted)
     shown = answer.content.decode()
     assert answer.status_code == 409
     assert "Rosa Lind approved meanwhile" in shown
     assert "Looks right." in shown
-    assert f"Approve and deliver version {asked.version.number} now" in shown
-    assert '<input type="hidden" name="last" value="yes">' in shown
+    assert f"Approve and deliver v{asked.version.number} now" in shown
+    assert '<input type="hidden" name="effect" value="delivers">' in shown
     assert (
-        client.post(reverse("approvals:request_review", args=[asked.pk]), posted | {"last": "yes"}).status_code == 302
+        client.post(reverse("approvals:request_review", args=[asked.pk]), posted | {"effect": "delivers"}).status_code
+        == 302
     )
     asked.refresh_from_db()
     assert asked.status == Status.APPROVED
@@ -93,7 +158,7 @@ def test_a_pending_page_follows_and_keeps_the_form(
     answer = client.get(address, {"seen": seen[1]})
     told = answer.content.decode()
     assert answer.status_code == 200
-    assert f"Approve and deliver version {asked.version.number} now" in told
+    assert f"Approve and deliver v{asked.version.number} now" in told
     assert 'id="decision-effect" class="decision-effect" hx-swap-oob="true"' in told
     assert "1 of 2" in told
     assert "<textarea" not in told
