@@ -1,5 +1,7 @@
 """Descriptions are Markdown written by anybody who may write to MLflow: rendered without raw HTML, then sanitised."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import nh3
@@ -40,6 +42,34 @@ def _link_to_image(renderer: Any, tokens: Any, index: int, _options: Any, _env: 
 
 
 _MARKDOWN = _renderer()
+
+
+MENTION = re.compile(r"(?<![\w@./-])@([\w-]+(?:\.[\w-]+)*)")
+"""Words joined by dots after an @ that is no part of an address."""
+
+_AS_IT_IS = ("code", "pre", "a")
+"""In these an @ is no mention."""
+
+
+def with_mentions(html: SafeString, names: Mapping[str, str]) -> SafeString:
+    """Rendered text in which `@handle` is the person's name. A number behind a handle belongs to it."""
+    if not names:
+        return html
+
+    def written(match: re.Match[str]) -> str:
+        handle = match[1].casefold()
+        name = names.get(handle) or names.get(re.sub(r"\.\d+$", "", handle))
+        return format_html('<span class="mention">@{}</span>', name) if name else match[0]
+
+    parts, inside = [], 0
+    for part in re.split(r"(<[^>]*>)", html):
+        if part.startswith("<"):
+            tag = part.strip("</>").partition(" ")[0]
+            inside += (tag in _AS_IT_IS) * (-1 if part.startswith("</") else 1)
+        elif not inside:
+            part = MENTION.sub(written, part)  # noqa: PLW2901
+        parts.append(part)
+    return mark_safe("".join(parts))  # noqa: S308  sanitised before, and names are escaped
 
 
 def render(text: str) -> SafeString:

@@ -1,11 +1,12 @@
 """The one time line of a request: its part of the ledger, comments and verdicts included, oldest first."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from approvals.ledger import sentences
 from approvals.models import Action, AuditEvent, PromotionRequest
+from approvals.selectors import mentions
 
 NEWEST = 100
 """So many events of one request are shown at once; the history has the rest."""
@@ -31,6 +32,11 @@ class Entry:
     def tone(self) -> str:
         """`good`, `bad`, `waiting`, or "" for what is neither."""
         return Action(self.event.action).type.tone
+
+    @property
+    def mentioned(self) -> Mapping[str, str]:
+        """Handle → name of whom it mentions."""
+        return mentions.chips(self.event.data.get("mentioned", ()))
 
     @property
     def name(self) -> str:

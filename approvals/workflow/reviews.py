@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from django.db.models import F
 from django.utils import timezone
@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import ledger, policy
 from approvals.models import Action, Comment, OutboxEntry, PromotionRequest, Review, Status, Verdict
-from approvals.selectors import approval_effect, request_state, undoing
+from approvals.selectors import approval_effect, mentions, request_state, undoing
 from approvals.selectors.approval_effect import Effect
 from approvals.workflow import approvals_count, locks, opening, outbox
 from approvals.workflow import findings as follow_up
@@ -166,12 +166,16 @@ def _check_signature(rule: policy.SignatureRule, verdict: Verdict, meaning: str,
 
 @verb()
 def comment(request: PromotionRequest, *, by: User, body: str) -> Comment:
-    """Adds to the discussion, open or closed. Raises NotAllowed or Invalid (nothing was said)."""
+    """Adds to the discussion, open or closed; whom it mentions is kept with it. Raises NotAllowed or Invalid (nothing
+    was said)."""
     require(request_state.of(request, by).actions["comment"])
     if not body.strip():
         raise Invalid("Write something first.")
     said = Comment.objects.create(request=request, author=by, body=body.strip())
-    ledger.record(Action.REQUEST_COMMENTED, actor=by, request=request, data={"comment": said.body}, rows=[said])
+    told: dict[str, Any] = {"comment": said.body}
+    if mentioned := [person.label for person in mentions.people_in(said.body) if person != by]:
+        told["mentioned"] = mentioned
+    ledger.record(Action.REQUEST_COMMENTED, actor=by, request=request, data=told, rows=[said])
     return said
 
 

@@ -63,6 +63,18 @@
     if (!all("textarea").some((field) => field.value)) location.reload();
   });
 
+  /* Buttons that write a name into a text, at the cursor. */
+  document.addEventListener("click", ({ target }) => {
+    const button = target.closest?.("[data-insert]");
+    const field = button && document.getElementById(button.dataset.into);
+    if (!field) return;
+    const before = field.value.slice(0, field.selectionStart);
+    const space = before && !/\s$/.test(before) ? " " : "";
+    field.setRangeText(`${space}${button.dataset.insert} `, field.selectionStart, field.selectionEnd, "end");
+    field.focus();
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+
   /* Tabs scroll; the current one is in sight. */
   all(".tabs [aria-current]").forEach((here) => {
     const row = here.parentNode;

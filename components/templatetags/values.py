@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -134,6 +134,12 @@ def logged_model_id(version: ModelVersion) -> str:
 def markdown(text: str) -> SafeString:
     """`{{ description|markdown }}` inside `<div class="prose">`."""
     return safe_markdown.render(text)
+
+
+@register.filter
+def mentions(html: SafeString, names: Mapping[str, str]) -> SafeString:
+    """`{{ said|markdown|mentions:entry.mentioned }}`: `@remy.ortiz` becomes the name of whom it means."""
+    return safe_markdown.with_mentions(html, names)
 
 
 @register.filter

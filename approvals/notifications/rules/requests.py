@@ -89,8 +89,13 @@ def reopened(this: Occasion) -> list[Told]:
 @tells_of(Action.REQUEST_COMMENTED)
 def commented(this: Occasion) -> list[Told]:
     authors = set(this.request.comments.values_list("author_id", flat=True))
-    title = f"{wording.name_of(this.event.actor_label)} commented on {this.subject}"
-    return [this.tell(Kind.COMMENTED, this.request.asked_by | audience.reviewers_of(this.request) | authors, title)]
+    name = wording.name_of(this.event.actor_label)
+    mentioned = this.event.people("mentioned")
+    others = (this.request.asked_by | audience.reviewers_of(this.request) | authors) - mentioned
+    return [
+        this.tell(Kind.MENTIONED, mentioned, f"{name} mentioned you: {this.subject}", chat=False),
+        this.tell(Kind.COMMENTED, others, f"{name} commented on {this.subject}"),
+    ]
 
 
 @tells_of(Action.REVIEW_REJECTED, Action.REVIEW_CHANGES_REQUESTED, Action.REQUEST_APPROVED)
