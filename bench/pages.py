@@ -82,6 +82,9 @@ def _paths(client: Any) -> dict[str, str]:
     version = request.version
     begun = f"{tenure.started_at + timedelta(days=100):%Y-%m-%dT%H:%M}"
     return {
+        "overview": "/overview/",
+        "overview, worst state first": "/overview/?sort=state",
+        "overview, outside approval": "/overview/?state=outside",
         "inbox": "/",
         "inbox, decided": "/?tab=decided",
         "models": "/models/",

@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Count, Min, Q
+from django.db.models import Case, Count, IntegerField, Min, Q, QuerySet, Value, When
 
-from approvals.models import Status
+from approvals.models import Tenure
 from approvals.models.requests import UNDECIDED
 from registry_ui.selectors.overview import standings
 from registry_ui.selectors.overview.question import WEEK, Question
 from registry_ui.selectors.overview.standings import Standing
 
 WEEKS = 12
+WAITS = -1
+"""In place of a week: the requests that wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +46,22 @@ def of(question: Question) -> Figures:
         before=Count("rank", filter=Q(rank=Standing.BEFORE)),
         outside=Count("rank", filter=Q(rank__gte=Standing.EMERGENCY)),
     )
-    waits = Q(status__in=UNDECIDED)
+    waits = question.asked.filter(status__in=UNDECIDED).order_by().annotate(week=Value(WAITS)).values("week")
+    told = waits.annotate(count=Count("pk"), first=Min("created_at")).union(_deliveries(question), all=True)
+    counted = {week: (count, first) for week, count, first in told.values_list("week", "count", "first")}
+    waiting, oldest = counted.get(WAITS, (0, None))
+    weeks = [counted.get(week, (0, None))[0] for week in range(WEEKS)]
+    return Figures(**cells, waiting=waiting, oldest=oldest, weeks=weeks)
+
+
+def _deliveries(question: Question) -> QuerySet[Tenure, Any]:
+    """Requests by the span of seven days in which what they promoted began to hold, 0 for the earliest. By tenures,
+    whose rows are short."""
     starts = [question.now - number * WEEK for number in range(WEEKS, 0, -1)]
-    weeks = {
-        f"week_{number}": Count("pk", filter=Q(closed_at__gt=start, closed_at__lte=start + WEEK))
-        for number, start in enumerate(starts)
-    }
-    asked = question.requests.filter(waits | Q(status=Status.APPLIED, closed_at__gt=starts[0])).aggregate(
-        waiting=Count("pk", filter=waits), oldest=Min("created_at", filter=waits), **weeks
+    week = Case(
+        *[When(started_at__gt=start, then=Value(number)) for number, start in reversed(list(enumerate(starts)))],
+        output_field=IntegerField(),
     )
-    return Figures(
-        approved=cells["approved"],
-        outside=cells["outside"],
-        before=cells["before"],
-        waiting=asked["waiting"],
-        oldest=asked["oldest"],
-        weeks=[asked[name] for name in weeks],
-    )
+    begun = question.begun.filter(origin=Tenure.Origin.DELIVERY, started_at__gt=starts[0])
+    of_week = begun.order_by().annotate(week=week).values("week")
+    return of_week.annotate(count=Count("request", distinct=True), first=Min("started_at"))

@@ -54,15 +54,22 @@ class Question:
         return bool(self.q or self.tag or self.state)
 
     @property
-    def held(self) -> QuerySet[Tenure]:
-        """What runs in the columns, of the models that `q` and `tag` leave."""
-        found = Tenure.objects.open().filter(target__in=self.targets)
+    def begun(self) -> QuerySet[Tenure]:
+        """What ever held one of the columns, of the models that `q` and `tag` leave."""
+        found = Tenure.objects.filter(target__in=self.targets)
         return found.filter(model_name__in=narrowed(self).values("name")) if self.q or self.tag else found
 
     @property
-    def requests(self) -> RequestQuerySet:
-        """Requests for the columns, of the same models, of all times."""
-        found = PromotionRequest.objects.filter(target__in=self.targets)
+    def held(self) -> QuerySet[Tenure]:
+        """What holds it now."""
+        return self.begun.filter(ended_at=None)
+
+    @property
+    def asked(self) -> RequestQuerySet:
+        """Open requests for the columns, of the same models. By their keys first, which an index alone has: the rows
+        are long."""
+        known = PromotionRequest.objects.order_by().open().values("pk")
+        found = PromotionRequest.objects.filter(pk__in=known, target__in=self.targets)
         return found.filter(version__model__in=narrowed(self).values("pk")) if self.q or self.tag else found
 
 
@@ -85,7 +92,7 @@ def _tag(key: str) -> Cast:
 
 def models(question: Question) -> QuerySet[RegisteredModel]:
     """Those that hold one of the targets or are asked for, in order; each with its `group` and the `total` of all."""
-    held, asked = question.held, question.requests.open()
+    held, asked = question.held, question.asked
     match question.state:
         case "approved":
             which = Q(name__in=standings.names(held, Standing.APPROVED))
@@ -120,7 +127,9 @@ def _grouped(found: QuerySet[RegisteredModel], group: str) -> QuerySet[Registere
 
 
 def _order(question: Question) -> list[Any]:
-    ran = question.held.filter(model_name=OuterRef("name")).order_by().values("model_name")
+    # Not by `ended_at`: SQLite would look through all that run for each model.
+    running = Tenure.objects.filter(end="", target__in=question.targets, model_name=OuterRef("name"))
+    ran = running.order_by().values("model_name")
     match question.sort:
         case "state":
             worst = Subquery(ran.annotate(rank=Max(standings.RANK)).values("rank"))

@@ -10,9 +10,9 @@ from django.urls import reverse
 
 from approvals import policy
 from approvals.models import Probation, PromotionRequest, Status, Target, Tenure, Verdict
-from approvals.models.requests import RequestQuerySet
 from mirror.models import RegisteredModel
-from registry_ui.selectors.overview import standings
+from registry_ui.selectors.overview import coming, standings
+from registry_ui.selectors.overview.question import Question
 from registry_ui.selectors.overview.standings import Standing
 
 
@@ -72,6 +72,11 @@ class Cell:
     held: Held | None
     asked: Sequence[Asked]
 
+    @property
+    def is_vacant(self) -> bool:
+        """Nothing holds it and nothing is asked for."""
+        return self.held is None and not self.asked
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -81,20 +86,48 @@ class Row:
     """One per target, in their order."""
 
 
-def rows(found: Sequence[RegisteredModel], targets: Sequence[Target]) -> list[Row]:
-    """In the order of the models. Two queries."""
+def requests(question: Question, found: Sequence[RegisteredModel]) -> list[PromotionRequest]:
+    """The open requests for the columns of these models, and those of which something is due soon. One query."""
+    shown = question.asked.filter(version__model__in=found).values("pk")
+    due = PromotionRequest.objects.filter(pk__in=coming.soon(question.now).values("pk")).values("pk")
+    approvals = Count("reviews", filter=Q(reviews__voided_at=None, reviews__verdict=Verdict.APPROVE))
+    return list(
+        PromotionRequest.objects.filter(pk__in=shown.union(due))
+        .select_related("version__model", "target", "probation")
+        .only(
+            "kind",
+            "status",
+            "rule",
+            "expires_at",
+            "afterwards_at",
+            "afterwards_due_at",
+            "target__name",
+            "version__number",
+            "version__model__name",
+            "probation__ends_at",
+            "probation__closed_at",
+        )
+        .annotate(given=approvals)
+        .order_by("pk")
+    )
+
+
+def rows(question: Question, found: Sequence[RegisteredModel], asked: Sequence[PromotionRequest]) -> list[Row]:
+    """In the order of the models; `asked` are their `requests`. One query."""
+    targets = question.targets
     held: defaultdict[tuple[str, int], list[Tenure]] = defaultdict(list)
     for tenure in _tenures(found, targets):
         held[tenure.model_name, tenure.target_id].append(tenure)
-    asked: defaultdict[tuple[int, int], list[Asked]] = defaultdict(list)
-    for request in with_given(PromotionRequest.objects.open().filter(version__model__in=found, target__in=targets)):
-        asked[request.version.model_id, request.target_id].append(_asked(request))
+    waits: defaultdict[tuple[int, int], list[Asked]] = defaultdict(list)
+    for request in asked:
+        if request.is_open:
+            waits[request.version.model_id, request.target_id].append(_asked(request))
     return [
         Row(
             model,
             getattr(model, "group", ""),
             [
-                Cell(each, _held(held.get((model.name, each.pk), [])), asked.get((model.pk, each.pk), []))
+                Cell(each, _held(held.get((model.name, each.pk), [])), waits.get((model.pk, each.pk), []))
                 for each in targets
             ],
         )
@@ -121,17 +154,6 @@ def _tenures(found: Sequence[RegisteredModel], targets: Sequence[Target]) -> Ite
             "request__probation__closed_at",
         ),
         key=lambda each: (each.is_alias, -each.version_number),
-    )
-
-
-def with_given(found: RequestQuerySet) -> RequestQuerySet:
-    """With how many approvals stand (`given`), and without the long columns."""
-    approvals = Count("reviews", filter=Q(reviews__voided_at=None, reviews__verdict=Verdict.APPROVE))
-    return (
-        found.select_related("version__model", "target")
-        .only("status", "rule", "target__name", "version__number", "version__model__name")
-        .annotate(given=approvals)
-        .order_by("pk")
     )
 
 

@@ -11,11 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
-from approvals.models import Target, Tenure
+from approvals.models import Probation, PromotionRequest, Review, Target, Tenure
 from mirror.models import RegisteredModel
 from tests.support.factories import approve, make_request, make_version
 from tests.support.pages import text_of
-from tests.support.world import bypass, found, settle
+from tests.support.world import bypass, found, freeze, settle
 
 pytestmark = pytest.mark.django_db
 
@@ -67,10 +67,10 @@ def test_a_cell_names_version_state_and_what_waits(page: Callable[[str], str], r
     html = page()
     assert names(html) == ["alpha_card", "alpha_wire", "beta", "delta", "gamma"]
     at = Tenure.objects.get(model_name="alpha_card", place="Production").started_at
-    assert row(html, "alpha_card") == f"alpha_card – v6 Approved since {at:%Y-%m-%d %H:%M} UTC v7 waits 1/2"
+    assert row(html, "alpha_card") == f"alpha_card – v6 Approved {at:%Y-%m-%d %H:%M} UTC v7 waits 1/2"
     assert "v2 Before the gate first seen" in row(html, "alpha_wire")
-    assert "v3 Outside Countersign since" in row(html, "beta")
-    assert "v4 Emergency since" in row(html, "gamma")
+    assert "v3 Outside Countersign 20" in row(html, "beta")
+    assert "v4 Emergency 20" in row(html, "gamma")
     assert row(html, "delta") == "delta v1 waits 0/1 –"
 
 
@@ -147,7 +147,7 @@ def test_the_worst_of_two_places_speaks_for_the_cell(page: Callable[[str], str],
             started_at=timezone.now() - timedelta(days=number),
         )
     html = page("?target=Live")
-    assert "v6 Outside Countersign since" in row(html, "epsilon")
+    assert "v6 Outside Countersign 20" in row(html, "epsilon")
     assert "also v5" in row(html, "epsilon")
     assert "1 outside approval" in text_of(html)
 
@@ -182,7 +182,7 @@ def test_who_is_signed_out_and_names_no_page_comes_home_afterwards(client: Clien
     assert client.get("/?tab=mine")["Location"].endswith("next=/%3Ftab%3Dmine")
 
 
-OWN = 6
+OWN = 8
 """Queries of the page itself, without those of the frame."""
 
 
@@ -206,3 +206,45 @@ def test_the_number_of_queries_does_not_grow(
     with CaptureQueriesContext(connection) as frame:
         client.get("/preferences/")
     assert counts[0] - len(frame) <= OWN
+
+
+def section(html: str, title: str) -> str:
+    start = html.index(f'aria-labelledby="{title}"')
+    return text_of(html[start : html.index("</section>", start)])
+
+
+def test_next_has_what_happens_by_itself_soon(
+    page: Callable[[str], str], registry: None, rita: User, remy: User, rosa: User, production: Target
+) -> None:
+    now = timezone.now()
+    freeze("Year end", hours=30)
+    made = make_request(make_version("zeta", 1), production, by=rita)
+    PromotionRequest.objects.filter(pk=made.pk).update(expires_at=now + timedelta(hours=40))
+    PromotionRequest.objects.filter(version__model__name="gamma").update(afterwards_due_at=now - timedelta(hours=1))
+    tried = settle(make_request(make_version("eta", 2), production, by=rita), remy, rosa)
+    Probation.objects.create(request=tried, started_at=now, ends_at=now + timedelta(days=3), token="t")
+    html = page()
+    text = section(html, "next-title")
+    order = ["gamma v4 to Production Emergency review was due", "Year end: all targets Freeze ends"]
+    order += ["zeta v1 to Production Request expires", "eta v2 to Production Probation ends"]
+    places = [text.index(each) for each in order]
+    assert places == sorted(places)
+    assert "delta" not in text
+    assert "v2 Approved" in row(html, "eta")
+    assert "Probation until" in row(html, "eta")
+
+
+def test_recently_has_the_last_ten_with_who_approved(
+    page: Callable[[str], str], rita: User, remy: User, rosa: User, production: Target
+) -> None:
+    for number in range(1, 12):
+        settle(make_request(make_version("alpha", number), production, by=rita), remy, rosa)
+    glass = settle(make_request(make_version("beta", 1), production, by=rita), remy, rosa, kind="break_glass")
+    Review.objects.filter(request=glass).update(voided_at=timezone.now())
+    text = section(page(), "recently-title")
+    assert "beta v1 to Production Emergency promotion" in text
+    assert "Without approval" in text
+    assert text.count("to Production") == 10
+    assert "alpha v11 to Production Promoted" in text
+    assert f"Approved by {remy.name}, {rosa.name}" in text
+    assert "alpha v2 " not in text
