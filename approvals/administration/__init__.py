@@ -12,6 +12,7 @@ from approvals.administration.checkpoints import (
 )
 from approvals.administration.freezes import retire_freeze, save_freeze
 from approvals.administration.importing import Imported, import_history
+from approvals.administration.model_metrics import save_model_metrics
 from approvals.administration.people import (
     add_group,
     create_person,
@@ -90,6 +91,7 @@ __all__ = [
     "retire_policy",
     "retire_target",
     "save_freeze",
+    "save_model_metrics",
     "save_policy",
     "save_target",
     "set_active",

@@ -62,7 +62,16 @@ def record(
     *,
     data: Mapping[str, Any],
     target_name: str = "",
+    model_name: str = "",
     rows: Iterable[Model] | Callable[[AuditEvent], Iterable[Model]] = (),
 ) -> AuditEvent:
     """One event; `by` None is the command line. `rows` are what it tells of: see `ledger.record`."""
-    return ledger.record(action, actor=by, acting=COMMAND_LINE, target_name=target_name, data=data, rows=rows)
+    return ledger.record(
+        action,
+        actor=by,
+        acting=COMMAND_LINE,
+        target_name=target_name,
+        model_name=model_name,
+        data=data,
+        rows=rows,
+    )

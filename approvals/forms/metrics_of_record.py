@@ -1,9 +1,10 @@
 """Rows of metrics of record, as a policy and a model's page take them. Forms never save."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from django import forms
+from django.http import QueryDict
 
 from approvals.evidence import comparison
 from approvals.policy import Better, MetricRule, metrics
@@ -13,7 +14,12 @@ EMPTY_ROWS = 2
 
 
 class MetricForm(forms.Form):
-    name = forms.CharField(max_length=metrics.LONGEST_NAME, required=False, label="Metric")
+    name = forms.CharField(
+        max_length=metrics.LONGEST_NAME,
+        required=False,
+        label="Metric",
+        widget=forms.TextInput(attrs={"list": "metric-names"}),
+    )
     better = forms.ChoiceField(
         choices=[(Better.BY_NAME, "As its name says"), (Better.HIGHER, "Higher"), (Better.LOWER, "Lower")],
         required=False,
@@ -37,6 +43,19 @@ class MetricForm(forms.Form):
         """None of a row without a name, which is not used."""
         typed = self.cleaned_data
         return MetricRule(typed["name"], typed["better"], typed["tolerance"]) if typed.get("name") else None
+
+
+class ModelMetricsForm(forms.Form):
+    """What goes with the rows of a model."""
+
+    seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    """The version that the form was opened with; 0 where nothing was set."""
+
+    def now_over(self, version: int) -> None:
+        """Saving what was typed once more replaces this version."""
+        data = cast("QueryDict", self.data).copy()
+        data["seen"] = str(version)
+        self.data = data
 
 
 class BaseMetricFormSet(forms.BaseFormSet):  # type: ignore[type-arg]

@@ -16,6 +16,7 @@ from approvals.models import (
     Finding,
     FreezeWindow,
     Incident,
+    ModelMetrics,
     Nomination,
     OutboxEntry,
     Outcome,
@@ -145,6 +146,7 @@ TABLES: dict[str, Table] = {
         Table(Policy, "The policy {id} ({model_pattern})"),
         Table(PolicyVersion, "Version {number} of the policy {policy_id}", personal=frozenset({"saved_as"})),
         Table(FreezeWindow, "The freeze {name}"),
+        Table(ModelMetrics, "The metrics of record of {model_name}"),
         Table(
             User,
             "Person {id}",

@@ -9,6 +9,7 @@ from approvals.models.freezes import FreezeWindow
 from approvals.models.identities import Identity
 from approvals.models.incidents import Incident, WatchedPlace, WatchState
 from approvals.models.ledger import AuditEvent, ChainHead
+from approvals.models.model_metrics import ModelMetrics
 from approvals.models.nominations import Nomination
 from approvals.models.notifications import (
     DigestTime,
@@ -44,6 +45,7 @@ __all__ = [
     "Incident",
     "Kind",
     "LedgerCut",
+    "ModelMetrics",
     "Nomination",
     "Notification",
     "NotificationChoice",

@@ -190,6 +190,11 @@ def _on_policy(verb: str, side: str) -> Callable[[Facts], str]:
     return sentence
 
 
+def _metrics_changed(facts: Facts) -> str:
+    whose = f"the metrics of record of {facts['subject']}"
+    return f"set {whose}: {'; '.join(facts['said'])}" if facts["said"] else f"removed {whose}"
+
+
 def _on_freeze(verb: str, side: str) -> Callable[[Facts], str]:
     return lambda facts: f"{verb} the freeze {_part(facts, side, 'name')}"
 
@@ -333,6 +338,7 @@ class Action(models.TextChoices):
     POLICY_RETIRED = EventType("policy.retired", "Policy retired", "scale", _on_policy("retired", "before"))
     POLICY_REORDERED = EventType("policy.reordered", "Policies reordered", "scale",
         "reordered the policies of {target}")
+    METRICS_CHANGED = EventType("metrics.changed", "Metrics of record changed", "scale", _metrics_changed)
     FREEZE_CREATED = EventType("freeze.created", "Freeze added", "hourglass", _on_freeze("added", "after"))
     FREEZE_CHANGED = EventType("freeze.changed", "Freeze changed", "hourglass", _on_freeze("changed", "after"))
     FREEZE_RETIRED = EventType("freeze.retired", "Freeze retired", "hourglass", _on_freeze("retired", "before"))
@@ -381,6 +387,7 @@ KINDS = {
     "health": "Health",
     "target": "Targets",
     "policy": "Policies",
+    "metrics": "Metrics of record",
     "freeze": "Freezes",
     "person": "People",
     "group": "Groups",

@@ -2,16 +2,19 @@
 
 A request is judged by its own rule, which keeps what stood when it was made."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from approvals import policy
 from approvals.evidence import comparison
 from approvals.evidence.comparison import MetricRow
-from approvals.models import Policy, Target
+from approvals.models import ModelMetrics, Policy, Target
 from approvals.policy import MetricRule
 from approvals.selectors import rules
 from mirror.models import ModelVersion, RegisteredModel
+
+LOOKED_AT, OFFERED = 20, 200
+"""Versions, and names of metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +24,25 @@ class Yardsticks:
     policies: dict[int, list[Policy]]
     """By the target's id, in their order."""
 
+    own: dict[str, tuple[MetricRule, ...]]
+    """Those that models bring themselves, by the model's name."""
+
     def of(self, model: RegisteredModel, target: Target) -> tuple[MetricRule, ...]:
         """The metrics of record, the most important first; () where nobody has named any. No query."""
-        return rules.rule_among(self.policies.get(target.pk, ()), model.name).metrics
+        rule = rules.rule_among(self.policies.get(target.pk, ()), model.name)
+        return policy.merged_metrics(rule.metrics, self.own.get(model.name, ()))
 
 
 def load() -> Yardsticks:
-    """In one query, however many models there are."""
+    """In two queries, however many models there are."""
+    return Yardsticks(_policies(), {each.model_name: each.rules for each in ModelMetrics.objects.all()})
+
+
+def _policies() -> dict[int, list[Policy]]:
     found: dict[int, list[Policy]] = {}
     for each in Policy.objects.current():
         found.setdefault(each.target_id, []).append(each)
-    return Yardsticks(found)
+    return found
 
 
 def of(model: RegisteredModel, target: Target) -> tuple[MetricRule, ...]:
@@ -40,14 +51,34 @@ def of(model: RegisteredModel, target: Target) -> tuple[MetricRule, ...]:
 
 
 def of_model(model: RegisteredModel) -> tuple[MetricRule, ...]:
-    """The same where no target is meant: of all policies that apply to the model, of the last target first. One
-    query."""
-    yardsticks = load()
-    targets = {each.target_id: each.target for found in yardsticks.policies.values() for each in found}
-    found: tuple[MetricRule, ...] = ()
-    for target in sorted(targets.values(), key=lambda each: -each.position):
-        found = policy.merged_metrics(found, yardsticks.of(model, target))
+    """The same where no target is meant: of all policies that apply to the model, of the last target first, then its
+    own. Two queries."""
+    own = rules.own_metrics(model.name)
+    yardsticks = Yardsticks(_policies(), {model.name: own.rules} if own else {})
+    targets = {each.target for found in yardsticks.policies.values() for each in found}
+    found: tuple[MetricRule, ...] = own.rules if own else ()
+    for target in sorted(targets, key=lambda each: each.position):
+        found = policy.merged_metrics(yardsticks.of(model, target), found)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class OfPolicy:
+    target: Target
+    rules: tuple[MetricRule, ...]
+
+
+def of_policies(model: RegisteredModel, targets: Iterable[Target]) -> list[OfPolicy]:
+    """What the policy of each target names, where it does. One query, and that of the targets."""
+    yardsticks = Yardsticks(_policies(), {})
+    return [OfPolicy(target, found) for target in targets if (found := yardsticks.of(model, target))]
+
+
+def names_of(model: RegisteredModel) -> list[str]:
+    """Names of metrics of the model's newest versions, for a form to offer. One query."""
+    newest = ModelVersion.objects.filter(model=model, deleted_at=None).order_by("-number")
+    found = newest.values_list("metrics", flat=True)[:LOOKED_AT]
+    return sorted({name for metrics in found for name in metrics if not name.startswith("system/")})[:OFFERED]
 
 
 def rows_of(

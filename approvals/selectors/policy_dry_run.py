@@ -5,15 +5,15 @@ known. External checks cannot be asked about the past and are left out.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from approvals import checks, policy
 from approvals.models import PromotionRequest, Review, Status, Target, Verdict
-from approvals.policy import CheckRule, Effect, Reviewer, Rule
-from approvals.selectors import reviewers
+from approvals.policy import CheckRule, Effect, MetricRule, Reviewer, Rule
+from approvals.selectors import metrics_of_record, reviewers
 
 USUAL, MOST = 50, 500
 LOOKED_AT = 5000
@@ -61,7 +61,8 @@ class Rehearsal:
 def of(draft: Rule, target: Target, *, last: int = USUAL) -> Rehearsal:
     """The last requests (at most `MOST`) of the target whose model fits the draft. A fixed number of queries."""
     eligible = reviewers.eligible()
-    replays = [judge(draft, request, eligible) for request in _past(draft, target, min(last, MOST))]
+    own = metrics_of_record.load().own
+    replays = [judge(draft, request, eligible, own) for request in _past(draft, target, min(last, MOST))]
     replays.sort(key=lambda replay: ORDER.index(replay.outcome))  # stable: the newest stays first
     external = tuple(checks.title(each.kind, each.settings) for each in draft.checks if each.kind == "external")
     return Rehearsal(replays, external)
@@ -74,8 +75,13 @@ def _past(draft: Rule, target: Target, last: int) -> list[PromotionRequest]:
     return list(found.prefetch_related("reviews__reviewer__groups"))
 
 
-def judge(draft: Rule, request: PromotionRequest, eligible: Sequence[Reviewer]) -> Replay:
-    """One request under the draft. `eligible` are those who may review now."""
+def judge(
+    draft: Rule, request: PromotionRequest, eligible: Sequence[Reviewer], own: Mapping[str, tuple[MetricRule, ...]]
+) -> Replay:
+    """One request under the draft. `eligible` are those who may review now, `own` the metrics of record that models
+    bring themselves, by name."""
+    name = request.version.model.name
+    draft = replace(draft, metrics=policy.merged_metrics(draft.metrics, own.get(name, ())))
     evidence = json.loads(request.evidence)
     given = [each for each in request.reviews.all() if each.verdict == Verdict.APPROVE and each.voided_at is None]
     given.sort(key=lambda review: (review.created_at, review.pk))

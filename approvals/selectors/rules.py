@@ -1,10 +1,11 @@
 """Which policy applies to a model and a target."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from approvals import policy
-from approvals.models import Policy, PromotionRequest, RequestKind, Status, Target
+from approvals.models import ModelMetrics, Policy, PromotionRequest, RequestKind, Status, Target
 
 
 def rule_from(found: Policy, *, why: str) -> policy.Rule:
@@ -12,12 +13,20 @@ def rule_from(found: Policy, *, why: str) -> policy.Rule:
 
 
 def rule_for(model_name: str, target: Target) -> policy.Rule:
-    """The rule that a request made now would get, with the reason why it is this one."""
-    return rule_among(Policy.objects.current().filter(target=target), model_name)
+    """The rule that a request made now would get, with the reason why it is this one; its metrics of record are the
+    policy's, then those of the model. Two queries."""
+    rule = rule_among(Policy.objects.current().filter(target=target), model_name)
+    own = own_metrics(model_name)
+    return replace(rule, metrics=policy.merged_metrics(rule.metrics, own.rules)) if own else rule
+
+
+def own_metrics(model_name: str) -> ModelMetrics | None:
+    """The metrics of record that the model brings itself, as they stand now."""
+    return ModelMetrics.objects.filter(model_name=model_name).first()
 
 
 def rule_among(policies: Iterable[Policy], model_name: str) -> policy.Rule:
-    """The same of these policies of one target, in their order."""
+    """What these policies of one target, in their order, ask of the model. No query."""
     fitting = policy.applicable(policies, model_name)
     if not fitting:
         return policy.FALLBACK

@@ -14,7 +14,7 @@ from approvals.evidence.comparison import Judgement, MetricRow, ValueRow, overvi
 from approvals.evidence.comparison.texts import Piece
 from approvals.ledger import sentences
 from approvals.models import AuditEvent, CheckResult, Incident, Verification
-from approvals.policy import Reviewer, Rule
+from approvals.policy import DIRECTIONS, MetricRule, Reviewer, Rule
 from approvals.selectors.policy_dry_run import Outcome
 from approvals.selectors.request_state import RequestState
 from approvals.watch import wording
@@ -35,6 +35,13 @@ def direction(metric: str) -> SafeString:
     """`{% direction curve.metric %}`: "higher is better" beside a heading; nothing where it cannot be said."""
     words = comparison.direction(metric)
     return format_html('<span class="text-secondary fw-normal">{}</span>', words) if words else SafeString("")
+
+
+@register.filter
+def rule_note(rule: MetricRule) -> str:
+    """`{{ rule|rule_note }}`: "higher is better · tolerance 0.5 %"."""
+    told = [DIRECTIONS.get(rule.better, ""), f"tolerance {rule.tolerance}" if rule.tolerance else ""]
+    return " · ".join(filter(None, told)) or "direction by name"
 
 
 @register.simple_tag

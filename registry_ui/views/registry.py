@@ -10,10 +10,10 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
-from approvals import policy
+from approvals import administration, policy
 from approvals.evidence import comparison
 from approvals.models import Incident, Probation, PromotionRequest, Target
-from approvals.selectors import follow_up, new_versions, reviewers
+from approvals.selectors import follow_up, metrics_of_record, new_versions, reviewers
 from approvals.views.shared import SignedInRequest
 from components import charts
 from components.pagination import page_of
@@ -60,7 +60,9 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
     targets = list(Target.objects.current())
     holdings = target_holders.of([found], targets)[found.pk]
     recent = list(catalogue.versions(found).filter(deleted_at=None).values_list("number", "metrics")[:CHARTED])
-    names = metric_names([*(metrics for _, metrics in recent), *(holding.version.metrics for holding in holdings)])
+    record = metrics_of_record.of_model(found)
+    measured = [*(metrics for _, metrics in recent), *(holding.version.metrics for holding in holdings)]
+    names = metric_names(measured, record)
     chosen = _one_of(request.GET.get("metric"), names, names[0] if names else "")
     page = page_of(catalogue.versions(found), VERSIONS_PER_PAGE, request.GET.get("page"))
     for each in page.object_list:
@@ -78,6 +80,11 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
         "broken": follow_up.broken_for(model=found),
         "metric_names": names,
         "metric": chosen,
+        "metric_direction": comparison.MetricRow(
+            chosen, None, None, rule=comparison.rule_of(chosen, record)[0]
+        ).direction,
+        "record": record,
+        "may_set_metrics": request.user.has_perm(administration.POLICIES),
         "columns": columns,
         "chart": _chart(chosen, recent, holdings),
         "charted": CHARTED,
@@ -94,12 +101,17 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
     return render(request, "registry_ui/model.html", context)
 
 
-def metric_names(all_metrics: Sequence[dict[str, Any]]) -> list[str]:
-    """The names in these metrics: qualities first, then costs, then names that do not say what is better; the ones that
-    most versions have before the others."""
+def metric_names(all_metrics: Sequence[dict[str, Any]], record: Sequence[policy.MetricRule]) -> list[str]:
+    """The names in these metrics: those of record in their order, then qualities, costs, and names that do not say what
+    is better; the ones that most versions have before the others."""
     counts = Counter(name for metrics in all_metrics for name in metrics if not name.startswith("system/"))
     rank = {True: 0, False: 1, None: 2}
-    return sorted(counts, key=lambda name: (rank[comparison.higher_is_better(name)], -counts[name], name))
+
+    def key(name: str) -> tuple[int, int, int, str]:
+        _, place = comparison.rule_of(name, record)
+        return len(record) if place is None else place, rank[comparison.higher_is_better(name)], -counts[name], name
+
+    return sorted(counts, key=key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,13 @@ def requests_(stack: Stack) -> dict[str, list[str]]:
         "remy": [*shown, f"/incidents/{incident}/", f"/requests/{provisional}/", "/models/axe_provisional/"],
         "otto": ["/models/axe_applied/roll-back/2/", "/models/axe_applied/versions/1/break-glass/2/"],
         "vera": [f"/incidents/{incident}/", "/history/at/?model=axe_applied&span=day"],
-        "ada": ["/policies/1/", "/policies/3/", "/targets/1/", f"/requests/{blocked}/"],
+        "ada": [
+            "/policies/1/",
+            "/policies/3/",
+            "/targets/1/",
+            f"/requests/{blocked}/",
+            "/models/axe_applied/metrics-of-record/",
+        ],
     }
 
 
