@@ -19,6 +19,7 @@ from approvals import administration, ledger, workflow
 from approvals.ledger import tables, triggers
 from approvals.ledger.tables import HELD_OTHERWISE, MAY_GO, NOT_HELD, TABLES, label_of
 from approvals.models import Policy, Target
+from approvals.policy import MetricRule
 from approvals.workflow.findings import FindingInput
 from tests.approvals.ledger import ledger_history
 from tests.support.factories import make_exhibit, make_freeze, make_person, make_rule
@@ -58,6 +59,7 @@ def populate() -> None:
     world.rosa.name = "Rosa Lindt"
     world.rosa.save()
     make_freeze("Moving")
+    administration.save_model_metrics(world.version("demand", 1).model, [MetricRule("auc")], by=ada)
     world.observe()
     request = world.ask("churn_predictor", 1, production)
     workflow.comment(request, by=world.remy, body="Looks good.")
