@@ -46,24 +46,24 @@ class PolicyForm(forms.Form):
         choices=ON_BYPASS,
         required=False,
         label="A change outside Countersign",
-        help_text="When somebody changes the target in MLflow without a delivery.",
+        help_text="When the target changes in MLflow without a delivery.",
     )
     rollback_approvals = forms.IntegerField(
-        min_value=1, max_value=rules.MOST_APPROVALS, required=False, initial=1, label="Approvals of a roll back"
+        min_value=1, max_value=rules.MOST_APPROVALS, required=False, initial=1, label="Approvals for a rollback"
     )
     rollback_group = forms.ModelChoiceField(
         Group.objects.order_by("name"), required=False, to_field_name="name", empty_label="Any reviewer", label="From"
     )
     rollback_alone = forms.ChoiceField(
-        choices=[("yes", "Nobody else's approval"), ("no", "The approvals as well")],
+        choices=[("yes", "May act alone"), ("no", "Need the approvals as well")],
         required=False,
-        label="With the permission to roll back, one needs",
-        help_text="Reviewers and responders have it. Rolling back to an approved version reduces risk.",
+        label="People allowed to roll back",
+        help_text="Reviewers and responders. Rolling back to an approved version reduces risk.",
     )
     glass_allowed = forms.ChoiceField(
         choices=[("yes", "Allowed in an emergency"), ("no", "Not allowed")],
         required=False,
-        label="A promotion without approvals (break-glass)",
+        label="Emergency promotion without approval",
         help_text="By responders, with a reason and a fresh proof of identity.",
     )
     glass_hours = forms.IntegerField(
@@ -71,15 +71,15 @@ class PolicyForm(forms.Form):
         max_value=rules.LONGEST_HOURS,
         required=False,
         initial=24,
-        label="To be reviewed afterwards within (hours)",
+        label="Review it within (hours)",
     )
     probation_hours = forms.IntegerField(
         min_value=1,
         max_value=rules.LONGEST_HOURS,
         required=False,
-        label="Provisional for (hours)",
-        help_text="Unless it is confirmed by then, or when a health report is bad, a promotion is rolled back by "
-        "itself. Empty: promotions are final.",
+        label="Probation (hours)",
+        help_text="Countersign rolls a promotion back unless a reviewer confirms it in time, or after a bad health "
+        "report. Leave empty for final promotions.",
     )
     target = forms.ModelChoiceField(Target.objects.none(), empty_label="Choose a target")
     model_pattern = forms.CharField(
@@ -96,17 +96,17 @@ class PolicyForm(forms.Form):
         max_value=rules.LONGEST_DAYS,
         initial=14,
         label="Days a request stays open",
-        help_text="A request that is not decided by then expires.",
+        help_text="Undecided requests then expire.",
     )
     excludes_contributors = forms.BooleanField(
         required=False,
         label="Contributors cannot approve",
-        help_text="Whoever owns the run or logged the model, by the name that MLflow has.",
+        help_text="Contributors own the run or logged the model, by their name in MLflow.",
     )
     contributor_tags = forms.CharField(
         max_length=500,
         required=False,
-        label="Tags that name more contributors",
+        label="Tags that name other contributors",
         help_text="Separated by commas, such as trained_by.",
     )
     watched_tags = forms.CharField(
@@ -121,15 +121,15 @@ class PolicyForm(forms.Form):
         max_value=100_000_000,
         required=False,
         label="Do not hash files above (MB)",
-        help_text="Empty: the model's files are always hashed. 0: never.",
+        help_text="Leave empty to always hash the model's files; 0 to never.",
     )
     reauthenticate = forms.BooleanField(
         required=False,
-        label="Signing asks for a fresh proof of identity",
+        label="Signing requires a fresh proof of identity",
         help_text="Password, authenticator app or passkey.",
     )
     within_minutes = forms.IntegerField(
-        min_value=1, max_value=1440, required=False, initial=5, label="Minutes for which a proof counts"
+        min_value=1, max_value=1440, required=False, initial=5, label="Proof is valid for (minutes)"
     )
     asks_meaning = forms.BooleanField(
         required=False, label="Signature states its meaning", help_text="Reviewed, approved or responsible."
@@ -138,7 +138,7 @@ class PolicyForm(forms.Form):
         required=False,
         initial=True,
         label="Approvals may carry findings",
-        help_text="Things that somebody has to do afterwards, each with an owner and a due date.",
+        help_text="Follow-up tasks, each with an owner and a due date.",
     )
     first_after_hours = forms.IntegerField(
         min_value=1,
@@ -146,7 +146,7 @@ class PolicyForm(forms.Form):
         required=False,
         initial=24,
         label="First reminder after (hours)",
-        help_text="Reviewers who have not decided by then are reminded. Empty: as it was.",
+        help_text="Reviewers who have not decided yet are reminded. Leave empty to keep the saved value.",
     )
     every_hours = forms.IntegerField(
         min_value=1,
@@ -154,22 +154,22 @@ class PolicyForm(forms.Form):
         required=False,
         initial=48,
         label="Then every (hours)",
-        help_text="Until the request is decided or closed. Empty: as it was.",
+        help_text="Until the request is closed. Leave empty to keep the saved value.",
     )
     escalate_after_hours = forms.IntegerField(
         min_value=1,
         max_value=rules.LONGEST_HOURS,
         required=False,
         label="Escalate after (hours)",
-        help_text="Without a decision by then, the group beside is told. Empty: nobody is.",
+        help_text="Without a decision by then, this group is notified. Leave empty to never escalate.",
     )
     escalate_to = forms.ModelChoiceField(
         Group.objects.order_by("name"),
         required=False,
         to_field_name="name",
-        empty_label="Nobody",
+        empty_label="No group",
         label="Escalate to",
-        help_text="Its people are told; whether they may approve is said by the places above.",
+        help_text="The rows under Approvals decide whether its members may approve.",
     )
     seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
     """Number of the version that the form was opened with."""
@@ -186,9 +186,9 @@ class PolicyForm(forms.Form):
         found = self.cleaned_data
         hours, group = found.get("escalate_after_hours"), found.get("escalate_to")
         if hours and not group and "escalate_to" not in self.errors:
-            self.add_error("escalate_to", "Name the group that is told, or clear the hours.")
+            self.add_error("escalate_to", "Choose the group to notify, or clear the hours.")
         if group and not hours and "escalate_after_hours" not in self.errors:
-            self.add_error("escalate_after_hours", "Say after how many hours, or choose nobody.")
+            self.add_error("escalate_after_hours", "Enter the hours, or choose no group.")
         same = Policy.objects.filter(
             model_pattern=found.get("model_pattern"), target=found.get("target"), retired_at=None
         ).exclude(pk=self.policy.pk)
@@ -293,7 +293,7 @@ class GroupField(forms.ModelChoiceField):  # type: ignore[type-arg]
 
 
 class SlotForm(forms.Form):
-    approvals = forms.IntegerField(min_value=1, max_value=rules.MOST_APPROVALS, required=False, label="Number")
+    approvals = forms.IntegerField(min_value=1, max_value=rules.MOST_APPROVALS, required=False, label="Approvals")
     group = GroupField(Group.objects.none(), required=False, empty_label="Any reviewer", label="From")
     looks_at = forms.MultipleChoiceField(
         choices=[(part, label) for part, label in PARTS.items() if part not in ALWAYS_SEEN],
@@ -318,7 +318,7 @@ class BaseSlotFormSet(forms.BaseFormSet):  # type: ignore[type-arg]
             raise forms.ValidationError("A policy needs at least one approval. Fill in the first row.")
         twins = [(slot.group, slot.looks_at) for slot in wanted]
         if len(twins) != len(set(twins)):
-            raise forms.ValidationError("Two rows ask for the same group. Add their numbers up in one row.")
+            raise forms.ValidationError("Two rows name the same group. Combine them in one row.")
 
     def slots(self) -> list[SlotRule]:
         rows = (form.cleaned_data for form in self.forms)
@@ -329,11 +329,15 @@ class BaseSlotFormSet(forms.BaseFormSet):  # type: ignore[type-arg]
         ]
 
 
-SlotFormSet: Any = forms.formset_factory(SlotForm, formset=BaseSlotFormSet, extra=2, max_num=12, validate_max=True)
+MOST_SLOTS = 12
+SlotFormSet: Any = forms.formset_factory(
+    SlotForm, formset=BaseSlotFormSet, extra=0, max_num=MOST_SLOTS, validate_max=True
+)
 
 
 def slot_forms(data: Mapping[str, Any] | None, policy: Policy) -> Any:
-    """The slots of a policy, and two empty rows after them; a new policy starts with one approval of any reviewer."""
+    """The slots of a policy; a new one starts with one approval of any reviewer. Data with `add_slot` in it gets one
+    more row, of one approval."""
     slots = Rule.from_json(policy.terms).slots if policy.pk else ()
     named = Group.objects.in_bulk([slot.group for slot in slots if slot.group], field_name="name")
     initial = [
@@ -346,8 +350,18 @@ def slot_forms(data: Mapping[str, Any] | None, policy: Policy) -> Any:
     ] or [{"approvals": 1}]
     # Roles are not offered: everyone who may review is a reviewer already.
     groups = Group.objects.filter(~Q(name__in=role_names.PERMISSIONS) | Q(name__in=named)).order_by("name")
+    data = _with_one_more(data) if data and "add_slot" in data else data
     # Rows that were sent stand for themselves: a row that equals an initial one would count as empty.
     return SlotFormSet(data, initial=None if data else initial, prefix="slots", form_kwargs={"groups": groups})
+
+
+def _with_one_more(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    count = str(data.get("slots-TOTAL_FORMS", ""))
+    if not count.isdecimal() or int(count) >= MOST_SLOTS:
+        return data
+    more = cast("QueryDict", data).copy()
+    more["slots-TOTAL_FORMS"], more[f"slots-{int(count)}-approvals"] = str(int(count) + 1), "1"
+    return more
 
 
 # --- Checks -----------------------------------------------------------------------------------------------------------
@@ -360,7 +374,7 @@ class CheckForm(forms.Form):
     """One check with the settings of its kind; every setting is text here, `checks.validate` reads it."""
 
     effect = forms.ChoiceField(choices=EFFECTS, label="A failure")
-    is_removed = forms.BooleanField(required=False, label="Take this check away")
+    is_removed = forms.BooleanField(required=False, label="Remove this check")
 
     def __init__(self, *args: Any, kind: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

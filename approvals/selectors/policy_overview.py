@@ -103,6 +103,29 @@ class Application:
     shortage: str
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a policy says that is being typed: sentences as the page of policies has them, or what is wrong with it."""
+
+    subject: str = ""
+    """`Production of fraud_*`."""
+
+    sentence: str = ""
+    afterwards: str = ""
+    shortage: str = ""
+    mistakes: Sequence[str] = ()
+
+
+def draft(rule: Rule, target: Target | None) -> Draft:
+    """The very sentences that the policy will have once it is saved."""
+    return Draft(
+        subject=f"{target.name if target else 'The target'} of {rule.model_pattern}",
+        sentence=sentence(rule),
+        afterwards=policy_history.afterwards(rule),
+        shortage=policy.shortage(rule, eligible=reviewers.eligible()),
+    )
+
+
 def chapters() -> list[Chapter]:
     """Each current target with its policies, in the order in which they apply."""
     eligible = reviewers.eligible()

@@ -9,8 +9,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from approvals import administration, workflow
 from approvals.administration import policy_files
 from approvals.forms.administration import TargetForm
-from approvals.forms.metrics_of_record import metric_forms
-from approvals.forms.policy import CheckForms, PolicyForm, slot_forms
+from approvals.forms.policy import PolicyForm
+from approvals.forms.policy_entry import PolicyEntry
 from approvals.models import Policy, Target
 from approvals.policy import Rule
 from approvals.selectors import policy_dry_run, policy_history, policy_overview, rules
@@ -48,22 +48,18 @@ def export(request: SignedInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(administration.POLICIES)
 def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse:
-    policy = get_object_or_404(Policy, pk=pk, retired_at=None) if pk is not None else Policy()
-    initial = PolicyForm.initial_of(policy) if pk else {"target": request.GET.get("target")}
-    form = PolicyForm(request.POST or None, policy=policy, initial=initial)
-    slots = slot_forms(request.POST or None, policy)
-    wanted = CheckForms(request.POST or None, policy)
-    metrics = metric_forms(request.POST or None, Rule.from_json(policy.terms).metrics if pk else ())
+    entry = _entry(request, pk)
+    policy, form = entry.policy, entry.form
     attempt = Attempt(form)
     changes: list[policy_history.Change] = []
     rehearsed: policy_dry_run.Rehearsal | None = None
-    is_adding, is_rehearsing = "add_check" in request.POST, "rehearse" in request.POST
+    is_adding = "add_check" in request.POST or "add_slot" in request.POST
     if is_adding:
-        wanted.add(request.POST.get("new_check", ""))
-    elif request.method == "POST" and all([form.is_valid(), slots.is_valid(), wanted.is_valid(), metrics.is_valid()]):
+        entry.add_row(request.POST.get("new_check", "") if "add_check" in request.POST else None)
+    elif request.method == "POST" and entry.is_valid():
         policy.target = form.cleaned_data["target"]
-        rule, seen = form.rule(slots.slots(), wanted.checks(), metrics.rules()), form.cleaned_data["seen"]
-        if is_rehearsing:
+        rule, seen = entry.rule(), form.cleaned_data["seen"]
+        if "rehearse" in request.POST:
             rehearsed = _rehearsed(request, rule, policy.target)
         else:
             with attempt:
@@ -77,9 +73,11 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
                 form.now_over(Policy.objects.get(pk=policy.pk).version)
     context = {
         "form": form,
-        "slots": slots,
-        "checks": wanted,
-        "metrics": metrics,
+        "slots": entry.slots,
+        "checks": entry.checks,
+        "metrics": entry.metrics,
+        "open_parts": entry.open_parts,
+        "draft": None if is_adding else _draft(entry),
         "changes": changes,
         "rehearsal": rehearsed,
         "meaning": policy_overview.meaning(Policy.objects.get(pk=pk)) if pk else None,
@@ -88,6 +86,26 @@ def edit_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse
     has_errors = not is_adding and not rehearsed and request.method == "POST"  # what was saved has led elsewhere
     status = attempt.status if attempt.refusal else 422 if has_errors else 200
     return render(request, "approvals/policies/form.html", context, status=status)
+
+
+@require_POST
+@needs(administration.POLICIES)
+def preview_policy(request: SignedInRequest, pk: int | None = None) -> HttpResponse:
+    """The sentence of the policy as it is typed, for the page of the form. Saves nothing."""
+    return render(request, "approvals/policies/_draft.html", {"draft": _draft(_entry(request, pk))})
+
+
+def _entry(request: SignedInRequest, pk: int | None) -> PolicyEntry:
+    policy = get_object_or_404(Policy, pk=pk, retired_at=None) if pk is not None else Policy()
+    initial = PolicyForm.initial_of(policy) if pk else {"target": request.GET.get("target")}
+    return PolicyEntry(request.POST or None, policy, initial)
+
+
+def _draft(entry: PolicyEntry) -> policy_overview.Draft:
+    rule = entry.draft()
+    if rule is None:
+        return policy_overview.Draft(mistakes=entry.mistakes())
+    return policy_overview.draft(rule, entry.target)
 
 
 def _rehearsed(request: SignedInRequest, rule: Rule, target: Target) -> policy_dry_run.Rehearsal:

@@ -168,6 +168,8 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:person_pseudonymise": ("/people/{person}/pseudonymise/", ADMINISTRATORS),
 }
 ANSWERS_OTHERWISE = {
+    "approvals:policy_new_preview",  # these two: tests/approvals/views/test_policies.py
+    "approvals:policy_preview",
     "healthz",
     "readyz",
     "welcome",

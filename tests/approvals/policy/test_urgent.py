@@ -115,7 +115,7 @@ def test_what_changed_is_said_in_words() -> None:
         each.label: (each.before, each.after) for each in policy_history.differences(before.terms(), after.terms())
     }
     assert changes == {
-        "A change outside Countersign": ("reported", "put back"),
+        "A change outside Countersign": ("reported", "reverted"),
         "A rollback needs": (
             "1 approval from any reviewer, or the permission to roll back",
             "2 approvals from risk",
@@ -131,7 +131,7 @@ def test_the_page_of_policies_says_it(ada: User, production: Target) -> None:
     client.force_login(ada)
     text = text_of(client.get("/policies/").content.decode())
     assert (
-        "A change outside Countersign is put back. A roll back needs 2 approvals from risk. Emergency promotions "
+        "A change outside Countersign is reverted. A rollback needs 2 approvals from risk. Emergency promotions "
         "are not allowed. "
         "A promotion is provisional for 24 hours."
     ) in text

@@ -1,5 +1,6 @@
 """The policies page and its forms: what it says, who may change what, and how nonsense comes back."""
 
+import re
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from approvals import policy as rules
 from approvals.models import Action, AuditEvent, Policy, Target
 from approvals.selectors.policy_overview import sentence
 from tests.support.factories import make_person, make_policy, make_request, make_rule, make_version
+from tests.support.pages import text_of
 
 pytestmark = pytest.mark.django_db
 URL = "/policies/"
@@ -128,7 +130,7 @@ def test_the_tester_says_which_policy_applies_and_why(admin: Client, production:
         ),
         "Production": (
             "1 approval from risk",
-            "The policy for churn_* applies to churn_predictor: the first of the 2 that fit.",
+            "The policy for churn_* applies to churn_predictor: the first of 2 that match.",
         ),
         "UAT": ("2 approvals from any reviewer", rules.FALLBACK.why),
     }
@@ -354,8 +356,8 @@ def test_a_policy_that_was_saved_meanwhile_is_a_conflict_that_keeps_what_was_typ
 @pytest.mark.parametrize(
     ("sent", "message"),
     [
-        ({"escalate_after_hours": "5"}, "Name the group that is told, or clear the hours."),
-        ({"escalate_to": "reviewer"}, "Say after how many hours, or choose nobody."),
+        ({"escalate_after_hours": "5"}, "Choose the group to notify, or clear the hours."),
+        ({"escalate_to": "reviewer"}, "Enter the hours, or choose no group."),
         ({"first_after_hours": "0"}, "greater than or equal to 1"),
     ],
 )
@@ -382,10 +384,10 @@ def test_saving_a_policy_that_cannot_be_met_warns(admin: Client, production: Tar
     assert [str(message) for message in response.context["messages"]][1].startswith("This policy cannot be met")
 
 
-def test_the_form_of_a_policy_shows_its_slots_and_two_empty_rows(admin: Client, production: Target) -> None:
+def test_the_form_of_a_policy_shows_its_slots(admin: Client, production: Target) -> None:
     policy = make_policy("churn_*", production, (2, "risk"), (1, None))
     slots = admin.get(f"/policies/{policy.pk}/").context["slots"]
-    assert [form["approvals"].value() for form in slots] == [2, 1, None, None]
+    assert [form["approvals"].value() for form in slots] == [2, 1]
 
 
 def test_clearing_the_number_takes_a_slot_away(admin: Client, production: Target) -> None:
@@ -394,6 +396,89 @@ def test_clearing_the_number_takes_a_slot_away(admin: Client, production: Target
     assert admin.post(f"/policies/{policy.pk}/", data).status_code == 302
     policy.refresh_from_db()
     assert [(slot["approvals"], slot["group"]) for slot in policy.terms["slots"]] == [(1, None)]
+
+
+def test_one_more_slot_keeps_what_was_typed_and_names_no_mistake_yet(admin: Client, production: Target) -> None:
+    data = policy_data(production, "fraud_*", (2, "")) | {"slots-TOTAL_FORMS": 1, "target": "", "add_slot": "1"}
+    page = admin.post("/policies/new/", data)
+    assert page.status_code == 200
+    assert [form["approvals"].value() for form in page.context["slots"]] == ["2", "1"]
+    html = page.content.decode()
+    assert 'value="fraud_*"' in html
+    assert "This field is required" not in html
+    assert "errorlist" not in html
+    assert "autofocus" in html
+    many = admin.post("/policies/new/", data | {"slots-TOTAL_FORMS": 12})
+    assert len(many.context["slots"].forms) == 12
+    assert admin.post("/policies/new/", data | {"slots-TOTAL_FORMS": "x"}).status_code == 200
+    assert not Policy.objects.filter(model_pattern="fraud_*").exists()
+
+
+def test_the_sentence_is_the_one_of_the_saved_policy(admin: Client, production: Target) -> None:
+    make_person("Nora Berg", "reviewer", "risk")
+    risk = Group.objects.get(name="risk").pk
+    data = policy_data(production, "fraud_*", (1, risk), (1, ""), open_for_days=7)
+    draft = text_of(admin.post("/policies/new/preview/", data).content.decode())
+    needs = (
+        "Production of fraud_* needs 2 approvals: 1 from risk and 1 from any reviewer; requests stay open for 7 days."
+    )
+    assert draft.startswith(needs)
+    assert "This policy cannot be met" in draft
+    assert not Policy.objects.filter(model_pattern="fraud_*").exists()
+    shown = admin.post("/policies/new/", data, follow=True)
+    assert next(str(message) for message in shown.context["messages"]) == needs.replace("needs", "now needs")
+    policy = Policy.objects.get(model_pattern="fraud_*")
+    assert needs in text_of(admin.get(f"/policies/{policy.pk}/").content.decode())
+    changed = text_of(admin.post(f"/policies/{policy.pk}/preview/", data | {"open_for_days": 1}).content.decode())
+    assert "requests stay open for 1 day." in changed
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"target": ""}, "The target of fraud_* needs 1 approval from any reviewer"),
+        ({"target": "9" * 30}, "The target of fraud_* needs 1 approval from any reviewer"),
+        ({"open_for_days": ""}, "Incomplete: Days a request stays open: This field is required."),
+        ({"slots-0-approvals": ""}, "Incomplete: A policy needs at least one approval."),
+        ({"slots-0-approvals": "0"}, "Incomplete: Ensure this value is greater than or equal to 1."),
+    ],
+)
+def test_the_sentence_says_what_is_missing(
+    admin: Client, production: Target, fields: dict[str, Any], words: str
+) -> None:
+    data = policy_data(production, "fraud_*", (1, "")) | fields
+    answer = admin.post("/policies/new/preview/", data)
+    assert (answer.status_code, words in text_of(answer.content.decode())) == (200, True), answer.content.decode()
+
+
+def test_the_sentence_is_for_administrators(client: Client, rita: User, production: Target) -> None:
+    client.force_login(rita)
+    assert client.post("/policies/new/preview/", policy_data(production, "fraud_*", (1, ""))).status_code == 403
+    assert client.get("/policies/new/preview/").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ({"within_minutes": "0"}, "Comment, contributors"),
+        ({"files_limit_mb": "-1"}, "Checks and evidence"),
+        ({"metrics-TOTAL_FORMS": 1, "metrics-INITIAL_FORMS": 0, "metrics-0-name": "auc", "metrics-0-tolerance": "x"},
+         "Checks and evidence"),
+        ({"glass_hours": "0"}, "Time limits"),
+        ({}, ""),
+    ],
+)  # fmt: skip
+def test_a_mistake_opens_the_part_that_it_is_in(
+    admin: Client, production: Target, fields: dict[str, Any], part: str
+) -> None:
+    page = admin.post("/policies/new/", policy_data(production, "fraud_*", ("", "")) | fields)
+    assert page.status_code == 422
+    opened = re.findall(
+        r"<details class=\"(?:form-part|fold)\" open>\s*<summary>\s*(?:<h2>)?([^<]+)", page.content.decode()
+    )
+    assert opened[:2] == ["Models and target", "Approvals"]
+    assert [each for each in opened[2:] if each.startswith(part)] == opened[2:]
+    assert len(opened) == (3 if part else 2)
 
 
 def test_roles_are_not_offered_as_groups(admin: Client, production: Target) -> None:
@@ -406,7 +491,7 @@ def test_roles_are_not_offered_as_groups(admin: Client, production: Target) -> N
     ("pattern", "slots", "fields", "message"),
     [
         ("churn_*", [], {}, "A policy needs at least one approval."),
-        ("churn_*", [(1, ""), (2, "")], {}, "Two rows ask for the same group."),
+        ("churn_*", [(1, ""), (2, "")], {}, "Two rows name the same group."),
         ("churn_*", [(0, "")], {}, "greater than or equal to 1"),
         ("churn_*", [(1, 4711)], {}, "Select a valid choice."),
         ("*", [(1, "")], {}, "Production already has a policy for this pattern. Change that one."),
