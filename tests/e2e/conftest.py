@@ -1,6 +1,7 @@
 """One installation for all browser and outage tests, and a browser per person."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -58,7 +59,7 @@ def sign_in(stack: Stack, browser: Browser) -> Iterator[Callable[..., Page]]:
         page.get_by_label("Email").fill(f"{name}@example.com")
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in", exact=True).click()
-        page.wait_for_url(f"{url}/")
+        page.wait_for_url(re.compile(f"^{re.escape(url)}/(overview/)?$"))
         return page
 
     yield open_for
