@@ -60,7 +60,7 @@ def test_the_metrics_begin_in_the_first_300_pixels(stack: Stack, asked: int, sig
     approve = page.get_by_role("button", name=re.compile("^Approve"))
     assert approve.bounding_box()["y"] < 900  # type: ignore[index]
     beside = page.locator(".request-sticky")
-    assert beside.evaluate("element => getComputedStyle(element).overflowY") == "visible", "it has no scroller of its own"
+    assert beside.evaluate("element => getComputedStyle(element).overflowY") == "visible", "no scroller of its own"
 
 
 def test_a_phone_shows_it_in_half_the_height_with_the_decision_in_reach(
