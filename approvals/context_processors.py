@@ -23,6 +23,7 @@ _PAGES = {
     "notifications": "approvals:notifications",
 }
 _BELOW = {
+    "inbox": ("approvals:review_queue", "approvals:review_queue_request"),
     "models": ("model", "version"),
     "history": ("approvals:event",),
 }

@@ -22,6 +22,7 @@ from approvals.views import (
     request_new,
     request_page,
     requests,
+    review_queue,
     standstills,
     time_travel,
     urgent,
@@ -31,6 +32,8 @@ app_name = "approvals"
 
 urlpatterns = [
     path("", inbox.inbox, name="inbox"),
+    path("queue/", review_queue.first, name="review_queue"),
+    path("queue/<int:pk>/", review_queue.one, name="review_queue_request"),
     path("models/<model:name>/versions/<int:number>/promote/", request_new.new, name="request_new"),
     path("models/<model:name>/versions/<int:number>/break-glass/<int:pk>/", urgent.break_glass, name="break_glass"),
     path("models/<model:name>/metrics-of-record/", model_metrics.edit, name="model_metrics"),

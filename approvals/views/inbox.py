@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -52,6 +53,8 @@ def inbox(request: SignedInRequest) -> HttpResponse:
     tabs = _tabs(name, counts)
     context = {
         "inbox_count": counts["waiting"],  # for the top bar, which need not count again
+        "to_review": queries.to_review(request.user).count(),
+        "queue_url": f"{reverse('approvals:review_queue')}{_kept(query) if is_mine else ''}",
         "findings_count": Finding.objects.open().filter(owner=request.user).count(),
         "tabs": tabs,
         "tab": next(each for each in tabs if each.is_open),
@@ -71,6 +74,12 @@ def inbox(request: SignedInRequest) -> HttpResponse:
     if seen == context["seen"]:
         return HttpResponse(status=204)
     return render(request, "approvals/requests/_inbox_list.html", context)
+
+
+def _kept(query: QueryDict) -> str:
+    """The filters and the order, for the queue."""
+    shown = urlencode({name: query[name] for name in InboxFilterForm.base_fields if query.get(name)})
+    return f"?{shown}" if shown else ""
 
 
 def _tabs(shown: str, counts: Mapping[str, int]) -> list[Tab]:

@@ -24,8 +24,9 @@ from approvals.forms.requests import (
 )
 from approvals.models import PromotionRequest, Status, Verdict
 from approvals.selectors import request_state, undoing
-from approvals.views import given
-from approvals.views.request_page import get_request, page
+from approvals.views import given, queue_place
+from approvals.views.request_page import get_request
+from approvals.views.review_queue import back, page
 from approvals.views.shared import SignedInRequest, status_of
 
 NO_PROOF = (
@@ -42,6 +43,7 @@ def review(request: SignedInRequest, pk: int) -> HttpResponse:
     if not form.is_valid() or (findings.is_bound and not findings.is_valid()):
         return page(request, found, bound=bound, status=422)
     proof = reauthentication.last_proof(request)
+    queue = queue_place.leaving(request, pk)
     try:
         workflow.review(
             found,
@@ -65,12 +67,14 @@ def review(request: SignedInRequest, pk: int) -> HttpResponse:
         state = request_state.of(now, request.user)
         if words := given.surprise(state, request.user, said=form.cleaned_data["effect"]):
             messages.warning(request, words)
-            return redirect(now)
+            return back(request, now)
+    onward = queue.on if queue else now.get_absolute_url()
     if undoing.newest_of(request.user):
-        return redirect(now)  # its page says what was decided, with the way back
+        return redirect(onward)  # the page says what was decided, with the way back
     words = _OUTCOME.get(Status(now.status), "Your decision is recorded.")  # withdrawn in this very moment, say
-    messages.success(request, words.format(version=now.version.number, target=now.target))
-    return redirect(now)
+    subject = f"{now.version.model.name} v{now.version.number}: " if queue else ""
+    messages.success(request, subject + words.format(version=now.version.number, target=now.target))
+    return redirect(onward)
 
 
 def _overtaken(
@@ -108,7 +112,8 @@ _OUTCOME = {
 @require_POST
 def undo(request: SignedInRequest, pk: int) -> HttpResponse:
     done = "Your verdict is undone. You can decide again."
-    return do(request, pk, "undo_form", UndoForm(request.POST), workflow.undo_review, done=done)
+    form = UndoForm(request.POST)
+    return do(request, pk, "undo_form", form, workflow.undo_review, done=done, is_undone=True)
 
 
 @require_POST
@@ -138,7 +143,7 @@ def override(request: SignedInRequest, pk: int, check: int) -> HttpResponse:
     except workflow.WorkflowError as error:
         return page(request, get_request(pk), conflict=error.message, status=status_of(error))
     messages.success(request, f"The check “{result.title}” is overridden.")
-    return redirect(found)
+    return back(request, found)
 
 
 @require_POST
@@ -185,10 +190,14 @@ def do(
     *,
     done: str = "",
     part: str = "",
+    decides: bool = False,
+    is_undone: bool = False,
 ) -> HttpResponse:
-    """Carries out one verb with the form's fields and shows the page anew, at `part` of it. Refused: the page as it is
-    now, with what was typed in the form of this `name`."""
+    """Carries out one verb with the form's fields and shows the page anew, at `part` of it; in the review queue what
+    `decides` leads on to the next request. Refused: the page as it is now, with what was typed in the form of this
+    `name`."""
     found = get_request(pk)
+    queue = queue_place.leaving(request, pk) if decides else None
     if not form.is_valid():
         return page(request, found, bound={name: form}, status=422)
     try:
@@ -197,4 +206,4 @@ def do(
         return page(request, get_request(pk), bound={name: form}, conflict=error.message, status=status_of(error))
     if done:
         messages.success(request, done)
-    return redirect(f"{found.get_absolute_url()}{part}")
+    return redirect(queue.on) if queue else back(request, found, part=part, is_undone=is_undone)

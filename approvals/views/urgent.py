@@ -187,10 +187,12 @@ def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> Ht
 @require_POST
 def afterwards(request: SignedInRequest, pk: int) -> HttpResponse:
     form = AfterwardsForm(request.POST)
-    return do(request, pk, "afterwards_form", form, workflow.review_afterwards, done="Your review is recorded.")
+    done = "Your review is recorded."
+    return do(request, pk, "afterwards_form", form, workflow.review_afterwards, done=done, decides=True)
 
 
 @require_POST
 def confirm(request: SignedInRequest, pk: int) -> HttpResponse:
     done = "The promotion is confirmed: it stays."
-    return do(request, pk, "confirm_form", ConfirmForm(request.POST), workflow.confirm_probation, done=done)
+    form = ConfirmForm(request.POST)
+    return do(request, pk, "confirm_form", form, workflow.confirm_probation, done=done, decides=True)

@@ -107,6 +107,7 @@
     if (isPlace) go(isPlace);
     else if (event.key === "j") step(1);
     else if (event.key === "k") step(-1);
+    else if (/^[a-z]$/.test(event.key)) document.querySelector(`[data-key="${event.key}"]`)?.click();
     else if (event.key === "?") document.getElementById("shortcuts")?.showModal();
     else if (event.key === "/") {
       const field = all("[data-search]").find((input) => input.offsetParent);

@@ -109,6 +109,8 @@ def client_of(person: User | None) -> Client:
 # Address by name, and the roles that may see it. `{…}` are filled with what the fixture made.
 PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:inbox": ("/", EVERYBODY),
+    "approvals:review_queue": ("/queue/", EVERYBODY),
+    "approvals:review_queue_request": ("/queue/{request}/", EVERYBODY),
     "overview": ("/overview/", EVERYBODY),
     "models": ("/models/", EVERYBODY),
     "model": ("/models/churn_predictor/", EVERYBODY),

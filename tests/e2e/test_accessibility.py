@@ -31,7 +31,7 @@ PAGES = {
         "/accounts/password/change/",
         "/accounts/2fa/",
     ],
-    "remy": ["/findings/", "/findings/?show=open", "/accounts/reauthenticate/"],
+    "remy": ["/queue/", "/queue/?model=none", "/findings/", "/findings/?show=open", "/accounts/reauthenticate/"],
     "vera": [
         "/incidents/",
         "/incidents/?show=all",
