@@ -46,6 +46,7 @@ urlpatterns = [
     path("requests/<int:pk>/review/", requests.review, name="request_review"),
     path("requests/<int:pk>/undo/", requests.undo, name="request_undo"),
     path("requests/<int:pk>/comment/", requests.comment, name="request_comment"),
+    path("requests/<int:pk>/follow/", notifications.follow_request, name="request_follow"),
     path("requests/<int:pk>/nominate/", requests.nominate, name="request_nominate"),
     path("requests/<int:pk>/checks/<int:check>/override/", requests.override, name="request_override"),
     path("requests/<int:pk>/withdraw/", requests.withdraw, name="request_withdraw"),

@@ -189,6 +189,7 @@ NOT_HELD: dict[str, str] = {
     "outage": "Written by the mirror, which does not know the ledger; an audit shows it as the mirror's word.",
     "notificationchoice": _TOLD,
     "digesttime": _TOLD,
+    "subscription": _TOLD,
     "notification": _TOLD,
     "notificationstate": _TOLD,
     "emailaddress": _SIGN_IN,

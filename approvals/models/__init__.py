@@ -25,6 +25,7 @@ from approvals.models.probations import Probation
 from approvals.models.readings import Reading
 from approvals.models.requests import AfterVerdict, Comment, PromotionRequest, RequestKind, Status
 from approvals.models.reviews import Review, Verdict
+from approvals.models.subscriptions import Subscription
 from approvals.models.targets import Target
 from approvals.models.tenures import Tenure
 
@@ -60,6 +61,7 @@ __all__ = [
     "RequestKind",
     "Review",
     "Status",
+    "Subscription",
     "Target",
     "Tenure",
     "Verdict",

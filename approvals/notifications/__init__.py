@@ -11,5 +11,6 @@ from approvals.notifications.pruning import prune
 from approvals.notifications.reading import mark_all_read, mark_read, mark_read_of
 from approvals.notifications.reminding import remind
 from approvals.notifications.sending import send
+from approvals.notifications.subscribing import mute, subscribe
 
-__all__ = ["collect", "mark_all_read", "mark_read", "mark_read_of", "prune", "remind", "send"]
+__all__ = ["collect", "mark_all_read", "mark_read", "mark_read_of", "mute", "prune", "remind", "send", "subscribe"]

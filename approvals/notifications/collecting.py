@@ -1,6 +1,7 @@
 """Reads the ledger after the cursor, and writes down who is owed what: with the cursor, in one transaction."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import takewhile
 
 import structlog
@@ -9,8 +10,10 @@ from django.db.models import QuerySet
 
 from accounts.models import User
 from approvals.models import AuditEvent, ChainHead, Kind, Notification, NotificationState
+from approvals.models.subscriptions import FOLLOWED, MUTABLE
 from approvals.notifications import chat, preferences, rules, undone, wording
 from approvals.notifications.told import Told
+from approvals.selectors import subscriptions
 from mirror import clock
 from mirror.isolation import alone
 
@@ -88,7 +91,7 @@ def _of(event: AuditEvent, earlier: Sequence[Told]) -> list[Told]:
 
 def notifications(told: Iterable[Told]) -> list[Notification]:
     """One row for each person who wants it, and one for each chat. Deactivated people and service accounts get none."""
-    told = list(told)
+    told = _to_followers(list(told))
     wanted = {person for each in told for person in each.people}
     reachable = set(User.objects.active().filter(pk__in=wanted, is_service_account=False).values_list("pk", flat=True))
     wishes = preferences.wishes_of(reachable)
@@ -106,6 +109,20 @@ def notifications(told: Iterable[Told]) -> list[Notification]:
                 for name in chat.addresses()
             ]
     return rows
+
+
+def _to_followers(told: Sequence[Told]) -> list[Told]:
+    """News of a request goes to everybody who follows it, and to nobody who muted it."""
+    news = [each for each in told if each.kind in FOLLOWED and each.request is not None]
+    known = subscriptions.followers({each.request for each in news if each.request is not None})
+    found = []
+    for each in told:
+        if each.request is not None and each.kind in FOLLOWED:
+            them = known[each.request.pk]
+            people = them.news_for(each.people) if each.kind in MUTABLE else each.people | them.news_for(())
+            each = replace(each, people=frozenset(people - {each.event.actor_id if each.event else None}))  # noqa: PLW2901
+        found.append(each)
+    return found
 
 
 def _row(told: Told, key: str, **fields: object) -> Notification:

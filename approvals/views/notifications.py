@@ -11,6 +11,7 @@ from approvals.forms.notifications import NotificationForm
 from approvals.notifications import mailing, preferences
 from approvals.selectors import bell
 from approvals.views.lists import Nothing, Tab
+from approvals.views.request_page import get_request
 from approvals.views.shared import SignedInRequest
 from components.pagination import page_of
 
@@ -45,6 +46,19 @@ def follow(request: SignedInRequest, pk: int) -> HttpResponse:
     if found is None:
         raise Http404(f"You have no notification {pk}.")
     return redirect(found.path)
+
+
+@require_POST
+def follow_request(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Subscribes to a request, or mutes it."""
+    found = get_request(pk)
+    if request.POST.get("how") == "mute":
+        rooms.mute(found, request.user)
+        messages.success(request, "Muted. You are only notified when something needs you.")
+    else:
+        rooms.subscribe(found, request.user)
+        messages.success(request, "Subscribed. You are notified about what happens to this request.")
+    return redirect(f"{found.get_absolute_url()}#discussion")
 
 
 @require_POST

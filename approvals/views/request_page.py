@@ -34,6 +34,7 @@ from approvals.selectors import (
     request_state,
     request_timeline,
     rules,
+    subscriptions,
 )
 from approvals.views import decision_line, evidence_summary, given, progress
 from approvals.views.shared import SignedInRequest, tell
@@ -107,6 +108,7 @@ def body(request: SignedInRequest, now: request_state.RequestState, *, conflict:
         **_empty_forms(found),
         **vars(after),
         "health_address": _health_address(after.probation, request.user),
+        "following": subscriptions.of(found, request.user),
         "mentionable": mentions.suggested(now, request.user) if now.actions["comment"] else [],
         "conflict": conflict,
         "summary": summary,

@@ -190,6 +190,7 @@ ANSWERS_OTHERWISE = {
     "approvals:health_callback",
     "approvals:notification",  # these two: tests/approvals/views/test_notifications.py
     "approvals:notifications_read",
+    "approvals:request_follow",  # tests/approvals/notifications/test_subscribing.py
     "approvals:mlflow_callback",
 }
 """Told in tests of their own."""
