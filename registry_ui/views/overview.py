@@ -17,7 +17,7 @@ from approvals.views.lists import Nothing
 from approvals.views.shared import SignedInRequest
 from components import charts
 from components.pagination import page_of_counted
-from registry_ui.selectors.overview import coming, figures, rows
+from registry_ui.selectors.overview import coming, figures, requests, rows
 from registry_ui.selectors.overview.question import BY_TAG, PREFIX, SORTS, STATES, Question, models
 
 PAGE_SIZE = 25
@@ -41,7 +41,7 @@ def overview(request: SignedInRequest) -> HttpResponse:
     page = page_of_counted(models(question), PAGE_SIZE, request.GET.get("page"))
     found = list(page.object_list)
     may_request = policy.may_request(reviewers.actor_of(request.user))
-    requests = rows.requests(question, found)
+    known = requests.of(question, found)
     context = {
         "question": question,
         "target": question.targets[0] if len(question.targets) == 1 < len(targets) else None,
@@ -52,9 +52,9 @@ def overview(request: SignedInRequest) -> HttpResponse:
         "page": page,
         "new_versions": new_versions.newest() if may_request else [],
         "nothing": None if found else _nothing(question),
-        "groups": _groups(rows.rows(question, found, requests), question.group),
-        "coming": coming.of(requests, question.now),
-        "recent": coming.recent(),
+        "groups": _groups(rows.rows(question, found, known), question.group),
+        "coming": coming.of(known, question.now),
+        "recent": coming.recent(known),
         "states": STATES,
         "sorts": SORTS,
         "group_choices": _group_choices(found, question),

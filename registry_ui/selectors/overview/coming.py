@@ -2,21 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.db.models import Case, F, FilteredRelation, Q, QuerySet, When
 from django.urls import reverse
 
-from approvals.models import FreezeWindow, Probation, PromotionRequest, Status, Tenure, Verdict
+from approvals.models import FreezeWindow, Probation, PromotionRequest, Status
 from approvals.models.requests import UNDECIDED
 from approvals.policy.freezes import WEEK, frozen_until, next_freeze
-from approvals.selectors import inbox
-
-SOON = timedelta(hours=48)
-NEXT = 8
-RECENT = 10
-MOST_PLACES = 2
-"""A delivery begins a tenure for the stage of its target and one for the alias."""
+from registry_ui.selectors.overview.requests import NEXT, RECENT, SOON, Known
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +26,9 @@ class Coming:
     url: str
 
 
-def soon(now: datetime) -> QuerySet[PromotionRequest]:
-    """The first requests that expire or are to be reviewed afterwards within 48 hours, and the first probations to end.
-    No query of its own: for `pk__in`."""
-    due = Case(
-        When(status__in=UNDECIDED, then=F("expires_at")),
-        When(inbox.OWES_REVIEW, then=F("afterwards_due_at")),
-        default=F("probation__ends_at"),
-    )
-    near = Q(status__in=UNDECIDED) | inbox.OWES_REVIEW
-    found = inbox.unfinished().exclude(status__in=(Status.APPROVED, Status.FAILED)).alias(due=due)
-    return found.filter((near & Q(due__lte=now + SOON)) | (~near & Q(due__isnull=False))).order_by("due", "pk")[:NEXT]
-
-
-def of(requests: Iterable[PromotionRequest], now: datetime) -> list[Coming]:
-    """The first ones to come, freezes too, of requests that have `probation` with them. One query."""
-    found = [each for request in requests for each in _of_request(request, now)]
+def of(known: Iterable[Known], now: datetime) -> list[Coming]:
+    """The first ones to come, freezes too. One query."""
+    found = [each for its in known for each in _of_request(its.request, now)]
     found += [each for window in FreezeWindow.objects.current() for each in _of_freeze(window, now)]
     return sorted(found, key=lambda each: each.at)[:NEXT]
 
@@ -104,19 +84,8 @@ class Delivered:
         return "alert-triangle" if self.request.is_break_glass else "rocket"
 
 
-def recent() -> list[Delivered]:
-    """The last ten, by what they made hold a target. One query, a row for each approval."""
-    last = Tenure.objects.filter(origin=Tenure.Origin.DELIVERY).order_by("-started_at", "-pk")
-    approvals = FilteredRelation("reviews", condition=Q(reviews__verdict=Verdict.APPROVE, reviews__voided_at=None))
-    rows = (
-        PromotionRequest.objects.filter(pk__in=last.values("request")[: RECENT * MOST_PLACES], status=Status.APPLIED)
-        .annotate(approval=approvals, name=F("approval__reviewer__name"), address=F("approval__reviewer__email"))
-        .select_related("version__model", "target")
-        .only("kind", "status", "closed_at", "target__name", "version__number", "version__model__name")
-        .order_by("-closed_at", "-pk", "approval__created_at", "approval")
-    )
-    found: dict[int, tuple[PromotionRequest, list[str]]] = {}
-    for row in rows:
-        _, names = found.setdefault(row.pk, (row, []))
-        names += filter(None, [getattr(row, "name", "") or getattr(row, "address", "")])
-    return [Delivered(request, names) for request, names in list(found.values())[:RECENT]]
+def recent(known: Iterable[Known]) -> list[Delivered]:
+    """The last ten of these. No query."""
+    done = [each for each in known if each.request.status == Status.APPLIED and each.request.closed_at]
+    done.sort(key=lambda each: (each.request.closed_at, each.request.pk), reverse=True)
+    return [Delivered(each.request, each.approvers) for each in done[:RECENT]]

@@ -9,6 +9,7 @@ from django.db.models import Case, Count, IntegerField, Min, Q, QuerySet, Value,
 
 from approvals.models import Tenure
 from approvals.models.requests import UNDECIDED
+from approvals.tenures.recording import places_of
 from registry_ui.selectors.overview import standings
 from registry_ui.selectors.overview.question import WEEK, Question
 from registry_ui.selectors.overview.standings import Standing
@@ -55,13 +56,15 @@ def of(question: Question) -> Figures:
 
 
 def _deliveries(question: Question) -> QuerySet[Tenure, Any]:
-    """Requests by the span of seven days in which what they promoted began to hold, 0 for the earliest. By tenures,
+    """Deliveries by the span of seven days in which what they promoted began to hold, 0 for the earliest. By tenures,
     whose rows are short."""
     starts = [question.now - number * WEEK for number in range(WEEKS, 0, -1)]
     week = Case(
         *[When(started_at__gt=start, then=Value(number)) for number, start in reversed(list(enumerate(starts)))],
         output_field=IntegerField(),
     )
-    begun = question.begun.filter(origin=Tenure.Origin.DELIVERY, started_at__gt=starts[0])
+    # A target with a stage and an alias has a tenure in each.
+    places = [places_of(target)[0] for target in question.targets]
+    begun = question.begun.filter(origin=Tenure.Origin.DELIVERY, started_at__gt=starts[0], place__in=places)
     of_week = begun.order_by().annotate(week=week).values("week")
-    return of_week.annotate(count=Count("request", distinct=True), first=Min("started_at"))
+    return of_week.annotate(count=Count("pk"), first=Min("started_at"))

@@ -5,14 +5,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Q
+from django.db.models import OuterRef, Subquery
 from django.urls import reverse
 
 from approvals import policy
-from approvals.models import Probation, PromotionRequest, Status, Target, Tenure, Verdict
-from mirror.models import RegisteredModel
-from registry_ui.selectors.overview import coming, standings
+from approvals.evidence import comparison
+from approvals.evidence.comparison import MetricRow
+from approvals.models import Probation, PromotionRequest, Status, Target, Tenure
+from approvals.policy import MetricRule
+from approvals.selectors import metrics_of_record
+from mirror.models import ModelVersion, RegisteredModel
+from registry_ui.selectors.overview import standings
 from registry_ui.selectors.overview.question import Question
+from registry_ui.selectors.overview.requests import Known
 from registry_ui.selectors.overview.standings import Standing
 
 
@@ -28,6 +33,9 @@ class Held:
     standing: Standing
     request_id: int | None
     probation_until: datetime | None
+    metric: MetricRow | None
+    """The metric of record, beside that of the version which held the target when this one was asked for."""
+
     beside: Sequence[int]
     """Other versions that hold the target too."""
 
@@ -86,49 +94,27 @@ class Row:
     """One per target, in their order."""
 
 
-def requests(question: Question, found: Sequence[RegisteredModel]) -> list[PromotionRequest]:
-    """The open requests for the columns of these models, and those of which something is due soon. One query."""
-    shown = question.asked.filter(version__model__in=found).values("pk")
-    due = PromotionRequest.objects.filter(pk__in=coming.soon(question.now).values("pk")).values("pk")
-    approvals = Count("reviews", filter=Q(reviews__voided_at=None, reviews__verdict=Verdict.APPROVE))
-    return list(
-        PromotionRequest.objects.filter(pk__in=shown.union(due))
-        .select_related("version__model", "target", "probation")
-        .only(
-            "kind",
-            "status",
-            "rule",
-            "expires_at",
-            "afterwards_at",
-            "afterwards_due_at",
-            "target__name",
-            "version__number",
-            "version__model__name",
-            "probation__ends_at",
-            "probation__closed_at",
-        )
-        .annotate(given=approvals)
-        .order_by("pk")
-    )
-
-
-def rows(question: Question, found: Sequence[RegisteredModel], asked: Sequence[PromotionRequest]) -> list[Row]:
-    """In the order of the models; `asked` are their `requests`. One query."""
-    targets = question.targets
+def rows(question: Question, found: Sequence[RegisteredModel], known: Sequence[Known]) -> list[Row]:
+    """In the order of the models; `known` are their requests. Two queries."""
+    targets, yardsticks = question.targets, metrics_of_record.load()
     held: defaultdict[tuple[str, int], list[Tenure]] = defaultdict(list)
     for tenure in _tenures(found, targets):
         held[tenure.model_name, tenure.target_id].append(tenure)
     waits: defaultdict[tuple[int, int], list[Asked]] = defaultdict(list)
-    for request in asked:
-        if request.is_open:
-            waits[request.version.model_id, request.target_id].append(_asked(request))
+    for each in known:
+        if each.request.is_open:
+            waits[each.request.version.model_id, each.request.target_id].append(_asked(each))
     return [
         Row(
             model,
             getattr(model, "group", ""),
             [
-                Cell(each, _held(held.get((model.name, each.pk), [])), waits.get((model.pk, each.pk), []))
-                for each in targets
+                Cell(
+                    target,
+                    _held(held.get((model.name, target.pk), []), yardsticks.of(model, target)),
+                    waits.get((model.pk, target.pk), []),
+                )
+                for target in targets
             ],
         )
         for model in found
@@ -137,11 +123,12 @@ def rows(question: Question, found: Sequence[RegisteredModel], asked: Sequence[P
 
 def _tenures(found: Sequence[RegisteredModel], targets: Sequence[Target]) -> Iterable[Tenure]:
     """That of a stage before that of an alias, the highest version first: the first is what serving code loads."""
+    version = ModelVersion.objects.filter(model__name=OuterRef("model_name"), number=OuterRef("version_number"))
     return sorted(
         Tenure.objects.open()
         .filter(model_name__in=[each.name for each in found], target__in=targets)
-        .annotate(rank=standings.RANK)
-        .select_related("request__probation")
+        .annotate(rank=standings.RANK, metrics=Subquery(version.values("metrics")[:1]))
+        .select_related("request__probation", "request__champion")
         .only(
             "model_name",
             "version_number",
@@ -149,7 +136,9 @@ def _tenures(found: Sequence[RegisteredModel], targets: Sequence[Target]) -> Ite
             "place",
             "origin",
             "started_at",
-            "request__status",
+            "request__version",
+            "request__champion__number",
+            "request__champion__metrics",
             "request__probation__ends_at",
             "request__probation__closed_at",
         ),
@@ -157,12 +146,11 @@ def _tenures(found: Sequence[RegisteredModel], targets: Sequence[Target]) -> Ite
     )
 
 
-def _asked(request: PromotionRequest) -> Asked:
-    given = getattr(request, "given", 0)
-    return Asked(request, given, policy.Rule.from_json(request.rule).approvals)
+def _asked(known: Known) -> Asked:
+    return Asked(known.request, len(known.approvers), policy.Rule.from_json(known.request.rule).approvals)
 
 
-def _held(tenures: Sequence[Tenure]) -> Held | None:
+def _held(tenures: Sequence[Tenure], metrics: Sequence[MetricRule]) -> Held | None:
     if not tenures:
         return None
     first = tenures[0]
@@ -177,6 +165,7 @@ def _held(tenures: Sequence[Tenure]) -> Held | None:
         request_id=first.request_id,
         probation_until=min(until, default=None),
         is_first_seen=first.origin == Tenure.Origin.FOUND,
+        metric=_of_record(first, metrics),
         beside=sorted({each.version_number for each in tenures} - {first.version_number}, reverse=True),
     )
 
@@ -185,3 +174,10 @@ def _probation_until(tenure: Tenure) -> datetime | None:
     """While it runs."""
     probation: Probation | None = getattr(tenure.request, "probation", None) if tenure.request else None
     return probation.ends_at if probation and probation.closed_at is None else None
+
+
+def _of_record(tenure: Tenure, metrics: Sequence[MetricRule]) -> MetricRow | None:
+    own = getattr(tenure, "metrics", None)
+    before = tenure.request.replaces if tenure.request else None
+    rows = comparison.metric_rows(own or {}, before.metrics if before else None, rules=metrics)
+    return comparison.of_record(rows) if own else None

@@ -67,8 +67,8 @@ def test_a_cell_names_version_state_and_what_waits(page: Callable[[str], str], r
     html = page()
     assert names(html) == ["alpha_card", "alpha_wire", "beta", "delta", "gamma"]
     at = Tenure.objects.get(model_name="alpha_card", place="Production").started_at
-    assert row(html, "alpha_card") == f"alpha_card – v6 Approved {at:%Y-%m-%d %H:%M} UTC v7 waits 1/2"
-    assert "v2 Before the gate first seen" in row(html, "alpha_wire")
+    assert row(html, "alpha_card") == f"alpha_card – v6 Approved {at:%Y-%m-%d %H:%M} UTC auc_roc 0.9 v7 waits 1/2"
+    assert "v2 Before Countersign first seen" in row(html, "alpha_wire")
     assert "v3 Outside Countersign 20" in row(html, "beta")
     assert "v4 Emergency 20" in row(html, "gamma")
     assert row(html, "delta") == "delta v1 waits 0/1 –"
@@ -248,3 +248,15 @@ def test_recently_has_the_last_ten_with_who_approved(
     assert "alpha v11 to Production Promoted" in text
     assert f"Approved by {remy.name}, {rosa.name}" in text
     assert "alpha v2 " not in text
+
+
+def test_a_cell_has_the_metric_of_record_beside_the_holder_before(
+    page: Callable[[str], str], rita: User, remy: User, rosa: User, production: Target
+) -> None:
+    first, second = (
+        make_version("alpha", number, metrics={"auc": 0.9 + number / 100, "loss": number}) for number in (1, 2)
+    )
+    settle(make_request(first, production, by=rita), remy, rosa)
+    assert "auc 0.91" in row(page(), "alpha")
+    settle(make_request(second, production, by=rita), remy, rosa)
+    assert "auc 0.92 +0.01 (+1.1 %) better" in row(page(), "alpha")
