@@ -19,6 +19,8 @@ urlpatterns = [
     path("welcome/", welcome, name="welcome"),
     path("home/", views.home, name="home"),
     path("overview/", views.overview, name="overview"),
+    path("overview/overview.csv", views.overview_csv, name="overview_csv"),
+    path("overview/overview.json", views.overview_json, name="overview_json"),
     path("", include("approvals.urls")),
     path("models/", views.models, name="models"),
     path("models/<model:name>/versions/<int:number>/", views.version, name="version"),

@@ -1,10 +1,22 @@
 """Pages of the read side: overview, models, versions, search, the state of the system, a person's preferences."""
 
 from registry_ui.views.comparing import compare
-from registry_ui.views.overview import home, overview
+from registry_ui.views.overview import home, overview, overview_csv, overview_json
 from registry_ui.views.registry import model, models
 from registry_ui.views.searching import search
 from registry_ui.views.service import preferences, system
 from registry_ui.views.versions import version
 
-__all__ = ["compare", "home", "model", "models", "overview", "preferences", "search", "system", "version"]
+__all__ = [
+    "compare",
+    "home",
+    "model",
+    "models",
+    "overview",
+    "overview_csv",
+    "overview_json",
+    "preferences",
+    "search",
+    "system",
+    "version",
+]

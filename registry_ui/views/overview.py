@@ -4,20 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from approvals import policy
+from approvals.audit.population import csv_lines
 from approvals.models import Target
 from approvals.selectors import inbox, new_versions, reviewers
 from approvals.views.lists import Nothing
 from approvals.views.shared import SignedInRequest
 from components import charts
 from components.pagination import page_of_counted
-from registry_ui.selectors.overview import coming, figures, requests, rows
+from registry_ui.selectors.overview import coming, export, figures, requests, rows
 from registry_ui.selectors.overview.question import BY_TAG, PREFIX, SORTS, STATES, Question, models
 
 PAGE_SIZE = 25
@@ -61,6 +63,23 @@ def overview(request: SignedInRequest) -> HttpResponse:
         "tag_choices": sorted({f"{key}={value}" for model in found for key, value in model.tags.items()})[:50],
     }
     return render(request, "registry_ui/overview/overview.html", context)
+
+
+@require_safe
+def overview_csv(request: SignedInRequest) -> HttpResponseBase:
+    """What the page shows, on all of its pages."""
+    question = asked(request, list(Target.objects.current()))
+    lines = csv_lines(export.COLUMNS, export.every(question))
+    headers = {"Content-Disposition": f'attachment; filename="countersign-overview-{question.now:%Y-%m-%d}.csv"'}
+    return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
+
+
+@require_safe
+def overview_json(request: SignedInRequest) -> HttpResponse:
+    question = asked(request, list(Target.objects.current()))
+    answer = {"asked_at": question.now.isoformat(), "rows": list(export.every(question))}
+    headers = {"Content-Disposition": f'attachment; filename="countersign-overview-{question.now:%Y-%m-%d}.json"'}
+    return JsonResponse(answer, headers=headers)
 
 
 def _nothing(question: Question) -> Nothing:

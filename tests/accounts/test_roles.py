@@ -112,6 +112,8 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:review_queue": ("/queue/", EVERYBODY),
     "approvals:review_queue_request": ("/queue/{request}/", EVERYBODY),
     "overview": ("/overview/", EVERYBODY),
+    "overview_csv": ("/overview/overview.csv", EVERYBODY),
+    "overview_json": ("/overview/overview.json", EVERYBODY),
     "models": ("/models/", EVERYBODY),
     "model": ("/models/churn_predictor/", EVERYBODY),
     "version": ("/models/churn_predictor/versions/1/", EVERYBODY),

@@ -1,5 +1,7 @@
 """The overview: which models it shows, what a cell says, figures that filter, order, groups, and home."""
 
+import csv
+import io
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -260,3 +262,22 @@ def test_a_cell_has_the_metric_of_record_beside_the_holder_before(
     assert "auc 0.91" in row(page(), "alpha")
     settle(make_request(second, production, by=rita), remy, rosa)
     assert "auc 0.92 +0.01 (+1.1 %) better" in row(page(), "alpha")
+
+
+def test_what_is_shown_comes_as_csv_and_json(
+    client: Client, vera: User, registry: None, rita: User, staging: Target
+) -> None:
+    make_request(make_version("=cmd()", 1), staging, by=rita)
+    client.force_login(vera)
+    answer = client.get("/overview/overview.csv?state=outside&group=prefix")
+    lines = list(csv.DictReader(io.StringIO(b"".join(answer).decode())))
+    assert [(line["model"], line["target"], line["version"], line["state"]) for line in lines] == [
+        ("beta", "Production", "3", "outside"),
+        ("gamma", "Production", "4", "emergency"),
+    ]
+    rows = client.get("/overview/overview.json").json()["rows"]
+    assert len(rows) == 6
+    assert rows[1] | {"since": "", "version": 6} == rows[1] | {"since": ""}
+    assert rows[1]["request_state"] == "waits 1/2"
+    assert "'=cmd()" in b"".join(client.get("/overview/overview.csv")).decode()
+    assert "/overview/overview.csv?state=outside" in client.get("/overview/?state=outside&page=1").content.decode()
