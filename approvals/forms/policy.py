@@ -140,6 +140,11 @@ class PolicyForm(forms.Form):
         label="Approvals may carry findings",
         help_text="Follow-up tasks, each with an owner and a due date.",
     )
+    batch_approval = forms.BooleanField(
+        required=False,
+        label="Reviewers may approve several requests at once",
+        help_text="Only where all checks passed, no metric is worse and no comment or signature is asked for.",
+    )
     first_after_hours = forms.IntegerField(
         min_value=1,
         max_value=rules.LONGEST_HOURS,
@@ -277,6 +282,7 @@ _PLAIN = (
     "excludes_contributors",
     "files_limit_mb",
     "allows_findings",
+    "batch_approval",
 )
 
 

@@ -95,7 +95,9 @@ def _answered(facts: Facts) -> str:
 def _approved(facts: Facts) -> str:
     count = len(facts["findings"])
     findings = f" with {count} finding{'' if count == 1 else 's'}" if count else ""
-    return f"approved {facts['subject']} for {facts['target']}{findings}{_after_reading(facts.get('seconds_on_page'))}"
+    batch = f", in a batch of {facts['batch']}" if facts["batch"] else ""
+    when = _after_reading(facts.get("seconds_on_page"))
+    return f"approved {facts['subject']} for {facts['target']}{findings}{batch}{when}"
 
 
 def _after_reading(seconds: int | None) -> str:

@@ -151,6 +151,9 @@ class Rule:
     """Files above this size in total (in 10^6 bytes) are not hashed; None: always hashed, 0: never."""
 
     allows_findings: bool = True
+    batch_approval: bool = False
+    """Whether a reviewer may approve a request together with others."""
+
     signature: SignatureRule = SignatureRule()
     reminders: ReminderRule = ReminderRule()
     on_bypass: str = OnBypass.REPORT
@@ -177,11 +180,13 @@ class Rule:
         return None if self.files_limit_mb is None else self.files_limit_mb * 1_000_000
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data of lists, dicts, strings, integers, booleans and None. Without metrics of record there is no such
-        key, as in rules from before there were any: what was signed then keeps its fingerprint."""
+        """Plain data of lists, dicts, strings, integers, booleans and None. Without metrics of record, or approving
+        together, there is no such key, as in rules from before there were any: what was signed then keeps its
+        fingerprint."""
         found = dict(_plain(asdict(self)))
-        if not self.metrics:
-            del found["metrics"]
+        for name in ("metrics", "batch_approval"):
+            if not found[name]:
+                del found[name]
         return found
 
     def terms(self) -> dict[str, Any]:

@@ -80,6 +80,7 @@ def describe(terms: Mapping[str, Any]) -> dict[str, str]:
         "Contributors cannot approve": _yes(rule.excludes_contributors),
         "Tags that name more contributors": ", ".join(rule.contributor_tags) or "none",
         "Approval with findings": "allowed" if rule.allows_findings else "not allowed",
+        **({"Approving several requests at once": "allowed"} if rule.batch_approval else {}),
         "Fresh proof of identity": "required" if signature.reauthenticate else "not required",
         "A proof counts for": _count(signature.within_minutes, "minute"),
         "Signature states its meaning": _yes(signature.asks_meaning),

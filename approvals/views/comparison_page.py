@@ -15,8 +15,8 @@ from approvals.evidence import comparison
 from approvals.evidence.comparison import MetricRow, ValueRow, files, overview, packing, texts
 from approvals.evidence.comparison.edits import Budget
 from approvals.models import PromotionRequest
-from approvals.selectors import metrics_of_record
-from approvals.views import comparison_tables, evidence_tables, exhibits
+from approvals.selectors import frozen_metrics, metrics_of_record
+from approvals.views import comparison_tables, exhibits
 from approvals.views.comparison_tables import Table, Wanted
 from approvals.views.evidence_tables import Shown
 from approvals.views.exhibits import Plate
@@ -280,10 +280,10 @@ def _sheet(
 
 def _metric_rows(side: Side, base: Side | None, rules: Sequence[policy.MetricRule]) -> list[MetricRow]:
     return comparison.metric_rows(
-        evidence_tables.numbers(side.facts["metrics"]),
-        evidence_tables.numbers(base.facts["metrics"]) if base else None,
-        sources=evidence_tables.sources(side.facts, side.version),
-        champion_sources=evidence_tables.sources(base.facts, base.version) if base else None,
+        frozen_metrics.numbers(side.facts["metrics"]),
+        frozen_metrics.numbers(base.facts["metrics"]) if base else None,
+        sources=frozen_metrics.sources(side.facts, side.version),
+        champion_sources=frozen_metrics.sources(base.facts, base.version) if base else None,
         rules=rules,
     )
 
@@ -361,7 +361,7 @@ def _versions(sides: Sequence[Side]) -> Series:
         newest.order_by("-number").values_list("number", "metrics")[:VERSIONS_DRAWN]
     )
     for side in sides:
-        found[side.number] = evidence_tables.numbers(side.facts["metrics"])
+        found[side.number] = frozen_metrics.numbers(side.facts["metrics"])
     return sorted(found.items(), key=lambda pair: pair[0])
 
 

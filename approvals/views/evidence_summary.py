@@ -11,7 +11,7 @@ from typing import Any
 from approvals.evidence import comparison
 from approvals.evidence.comparison import overview
 from approvals.models import PromotionRequest
-from approvals.policy import Rule
+from approvals.selectors import frozen_metrics
 from approvals.views import evidence_tables
 from approvals.views.evidence_tables import Shown, Table
 from mirror import lineage
@@ -75,13 +75,7 @@ def of(request: PromotionRequest, *, show: str = "", number: str | None = None) 
     """No queries: all of it is in the request. `show` names the table that is shown whole."""
     frozen = json.loads(request.evidence)
     facts, other = frozen["version"], frozen["champion"]
-    metrics = comparison.metric_rows(
-        evidence_tables.numbers(facts["metrics"]),
-        evidence_tables.numbers(other["metrics"]) if other else None,
-        sources=evidence_tables.sources(facts, request.version),
-        champion_sources=evidence_tables.sources(other, request.champion),
-        rules=Rule.from_json(frozen["rule"]).metrics,
-    )
+    metrics = frozen_metrics.rows_of(request)
     origins = _origins(facts, other)
     sections = [Section(each.question, "data", origin=each, is_changed=each.is_changed) for each in origins]
     sections += [

@@ -3,15 +3,16 @@ the commit.
 
 Views, tasks, the demo and (later) the API call these; nothing else changes a request. `requests` asks and takes back,
 with `creation`; `check_results` is what machines do before people are asked, `reviews` is what people decide,
-`approvals_count` whether that suffices, `undoing` takes back a verdict that was just given, `findings` what they want
-put right afterwards, `reopening` sends a request back to review when its content changed, `nominations` ask somebody
-by name to review, `escalation` hands on what has waited too long, `opening` notes when a reviewer opened it.
-`rollbacks`, `emergency` and `probation` are the ways that need fewer approvals, or undo what was approved;
-`retroactive_reviews` asks for reviews of what went round the gate. `outbox` is what is owed to MLflow, `verbs` the
-frame of them all.
+`batches` approves several at once, `approvals_count` whether that suffices, `undoing` takes back a verdict that was
+just given, `findings` what they want put right afterwards, `reopening` sends a request back to review when its
+content changed, `nominations` ask somebody by name to review, `escalation` hands on what has waited too long,
+`opening` notes when a reviewer opened it. `rollbacks`, `emergency` and `probation` are the ways that need fewer
+approvals, or undo what was approved; `retroactive_reviews` asks for reviews of what went round the gate. `outbox` is
+what is owed to MLflow, `verbs` the frame of them all.
 """
 
 from approvals.workflow.approvals_count import approver_labels
+from approvals.workflow.batches import BatchRefused, Picked, approve_together
 from approvals.workflow.check_results import FILES, Answered, answer_check, conclude, override, store_attempt
 from approvals.workflow.emergency import break_glass, call_out_overdue, review_afterwards
 from approvals.workflow.escalation import escalate
@@ -45,16 +46,19 @@ from approvals.workflow.undoing import undo_review
 __all__ = [
     "FILES",
     "Answered",
+    "BatchRefused",
     "Conflict",
     "FindingInput",
     "Invalid",
     "NeedsReauthentication",
     "NoMeaning",
     "NotAllowed",
+    "Picked",
     "Reported",
     "WorkflowError",
     "allowed_alone",
     "answer_check",
+    "approve_together",
     "approver_labels",
     "ask_afterwards",
     "break_glass",

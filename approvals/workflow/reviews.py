@@ -53,11 +53,11 @@ def review(
     # Do not move this into the verb below: it raises, and would take the way back to review back with its transaction.
     if verdict == Verdict.APPROVE and reopen(request):
         raise Conflict("The request changed in MLflow while you were reading. Look at what is asked now.", request)
-    return _sign(request, by, Verdict(verdict), comment.strip(), fingerprint, meaning, proof, findings, effect)
+    return sign(request, by, Verdict(verdict), comment.strip(), fingerprint, meaning, proof, findings, effect)
 
 
 @verb()
-def _sign(
+def sign(
     request: PromotionRequest,
     by: User,
     verdict: Verdict,
@@ -67,7 +67,10 @@ def _sign(
     proof: policy.Proof | None,
     findings: Sequence[FindingInput],
     effect: str,
+    *,
+    batch: int = 0,
 ) -> Review:
+    """One verdict, of `review` and of a `batch` of so many (`batches.approve_together`)."""
     # Computed once, under the locks; everything below is judged by it.
     now = request_state.of(request, by)
     require(now.actions[verdict.value])
@@ -118,6 +121,7 @@ def _sign(
             "signed_with": signed.signed_with,
             "proof_at": proof.at.isoformat() if proof else "",
             **opening.time_on_page(request, by),
+            **({"batch": batch} if batch else {}),
             "findings": [
                 {"finding": each.pk, "text": each.text, "owner": each.owner.label, "due_on": each.due_on.isoformat()}
                 for each in raised

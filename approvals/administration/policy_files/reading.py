@@ -79,6 +79,7 @@ _POLICY = nodes.group(
         "contributor_tags": nodes.listed(nodes.text),
         "files_limit_mb": nodes.or_nothing(nodes.whole),
         "allows_findings": nodes.flag,
+        "batch_approval": nodes.flag,
         "signature": nodes.group(
             {"reauthenticate": nodes.flag, "within_minutes": nodes.whole, "asks_meaning": nodes.flag}
         ),

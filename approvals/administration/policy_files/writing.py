@@ -15,6 +15,7 @@ HEADER = """\
 #   model_pattern: a model's name or a pattern: * is any text, ? any one character
 #   slots: approvals, group (none: any reviewer), looks_at (parts of the evidence; none: all of them)
 #   requires_reason, open_for_days, allows_findings, excludes_contributors
+#   batch_approval: whether a reviewer may approve several requests at once (no comment or signature is asked then)
 #   checks: kind, effect (block, warn, inform), settings
 #   metrics: the metrics of record, the most important first: name (or a pattern), better (higher, lower), tolerance
 #     (0.002, or 0.5 % of the champion's value; none: every difference counts)

@@ -297,6 +297,7 @@ RULES = st.builds(
     contributor_tags=st.lists(WORDS, max_size=2).map(tuple),
     files_limit_mb=st.none() | st.integers(0, 10_000),
     allows_findings=st.booleans(),
+    batch_approval=st.booleans(),
     metrics=st.lists(
         st.builds(
             MetricRule,

@@ -28,7 +28,7 @@ NOT_VERBS = {
     "reconsider": "in the transaction of a change of roles, which is a verb",
     "take_checkpoint": "reads the ledger before its transaction, and the person in it",
 }
-PARTS = {"review": reviews._sign}
+PARTS = {"review": reviews.sign, "approve_together": reviews.sign}
 """Verbs whose first part stays even where the second is refused, with that second part."""
 
 
