@@ -183,6 +183,8 @@ def sentence(rule: Rule) -> str:
         parts.append("approvals need a comment")
     if rule.metrics:
         parts.append(f"judged by {_listed([each.short for each in rule.metrics])}")
+    if rule.batch_approval:
+        parts.append("several can be approved at once")
     days = "1 day" if rule.open_for_days == 1 else f"{rule.open_for_days} days"
     return "; ".join([*parts, f"requests stay open for {days}"])
 

@@ -46,7 +46,7 @@ def export() -> str:
 
 def _short(rule: Rule) -> dict[str, Any]:
     """The policy without what is as it usually is."""
-    usual = {**Rule(rule.model_pattern, rule.slots).terms(), "metrics": []}
+    usual = {**Rule(rule.model_pattern, rule.slots).terms(), "metrics": [], "batch_approval": False}
     found: dict[str, Any] = {"model_pattern": rule.model_pattern}
     for key, value in rule.terms().items():
         if key in ("slots", "checks", "metrics"):

@@ -9,9 +9,10 @@ from approvals import ledger, workflow
 from approvals.ledger.sentences import sentence
 from approvals.models import Action, AuditEvent, CheckResult, OutboxEntry, PromotionRequest, Review, Status, Target
 from approvals.policy import SignatureRule
+from approvals.selectors import policy_history, policy_overview
 from approvals.workflow import BatchRefused, Invalid, Picked
 from mirror.models import ModelVersion
-from tests.support.factories import approve, check, make_policy, make_request, make_version
+from tests.support.factories import approve, check, make_policy, make_request, make_rule, make_version
 from tests.support.world import hold
 
 pytestmark = pytest.mark.django_db
@@ -170,6 +171,14 @@ def test_one_is_no_batch_and_neither_is_the_same_twice(asked: list[PromotionRequ
     for some in ((), asked[:1], [asked[0], asked[0]]):
         with pytest.raises(Invalid, match=r"Choose 2 to 50 requests\."):
             workflow.approve_together(picked(*some), by=remy)
+
+
+def test_the_policy_says_it_in_its_sentence_and_its_history() -> None:
+    rule = make_rule("*", (2, None), batch_approval=True)
+    assert "several can be approved at once" in policy_overview.sentence(rule)
+    assert "at once" not in policy_overview.sentence(make_rule("*", (2, None)))
+    lines = policy_history.describe(rule.terms())
+    assert lines["Approving several requests at once"] == "allowed"
 
 
 def test_a_rule_from_before_keeps_its_fingerprint(asked: list[PromotionRequest], production: Target) -> None:
