@@ -70,7 +70,8 @@ def sign(
     *,
     batch: int = 0,
 ) -> Review:
-    """One verdict, of `review` and of a `batch` of so many (`batches.approve_together`)."""
+    """One verdict: what `review`, or a `batch` of so many (`batches.approve_together`), does in one transaction. Raises
+    NotAllowed, Invalid, NeedsReauthentication or Conflict, as they say."""
     # Computed once, under the locks; everything below is judged by it.
     now = request_state.of(request, by)
     require(now.actions[verdict.value])
