@@ -649,6 +649,8 @@ THEIR_OWN = {
     "mfa_authenticator",
     "countersign_cache",  # counters against guessing
     "approvals_notificationchoice",
+    "approvals_notification",  # which are read
+    "approvals_subscription",
     "accounts_user",  # theme and shortcuts, the password, the last sign-in; looked at apart
 }
 """Tables in which an auditor may change rows, all of them about the auditor alone."""

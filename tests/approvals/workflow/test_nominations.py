@@ -131,6 +131,7 @@ def test_the_page_asks_and_shows_who_was_asked(
     shown = page(client, rita, asked)
     assert f'value="person:{remy.pk}"' in shown
     assert 'value="group:risk"' in shown
+    assert "Ask to review</button>" in shown
     assert 'value="person:' not in page(client, vera, asked)
     client.force_login(rita)
     address = f"{asked.get_absolute_url()}nominate/"
