@@ -21,7 +21,7 @@ class MetricForm(forms.Form):
         widget=forms.TextInput(attrs={"list": "metric-names"}),
     )
     better = forms.ChoiceField(
-        choices=[(Better.BY_NAME, "As its name says"), (Better.HIGHER, "Higher"), (Better.LOWER, "Lower")],
+        choices=[(Better.BY_NAME, "By its name"), (Better.HIGHER, "Higher"), (Better.LOWER, "Lower")],
         required=False,
         label="Better is",
     )

@@ -72,8 +72,12 @@ class MetricRule:
     @property
     def short(self) -> str:
         """`auc within 0.5 %`, or `all other metrics within 0.5 %`."""
-        name = "all other metrics" if self.name == "*" else self.name
-        return f"{name} within {self.tolerance}" if self.tolerance else name
+        return f"{self.words} within {self.tolerance}" if self.tolerance else self.words
+
+    @property
+    def words(self) -> str:
+        """Its name, or `all other metrics`."""
+        return "all other metrics" if self.name == "*" else self.name
 
     def as_json(self) -> dict[str, str]:
         return {"name": self.name, "better": str(self.better), "tolerance": self.tolerance}
@@ -107,6 +111,11 @@ def merged_metrics(policys: Iterable[MetricRule], models: Iterable[MetricRule]) 
     for each in (*policys, *models):
         found.setdefault(each.name, each)
     return tuple(found.values())
+
+
+def names_first(found: Iterable[MetricRule]) -> list[MetricRule]:
+    """In the order in which they hold: names, then patterns."""
+    return sorted(found, key=lambda each: each.is_pattern)
 
 
 def from_json(told: Iterable[Mapping[str, Any]]) -> tuple[MetricRule, ...]:

@@ -10,6 +10,7 @@ from approvals.evidence import comparison
 from approvals.evidence.comparison import MetricRow
 from approvals.models import ModelMetrics, Policy, Target
 from approvals.policy import MetricRule
+from approvals.policy.metrics import names_first
 from approvals.selectors import rules
 from mirror.models import ModelVersion, RegisteredModel
 
@@ -65,13 +66,18 @@ def of_model(model: RegisteredModel) -> tuple[MetricRule, ...]:
 @dataclass(frozen=True, slots=True)
 class OfPolicy:
     target: Target
-    rules: tuple[MetricRule, ...]
+    rules: Sequence[MetricRule]
+
+    @property
+    def sentence(self) -> str:
+        """`auc within 0.5 %, all other metrics within 1 %`."""
+        return ", ".join(each.short for each in self.rules)
 
 
 def of_policies(model: RegisteredModel, targets: Iterable[Target]) -> list[OfPolicy]:
     """What the policy of each target names, where it does. One query, and that of the targets."""
     yardsticks = Yardsticks(_policies(), {})
-    return [OfPolicy(target, found) for target in targets if (found := yardsticks.of(model, target))]
+    return [OfPolicy(target, names_first(found)) for target in targets if (found := yardsticks.of(model, target))]
 
 
 def names_of(model: RegisteredModel) -> list[str]:

@@ -46,12 +46,20 @@ def rule_note(rule: MetricRule) -> str:
 
 @register.simple_tag
 def metric_note(row: MetricRow) -> SafeString:
-    """`{% metric_note row %}`: "metric of record · higher is better · tolerance 0.5 %" under a metric's name, as far as
-    there is something to say."""
-    told = ["metric of record"] if row.place is not None else []
-    told += [row.direction] if row.direction else []
-    told += [f"tolerance {row.tolerance}"] if row.tolerance else []
-    return format_html('<span class="row-note">{}</span>', " · ".join(told)) if told else SafeString("")
+    """`{% metric_note row %}`: "higher is better · ±0.5 %" under a metric's name, as far as there is something to
+    say."""
+    told = [row.direction, f"±{row.tolerance}".replace(" ", "\N{NO-BREAK SPACE}") if row.tolerance else ""]
+    words = " · ".join(filter(None, told))
+    return format_html('<span class="row-note">{}</span>', words) if words else SafeString("")
+
+
+@register.simple_tag
+def metric_name(row: MetricRow) -> SafeString:
+    """`{% metric_name row %}`: the metric's name; strong, and said so, where it is of record."""
+    if row.place is None:
+        return format_html('<bdi dir="ltr">{}</bdi>', row.name)
+    told = '<strong title="Metric of record"><bdi dir="ltr">{}</bdi></strong><span class="visually-hidden">, {}</span>'
+    return format_html(told, row.name, "metric of record")
 
 
 @register.simple_tag

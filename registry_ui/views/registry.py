@@ -13,6 +13,7 @@ from accounts.models import User
 from approvals import administration, policy
 from approvals.evidence import comparison
 from approvals.models import Incident, Probation, PromotionRequest, Target
+from approvals.policy.metrics import names_first
 from approvals.selectors import follow_up, metrics_of_record, new_versions, reviewers
 from approvals.views.shared import SignedInRequest
 from components import charts
@@ -83,7 +84,7 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
         "metric_direction": comparison.MetricRow(
             chosen, None, None, rule=comparison.rule_of(chosen, record)[0]
         ).direction,
-        "record": record,
+        "record": names_first(record),
         "may_set_metrics": request.user.has_perm(administration.POLICIES),
         "columns": columns,
         "chart": _chart(chosen, recent, holdings),

@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import workflow
 from approvals.models import AuditEvent, Comment, OutboxEntry, PromotionRequest, Review, Status, Target
-from approvals.policy import CheckRule
+from approvals.policy import CheckRule, MetricRule
 from mirror.models import ModelVersion
 from tests.support.factories import approve, check, make_person, make_policy, make_request, make_version
 from tests.support.pages import note_of, text_of
@@ -607,3 +607,21 @@ def test_a_check_that_still_waited_when_the_request_closed_says_so(
     assert "Not answered before the request closed." in page
     assert "waiting for an answer" not in page
     assert "then it has failed" not in page
+
+
+def test_what_is_within_tolerance_is_neither_better_nor_worse(
+    client: Client, rita: User, remy: User, production: Target
+) -> None:
+    metrics = (MetricRule("recall", "higher", "0.5 %"), MetricRule("*", "", "1 %"))
+    make_policy("churn_*", production, (2, None), metrics=metrics)
+    hold(make_version(MODEL, metrics={"auc": 0.9, "f1": 0.7, "recall": 0.5, "gini": 0.4}), production)
+    made = make_request(
+        make_version(MODEL, metrics={"auc": 0.972, "f1": 0.749, "recall": 0.499, "gini": "NaN"}), production, by=rita
+    )
+    html = see(client, remy, check(made))
+    text = read(html).replace("\N{NO-BREAK SPACE}", " ")
+    assert "2 better, 1 within tolerance, 1 not comparable" in text
+    assert "recall, metric of record higher is better · ±0.5 % 0.5 0.499 −0.001 (−0.2 %) within tolerance" in text
+    assert text.index("recall") < text.index("gini") < text.index("auc")
+    assert "gini higher is better · ±1 % 0.4 NaN not comparable" in text
+    assert "worse" not in text.replace("worse · better", "")
