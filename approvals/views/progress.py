@@ -243,17 +243,36 @@ class Moving:
     delivery: Delivery
     checking: Checking | None
     moves_by_itself: bool
+    look_every: int
+    """Seconds between two looks, while it moves: 1 while the worker is at it, else 5."""
+
     mark: str
     """Changes when anything of it has changed on the page."""
 
+    has_other_evidence: bool
+    """The page shows the evidence as it was before: it has changed since."""
 
-def moving(now: RequestState, *, can_undo: bool = False) -> Moving:
+
+def moving(now: RequestState, *, can_undo: bool = False, seen: str = "") -> Moving:
     """Three queries, up to five while the request is in checks. `can_undo`: this person can undo a verdict, for a few
-    seconds."""
+    seconds. `seen`: the mark of what the page shows, "" for a page that is made now."""
     owed, looked = delivery(now.request), checking(now)
-    status = now.request.status
-    moves = status in (Status.APPROVED, Status.PENDING) or (status == Status.CHECKING and not now.blocking)
-    return Moving(owed, looked, moves or can_undo, f"{_mark(now, owed, looked)}{'-undo' if can_undo else ''}")
+    is_at_work = now.request.status == Status.APPROVED or (looked is not None and not now.blocking)
+    shown = shown_by(seen)[1] or now.request.fingerprint[:8]
+    return Moving(
+        owed,
+        looked,
+        moves_by_itself=now.request.is_open or can_undo,
+        look_every=1 if is_at_work or not now.request.is_open else 5,
+        mark=f"{now.request.status}-{shown}-{_mark(now, owed, looked)}{'-undo' if can_undo else ''}",
+        has_other_evidence=not now.request.fingerprint.startswith(shown),
+    )
+
+
+def shown_by(mark: str) -> tuple[str, str]:
+    """The status that the page with this mark shows, and the first digits of the evidence's fingerprint."""
+    status, _, rest = mark.partition("-")
+    return status, rest.partition("-")[0]
 
 
 def _mark(now: RequestState, owed: Delivery, looked: Checking | None) -> str:
@@ -263,7 +282,7 @@ def _mark(now: RequestState, owed: Delivery, looked: Checking | None) -> str:
     if looked is not None:
         row = looked.inspection
         tried += (looked.is_delayed, looked.waiting_since, looked.due_at, row.bytes_done if row else 0)  # type: ignore[assignment]
-    return "-".join(map(str, (now.request.status, newest, owed.state, bool(now.stale), *tried))).replace(" ", "_")
+    return "-".join(map(str, (newest, owed.state, bool(now.stale), *tried))).replace(" ", "_")
 
 
 # --- What cannot be done, and why -------------------------------------------------------------------------------------

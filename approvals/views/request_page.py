@@ -49,19 +49,22 @@ def detail(request: SignedInRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def live(request: SignedInRequest, pk: int) -> HttpResponse:
-    """The parts of the page that follow the delivery by themselves: 204 while nothing has changed since `seen`, 286 at
-    the end, which tells HTMX to stop asking."""
+    """The parts of the page that follow by themselves what others and the worker do, while the request is open: 204
+    while nothing has changed since `seen`, 286 at the end, which tells HTMX to stop asking."""
     found = get_request(pk)
     now = request_state.of(found, request.user)
     mine = given.of(now, request.user)
-    moving, seen = progress.moving(now, can_undo=mine is not None), request.GET.get("seen", "")
+    seen = request.GET.get("seen", "")
+    moving = progress.moving(now, can_undo=mine is not None, seen=seen)
     if moving.moves_by_itself and seen == moving.mark:
         return HttpResponse(status=204)
-    before = seen.partition("-")[0]
+    before = progress.shown_by(seen)[0]
     context = {
         **vars(moving),
         **vars(_live_part(found, now, request.user, _holder(found), mine)),
         **_empty_forms(found),
+        # A form over evidence that is not on the screen signs nothing.
+        **({"review_form": ReviewForm(initial={"fingerprint": "not shown"})} if moving.has_other_evidence else {}),
         "is_swap": True,
         # Where somebody may be typing, the forms stay, and what they would do is told anew.
         "keeps_forms": before in (Status.PENDING, found.status),

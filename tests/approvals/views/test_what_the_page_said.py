@@ -169,6 +169,56 @@ def test_a_pending_page_follows_and_keeps_the_form(
     assert "<textarea" not in ended.content.decode()
 
 
+def test_a_page_follows_changes_of_others_until_the_request_is_closed(
+    asked: PromotionRequest, remy: User, rosa: User, client: Client
+) -> None:
+    """Comments, requested changes, and submitting again; what somebody types here is not swapped."""
+    address = reverse("approvals:request_live", args=[asked.pk])
+    seen = mark_of(page(client, remy, asked))
+    workflow.comment(asked, by=rosa, body="Which data was it trained on?")
+    told = client.get(address, {"seen": seen})
+    assert "Which data was it trained on?" in told.content.decode()
+    assert "<textarea" not in told.content.decode()
+    workflow.review(asked, by=rosa, verdict="request_changes", comment="Say it.")
+    told = client.get(address, {"seen": mark_of(told.content.decode())})
+    assert told.status_code == 200
+    assert "Changes requested: there is nothing to decide any more." in told.content.decode()
+    seen = mark_of(told.content.decode())
+    assert client.get(address, {"seen": seen}).status_code == 204
+    workflow.resubmit(asked, by=asked.requester, justification="On last year's.")
+    assert client.get(address, {"seen": seen}).status_code == 200
+    workflow.withdraw(asked, by=asked.requester)
+    assert client.get(address, {"seen": seen}).status_code == 286
+
+
+def test_no_verdict_is_given_over_evidence_that_the_page_does_not_show(
+    asked: PromotionRequest, remy: User, client: Client
+) -> None:
+    address = reverse("approvals:request_live", args=[asked.pk])
+    seen = mark_of(page(client, remy, asked))
+    ModelVersion.objects.filter(pk=asked.version_id).update(metrics={"auc_roc": 0.5})
+    workflow.reopen(asked)
+    asked.refresh_from_db()
+    assert asked.status == Status.PENDING
+    told = client.get(address, {"seen": seen}).content.decode()
+    assert "The evidence changed while you were reading." in told
+    assert "Show the evidence as it is now" in told
+    assert 'value="approve"' not in told
+    # However often it is swapped; and a form that comes with it signs nothing.
+    again = client.get(address, {"seen": mark_of(told).replace("pending", "checking")}).content.decode()
+    assert "Show the evidence as it is now" in again
+    assert asked.fingerprint not in again.partition('id="decision"')[2].partition("</form>")[0]
+    posted = {"verdict": "reject", "comment": "No.", "fingerprint": "not shown"}
+    assert client.post(reverse("approvals:request_review", args=[asked.pk]), posted).status_code == 409
+    assert 'value="approve"' in page(client, remy, asked)
+
+
+def mark_of(shown: str) -> str:
+    found = re.search(r'id="seen" name="seen" value="([^"]+)"', shown)
+    assert found
+    return found[1]
+
+
 # --- What is gone -----------------------------------------------------------------------------------------------------
 
 
