@@ -174,7 +174,7 @@ def _files(facts: Facts, champion: Facts | None) -> Line:
         return Line("files", title, str(mine.get("skipped") or "They have not been hashed."))
     count = int(mine.get("count") or 0)
     sentence = (
-        f"{count:,} file{'' if count == 1 else 's'}, {size(mine.get('bytes'))}, digest {str(mine['digest'])[:12]}."
+        f"{count:,} file{'' if count == 1 else 's'}, {size(mine.get('bytes'))}, digest {str(mine['digest'])[:8]}."
     )
     rows = files.rows(mine, (champion or {}).get("files"))
     different = sum(row.is_changed for row in rows)

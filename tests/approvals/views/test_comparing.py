@@ -160,7 +160,7 @@ def test_the_request_page_leads_to_the_sections(client: Client, asked: Promotion
     assert "Compare side by side" in text
     assert "Not the same: inputs (age changed" not in text
     assert "Not the same: inputs (age and plan), requirements (scikit-learn and numpy)." in text
-    assert "3 files, 2.5 MB, digest bbbbbbbbbbbb." in text
+    assert "3 files, 2.5 MB, digest bbbbbbbb." in text
     assert "2 are kept with the evidence." in text
     assert "every review signs it" in text
 

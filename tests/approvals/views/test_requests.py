@@ -189,7 +189,7 @@ def test_the_page_says_what_is_asked_and_compares(client: Client, asked: Promoti
     assert "<strong>one</strong>" in html
     assert f"Evidence {asked.fingerprint[:8]} " in text
     assert f'data-copy="{asked.fingerprint}"' in html
-    assert "2 missing: Remy Ortiz, Rosa Lind can give them." in text
+    assert "2 approvals needed from Remy Ortiz, Rosa Lind" in text
     assert "The policy for * applied to churn_predictor: the only one that matched." in text
     assert "style=" not in html
 
@@ -295,7 +295,7 @@ def test_approving_redirects_and_the_page_names_the_approver(
     assert (review.reviewer, review.verdict, review.comment) == (remy, "approve", "Checked segment B.")
     text = read(see(client, remy, asked))
     assert "Your approval is recorded." in text
-    assert re.search(r"Remy Ortiz approved ?[-\d]+ [:\d]+ UTC 1 missing: Rosa Lind can give it\.", text)
+    assert re.search(r"Remy Ortiz approved ?[-\d]+ [:\d]+ UTC 1 approval needed from Rosa Lind", text)
     assert "Remy Ortiz approved version 2 for Production" in text
     assert "Checked segment B." in text
 
@@ -555,6 +555,47 @@ def test_an_unknown_request_is_not_found(client: Client, remy: User) -> None:
     client.force_login(remy)
     for path in ("/requests/999/", "/requests/999/live/"):
         assert client.get(path).status_code == 404
+
+
+# --- What is folded ---------------------------------------------------------------------------------------------------
+
+
+def test_checks_are_folded_while_all_passed_and_open_otherwise(
+    client: Client, asked: PromotionRequest, rita: User, remy: User, staging: Target
+) -> None:
+    assert '<details class="card-fold">' in see(client, remy, asked)
+    warns = CheckRule("description_present", "warn")
+    make_policy("*", staging, (1, None), checks=(warns,))
+    html = see(client, remy, make_request(make_version("plain"), staging, by=rita))
+    assert '<details class="card-fold" open>' in html
+    assert "1 check warned" in read(html)
+
+
+def test_what_is_the_same_is_folded_and_nothing_is_left_out(
+    client: Client, asked: PromotionRequest, remy: User
+) -> None:
+    html = see(client, remy, asked)
+    shown, _, folded = html[html.index('id="evidence"') : html.index('id="request-checks"')].partition("<details")
+    assert "Parameters 1 of 2 differs" in read(shown)
+    assert "Signature and packaging" not in read(shown)
+    for words in (
+        "Signature and packaging",
+        "Files",
+        "Figures and tables",
+        "Description of version 2",
+        "What is signed",
+    ):
+        assert words in read(folded)
+
+
+def test_the_line_above_the_evidence_follows_the_checks(
+    client: Client, asked: PromotionRequest, remy: User, rosa: User
+) -> None:
+    client.force_login(remy)
+    approve(asked, rosa)
+    told = client.get(f"{asked.get_absolute_url()}live/?seen=pending-1").content.decode()
+    assert '<li id="decision-checks" hx-swap-oob="true">' in told
+    assert 'href="#request-checks"' in told
 
 
 # --- Cost -------------------------------------------------------------------------------------------------------------
