@@ -30,6 +30,7 @@ def erase(person: User) -> None:
         mlflow_names=[],
         former_mlflow_names=[],
         former_names=[],
+        saved_views={},
         is_active=False,
         last_login=None,
         pseudonymised_at=timezone.now(),

@@ -82,6 +82,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     uses_shortcuts = models.BooleanField(default=True, help_text="Single-letter keyboard shortcuts (WCAG 2.1.4).")
 
+    saved_views = models.JSONField(
+        default=dict, blank=True, help_text="Filters of pages by name, by page: see components.saved_views."
+    )
+
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]

@@ -52,7 +52,8 @@ class SignIn(LoginRequiredMiddleware):
         return None
 
     def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseRedirect:
-        if request.path == "/" and not request.GET:  # not to the inbox in particular: to what is home for the person
+        # Who names no page in particular comes to what is home for them, afterwards.
+        if request.method == "GET" and request.get_full_path() == "/":
             return HttpResponseRedirect(resolve_url(settings.LOGIN_URL))
         if request.method != "POST":
             return super().handle_no_permission(request, view_func)

@@ -154,6 +154,7 @@ TABLES: dict[str, Table] = {
                 "password": "Its hash is a secret, and no page, certificate or archive shows it.",
                 "last_login": "Changes with every sign-in, and nothing is decided on it.",
                 "uses_shortcuts": "How somebody likes their pages.",
+                "saved_views": "How somebody likes their pages.",
             },
             elsewhere=frozenset({"name", "email"}),  # by the identities: `people`
             personal=frozenset({"mlflow_names", "former_mlflow_names", "former_names"}),

@@ -3,6 +3,7 @@
 from registry_ui.views.comparing import compare
 from registry_ui.views.overview import home, overview, overview_csv, overview_json
 from registry_ui.views.registry import model, models
+from registry_ui.views.saved_views import saved_views
 from registry_ui.views.searching import search
 from registry_ui.views.service import preferences, system
 from registry_ui.views.versions import version
@@ -16,6 +17,7 @@ __all__ = [
     "overview_csv",
     "overview_json",
     "preferences",
+    "saved_views",
     "search",
     "system",
     "version",

@@ -17,7 +17,7 @@ from approvals.models import Target
 from approvals.selectors import inbox, new_versions, reviewers
 from approvals.views.lists import Nothing
 from approvals.views.shared import SignedInRequest
-from components import charts
+from components import charts, saved_views
 from components.pagination import page_of_counted
 from registry_ui.selectors.overview import coming, export, figures, requests, rows
 from registry_ui.selectors.overview.question import BY_TAG, PREFIX, SORTS, STATES, Question, models
@@ -37,6 +37,8 @@ def home(request: SignedInRequest) -> HttpResponse:
 
 @require_safe
 def overview(request: SignedInRequest) -> HttpResponse:
+    if not request.GET and (query := saved_views.default_of(request.user, "overview")):
+        return redirect(f"{request.path}?{query}")
     targets = list(Target.objects.current())
     question = asked(request, targets)
     counted = figures.of(question)
@@ -85,7 +87,8 @@ def overview_json(request: SignedInRequest) -> HttpResponse:
 def _nothing(question: Question) -> Nothing:
     if question.is_narrowed:
         text = "No model with this name, tag and state holds a target or has an open request."
-        return Nothing("search", "No models match.", text, "Clear the filters", reverse("overview"))
+        url = f"{reverse('overview')}?{saved_views.EVERYTHING}"
+        return Nothing("search", "No models match.", text, "Clear the filters", url)
     text = "A model appears here once one of its versions holds a target, or a promotion is requested."
     return Nothing("table", "No model holds a target yet.", text, "Choose a model", reverse("models"))
 
