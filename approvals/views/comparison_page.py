@@ -10,51 +10,24 @@ from typing import Any
 
 from django.http import QueryDict
 
-from approvals import evidence, policy
+from approvals import policy
 from approvals.evidence import comparison
 from approvals.evidence.comparison import MetricRow, ValueRow, files, overview, packing, texts
 from approvals.evidence.comparison.edits import Budget
 from approvals.models import PromotionRequest
 from approvals.selectors import frozen_metrics, metrics_of_record
-from approvals.views import comparison_tables, exhibits
+from approvals.views import comparison_plots, comparison_sides, comparison_tables, exhibits
+from approvals.views.comparison_plots import Chosen
+from approvals.views.comparison_sides import Side
 from approvals.views.comparison_tables import Table, Wanted
 from approvals.views.evidence_tables import Shown
 from approvals.views.exhibits import Plate
 from components import curves
-from mirror.models import HEAVY, Inspection, ModelVersion
+from mirror.models import HEAVY, ModelVersion
 
-MOST_VERSIONS = 4
 VERSIONS_DRAWN = 60
 CURVES_SHOWN = 12
 TEXTS_SHOWN = 8
-
-
-NOTHING = comparison.Tally()
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One of the versions: its facts as `evidence.freeze` has them, and what was read of its run."""
-
-    role: str
-    """`Champion`, `Asked for`, `Baseline`, or ""."""
-
-    version: ModelVersion
-    facts: Mapping[str, Any]
-    curves: Mapping[str, Any]
-    place: int = 1
-    """Its column: 0 is the baseline. A version alone is held against none, and has 1."""
-
-    tally: comparison.Tally = NOTHING
-    """Of the metrics against the baseline; empty where there is nothing to compare with."""
-
-    @property
-    def number(self) -> int:
-        return self.version.number
-
-    @property
-    def label(self) -> str:
-        return f"{self.role}, version {self.number}" if self.role else f"Version {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +53,9 @@ class Sheet:
     wanted: Wanted
     metrics: Table
     widest: float
+    chart: Chosen | None
+    """The large one; None where no metric can be drawn."""
+
     curves: Sequence[curves.Curve]
     total_curves: int
     params: Table
@@ -144,6 +120,7 @@ class Sheet:
 
 SECTIONS = (
     ("metrics", "Metrics"),
+    ("chart", "Chart"),
     ("curves", "Curves"),
     ("params", "Parameters"),
     ("tags", "Tags"),
@@ -160,9 +137,10 @@ def _count(changed: int) -> str:
 
 
 def wanted(query: QueryDict) -> Wanted:
-    """`?q=auc&all=1&show=params&page=2`"""
+    """`?q=auc&all=1&plot=loss&over=steps&show=params&page=2`"""
     shown = Shown(query.get("show", ""), query.get("page"))
-    return Wanted(shown, query.get("q", "").strip(), query.get("all") == "1")
+    text, is_all = query.get("q", "").strip(), query.get("all") == "1"
+    return Wanted(shown, text, is_all, query.get("plot", ""), query.get("over", ""))
 
 
 # --- Of what ----------------------------------------------------------------------------------------------------------
@@ -171,46 +149,15 @@ def wanted(query: QueryDict) -> Wanted:
 def of_request(request: PromotionRequest, wanted: Wanted) -> Sheet:
     """Challenger against champion as the request froze them."""
     frozen = json.loads(request.evidence)
-    champion = request.champion if request.champion_id != request.version_id else None
-    found = _inspections([request.version, champion])
-    mine = Side("Asked for", request.version, frozen["version"], _curves(found, request.version))
-    sides = [mine]
-    if champion and frozen["champion"]:
-        champion.model = request.version.model
-        read = found.get(champion.pk)
-        facts = {**frozen["champion"], "files": read.files if read else None}
-        sides = [Side("Champion", champion, facts, _curves(found, champion)), mine]
     kept = {request.version.pk: frozen["version"].get("exhibits") or {}}
+    sides = comparison_sides.frozen(request, frozen)
     return _sheet(sides, wanted, kept=kept, rules=policy.Rule.from_json(frozen["rule"]).metrics)
 
 
 def of_versions(versions: Sequence[ModelVersion], wanted: Wanted) -> Sheet:
-    """Versions of one model, the baseline first, as the mirror has them now. One may stand there twice."""
-    found = _inspections(versions)
-    roles = ["Baseline" if len(versions) > 2 else "", *[""] * MOST_VERSIONS]
-    sides = [
-        Side(role, each, _facts_now(each), _curves(found, each)) for role, each in zip(roles, versions, strict=False)
-    ]
-    return _sheet(sides, wanted, kept={}, rules=metrics_of_record.of_model(versions[0].model))
-
-
-def _facts_now(version: ModelVersion) -> dict[str, Any]:
-    """As a request would freeze them, but with the run's whole description: nothing is kept here."""
-    note = str((version.run.get("tags") or {}).get("mlflow.note.content") or "")
-    return {**evidence.version_facts(version, policy.FALLBACK), "run_description": note}
-
-
-def _inspections(versions: Sequence[ModelVersion | None]) -> dict[int, Inspection]:
-    wanted = [version for version in versions if version]
-    found = {row.version_id: row for row in Inspection.objects.filter(version__in=wanted)}
-    for version in wanted:  # so that nobody asks the database once more
-        if row := found.get(version.pk):
-            version.inspection = row
-    return found
-
-
-def _curves(found: Mapping[int, Inspection], version: ModelVersion) -> Mapping[str, Any]:
-    return found[version.pk].curves if version.pk in found else {}
+    """Versions of one model, the baseline first, as the mirror has them now."""
+    rules = metrics_of_record.of_model(versions[0].model)
+    return _sheet(comparison_sides.current(versions), wanted, kept={}, rules=rules)
 
 
 # --- Side by side -----------------------------------------------------------------------------------------------------
@@ -242,7 +189,9 @@ def _sheet(
         plate for plate in exhibits.plates([side.version for side in sides], kept=kept) if wanted.finds(plate.path)
     ]
     shown_plates = [plate for plate in plates if wanted.is_all or not plate.is_same]
-    drawn = [name for name in _curve_names(sides, pairs) if wanted.finds(name)]
+    with_steps = _curve_names(sides)
+    drawn = [name for name in with_steps if wanted.finds(name)]
+    metrics = comparison_tables.metrics(pairs, is_compared=bool(base))
     return Sheet(
         sides=sides,
         base=base,
@@ -251,7 +200,7 @@ def _sheet(
             comparison_tables.table(
                 "metrics",
                 "Metrics",
-                comparison_tables.metrics(pairs, is_compared=bool(base)),
+                metrics,
                 wanted,
                 is_compared=bool(base),
             ),
@@ -259,10 +208,18 @@ def _sheet(
             sides,
         ),
         widest=comparison.widest([row for rows in pairs for row in rows]),
+        chart=comparison_plots.choose(
+            sides,
+            series,
+            pairs,
+            list(dict.fromkeys([*(row.name for row in metrics), *with_steps])),
+            metric=wanted.plot,
+            over=wanted.over,
+        ),
         curves=[
             found
             for name in drawn[: None if wanted.shown.kind == "curves" else CURVES_SHOWN]
-            if (found := _curve(name, sides))
+            if (found := comparison_plots.curve_of(name, sides))
         ],
         total_curves=len(drawn),
         params=_values("params", "Parameters", base, others, wanted),
@@ -376,17 +333,12 @@ def _with_sparks(table: Table, series: Series, sides: Sequence[Side]) -> Table:
     return replace(table, groups=[replace(group, rows=[drawn(row) for row in group.rows]) for group in table.groups])
 
 
-def _curve_names(sides: Sequence[Side], pairs: Sequence[Sequence[MetricRow]]) -> list[str]:
+def _curve_names(sides: Sequence[Side]) -> list[str]:
     """Curves whose metric says which way is better come first."""
     return sorted(
         {name for side in sides for name in side.curves},
         key=lambda name: (comparison.higher_is_better(name) is None, name),
     )
-
-
-def _curve(name: str, sides: Sequence[Side]) -> curves.Curve | None:
-    given = [(f"version {side.number}", side.curves.get(name) or ()) for side in sides]
-    return curves.curve(name, given, start=sides[0].place)
 
 
 # --- Texts ------------------------------------------------------------------------------------------------------------

@@ -30,6 +30,11 @@ class Wanted:
     shown: Shown = field(default_factory=Shown)
     text: str = ""
     is_all: bool = False
+    plot: str = ""
+    """The metric of the large chart; "" leaves the choice to the page."""
+
+    over: str = ""
+    """`versions` or `steps`, as far as there are both."""
 
     def finds(self, *texts: Any) -> bool:
         """Whether one of these has the text that is filtered by."""

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from approvals.models import Target
 from approvals.views import comparison_download, comparison_page
-from approvals.views.comparison_page import MOST_VERSIONS, Side
+from approvals.views.comparison_sides import MOST_VERSIONS, Side
 from approvals.views.shared import SignedInRequest
 from mirror.models import ModelVersion, RegisteredModel
 from registry_ui.selectors import catalogue, target_holders

@@ -16,7 +16,7 @@ from approvals.models import Incident, Probation, PromotionRequest, Target
 from approvals.policy.metrics import names_first
 from approvals.selectors import follow_up, metrics_of_record, new_versions, reviewers
 from approvals.views.shared import SignedInRequest
-from components import charts
+from components import plots
 from components.pagination import page_of
 from mirror.models import RegisteredModel
 from registry_ui.selectors import catalogue, target_holders
@@ -87,7 +87,7 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
         "record": names_first(record),
         "may_set_metrics": request.user.has_perm(administration.POLICIES),
         "columns": columns,
-        "chart": _chart(chosen, recent, holdings),
+        "plot": _plot(chosen, recent, holdings),
         "charted": CHARTED,
         "tenures": tenure_queries.of(found.name, targets),
         "page": page,
@@ -159,15 +159,15 @@ def _champion_cards(
     return cards
 
 
-def _chart(
+def _plot(
     metric: str, recent: Sequence[tuple[int, dict[str, Any]]], holdings: Sequence[target_holders.Holding]
-) -> charts.MetricChart | None:
+) -> plots.Plot | None:
     held: dict[int, list[str]] = {}
     values = {number: metrics.get(metric) for number, metrics in recent}
     for holding in holdings:
         held.setdefault(holding.version.number, []).append(holding.target.name)
         values[holding.version.number] = holding.version.metrics.get(metric)
-    return charts.metric_chart(metric, values.items(), held)
+    return plots.of_versions(metric, values.items(), held)
 
 
 def _one_of(value: str | None, allowed: Any, otherwise: str) -> str:

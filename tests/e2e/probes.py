@@ -280,6 +280,19 @@ def mirrored(model: str) -> dict[str, str]:
     return {str(each.number): each.stage for each in ModelVersion.objects.filter(model__name=model)}
 
 
+def to_look_at(model: str) -> int:
+    """Each version has a curve, and a figure of its own colour; returns how many versions there are."""
+    from mirror.models import ModelVersion
+    from tests.support.factories import make_exhibit, make_inspection, png
+
+    found = ModelVersion.objects.filter(model__name=model)
+    for version in found:
+        loss = [[step, f"{1 / (step + version.number):.5f}"] for step in range(200)]
+        make_inspection(version, curves={"loss": loss})
+        make_exhibit(version, "figures/roc.png", png(version.number * 80, side=64))
+    return len(found)
+
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_ui.settings")
     django.setup()

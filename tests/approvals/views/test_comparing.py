@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import re
 import time
+from html import unescape
 from typing import Any
 
 import pytest
@@ -13,9 +15,18 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from approvals.models import PromotionRequest, Target
+from approvals.policy import MetricRule
 from approvals.views import exhibits
 from mirror.models import Exhibit, ModelVersion
-from tests.support.factories import PACKAGING, make_exhibit, make_inspection, make_request, make_version, png
+from tests.support.factories import (
+    PACKAGING,
+    make_exhibit,
+    make_inspection,
+    make_policy,
+    make_request,
+    make_version,
+    png,
+)
 from tests.support.pages import text_of
 from tests.support.world import hold
 
@@ -133,21 +144,24 @@ def test_every_part_is_held_against_the_champions(client: Client, asked: Promoti
 def test_curves_name_both_lines_and_leave_a_gap_where_there_is_no_number(
     client: Client, asked: PromotionRequest, remy: User
 ) -> None:
-    html = page_of(client, remy, asked)
+    html = page_of(client, remy, asked, "?plot=loss&over=steps")
     curves = section(html, "curves")
     assert "loss of version 2 goes from 0.9 at step 0 to 0.3 at step 2, between 0.3 and 0.9." in html
     assert "loss of version 1 goes from 1 at step 0 to 0.4 at step 2" in html
     assert "Version 2: 1 of 3 value is not a finite number, seen as gaps." in curves
-    assert "1 0.5 NaN" in curves  # the same as a table
-    assert html.count('<polyline class="curve-line series-0"') == 1
-    assert html.count('class="curve-mark series-1"') >= 2  # both ends of the gap stand alone, so they are marked
-    assert html.count('<polyline class="curve-line series-1"') == 0
+    small = html[html.index('id="curves"') :]
+    assert small.count('<polyline class="curve-line series-0"') == 1
+    assert small.count('class="curve-mark series-1"') >= 2  # both ends of the gap stand alone, so they are marked
+    assert small.count('<polyline class="curve-line series-1"') == 0
+    chart = section(html, "chart")
+    assert "1 0.5 NaN" in chart  # the same as a table
+    assert "Version 2: 1 of 3 value is not a finite number, seen as gaps." in chart
 
 
 def test_the_contents_name_every_section_that_there_is(client: Client, asked: PromotionRequest, remy: User) -> None:
     html = page_of(client, remy, asked)
     contents = html[html.index("On this page") : html.index("</nav>", html.index("On this page"))]
-    for key in ("metrics", "curves", "params", "tags", "texts", "packaging", "data", "files", "exhibits"):
+    for key in ("metrics", "chart", "curves", "params", "tags", "texts", "packaging", "data", "files", "exhibits"):
         assert f'href="#{key}"' in contents
         assert f'id="{key}"' in html
     assert "2 differ" in text_of(contents)  # max_depth and the prompt
@@ -286,7 +300,7 @@ def test_four_versions_stand_beside_the_champion_as_the_baseline(
     assert "model.depth changed 2 1 3 4" in params
     assert "extra added – – – =1+1" in params
     assert "3 unchanged" not in params
-    assert section(html, "curves").count("Version 4") == 2  # in the legend and the table
+    assert section(html, "curves").count("Version 4") == 1  # in the legend
     assert 'href="?v=1&amp;v=3&amp;base=2" aria-label="Remove version 4"' in html
     assert 'href="?v=2&amp;v=3&amp;v=4&amp;base=1">Make baseline' in html
     assert "Add version" not in text_of(html)
@@ -351,6 +365,50 @@ def asked_csv(client: Client, vera: User) -> Any:
         return list(csv.reader(io.StringIO(b"".join(answer.streaming_content).decode())))  # type: ignore[attr-defined]
 
     return get
+
+
+def told(html: str) -> dict[str, Any]:
+    """What the script draws."""
+    found = re.search(r'data-plot="([^"]*)"', html)
+    assert found
+    return dict(json.loads(unescape(found[1])))
+
+
+def test_the_chart_is_of_the_metric_on_request_by_version_or_by_step(
+    client: Client, four: list[ModelVersion], vera: User
+) -> None:
+    data = told(compare(client, vera, "?v=1&v=2"))
+    assert (data["metric"], data["over"]) == ("auc_roc", "version")
+    assert data["series"] == [{"name": "auc_roc", "place": 1, "x": [1, 2, 3, 4], "y": [0.9, 0.92, 0.91, 0.95]}]
+    assert data["marks"] == [{"x": 1, "name": "compared"}, {"x": 2, "name": "compared"}]
+    html = compare(client, vera, "?v=1&v=4&plot=loss&over=steps")
+    assert [(each["name"], each["place"], each["y"]) for each in told(html)["series"]] == [
+        ("Version 4", 0, [1.0, 0.05]),
+        ("Version 1", 1, [1.0, 0.1]),
+    ]
+    assert "The axis starts at" not in section(html, "chart")
+    html = compare(client, vera, "?v=1&v=2&plot=auc_roc&over=steps")
+    assert "auc_roc has no values by step, so its versions are shown." in section(html, "chart")
+    assert "The axis starts at 0.9, not at zero." in section(html, "chart")
+
+
+def test_the_band_is_the_tolerance_around_the_baseline(
+    client: Client, four: list[ModelVersion], vera: User, production: Target
+) -> None:
+    make_policy("*", production, metrics=(MetricRule("auc_roc", "higher", "2 %"),))
+    html = compare(client, vera, "?v=2&v=3")
+    metrics = section(html, "metrics")
+    assert "Metrics of record 1 auc_roc metric of record · higher is better · tolerance 2 % 0.92 0.91 −0.01" in metrics
+    assert "within tolerance" in metrics
+    band = told(html)["band"]
+    assert (round(band["low"], 6), round(band["high"], 6)) == (0.9016, 0.9384)
+    assert band["name"] == "Tolerance 2 % around version 2"
+
+
+def test_the_csv_of_the_chart_has_all_its_values(four: list[ModelVersion], asked_csv: Any) -> None:
+    address = f"/models/{MODEL}/compare/?v=1&v=2&format=csv&of=chart&plot="
+    assert asked_csv(f"{address}auc_roc")[:3] == [["version", "metric: auc_roc"], ["1", "0.9"], ["2", "0.92"]]
+    assert asked_csv(f"{address}loss&over=steps")[0] == ["step", "version 2: loss", "version 1: loss"]
 
 
 def test_a_version_whose_files_were_not_read_leaves_its_column_empty(
