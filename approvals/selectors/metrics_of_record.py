@@ -10,7 +10,7 @@ from approvals.evidence import comparison
 from approvals.evidence.comparison import MetricRow
 from approvals.models import ModelMetrics, Policy, Target
 from approvals.policy import MetricRule
-from approvals.policy.metrics import names_first
+from approvals.policy.metrics import from_json, names_first
 from approvals.selectors import rules
 from mirror.models import ModelVersion, RegisteredModel
 
@@ -19,10 +19,22 @@ LOOKED_AT, OFFERED = 20, 200
 
 
 @dataclass(frozen=True, slots=True)
+class OfPattern:
+    """What one policy names; read once, since a list asks for every model."""
+
+    model_pattern: str
+    target: Target
+    metrics: tuple[MetricRule, ...]
+
+    def fits(self, model_name: str) -> bool:
+        return policy.matches(self.model_pattern, model_name)
+
+
+@dataclass(frozen=True, slots=True)
 class Yardsticks:
     """What stands now for every model and target, for lists: see `load`."""
 
-    policies: dict[int, list[Policy]]
+    policies: dict[int, list[OfPattern]]
     """By the target's id, in their order."""
 
     own: dict[str, tuple[MetricRule, ...]]
@@ -30,8 +42,8 @@ class Yardsticks:
 
     def of(self, model: RegisteredModel, target: Target) -> tuple[MetricRule, ...]:
         """The metrics of record, the most important first; () where nobody has named any. No query."""
-        rule = rules.rule_among(self.policies.get(target.pk, ()), model.name)
-        return policy.merged_metrics(rule.metrics, self.own.get(model.name, ()))
+        found = next((each for each in self.policies.get(target.pk, ()) if each.fits(model.name)), None)
+        return policy.merged_metrics(found.metrics if found else (), self.own.get(model.name, ()))
 
 
 def load() -> Yardsticks:
@@ -39,10 +51,11 @@ def load() -> Yardsticks:
     return Yardsticks(_policies(), {each.model_name: each.rules for each in ModelMetrics.objects.all()})
 
 
-def _policies() -> dict[int, list[Policy]]:
-    found: dict[int, list[Policy]] = {}
+def _policies() -> dict[int, list[OfPattern]]:
+    found: dict[int, list[OfPattern]] = {}
     for each in Policy.objects.current():
-        found.setdefault(each.target_id, []).append(each)
+        named = from_json(each.terms.get("metrics", ()))
+        found.setdefault(each.target_id, []).append(OfPattern(each.model_pattern, each.target, named))
     return found
 
 
@@ -54,13 +67,12 @@ def of(model: RegisteredModel, target: Target) -> tuple[MetricRule, ...]:
 def of_model(model: RegisteredModel) -> tuple[MetricRule, ...]:
     """The same where no target is meant: of all policies that apply to the model, of the last target first, then its
     own. Two queries."""
-    own = rules.own_metrics(model.name)
-    yardsticks = Yardsticks(_policies(), {model.name: own.rules} if own else {})
-    targets = {each.target for found in yardsticks.policies.values() for each in found}
-    found: tuple[MetricRule, ...] = own.rules if own else ()
-    for target in sorted(targets, key=lambda each: each.position):
-        found = policy.merged_metrics(yardsticks.of(model, target), found)
-    return found
+    own, yardsticks = rules.own_metrics(model.name), Yardsticks(_policies(), {})
+    targets = {each.target for of_target in yardsticks.policies.values() for each in of_target}
+    found: tuple[MetricRule, ...] = ()
+    for target in sorted(targets, key=lambda each: -each.position):
+        found = policy.merged_metrics(found, yardsticks.of(model, target))
+    return policy.merged_metrics(found, own.rules if own else ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
+from approvals import administration
 from approvals.models import PromotionRequest, Target
 from approvals.policy import MetricRule
 from approvals.selectors import inbox_rows, metrics_of_record
@@ -40,6 +41,16 @@ def test_what_stands_now_is_known_for_every_model_and_target_in_two_queries(
         assert {yardsticks.of(model, production) for model in models} == {(RECALL,)}
         assert yardsticks.of(other, production) == yardsticks.of(models[0], staging) == ()
     assert metrics_of_record.of(models[0], production) == metrics_of_record.of_model(models[0]) == (RECALL,)
+
+
+def test_without_a_target_the_last_ones_policy_goes_first_and_the_models_own_last(
+    ada: User, production: Target, staging: Target
+) -> None:
+    model = make_version(MODEL).model
+    make_policy("*", staging, metrics=(MetricRule("recall", "higher", "9 %"), MetricRule("f1", "higher")))
+    make_policy("*", production, metrics=(RECALL,))
+    administration.save_model_metrics(model, [MetricRule("auc"), MetricRule("f1", "lower")], by=ada)
+    assert metrics_of_record.of_model(model) == (RECALL, MetricRule("f1", "higher"), MetricRule("auc", "higher"))
 
 
 def test_noise_beside_two_gains_does_not_read_worse(rita: User, remy: User, production: Target) -> None:
