@@ -200,6 +200,7 @@ ANSWERS_OTHERWISE = {
 """Told in tests of their own."""
 
 REFUSED_PAGES = {
+    "metrics-of-record": administration.REASONS[administration.POLICIES],
     "history": administration.REASONS[administration.HISTORY],
     "export": administration.REASONS[administration.EXPORT],
     "import": administration.REASONS[administration.IMPORT],
