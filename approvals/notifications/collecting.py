@@ -1,5 +1,6 @@
 """Reads the ledger after the cursor, and writes down who is owed what: with the cursor, in one transaction."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -112,16 +113,23 @@ def notifications(told: Iterable[Told]) -> list[Notification]:
 
 
 def _to_followers(told: Sequence[Told]) -> list[Told]:
-    """News of a request goes to everybody who follows it, and to nobody who muted it."""
+    """News of a request goes to everybody who follows it, and to nobody who muted it, or whom the same event tells
+    something of their own, such as that they are mentioned."""
     news = [each for each in told if each.kind in FOLLOWED and each.request is not None]
     known = subscriptions.followers({each.request for each in news if each.request is not None})
+    own: dict[str, set[int]] = defaultdict(set)
+    for each in told:
+        if each.kind not in FOLLOWED:
+            own[each.key] |= each.people
     found = []
     for each in told:
+        people = set(each.people)
         if each.request is not None and each.kind in FOLLOWED:
             them = known[each.request.pk]
-            people = them.news_for(each.people) if each.kind in MUTABLE else each.people | them.news_for(())
-            each = replace(each, people=frozenset(people - {each.event.actor_id if each.event else None}))  # noqa: PLW2901
-        found.append(each)
+            people |= them.following
+            people -= own[each.key] | {each.event.actor_id if each.event else 0}
+            people -= them.muted if each.kind in MUTABLE else set()
+        found.append(replace(each, people=frozenset(people)))
     return found
 
 

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.db.models import Q, QuerySet
+
 from accounts.models import User
 from approvals.selectors.request_state import RequestState
 from components.markdown import MENTION
@@ -32,8 +34,17 @@ def handle_of(name: str) -> str:
 
 def everybody() -> list[Mentionable]:
     """Every active person with their handle; service accounts have none. One query."""
-    people = User.objects.active().filter(is_service_account=False).order_by("pk").values_list("pk", "name")
-    named = [(pk, name, handle) for pk, name in people if (handle := handle_of(name))]
+    return _with_handles(_reachable())
+
+
+def _reachable() -> QuerySet[User]:
+    found: QuerySet[User] = User.objects.active().filter(is_service_account=False)
+    return found
+
+
+def _with_handles(people: QuerySet[User]) -> list[Mentionable]:
+    rows = people.order_by("pk").values_list("pk", "name")
+    named = [(pk, name, handle) for pk, name in rows if (handle := handle_of(name))]
     shared = Counter(handle for _, _, handle in named)
     return [Mentionable(pk, name, handle if shared[handle] == 1 else f"{handle}.{pk}") for pk, name, handle in named]
 
@@ -48,12 +59,17 @@ def people_in(text: str) -> list[User]:
 
 
 def suggested(now: RequestState, user: User) -> list[Mentionable]:
-    """Those whom a comment on this request is most likely for: who asked, who reviewed, who can. One query."""
+    """Those whom a comment on this request is most likely for: who asked, who reviewed, who can. Two queries, of few
+    people: that two names differ in accents alone is found when the comment is sent, and then it means nobody."""
     reviewers = [review.reviewer_id for review in now.reviews]
     candidates = [person.id for state in now.states for person in (*state.filled_by, *state.candidates)]
-    order = dict.fromkeys([*now.request.asked_by, *reviewers, *candidates])
-    known = {each.person: each for each in everybody()}
-    return [known[pk] for pk in order if pk in known and pk != user.pk][:MOST_SUGGESTED]
+    order = [pk for pk in dict.fromkeys([*now.request.asked_by, *reviewers, *candidates]) if pk != user.pk]
+    people = _reachable().filter(pk__in=order[:MOST_SUGGESTED])
+    same = Q(pk__in=[])
+    for name in people.values_list("name", flat=True):
+        same |= Q(name__iexact=name)
+    known = {each.person: each for each in _with_handles(_reachable().filter(same))}
+    return [known[pk] for pk in order[:MOST_SUGGESTED] if pk in known]
 
 
 def chips(labels: Iterable[str]) -> dict[str, str]:

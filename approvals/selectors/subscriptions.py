@@ -17,9 +17,9 @@ class Followers:
     subscribed: set[int] = field(default_factory=set)
     muted: set[int] = field(default_factory=set)
 
-    def news_for(self, others: Collection[int]) -> frozenset[int]:
-        """Who is told news that a rule has for `others`."""
-        return frozenset({*others, *self.taking_part, *self.subscribed} - self.muted)
+    @property
+    def following(self) -> set[int]:
+        return (self.taking_part | self.subscribed) - self.muted
 
 
 def followers(requests: Collection[PromotionRequest]) -> Mapping[int, Followers]:
