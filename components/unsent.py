@@ -33,7 +33,7 @@ def keep(request: HttpRequest) -> str:
     if person and fields and is_short:
         place = urlsplit(page).path
         request.session[KEY] = {"person": person, "page": place, "action": request.path, "fields": fields}
-        messages.info(request, "You were signed out; nothing was recorded. What you typed is kept: sign in to go on.")
+        messages.info(request, "You were signed out; nothing was recorded. Your input is kept: sign in to continue.")
     else:
         messages.info(request, "You were signed out; nothing was recorded.")
     return page

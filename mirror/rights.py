@@ -175,7 +175,7 @@ class Trial:
         return ""
 
     def _unsigned(self, name: str, numbers: list[int]) -> None:
-        what = "Nobody writes without signing in"
+        what = "No writing without sign-in"
         try:
             self.registry.unsigned().set_tag(name, numbers[0], NOBODYS, "without a name")
         except Unreachable as error:

@@ -33,7 +33,7 @@ def deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
     if "console" in settings.EMAIL_BACKEND:
         found.append(
             checks.Warning(
-                "E-mail is printed, not sent, so nobody can reset a password.",
+                "E-mail is printed, not sent, so passwords cannot be reset.",
                 hint="Set EMAIL_URL=smtp+tls://user:password@host:587.",
                 id="countersign.W003",
             )

@@ -234,7 +234,7 @@ class Environment:
             elif raw.startswith("redis"):
                 _refuse_bad_address(raw, ("redis", "rediss"))
                 if not re.fullmatch(r"/?\d*", urlsplit(raw).path):
-                    raise ValueError("the number of the Redis database stands at the end, such as redis://host:port/0.")
+                    raise ValueError("the number of the Redis database comes at the end, such as redis://host:port/0.")
             return raw
 
         return self._read(name, read, default)
@@ -305,7 +305,7 @@ class Environment:
             _refuse_bad_address(raw, ("https", "http"))
             _refuse_credentials(raw, "Use COUNTERSIGN_OIDC_CLIENT_ID and COUNTERSIGN_OIDC_CLIENT_SECRET.")
             if urlsplit(raw).scheme == "http" and urlsplit(raw).hostname not in {"127.0.0.1", "::1", "localhost"}:
-                raise ValueError("must be https; whoever stands in between could sign in as anybody.")
+                raise ValueError("must be https; otherwise anyone in between could sign in as any person.")
             return raw.rstrip("/")
 
         return self._read("COUNTERSIGN_OIDC_ISSUER", read, "")

@@ -27,13 +27,13 @@ def save_model_metrics(
         raise Invalid(" ".join(found))
     kept = ModelMetrics.objects.select_for_update().filter(model_name=model.name).first()
     if seen is not None and seen != (kept.version if kept else 0):
-        raise Conflict("Somebody else has changed these metrics of record meanwhile. Saving again replaces theirs.")
+        raise Conflict("Another person has changed these metrics of record meanwhile. Saving again replaces theirs.")
     before, after = (kept.metrics if kept else []), [each.as_json() for each in wanted]
     if before == after:
         return
     row = kept or ModelMetrics(model_name=model.name, version=0)
     row.version, row.metrics = row.version + 1, after
-    with valid("Somebody else has just set the metrics of record of this model."):
+    with valid("Another person has just set the metrics of record of this model."):
         row.save()
     record(
         Action.METRICS_CHANGED,

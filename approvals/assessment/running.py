@@ -55,7 +55,7 @@ def assess(request_id: int, registry: Registry) -> str:
         _read(request, registry, renew=lambda: held.update(lease_expires_at=clock.now() + lease))
     except GivenUp:
         problem = (
-            f"The inspection ended {MOST_FAILURES} times without a result, so it is not tried again by itself. "
+            f"The inspection ended {MOST_FAILURES} times without a result, so it is not retried automatically. "
             "The worker's log has the reason. Submit the request again once it is mended."
         )
     except (Unreachable, Denied) as error:

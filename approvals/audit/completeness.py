@@ -114,7 +114,7 @@ class Statement:
         ]
         if never:
             unseen = _listed(never)
-            found.append(f"The watch has never looked at {unseen}: changes outside the gate are not seen there.")
+            found.append(f"The watch has never looked at {unseen}: changes outside Countersign are not seen there.")
         if late:
             found.append(f"Not the whole period was watched: {_listed(late)}. What changed before is not seen.")
         looked_at = self.coverage.looked_at

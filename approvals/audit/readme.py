@@ -9,7 +9,7 @@ from approvals.audit.sampling import Sample
 
 def text(scope: Scope, sample: Sample, statement: Statement, *, site: str, at: datetime, by: str) -> str:
     origin = "the hash of the last event before the period's end" if sample.is_default_seed else "given by hand"
-    sums = "adds up" if statement.adds_up else "DOES NOT ADD UP"
+    sums = "is complete" if statement.adds_up else "IS INCOMPLETE"
     limits = "\n".join(f"  - {each}" for each in statement.limits) or "  - none"
     return _TEMPLATE.format(
         site=site,
@@ -75,7 +75,7 @@ FILES
 -----
 
 completeness.json   the statement above with all of its numbers, what the watch looked at and when it could not
-incidents.json      changes outside the gate that were seen in the period, each with how it was resolved
+incidents.json      changes outside Countersign that were seen in the period, each with how it was resolved
 population.csv      every delivery and incident of the period that changed what held a target, one row each
 sample.csv          the rows that were drawn, each with its rank in the draw and its folder
 units/…             one folder for each of them:
@@ -90,7 +90,7 @@ units/…             one folder for each of them:
   names.json          whom each of these tokens named when the archive was made; no hash covers the names
   certificate.html    the approval certificate, where all approvals were given
   exhibits/           figures and tables of the run that are part of the evidence
-  incident.json       the change outside the gate, where it was one
+  incident.json       the change outside Countersign, where it was one
 MANIFEST.sha256     SHA-256 of every file above; check with: sha256sum -c MANIFEST.sha256
 
 In CSV files a cell that a spreadsheet would run as a formula has an apostrophe in front.

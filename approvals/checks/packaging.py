@@ -110,7 +110,7 @@ KINDS = (
     Kind(
         key="signature_compatible",
         label="Signature fits the champion's",
-        description="Whoever calls the champion can call this version.",
+        description="Callers of the champion can call this version.",
         fields=(),
         judge=_compatible,
     ),

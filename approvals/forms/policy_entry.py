@@ -49,7 +49,7 @@ class PolicyEntry:
         if check is not None:
             self.checks.add(check)
             self.is_adding_check = True
-        else:
+        elif self.slots.forms:
             self.slots.forms[-1].fields["group"].widget.attrs["autofocus"] = True
         self.is_valid()
         for each in (self.form, *self.slots.forms, *self.checks.forms, *self.metrics.forms):

@@ -76,9 +76,9 @@ def of_tags() -> Iterator[Anchor | Fault]:
         where = f"of {version.model.name} version {version.number} in MLflow"
         value = str(version.tags[HEAD_TAG])
         found = re.fullmatch(r"(\d{1,18}):([0-9a-f]{64})", value)
-        forged = "or somebody changed the tag in MLflow"
+        forged = "or the tag was changed in MLflow"
         if not found:
-            yield Fault(f"The tag {HEAD_TAG} {where} names no event: somebody changed it in MLflow.")
+            yield Fault(f"The tag {HEAD_TAG} {where} names no event: it was changed in MLflow.")
             continue
         yield Anchor(Link(int(found[1]), found[2]), f"The tag {HEAD_TAG} {where}", forged)
         if text := version.tags.get(CHECKPOINT_TAG):

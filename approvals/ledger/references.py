@@ -131,7 +131,7 @@ def _orphans() -> Iterator[Suspicion]:
         request_id__in=PromotionRequest.objects.values("pk")
     )
     for sequence, pk in lost.order_by("sequence").values_list("sequence", "request_id")[:1]:
-        yield Fault(f"Request #{pk} is missing: event {sequence} tells of it.", sequence), None
+        yield Fault(f"Request #{pk} is missing: event {sequence} records it.", sequence), None
 
 
 def _compare(keys: Sequence[int]) -> Iterator[tuple[int, Fault]]:
@@ -207,16 +207,16 @@ def _fault_of_words(name: str, request: Mapping[str, Any], events: Sequence[Told
     """What events say since before there were seals; of the review afterwards also that there was one."""
     given = next((event for event in reversed(events) if event.action == A.REVIEWED_AFTERWARDS), None)
     if given is None and request["afterwards_at"]:
-        return Fault(f"{name} was never reviewed afterwards: it is marked so, but no event tells of it.")
+        return Fault(f"{name} was never reviewed afterwards: it is marked so, but no event records it.")
     if given and given.actor != request["afterwards_by_id"]:
         return Fault(
-            f"{name} was reviewed afterwards by somebody else, as event {given.sequence} tells.", given.sequence
+            f"{name} was reviewed afterwards by another person, as event {given.sequence} records.", given.sequence
         )
     for column, (actions, key, without) in _SAID.items():
         event = next((each for each in reversed(events) if each.action in actions), None)
         said = event.data.get(key, without) if event else without
         if said is not None and not pseudonyms.reads(said, request[column]):
-            where = f"than event {event.sequence} tells" if event else "though no event tells of one"
+            where = f"than event {event.sequence} records" if event else "though no event records one"
             words = f"{name} has another {column.replace('_', ' ')} {where}."
             return Fault(words, event.sequence if event else None)
     return None
@@ -263,8 +263,8 @@ def _fault_of_reviews(pk: int, reviews: Sequence[dict[str, Any]], events: Sequen
                 return Fault(f"{what} {words.format(event.sequence)}.", event.sequence)
     if len(reviews) > len(told):
         extra = reviews[len(told)]["pk"]
-        return Fault(f"Review {extra} of request #{pk} is in no event: nobody signed it through Countersign.")
+        return Fault(f"Review {extra} of request #{pk} is in no event: it was not signed through Countersign.")
     if len(told) > len(reviews):
         event = told[len(reviews)]
-        return Fault(f"The review that event {event.sequence} tells of is missing from request #{pk}.", event.sequence)
+        return Fault(f"The review that event {event.sequence} records is missing from request #{pk}.", event.sequence)
     return None

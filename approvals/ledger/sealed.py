@@ -94,7 +94,7 @@ def _compare(table: Table, seals: Mapping[int, Seal]) -> Iterator[tuple[int, Fau
             if pk not in there and table.may_be_gone(kept):
                 continue
             if pk not in there:
-                words = f"{_called(table, pk)} is not there any more: event {sequence} tells of it."
+                words = f"{_called(table, pk)} is not there any more: event {sequence} records it."
                 yield pk, Fault(words, sequence)
             elif changed := _changed(table, kept, there[pk][0], told):
                 words = f"{_called(table, pk)} was altered: {changed} not what event {sequence} recorded."

@@ -85,7 +85,7 @@ def _json_lines(lines: IO[str], path: str) -> Iterator[Record]:
             record = _checked(json.loads(line, object_pairs_hook=_once), place)
             is_as_written = line.rstrip("\r\n") == canonical(record)
         except Twice as error:
-            raise Broken(f"{place}: the line was altered: {error} stands twice in it.") from None
+            raise Broken(f"{place}: the line was altered: {error} appears twice in it.") from None
         except ValueError as error:
             raise Unusable(f"{place}: this is no JSON ({error}).") from None
         unknown = sorted(record.keys() - {*COLUMNS, "hash"})
@@ -188,7 +188,7 @@ def verify(records: Iterable[Record], wanted: set[int]) -> tuple[int, int | None
     for record in records:
         number = record["sequence"]
         if before is not None and number <= before["sequence"]:
-            what = "stands twice" if number == before["sequence"] else f"stands after event {before['sequence']}"
+            what = "appears twice" if number == before["sequence"] else f"appears after event {before['sequence']}"
             raise Broken(f"Event {number} {what}: the order was changed, or an event was put in.")
         if record["hash"] != digest(record):
             raise Broken(f"Event {number} was altered: its hash does not fit its content.")
@@ -407,7 +407,7 @@ def _against(heads: list[tuple[int, str, str]], seen: dict[int, str], last: int 
             fitting += 1
         elif number in seen and seen[number] != value:
             since = f"after event {good}, up to event {number}," if good else f"up to event {number}"
-            raise Broken(f"{name} says that event {number} has another hash: what stands {since} was rewritten since.")
+            raise Broken(f"{name} says that event {number} has another hash: what is {since} was rewritten since.")
         elif number in seen:
             fitting, good = fitting + 1, number
         elif last is not None and number > last:

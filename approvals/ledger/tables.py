@@ -153,8 +153,8 @@ TABLES: dict[str, Table] = {
             {
                 "password": "Its hash is a secret, and no page, certificate or archive shows it.",
                 "last_login": "Changes with every sign-in, and nothing is decided on it.",
-                "uses_shortcuts": "How somebody likes their pages.",
-                "saved_views": "How somebody likes their pages.",
+                "uses_shortcuts": "How a person likes their pages.",
+                "saved_views": "How a person likes their pages.",
             },
             elsewhere=frozenset({"name", "email"}),  # by the identities: `people`
             personal=frozenset({"mlflow_names", "former_mlflow_names", "former_names"}),
@@ -182,7 +182,7 @@ NOT_HELD: dict[str, str] = {
     "setupcheck": QUEUE,
     "ledgercut": "Stops writing to MLflow while it is open; what it found and who went on is in the event of that.",
     "verification": _OWN,
-    "reading": "When somebody opened a page; the event of a decision has it for who decided.",
+    "reading": "When a person opened a page; the event of a decision has it for who decided.",
     "registeredmodel": _MIRROR,
     "modelversion": _MIRROR,
     "inspection": _MIRROR,

@@ -18,10 +18,10 @@ class Kind(models.TextChoices):
     """What a notification is about, as people choose it."""
 
     WAITS = "waits", "A request needs your review"
-    ASKED = "asked", "Somebody asks you by name to review"
+    ASKED = "asked", "You are asked by name to review"
     REMINDER = "reminder", "A reminder: a request still waits, or expires soon"
     ESCALATED = "escalated", "A request was escalated to your group"
-    MENTIONED = "mentioned", "Somebody mentions you in a comment"
+    MENTIONED = "mentioned", "You are mentioned in a comment"
     COMMENTED = "commented", "A comment on a request that you take part in"
     DECIDED = "decided", "A decision on a request that you take part in"
     VOIDED = "voided", "The evidence changed, and your approval no longer counts"

@@ -154,9 +154,9 @@ def _may_comment(actor: Actor) -> Answer:
 def _may_nominate(actor: Actor, facts: RequestFacts) -> Answer:
     """Asking somebody by name to review."""
     if facts.status not in ("checking", "pending"):
-        return no(f"Nobody is asked to review it now: {facts.status_label.lower()}.")
+        return no(f"No review is open: {facts.status_label.lower()}.")
     if actor.id not in facts.asked_by and not actor.may("approvals.retry_delivery"):
-        return no("The requester, reviewers and administrators can ask somebody by name to review.")
+        return no("The requester, reviewers and administrators can ask a person by name to review.")
     return YES
 
 

@@ -139,7 +139,7 @@ _HEADINGS = [
     ("In what people typed", "It stays as part of the record. Policies, freezes and targets can be edited.", _TYPED),
     (
         "In the history, as text",
-        "It stays for ever: somebody typed it, or the event is older than the tokens.",
+        "It stays permanently: a person typed it, or the event is older than the tokens.",
         _LEDGER,
     ),
 ]

@@ -51,9 +51,9 @@ def refusal_of_person(now: RequestState, person: User) -> str:
     if all(person.pk != each.id for each in now.eligible):
         return f"{person.name} cannot review: that needs an active account with the reviewer role."
     if person.pk in now.request.asked_by:
-        return f"{person.name} asked for this promotion, so somebody else has to review it."
+        return f"{person.name} requested this promotion, so another person must review it."
     if person.pk in now.excluded:
-        return f"{person.name} contributed to this version, so somebody else has to review it."
+        return f"{person.name} contributed to this version, so another person must review it."
     if person.pk in now.counted:
         return f"{person.name} has already approved."
     needed = " and ".join(state.slot.sentence for state in _open(now))
@@ -66,7 +66,7 @@ def refusal_of_group(now: RequestState, group: str) -> str:
     if not slots:
         return f"No missing approval has to come from the group {group}."
     if not any(state.candidates for state in slots):
-        return f"Nobody in the group {group} can review this request."
+        return f"No one in the group {group} can review this request."
     return ""
 
 

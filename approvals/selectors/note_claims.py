@@ -45,7 +45,7 @@ def check(version: ModelVersion) -> list[CheckedNote]:
     signed, grounds = _signed(requests), _grounds(requests)
     checked = [_checked(line, version, requests.get(named[line]), signed, grounds) for line in lines]
     by_hand = [match[0].strip() for match in _CLAIM.finditer(approval_note.without_notes(version.description))]
-    return checked + [CheckedNote(line, "It stands outside the block that the gate writes.") for line in by_hand]
+    return checked + [CheckedNote(line, "It is outside the block that Countersign writes.") for line in by_hand]
 
 
 def of(request: PromotionRequest) -> CheckedNote | None:
@@ -108,7 +108,7 @@ def _checked(
     if _fits_but_for_names(line, note, signed.get(number, [])):
         return CheckedNote(line, request=request, has_erased_name=True)
     if line not in (note.line, _short(note)):
-        return CheckedNote(line, f"The gate wrote: {note.line}", request)
+        return CheckedNote(line, f"Countersign wrote: {note.line}", request)
     return CheckedNote(line, request=request, is_on_its_way=request.status == Status.APPROVED)
 
 

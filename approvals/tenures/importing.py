@@ -181,7 +181,7 @@ def _warn(rows: Sequence[Row]) -> None:
         hidden = {char for cell in row.cells.values() for char in cell if unicodedata.category(char) in _HIDDEN}
         if hidden:
             codes = ", ".join(f"U+{ord(char):04X}" for char in sorted(hidden))
-            row.warnings.append(f"It has characters that nobody sees: {codes}.")
+            row.warnings.append(f"It has invisible characters: {codes}.")
         if not row.spans:
             continue
         most, since = highest.get(row.model), registered.get((row.model, row.version))

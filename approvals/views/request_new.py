@@ -39,7 +39,7 @@ def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
                 version, form.cleaned_data["target"], by=request.user, justification=form.cleaned_data["justification"]
             )
             messages.success(
-                request, f"Request #{made.pk} was made. Reviewers are asked when the automatic checks have passed."
+                request, f"Request #{made.pk} was submitted. It goes to review when the automatic checks pass."
             )
             return redirect(made)
         if other := in_the_way(request, attempt.refusal):

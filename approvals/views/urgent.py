@@ -102,8 +102,8 @@ def roll_back(request: SignedInRequest, name: str, pk: int) -> HttpResponse:
 
 
 _ROLLED = {
-    True: "Version {0} goes back to {1}. MLflow is being updated.",
-    False: "You asked for version {0} to go back to {1}. Reviewers are asked when its files have been read.",
+    True: "{1} is rolled back to version {0}. Countersign is updating MLflow.",
+    False: "You requested a rollback of {1} to version {0}. It goes to review when its files are read.",
 }
 
 
@@ -119,7 +119,7 @@ def _effect(number: int, target: Target, holders: Sequence[ModelVersion]) -> str
 def _approval(request: PromotionRequest) -> str:
     approvers = workflow.approver_labels(request)
     by = f", by {label_names(approvers)}" if approvers else ""
-    kind = " (a roll back)" if request.is_rollback else ""
+    kind = " (a rollback)" if request.is_rollback else ""
     return f"{by}{', without approvals, and found justified' if request.is_break_glass else kind}"
 
 
@@ -163,7 +163,8 @@ def break_glass(request: SignedInRequest, name: str, number: int, pk: int) -> Ht
             else:
                 messages.warning(
                     request,
-                    f"The glass is broken: version {number} goes to {target} without approvals. Reviewers are told.",
+                    f"Emergency promotion started: version {number} goes to {target} without approval. Reviewers "
+                    "are notified.",
                 )
                 return redirect(made)
         if other := in_the_way(request, attempt.refusal):

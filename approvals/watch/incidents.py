@@ -195,7 +195,7 @@ def _about(incident: Incident) -> int | None:
 def may_resolve(user: User) -> policy.Answer:
     if user.is_active and user.has_perm(RESOLVE) and not user.is_service_account:
         return policy.YES
-    return policy.no("Only reviewers and administrators resolve incidents.")
+    return policy.no("Only reviewers and administrators can resolve incidents.")
 
 
 @verb()

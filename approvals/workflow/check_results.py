@@ -201,7 +201,7 @@ def override(request: PromotionRequest, result: CheckResult, *, by: User, reason
     NotAllowed or Invalid (no reason, or the result does not block (any more))."""
     require(request_state.of(request, by).actions["override"])
     if not reason.strip():
-        raise Invalid("Say why it is right to go on in spite of the check.")
+        raise Invalid("Enter why it is right to continue despite the check.")
     found = request.checks.blocking().filter(pk=result.pk).first()
     if found is None:
         raise Invalid("This check does not block the request any more.")

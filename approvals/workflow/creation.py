@@ -108,6 +108,6 @@ def take_back(request: PromotionRequest, *, by: User, reason: str) -> None:
         closed = free.filter(is_at_rest=True).update(**ended, plan=None, half=None, is_at_rest=False, ending="")
         closed = closed or free.update(**ended)
         if not closed:
-            raise Conflict(f"Request #{request.pk} is being delivered right now. Look again in a moment.", request)
+            raise Conflict(f"Request #{request.pk} is being delivered right now. Try again in a moment.", request)
     move(request, Status.WITHDRAWN, status_reason=reason)
     ledger.record(Action.REQUEST_WITHDRAWN, actor=by, request=request, data={"reason": reason}, rows=rows)

@@ -36,14 +36,14 @@ def break_glass(
     if asked.problem:
         raise Invalid(asked.problem)
     if len(reason) < policy.SHORTEST_REASON:
-        raise Invalid(f"Say what the emergency is, in at least {policy.SHORTEST_REASON} characters.")
+        raise Invalid(f"Describe the emergency in at least {policy.SHORTEST_REASON} characters.")
     # After the plain reasons against it, so that nobody shows who they are for nothing.
     signed_with = _check_proof(rule.signature, proof)
     # What is on its way need not be overtaken; what still waits for people makes way.
     if existing is not None and existing.is_urgent and existing.status == Status.APPROVED:
-        raise Conflict(f"Request #{existing.pk} takes this version to {target.name} already.", existing)
+        raise Conflict(f"Request #{existing.pk} already takes this version to {target.name}.", existing)
     if existing is not None:
-        creation.make_way(existing, by=by, reason="The same was promoted by breaking the glass, without approvals.")
+        creation.make_way(existing, by=by, reason="The same was promoted in an emergency, without approval.")
     due_at = timezone.now() + timedelta(hours=rule.break_glass.review_within_hours)
     request = creation.make(
         asked,
@@ -79,7 +79,7 @@ def _check_proof(rule: policy.SignatureRule, proof: policy.Proof | None) -> poli
     oldest = timezone.now() - timedelta(minutes=rule.within_minutes)
     if proof is None or proof.at < oldest:
         raise NeedsReauthentication(
-            f"Breaking the glass asks you to show who you are, within {rule.within_minutes} minutes before you do it."
+            f"An emergency promotion requires a proof of identity from the last {rule.within_minutes} minutes."
         )
     return proof
 
@@ -104,9 +104,9 @@ def review_afterwards(request: PromotionRequest, *, by: User, verdict: str, comm
     require(policy.may_review_afterwards(reviewers.actor_of(by), request_state.after_facts(request, by)))
     comment = comment.strip()
     if verdict not in AfterVerdict.values:
-        raise Invalid("Say whether it was justified or not.")
+        raise Invalid("Choose whether it was justified.")
     if not comment:
-        raise Invalid("Say why; auditors read it.")
+        raise Invalid("Enter a reason; auditors read it.")
     # The request is locked, so that `require` above and this see the same: there is one review afterwards.
     PromotionRequest.objects.filter(pk=request.pk, afterwards_at=None).update(
         afterwards_at=timezone.now(), afterwards_by=by, afterwards_verdict=verdict, afterwards_comment=comment

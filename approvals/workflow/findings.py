@@ -25,18 +25,18 @@ def raise_findings(review: Review, rule: policy.Rule, wanted: Sequence[FindingIn
     if not wanted:
         return []
     if review.verdict != Verdict.APPROVE:
-        raise Invalid("Findings go with an approval. To reject, or to ask for changes, say so in the comment.")
+        raise Invalid("Findings are part of an approval. To reject or request changes, use the comment.")
     if not rule.allows_findings:
         raise Invalid("This policy does not allow approvals with findings. Request changes instead.")
     owners = User.objects.in_bulk([each.owner.pk for each in wanted])  # as they are now
     wanted = [replace(each, owner=owners[each.owner.pk]) for each in wanted]
     for each in wanted:
         if not each.text.strip():
-            raise Invalid("Say what has to be put right.")
+            raise Invalid("Enter what to fix.")
         if not each.owner.is_active or each.owner.is_service_account:
             raise Invalid(f"{each.owner.name} cannot own a finding.")
         if each.due_on < timezone.now().date():
-            raise Invalid("A finding is due today or later.")
+            raise Invalid("The due date is today or later.")
     return [
         Finding.objects.create(review=review, text=each.text.strip(), owner=each.owner, due_on=each.due_on)
         for each in wanted
@@ -46,11 +46,11 @@ def raise_findings(review: Review, rule: policy.Rule, wanted: Sequence[FindingIn
 def may_close(finding: Finding, user: User) -> policy.Answer:
     """Any reviewer but its owner says that it is put right, also when the owner raised it."""
     if finding.closed_at:
-        return policy.no("It is closed already.")
+        return policy.no("It is already closed.")
     if user.pk == finding.owner_id:
-        return policy.no("You own this finding, so somebody else says that it is put right.")
+        return policy.no("You own this finding, so another person must close it.")
     if user.is_service_account or not user.has_perm("approvals.review_promotion"):
-        return policy.no("Only reviewers close findings.")
+        return policy.no("Only reviewers can close findings.")
     return policy.YES
 
 

@@ -80,12 +80,12 @@ def confirm_probation(request: PromotionRequest, *, by: User, comment: str) -> N
         )
     )
     if not comment.strip():
-        raise Invalid("Say what you confirm it on; auditors read it.")
+        raise Invalid("Enter what the confirmation is based on; auditors read it.")
     # Due is over, although no worker has ended it yet: else a click could undo what the page calls ended.
     if running is None or running.ends_at <= timezone.now():
         raise Conflict("The probation is over; the target goes back to the last approved version.", request)
     if not _close(running, O.CONFIRMED, reason=comment.strip(), by=by):
-        raise Conflict("Somebody else was faster. Look at the request as it is now.", request)
+        raise Conflict("Another person was faster. See the request as it is now.", request)
 
 
 # --- Health reports ---------------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def fall_back(probation: Probation) -> bool:
     probation = Probation.objects.select_for_update(of=("self",)).get(pk=probation.pk)
     if probation.closed_at or probation.ends_at > timezone.now():
         return False
-    reason = probation.reason or "Nobody confirmed it in time."
+    reason = probation.reason or "It was not confirmed in time."
     target, model = request.target, request.version.model
     holders = champions.holders(model, target)
     champion = next(iter(holders), None)

@@ -30,7 +30,7 @@ def request_promotion(version: ModelVersion, target: Target, *, by: User, justif
     require(policy.may_request(reviewers.actor_of(by)))
     asked = _can_be_asked(version, target)
     if not justification.strip():
-        raise Invalid("Say why this version should be promoted.")
+        raise Invalid("Enter why this version should be promoted.")
     return creation.make(asked, by=by, justification=justification.strip())
 
 
@@ -75,7 +75,7 @@ def submit_under(request: PromotionRequest, *, by: User) -> None:
     and approvals stay where a slot of the new rule can use them. Raises NotAllowed, Invalid (the same applies still) or
     Conflict (it is decided by now)."""
     if not by.has_perm(MANAGE):
-        raise NotAllowed("Only administrators submit requests again under another policy.")
+        raise NotAllowed("Only administrators can submit requests again under another policy.")
     rule = _of_its_kind(request, rules.rule_for(request.version.model.name, request.target))
     if request.status not in SUBMITTED:
         raise Conflict(f"Nothing to submit again: {request.get_status_display().lower()}.", request)
@@ -115,7 +115,7 @@ def end(request: PromotionRequest, *, by: User, reason: str) -> None:
     (no reason) or Conflict (a worker is delivering it in this moment)."""
     require(request_state.of(request, by).actions["end"])
     if not reason.strip():
-        raise Invalid("Say why: the requester and the auditors will read it.")
+        raise Invalid("Enter a reason; the requester and auditors read it.")
     creation.take_back(request, by=by, reason=reason.strip())
 
 

@@ -52,7 +52,7 @@ def review(
     """
     # Do not move this into the verb below: it raises, and would take the way back to review back with its transaction.
     if verdict == Verdict.APPROVE and reopen(request):
-        raise Conflict("The request changed in MLflow while you were reading. Look at what is asked now.", request)
+        raise Conflict("The request changed in MLflow since you opened it. Review it again.", request)
     return sign(request, by, Verdict(verdict), comment.strip(), fingerprint, meaning, proof, findings, effect)
 
 
@@ -77,16 +77,16 @@ def sign(
     require(now.actions[verdict.value])
     # A signature is bound to what was on the screen, and does what the page said that it would.
     if fingerprint is not None and fingerprint != request.fingerprint:
-        raise Conflict("The evidence is no longer what you were reading. Look at what is asked now.", request)
+        raise Conflict("The evidence has changed since you opened it. Review it again.", request)
     if verdict == Verdict.APPROVE and effect and not undoing.is_offered(request):
         does = approval_effect.read(now)
         if effect != does:
             raise Conflict(_what_it_would_do(now, does), request)
     # What the policy asks of a signature. The proof comes last: nobody shows who they are in vain.
     if not comment and verdict != Verdict.APPROVE:
-        raise Invalid("Say why: the requester and the auditors will read it.")
+        raise Invalid("Enter a reason; the requester and auditors read it.")
     if not comment and now.rule.requires_reason:
-        raise Invalid("The policy asks for a comment with every approval.")
+        raise Invalid("The policy requires a comment with every approval.")
     _check_signature(now.rule.signature, verdict, meaning, proof)
     # The requester is kept beside the reviewer, so that the database itself refuses a review by who asked.
     signed = Review.objects.create(
@@ -157,7 +157,7 @@ def _what_it_would_do(now: request_state.RequestState, does: Effect) -> str:
 
 def _check_signature(rule: policy.SignatureRule, verdict: Verdict, meaning: str, proof: policy.Proof | None) -> None:
     if rule.asks_meaning and verdict == Verdict.APPROVE and not meaning:
-        raise NoMeaning("Say what your signature means: reviewed, approved or responsible.")
+        raise NoMeaning("Choose what your signature means: reviewed, approved or responsible.")
     if meaning and meaning not in list(policy.Meaning):
         raise Invalid("A signature means reviewed, approved or responsible.")
     if not rule.reauthenticate:
@@ -165,7 +165,7 @@ def _check_signature(rule: policy.SignatureRule, verdict: Verdict, meaning: str,
     oldest = timezone.now() - timedelta(minutes=rule.within_minutes)
     if proof is None or proof.at < oldest:
         raise NeedsReauthentication(
-            f"The policy asks you to show who you are, within {rule.within_minutes} minutes before you sign."
+            f"The policy requires a proof of identity from the last {rule.within_minutes} minutes before you sign."
         )
 
 
@@ -207,14 +207,14 @@ def end_half(request: PromotionRequest, *, by: User, how: str, reason: str) -> N
     if how not in OutboxEntry.Ending.values:
         raise Invalid("Choose whether to undo or accept the partial delivery.")
     if not reason.strip():
-        raise Invalid("Say why: the requester and the auditors will read it.")
+        raise Invalid("Enter a reason; the requester and auditors read it.")
     entry = outbox.hasten(request, ending=how) or _is_delivered(request)
     told = {"how": how, "reason": reason.strip()}
     ledger.record(Action.DELIVERY_ENDED, actor=by, request=request, data=told, rows=[entry])
 
 
 def _is_delivered(request: PromotionRequest) -> NoReturn:
-    raise Conflict("It is being delivered right now. Look again in a moment.", request)
+    raise Conflict("It is being delivered right now. Try again in a moment.", request)
 
 
 def reconsider(request: PromotionRequest, *, by: User | None) -> None:

@@ -28,7 +28,7 @@ def roll_back(
     require(policy.may_roll_back(reviewers.actor_of(by)))
     reason = reason.strip()
     if not reason:
-        raise Invalid("Say why: reviewers and auditors will read it.")
+        raise Invalid("Enter a reason; reviewers and auditors read it.")
     holders = champions.holders(model, target)
     _check_holder(target, holders, leaving)
     chosen = _chosen(model, target, holders, to)

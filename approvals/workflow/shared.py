@@ -47,7 +47,7 @@ def require(answer: policy.Answer) -> None:
 def move(request: PromotionRequest, to: Status, **fields: Any) -> None:
     """Moves the request and reads it again, or raises Conflict when somebody else was faster."""
     if not PromotionRequest.objects.filter(pk=request.pk).move(to, **fields):
-        raise Conflict("Somebody else was faster. Look at the request as it is now.", request)
+        raise Conflict("Another person was faster. See the request as it is now.", request)
     request.refresh_from_db()
 
 

@@ -53,7 +53,7 @@ def run(installation: Installation, console: Console) -> int:
     except ProcessError as problem:
         console.say(f"\n{problem}\n\nEverything that was started is stopped. The logs: {shown(installation.logs)}")
         return 1
-    console.say("Everything is stopped. `make demo` goes on from here; `make demo-reset` starts afresh.")
+    console.say("Everything is stopped. `make demo` continues from here; `make demo-reset` starts afresh.")
     return 0
 
 
@@ -136,10 +136,10 @@ def welcome(installation: Installation) -> str:
 
   Sign in with one of these and the password  {PASSWORD}
 
-    rita@example.com   asks for promotions (ML engineer)
+    rita@example.com   requests promotions (ML engineer)
     remy@example.com   reviews
     rosa@example.com   reviews, and belongs to the group risk
-    otto@example.com   rolls back, and promotes in an emergency in an emergency
+    otto@example.com   rolls back, and promotes in an emergency
     vera@example.com   reads and exports the history (auditor)
     ada@example.com    manages people, targets and policies (administrator)
 
@@ -150,8 +150,8 @@ def welcome(installation: Installation) -> str:
        the worker moves version 7 to Production and names both of you in MLflow.
     3. Sign in as Otto: roll churn_predictor back to the version that held
        Production before.
-    4. Somebody went round the gate: demand_forecast version 2 was rejected and is
-       in Production all the same. Remy follows the red notice and resolves it.
+    4. demand_forecast version 2 was rejected, and then changed outside Countersign:
+       it is in Production. Sign in as Remy, open the red notice and resolve it.
     5. Sign in as Vera: History has the ledger, time travel and the audit.
 
   Ctrl-C stops everything. The logs are in {shown(installation.logs)};

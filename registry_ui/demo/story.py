@@ -164,7 +164,7 @@ class Story:
             self.go_round()
 
     def _the_watch_has_noticed(self) -> None:
-        self.tell("the worker notices what was changed in MLflow past the gate")
+        self.tell("the worker notices the change in MLflow outside Countersign")
         self._wait(self._incidents().exists, "The worker has not noticed that demand_forecast was moved")
 
     def _the_ledger_is_signed_and_verified(self) -> None:

@@ -415,7 +415,7 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         "/requests/{request}/nominate/",
         {"who": "person:{colleague}"},
         frozenset({"requester", "reviewer", "administrator"}),
-        "The requester, reviewers and administrators can ask somebody by name to review.",
+        "The requester, reviewers and administrators can ask a person by name to review.",
         is_pending,
     ),
     "approvals:request_withdraw": (
@@ -443,7 +443,7 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         "/requests/{request}/submit-under/",
         {},
         ADMINISTRATORS,
-        "Only administrators submit requests again under another policy.",
+        "Only administrators can submit requests again under another policy.",
         is_under_another_policy,
     ),
     "approvals:roll_back": (
@@ -471,7 +471,7 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         "/findings/{finding}/close/",
         {"note": "The runbook is written."},
         frozenset({"reviewer"}),
-        "Only reviewers close findings.",
+        "Only reviewers can close findings.",
         has_a_finding,
     ),
     "approvals:history_import_confirm": (
@@ -485,7 +485,7 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         "/incidents/{incident}/resolve/",
         {"reason": "Agreed on the phone."},
         frozenset({"reviewer", "administrator"}),
-        "Only reviewers and administrators resolve incidents.",
+        "Only reviewers and administrators can resolve incidents.",
         is_pending,
     ),
     "approvals:policy_new": ("/policies/new/", POLICY_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
@@ -614,7 +614,7 @@ def test_a_verb_does_its_work_for_those_who_may_and_gives_others_the_reason(
         assert written >= 1, told(answer)
     else:
         if name == "approvals:finding_close" and role == "requester":
-            reason = "You own this finding, so somebody else says that it is put right."
+            reason = "You own this finding, so another person must close it."
         if name == "approvals:request_afterwards" and role == "requester":
             reason = "You promoted it, so another person must review it."
         if name == "approvals:request_confirm" and role == "requester":

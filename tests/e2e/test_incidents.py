@@ -48,7 +48,7 @@ def test_a_bypass_is_seen_told_everywhere_and_resolved_with_a_reason(stack: Stac
     told.get_by_role("link", name=f"Incident #{number}").click()
     vera.wait_for_url(f"{stack.url}/incidents/{number}/")
     expect(vera.get_by_text("MLflow does not record who changed it.")).to_be_visible()
-    expect(vera.get_by_text("Only reviewers and administrators resolve incidents.")).to_be_visible()
+    expect(vera.get_by_text("Only reviewers and administrators can resolve incidents.")).to_be_visible()
     assert vera.get_by_role("button", name="Resolve incident").count() == 0
 
     remy.goto(f"{stack.url}/")

@@ -94,11 +94,11 @@ def test_a_blocked_request_is_overridden_signed_with_a_proof_and_certified(stack
     address = f"{stack.url}/requests/{stack.probe('blocked_request', name, 1)}/"
     remy, ada = sign_in("remy"), sign_in("ada")
     remy.goto(address)
-    expect(remy.get_by_text("reviewers have not been asked", exact=False).first).to_be_visible()
+    expect(remy.get_by_text("review has not started", exact=False).first).to_be_visible()
     assert remy.get_by_role("button", name=re.compile("^Approve")).count() == 0
     ada.goto(address)
     ada.get_by_text("Override this check").click()
-    ada.get_by_label("Why is it right to go on?").fill("Trained before we logged it.")
+    ada.get_by_label("Why is it right to continue?").fill("Trained before we logged it.")
     ada.get_by_role("button", name=re.compile("^Override")).click()
     expect(ada.get_by_text("is overridden.", exact=False).first).to_be_visible()
 
@@ -123,7 +123,7 @@ def test_a_rejection_needs_a_reason_and_keeps_what_was_typed(stack: Stack, model
     remy = sign_in("remy")
     remy.goto(address)
     remy.get_by_role("button", name=re.compile("^Reject")).click()
-    expect(remy.get_by_text("Say why: the requester and the auditors will read it.").first).to_be_visible()
+    expect(remy.get_by_text("Enter a reason; the requester and auditors read it.").first).to_be_visible()
     remy.get_by_role("textbox", name=re.compile("Comment", re.IGNORECASE)).first.fill("Recall fell in segment B.")
     remy.get_by_role("button", name=re.compile("^Reject")).click()
     expect(remy.get_by_text("Recall fell in segment B.").first).to_be_visible()

@@ -44,9 +44,7 @@ def test_a_policy_with_two_groups_takes_few_clicks(
             ada.get_by_role("button", name="Add group").click()
     ada.goto(f"{stack.url}/policies/")
     hand = Hand(ada)
-    ada.get_by_role("link", name="Add a policy for Staging").or_(
-        ada.get_by_role("link", name="Add policy")
-    ).first.click()
+    ada.get_by_role("link", name="Add policy for Staging").or_(ada.get_by_role("link", name="Add policy")).first.click()
     hand.clicks += 1
     assert ada.evaluate(VISIBLE) <= MOST_CONTROLS
     assert ada.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")

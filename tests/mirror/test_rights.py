@@ -152,7 +152,7 @@ def test_on_a_real_mlflow_without_sign_in(mlflow_server: MlflowServer, capsys: p
     sync.sweep(real)
     rows = Trial(real).run()
     assert bad(rows) == [], [row for row in rows if row.level == Level.BAD]
-    assert by_name(rows)["Nobody writes without signing in"].words.startswith("Anybody who reaches MLflow")
+    assert by_name(rows)["No writing without sign-in"].words.startswith("Anybody who reaches MLflow")
     assert by_name(rows)["The same on the models that are mirrored"].level == Level.GOOD
     assert [each.name for page in real.models() for each in page] == ["churn_predictor"]
 
@@ -181,7 +181,7 @@ def test_under_basic_auth_edit_is_not_enough(signed: SignedMlflow, monkeypatch: 
     row = by_name(rows)["The same on the models that are mirrored"]
     assert "1 of 1 models (churn_predictor)" in row.words
     assert "give editor MANAGE (EDIT is not enough for deleting a tag or an alias)" in row.remedy
-    assert by_name(rows)["Nobody writes without signing in"].level == Level.GOOD
+    assert by_name(rows)["No writing without sign-in"].level == Level.GOOD
 
 
 @pytest.mark.server

@@ -108,7 +108,7 @@ def test_a_secret_that_is_missing_or_short_is_refused_once(
         (BROKER, "amqp://h", "use redis://host:port/0, redis+socket:///path or filesystem://."),
         (BROKER, "redis://", "'redis://' is not an address like redis://host:port."),
         (BROKER, "redis://h:x/0", "the port in 'redis://h:x/0' is not a number from 1 to 65535."),
-        (BROKER, "redis://h/jobs", "the number of the Redis database stands at the end, such as redis://host:port/0."),
+        (BROKER, "redis://h/jobs", "the number of the Redis database comes at the end, such as redis://host:port/0."),
         (BROKER, "redis+socket://", "names no socket; use redis+socket:///path."),
         (EMAIL, "mail.example.com", "use smtp+tls://user:password@host:587, smtp+ssl://…, smtp://… or consolemail://."),
         (EMAIL, "smtp://", "'smtp://' is not an address like smtp://host:port."),
@@ -240,7 +240,7 @@ HALF = "COUNTERSIGN_OIDC_ISSUER: and COUNTERSIGN_OIDC_CLIENT_ID go together; one
         ({"CLIENT_SECRET": "s"}, "COUNTERSIGN_OIDC_CLIENT_SECRET: is set, but COUNTERSIGN_OIDC_ISSUER is not."),
         (
             {"ISSUER": "http://id.example.com", "CLIENT_ID": "c"},
-            "COUNTERSIGN_OIDC_ISSUER: must be https; whoever stands in between could sign in as anybody.",
+            "COUNTERSIGN_OIDC_ISSUER: must be https; otherwise anyone in between could sign in as any person.",
         ),
         (
             {"ISSUER": "https://id.example.com", "CLIENT_ID": "c", "SCOPE": "email profile"},

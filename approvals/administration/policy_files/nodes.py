@@ -84,7 +84,7 @@ def items(node: yaml.Node) -> list[tuple[str, yaml.Node, yaml.Node]]:
     for key, value in node.value:
         name = str(text(key))
         if name in seen:
-            raise fail(key, f"{name!r} stands here twice.")
+            raise fail(key, f"{name!r} is here twice.")
         seen[name] = (name, key, value)
     return list(seen.values())
 

@@ -24,7 +24,7 @@ HEADER = """\
 #   signature: reauthenticate, within_minutes, asks_meaning
 #   reminders: first_after_hours, every_hours, escalate_after_hours, escalate_to
 #   on_bypass: report, put_back or review: what answers a change of the target that no delivery made
-#   rollback: approvals, group, permission_suffices (whoever may roll back needs no approval)
+#   rollback: approvals, group, permission_suffices (people who may roll back need no approval)
 #   break_glass: is_allowed, review_within_hours
 #   probation: hours (none: a promotion is final)
 # freezes: name, reason, target (none: all), model_pattern, and either from and until (with their offset from UTC) or

@@ -93,9 +93,7 @@ def _texts(facts: Facts, champion: Facts | None) -> Line:
     kinds = (("description", "description"), ("run_description", "description of the run"))
     if champion is None or "description" not in champion:
         there = [word for key, word in kinds if str(facts.get(key) or "").strip()]
-        return Line(
-            "texts", title, f"The {' and the '.join(there)}." if there else "Nobody has described it in MLflow."
-        )
+        return Line("texts", title, f"The {' and the '.join(there)}." if there else "No description in MLflow.")
     different = []
     for key, word in kinds:
         mine, theirs = str(facts.get(key) or ""), str(champion.get(key) or "")

@@ -15,7 +15,7 @@ class StandstillCommand(BaseCommand):
     requires_migrations_checks = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--reason", required=True, help="stands in the ledger")
+        parser.add_argument("--reason", required=True, help="kept in the ledger")
         parser.add_argument("--by", metavar="EMAIL", help="the administrator who does it; else the command line")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -23,7 +23,7 @@ class StandstillCommand(BaseCommand):
             by = User.objects.get(email__iexact=options["by"]) if options["by"] else None
             administration.end_standstill(self.standstill, by=by, reason=options["reason"])
         except User.DoesNotExist as error:
-            raise CommandError(f"There is nobody with the address {options['by']}.") from error
+            raise CommandError(f"No person has the address {options['by']}.") from error
         except WorkflowError as error:
             raise CommandError(error.message) from error
         self.stdout.write(self.standstill.done)

@@ -5,5 +5,5 @@ from approvals.management.commands._standstill import StandstillCommand
 
 
 class Command(StandstillCommand):
-    help = "Acknowledge that the ledger was cut off by restoring an older backup, so that deliveries go on."
+    help = "Acknowledge that the ledger was cut off by restoring an older backup, so that deliveries continue."
     standstill = administration.CUT_LEDGER

@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
-        parser.add_argument("--dry-run", action="store_true", help="say what would become of each row, store nothing")
+        parser.add_argument("--dry-run", action="store_true", help="preview each row, store nothing")
         parser.add_argument("--by", metavar="EMAIL", help="the administrator who imports it; else the command line")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.", returncode=BAD) from error
         except User.DoesNotExist as error:
-            raise CommandError(f"There is nobody with the address {options['by']}.", returncode=BAD) from error
+            raise CommandError(f"No person has the address {options['by']}.", returncode=BAD) from error
         except (importing.BadFile, WorkflowError) as error:
             raise CommandError(str(error), returncode=BAD) from error
         accepted, refused = len(checked.accepted), len(checked.refused)

@@ -18,8 +18,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
-        verbs.add_parser("export", help="print what stands")
-        apply = verbs.add_parser("apply", help="make what stands equal to a file")
+        verbs.add_parser("export", help="print the current policies")
+        apply = verbs.add_parser("apply", help="make the policies equal to a file")
         apply.add_argument("file", type=Path)
         apply.add_argument("--dry-run", action="store_true", help="print the difference and change nothing")
         apply.add_argument("--prune", action="store_true", help="retire what the file does not have")

@@ -42,12 +42,12 @@ def halfway(this: Occasion) -> list[Told]:
     """To those who can end it, or put right what MLflow refuses; once, however often the half changes."""
     missing = " and ".join(this.event.data.get("missing", ()))
     people = this.request.asked_by | audience.holding("approvals.retry_delivery")
-    return [this.tell(Kind.FAILED, people, f"{this.subject} is half delivered: MLflow lacks {missing}")]
+    return [this.tell(Kind.FAILED, people, f"{this.subject} is partly delivered: MLflow lacks {missing}")]
 
 
 @tells_of(Action.DELIVERY_HELD)
 def held(this: Occasion) -> list[Told]:
     freeze, until = this.event.data.get("freeze", ""), str(this.event.data.get("until", ""))
     ends = f" until {datetime.fromisoformat(until).astimezone(UTC):%-d %B %Y, %H:%M} UTC" if until else ""
-    text = f"It is approved. The freeze “{freeze}” holds it{ends}; it is delivered by itself afterwards."
+    text = f"It is approved. The freeze “{freeze}” holds it{ends}; Countersign delivers it afterwards."
     return [this.tell(Kind.FAILED, this.request.asked_by, f"Delivery of {this.subject} is held", text)]

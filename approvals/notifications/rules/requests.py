@@ -78,7 +78,7 @@ def _told_already(this: Occasion, voided: Iterable[int]) -> frozenset[int]:
 
 @tells_of(Action.REQUEST_REOPENED)
 def reopened(this: Occasion) -> list[Told]:
-    again = "Look at what changed and sign again; if checks still run, you are told when they have passed."
+    again = "Review the change and sign again; if checks still run, you are notified when they pass."
     voided = audience.voided_by(this.event, this.request) - this.request.asked_by
     return [
         this.tell(Kind.VOIDED, this.request.asked_by, f"{this.subject} went back to review"),
@@ -138,8 +138,8 @@ def escalated(this: Occasion) -> list[Told]:
     now = request_state.of(this.request)
     can_sign = members & audience.waited_for(this.request, now) if this.request.status == Status.PENDING else set()
     title = f"Review overdue: {this.subject}{wording.by_when(this.request)}"
-    needed = f"It needs {audience.needed(now)}. You are told as a member of {group}"
-    look = f"{needed}: see that somebody who may approve does. You may not do so yourself."
+    needed = f"It needs {audience.needed(now)}. You are notified as a member of {group}"
+    look = f"{needed}. You cannot approve it yourself; make sure that a reviewer does."
     return [
         this.tell(Kind.ESCALATED, can_sign, title, f"{needed}, and may give a missing approval."),
         this.tell(Kind.ESCALATED, members - can_sign, title, look, chat=False),

@@ -17,7 +17,7 @@ from registry_ui.demo.story import Story, StoryError
 
 
 class Command(BaseCommand):
-    help = "Fill an installation on this machine with people, trained models and requests; goes on where it stopped."
+    help = "Fill an installation on this machine with people, trained models and requests; continues where it stopped."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--password", required=True, help="the password of all demo people")

@@ -46,7 +46,7 @@ def unowned(robot: User) -> User:
 def test_nobody_reviews_what_their_service_account_asked(
     asked: PromotionRequest, remy: User, rosa: User, verdict: str
 ) -> None:
-    with pytest.raises(NotAllowed, match="You asked for this promotion"):
+    with pytest.raises(NotAllowed, match="You requested this promotion"):
         workflow.review(asked, by=remy, verdict=verdict, comment="Mine.")
     assert remy.pk in request_state.of(asked).excluded
     workflow.review(asked, by=rosa, verdict=verdict, comment="Read.")

@@ -187,7 +187,7 @@ def test_all_or_nothing() -> None:
         ("[1, 2]", "Line 1: this has to be a group"),
         ("freezes: []", "'policies' is missing"),
         ("policies: {}\npolicy: {}", "Line 2: there is no 'policy' here; there are policies, freezes"),
-        ("policies: {}\npolicies: {}", "Line 2: 'policies' stands here twice."),
+        ("policies: {}\npolicies: {}", "Line 2: 'policies' is here twice."),
         ("policies:\n  Moon: []", "Line 2: there is no target called 'Moon'."),
         ("policies:\n  Staging:\n  - model_pattern: x", "Line 3: 'slots' is missing."),
         ("policies:\n  Staging:\n  - {model_pattern: 7, slots: []}", "Line 3: this has to be text."),

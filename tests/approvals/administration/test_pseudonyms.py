@@ -278,12 +278,12 @@ def test_a_note_in_mlflow_that_still_has_the_name_is_told_from_a_forged_one(
     client.force_login(ada)
     for address in (version.get_absolute_url(), past.get_absolute_url()):
         shown = text_of(client.get(address).content.decode())
-        assert "It names somebody who was pseudonymised: the record no longer has that name" in shown
+        assert "It names a person who was pseudonymised since" in shown
         assert "Not written by Countersign" not in shown
-        assert "Not as it was written" not in shown
+        assert "Changed since it was written" not in shown
     version.description = version.description.replace("Rosa Lind", "Eve")
     (forged,) = note_claims.check(version)
-    assert forged.doubt.startswith("The gate wrote: ")
+    assert forged.doubt.startswith("Countersign wrote: ")
     nameless = f"Person {remy.pk} (pseudonymised)"
     version.description = version.description.replace("Eve", "Rosa Lind").replace(
         "Remy Ortiz <remy@example.com>", nameless

@@ -125,7 +125,7 @@ def test_overriding_takes_the_permission_and_a_reason_and_is_seen_ever_after(
     for person in (rita, remy):
         with pytest.raises(NotAllowed):
             workflow.override(request, result, by=person, reason="I know.")
-    with pytest.raises(Invalid, match="Say why"):
+    with pytest.raises(Invalid, match="Enter"):
         workflow.override(request, result, by=ada, reason=" ")
     workflow.override(request, result, by=ada, reason="Trained before we logged it.")
     assert fresh(request).status == Status.PENDING
@@ -193,7 +193,7 @@ def test_inspection_that_keeps_failing_ends_with_a_reason(
     assert assessment.assess(request.pk, registry) == "concluded"
     request = fresh(request)
     assert request.status == Status.CHECKING
-    assert "The inspection ended 5 times without a result, so it is not tried again by itself." in request.status_reason
+    assert "The inspection ended 5 times without a result, so it is not retried automatically." in request.status_reason
     registry._failures.clear()
     workflow.resubmit(request, by=rita)
     assert assess(request, registry).status == Status.PENDING
@@ -219,7 +219,7 @@ def test_worker_that_dies_over_a_file_again_and_again_ends_with_a_reason(
         assert Assessment.objects.claim(request.pk, by=f"worker {number}", lease=lease) is not None
         Assessment.objects.update(lease_expires_at=timezone.now())
     assert assessment.assess(request.pk, registry) == "concluded"
-    assert "not tried again by itself" in fresh(request).status_reason
+    assert "not retried automatically" in fresh(request).status_reason
 
 
 def test_what_only_decorates_blocks_nobody_and_is_said(

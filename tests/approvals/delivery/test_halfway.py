@@ -74,7 +74,7 @@ def test_a_half_is_told_as_what_it_is(
         "reason": f"MLflow refused: {REFUSED}",
     }
     shown = page(client, remy, approved)
-    assert "Half delivered since" in shown
+    assert "Partly delivered since" in shown
     assert "Stage Production: yes, version 2 has it." in shown
     assert "The alias @champion: no." in shown
     assert REFUSED in shown
@@ -190,7 +190,7 @@ def test_who_may_end_a_half(registry: FakeRegistry, approved: PromotionRequest, 
     ):
         with pytest.raises(workflow.NotAllowed):
             refused()
-    with pytest.raises(workflow.Invalid, match="Say why"):
+    with pytest.raises(workflow.Invalid, match="Enter"):
         workflow.end_half(approved, by=remy, how="accept", reason=" ")
     workflow.retry(approved, by=remy)
     assert delivery.drain(registry) == 1

@@ -45,7 +45,7 @@ def test_a_break_glass_review_that_never_was_is_found(world: World) -> None:
     PromotionRequest.objects.filter(pk=owed.pk).update(
         afterwards_at=timezone.now(), afterwards_by=world.remy, afterwards_verdict="justified", afterwards_comment="Ok."
     )
-    problem = "was never reviewed afterwards: it is marked so, but no event tells of it."
+    problem = "was never reviewed afterwards: it is marked so, but no event records it."
     assert prove() == f"Request #{owed.pk} {problem}"
 
 
@@ -57,7 +57,7 @@ def test_a_break_glass_review_is_held_against_its_event(world: World) -> None:
     for column, forged, words in (
         ("afterwards_verdict", "justified", "has another afterwards verdict than event"),
         ("afterwards_comment", "Everything was on fire.", "has another afterwards comment than event"),
-        ("afterwards_by", world.rosa.pk, "was reviewed afterwards by somebody else"),
+        ("afterwards_by", world.rosa.pk, "was reviewed afterwards by another person"),
         ("afterwards_at", timezone.now(), "its afterwards at is not what event"),
         ("afterwards_due_at", timezone.now(), "its afterwards due at is not what event"),
     ):

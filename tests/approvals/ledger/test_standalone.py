@@ -172,7 +172,7 @@ def test_what_was_changed_in_an_export_is_found(five: None, tmp_path: Path, endi
             *lines[third + 1 :],
         ],
         "Event 3 stands twice": [*lines[: third + 1], *lines[third:]],
-        "Event 3 stands after event 4": [*lines[:third], lines[third + 1], lines[third], *lines[third + 2 :]],
+        "Event 3 appears after event 4": [*lines[:third], lines[third + 1], lines[third], *lines[third + 2 :]],
     }
     for problem, altered in cases.items():
         path.write_text("".join(altered), encoding="utf-8")

@@ -165,7 +165,7 @@ def test_a_history_that_was_rewritten_with_fresh_hashes_contradicts_checkpoints_
     assert verdict.first_bad == int(tag.partition(":")[0])
     assert "The tag countersign.ledger_head of churn_predictor version 1 in MLflow says" in verdict.problem
     assert "the ledger was rewritten" in verdict.problem
-    assert "or somebody changed the tag in MLflow" in verdict.problem
+    assert "or the tag was changed in MLflow" in verdict.problem
 
 
 def test_what_was_rewritten_after_a_checkpoint_is_placed_between_two(history: History) -> None:
@@ -208,10 +208,10 @@ def test_a_forged_tag_is_told_as_one_of_two_possibilities(history: History) -> N
     verdict = prove()
     assert verdict.first_bad == 2
     assert "event 2 has the hash aaaaaaaaaaaa…" in verdict.problem
-    assert "or somebody changed the tag in MLflow" in verdict.problem
+    assert "or the tag was changed in MLflow" in verdict.problem
     version.tags |= {"countersign.ledger_head": "nonsense"}
     version.save()
-    assert "names no event: somebody changed it in MLflow." in prove().problem
+    assert "names no event: it was changed in MLflow." in prove().problem
 
 
 # --- The tables beside it
@@ -265,9 +265,9 @@ BESIDE: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a review deleted": (
         lambda: Review.objects.filter(pk=Review.objects.order_by("-pk")[0].pk).delete(),
-        r"The review that event \d+ tells of is missing from request #\d+\.",
+        r"The review that event \d+ records is missing from request #\d+\.",
     ),
-    "a review forged": (forge_review, r"Review \d+ of request #\d+ is in no event: nobody signed it"),
+    "a review forged": (forge_review, r"Review \d+ of request #\d+ is in no event: it was not signed"),
     "a request turned back": (
         lambda: PromotionRequest.objects.update(status="rejected"),
         r"Request #\d+ is rejected, but event \d+ says that its version was promoted\.",

@@ -341,7 +341,7 @@ def test_the_fallback_group_hears_who_of_it_may_sign(rita: User, remy: User, ver
     assert only(Kind.ESCALATED) == ["Remy", "Vera"]
     of_remy, of_vera = (Notification.objects.get(recipient=person).text for person in (remy, vera))
     assert "may give a missing approval" in of_remy
-    assert "You may not do so yourself" in of_vera
+    assert "You cannot approve it yourself" in of_vera
     assert "escalated the request to leads" in of_vera
 
 

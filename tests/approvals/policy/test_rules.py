@@ -142,11 +142,11 @@ def facts(**changes: object) -> RequestFacts:
 @pytest.mark.parametrize(
     ("actor", "changes", "reason"),
     [
-        (Actor(1, REVIEW), {}, "You asked for this promotion"),
+        (Actor(1, REVIEW), {}, "You requested this promotion"),
         (Actor(2, frozenset()), {}, "Only reviewers can decide"),
         (Actor(2, REVIEW), {"own_verdict": "Approved"}, "already decided"),
         (Actor(2, REVIEW), {"is_overdue": True}, "open for longer"),
-        (Actor(2, REVIEW), {"status": "applied", "status_label": "Applied"}, "nothing to decide"),
+        (Actor(2, REVIEW), {"status": "applied", "status_label": "Applied"}, "no decision is open"),
         (Actor(2, REVIEW), {"stale": "Version 8 holds Production now."}, "returns to review in a moment"),
         (
             Actor(2, REVIEW),

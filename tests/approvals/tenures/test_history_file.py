@@ -93,8 +93,8 @@ def churn() -> None:
             "churn,3,Production,2019-04-01,2019-05-01,",
             "MLflow registered version 3 only at 2025-03-01 00:00:00 UTC.",
         ),
-        ("churn,3,Production,2025-04-01,2025-05-01,by \u202emoc", "It has characters that nobody sees: U+202E."),
-        ("churn,3,Production,2025-04-01,2025-05-01,a\u200bb", "It has characters that nobody sees: U+200B."),
+        ("churn,3,Production,2025-04-01,2025-05-01,by \u202emoc", "It has invisible characters: U+202E."),
+        ("churn,3,Production,2025-04-01,2025-05-01,a\u200bb", "It has invisible characters: U+200B."),
     ],
 )
 def test_what_is_impossible_beside_mlflow_or_hidden_is_warned_of(churn: None, row: str, words: str) -> None:
@@ -106,9 +106,7 @@ def test_what_fits_has_no_warning(churn: None) -> None:
 
 
 def test_a_hidden_character_in_the_name_of_a_model_is_warned_of(churn: None) -> None:
-    assert warnings("ch\u202eurn,3,Production,2025-04-01,2025-05-01,") == [
-        "It has characters that nobody sees: U+202E."
-    ]
+    assert warnings("ch\u202eurn,3,Production,2025-04-01,2025-05-01,") == ["It has invisible characters: U+202E."]
 
 
 def test_page_and_command_show_the_warning_at_its_row(

@@ -115,7 +115,7 @@ def test_findings_go_with_an_approval_alone(client: Client, asked: PromotionRequ
     data = sent(asked, ("Write it.", "rita@example.com", in_days(1)), verdict="reject")
     answer = review(client, asked, data)
     assert answer.status_code == 422
-    assert "Findings go with an approval." in answer.content.decode()
+    assert "Findings are part of an approval." in answer.content.decode()
     assert "Write it." in answer.content.decode()
 
 
@@ -195,7 +195,7 @@ def test_somebody_else_than_the_owner_closes_it_with_a_note(
 ) -> None:
     finding = raised(asked, remy, rita, in_days(1))
     client.force_login(rita)
-    assert "somebody else says" in client.get("/findings/").content.decode()
+    assert "another person must close it" in client.get("/findings/").content.decode()
     client.post(f"/findings/{finding.pk}/close/", {"note": "Done."})
     finding.refresh_from_db()
     assert finding.closed_at is None
@@ -210,7 +210,7 @@ def test_somebody_else_than_the_owner_closes_it_with_a_note(
     assert "The runbook is at" in client.get("/findings/?show=closed").content.decode()
     again = client.post(f"/findings/{finding.pk}/close/", {"note": "Twice."})
     assert again.status_code == 403
-    assert "It is closed already." in again.content.decode()
+    assert "It is already closed." in again.content.decode()
     assert client.post("/findings/999/close/", {"note": "x"}).status_code == 404
 
 

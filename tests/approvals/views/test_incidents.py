@@ -96,7 +96,7 @@ def test_one_incident_tells_what_when_and_what_is_done(client: Client, vera: Use
         "MLflow does not record who changed it.",
         "The policy requires a report",
         "found a change outside Countersign: Production of churn_predictor version 2",
-        "Only reviewers and administrators resolve incidents.",
+        "Only reviewers and administrators can resolve incidents.",
     ):
         assert words in text
 
@@ -193,7 +193,7 @@ def test_administrators_and_reviewers_are_told_and_of_the_end_too(
     rows = Notification.objects.filter(kind=Kind.INCIDENT)
     assert {row.recipient for row in rows} == {remy, ada}
     assert {row.title for row in rows} == {
-        "Changed outside the gate: Production of churn_predictor went from version 1 to version 2"
+        "Changed outside Countersign: Production of churn_predictor went from version 1 to version 2"
     }
     assert all(row.url.endswith(f"/incidents/{incident.pk}/") for row in rows)
     watch.resolve(incident, by=remy, reason="Agreed.")

@@ -57,7 +57,7 @@ def test_the_second_of_two_is_told_and_may_save_again(admin: Client) -> None:
     admin.post(URL, rows(("recall", "", "")))
     answer = admin.post(URL, rows(("auc", "", "")))
     assert answer.status_code == 409
-    assert "Somebody else has changed these metrics of record meanwhile." in text_of(answer.content.decode())
+    assert "Another person has changed these metrics of record meanwhile." in text_of(answer.content.decode())
     assert 'name="seen" value="1"' in answer.content.decode()
     assert admin.post(URL, rows(("auc", "", ""), seen=1)).status_code == 302
     assert ModelMetrics.objects.get().rules == (MetricRule("auc", "higher"),)

@@ -371,12 +371,12 @@ def test_an_edit_under_open_requests_is_told_on_both_pages(admin: Client, produc
     policy = make_policy("churn_*", production, (1, None))
     first = make_request(make_version("churn_predictor"), production, by=rita)
     make_request(make_version("churn_predictor"), production, by=rita)
-    assert "Asked today" not in admin.get(first.get_absolute_url()).content.decode()
+    assert "If requested today" not in admin.get(first.get_absolute_url()).content.decode()
     admin.post(f"/policies/{policy.pk}/", policy_data(production, "churn_*", (2, "")))
     assert "2 open requests were made under version 1." in admin.get(URL).content.decode()
     page = " ".join(admin.get(first.get_absolute_url()).content.decode().split())
     assert f'/policies/{policy.pk}/versions/#version-1">version 1 of the policy for' in page
-    assert "Asked today, it would be under version 2 of the policy for" in page
+    assert "If requested today, it would use version 2 of the policy for" in page
 
 
 def test_saving_a_policy_that_cannot_be_met_warns(admin: Client, production: Target) -> None:

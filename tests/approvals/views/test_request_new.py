@@ -39,7 +39,7 @@ def test_each_target_shows_rule_people_and_consequences(client: Client, rita: Us
     assert "Who can approve Remy Ortiz, Rosa Lind" in text
     assert "Version 2 gets stage Production and alias @champion. Version 1 is archived." in text
     assert "1 better, 1 worse. ndcg 0.5 → 0.45 −0.05 (−10.0 %) worse" in text
-    assert "Nothing: this would be the first promotion to Staging." in text
+    assert "None: this is the first promotion to Staging." in text
 
 
 @pytest.mark.usefixtures("two")
@@ -78,7 +78,7 @@ def test_what_is_open_already_is_linked_and_asking_again_leads_there(
     found = PromotionRequest.objects.get(pk=make_request(make_version(MODEL, 3), production, by=rita).pk)
     url = URL.replace("/2/", "/3/")
     html = see(client, rita, url)
-    assert f"Request #{found.pk} asks for this already." in text_of(html)
+    assert f"Request #{found.pk} is already open for this." in text_of(html)
     assert 'value="Production"' not in html
     answer = client.post(url, {"target": "Production", "justification": "Again."})
     assert (answer.status_code, answer.context["request_"]) == (409, found)

@@ -308,7 +308,7 @@ def test_a_refusal_without_a_comment_is_asked_for_one(
     html = answer.content.decode()
     assert answer.status_code == 422
     assert 'id="id_comment_error"' in html
-    assert "Say why: the requester and the auditors will read it." in html
+    assert "Enter a reason; the requester and auditors read it." in html
     assert "approve" in buttons(html)
     assert not Review.objects.exists()
 
@@ -320,7 +320,7 @@ def test_a_policy_may_ask_for_a_comment_with_every_approval(
     request = make_request(make_version(MODEL), production, by=rita)
     answer = decide(client, remy, request, "approve")
     assert answer.status_code == 422
-    assert "The policy asks for a comment with every approval." in answer.content.decode()
+    assert "The policy requires a comment with every approval." in answer.content.decode()
 
 
 def test_what_was_typed_survives_a_mistake(client: Client, asked: PromotionRequest, remy: User) -> None:
@@ -375,7 +375,7 @@ def test_a_stale_page_cannot_approve_and_the_next_click_can(
     answer = decide(client, remy, old, "approve", "As read.")
     html = answer.content.decode()
     assert answer.status_code == 409
-    assert "The evidence is no longer what you were reading." in read(html)
+    assert "The evidence has changed since you opened it." in read(html)
     assert re.search(r"<textarea[^>]*name=\"comment\"[^>]*>\s*As read\.", html)
     asked.refresh_from_db()
     assert f'name="fingerprint" value="{asked.fingerprint}"' in html
@@ -429,8 +429,8 @@ def test_a_failed_delivery_says_what_was_done_and_can_be_retried(
     failed(approve(asked, remy, rosa))
     text = read(see(client, remy, asked))
     assert "Delivery failed. MLflow refused: locked." in text
-    assert "Approved by 2 of 2; the approvals stand." in text
-    assert "Version 2 was not moved" in text
+    assert "Approved by 2 of 2; the approvals remain valid." in text
+    assert "Version 2 was not promoted" in text
     assert send(client, remy, asked, "retry").status_code == 302
     asked.refresh_from_db()
     assert asked.status == "approved"
@@ -505,7 +505,7 @@ def test_the_end_stops_the_asking_and_swaps_every_part(
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({}, "MLflow is about to be updated."),
+        ({}, "Countersign is about to update MLflow."),
         ({"lease_expires_at": timedelta(minutes=1), "attempts": 1}, "MLflow is being updated."),
         (
             {
@@ -548,7 +548,7 @@ def test_what_was_applied_and_replaced_since_says_so(
     hold(make_version(MODEL), production)
     text = read(see(client, remy, approved))
     assert re.search(r"Version 2 reached Production at \d\d:\d\d UTC; version 3 is there now\.", text)
-    assert "The approval note does not stand in MLflow's description." in text
+    assert "The approval note is not in MLflow's description." in text
 
 
 def test_an_unknown_request_is_not_found(client: Client, remy: User) -> None:

@@ -139,7 +139,7 @@ def test_a_mistake_stays_in_the_queue_with_what_was_typed(as_remy: Client, waiti
     html = answer.content.decode()
     assert answer.status_code == 422
     assert 'id="queue"' in html
-    assert "Say why" in text_of(html)
+    assert "Enter" in text_of(html)
     assert "HX-Push-Url" not in answer
 
 

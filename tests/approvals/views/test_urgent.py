@@ -87,7 +87,7 @@ def test_the_page_says_from_what_to_what_and_who_approved_it_then(
         "Version 1 the last approved holder",
         f"in request #{first.pk}",
         "version 2 is archived",
-        "You do. It goes to MLflow at once.",
+        "You. Countersign delivers it immediately.",
         "auc_roc",
     ):
         assert words in text
@@ -133,8 +133,8 @@ def test_without_an_earlier_holder_the_page_says_so(
     registry: FakeRegistry, rita: User, remy: User, rosa: User, otto: User, production: Target, staging: Target
 ) -> None:
     promote(registry, 1, production, by=rita, approvers=(remy, rosa))
-    assert "There is no earlier version to go back to." in read(otto, back_address(production))
-    assert "There is no earlier version to go back to." in read(otto, back_address(staging))
+    assert "No earlier version to roll back to." in read(otto, back_address(production))
+    assert "No earlier version to roll back to." in read(otto, back_address(staging))
 
 
 def test_the_page_asks_as_often_however_many_tenures_there_are(
@@ -202,7 +202,7 @@ def test_with_a_fresh_proof_it_goes_ahead(second: PromotionRequest, otto: User, 
     text = tidy(answer.content.decode())
     assert "Emergency promotion: churn_predictor v3 to Production (replaces v2)" in text
     assert "Promoted without approval by Otto Reyes" in text
-    assert "Nobody approved this. It went ahead instead of 2 approvals from any reviewer." in text
+    assert "Not approved. It went ahead instead of 2 approvals from any reviewer." in text
 
 
 def test_without_a_proof_it_is_asked_for_and_then_done(
@@ -250,17 +250,17 @@ def test_it_is_loud_on_every_page_that_shows_it(broken: PromotionRequest, vera: 
         "certificate": f"/requests/{broken.pk}/certificate/",
     }[page]
     text = read(vera, address)
-    assert "Promoted without approval: break-glass by Otto Reyes." in text
-    assert "Nobody has reviewed it yet." in text
-    assert "1 break-glass promotion waits for review afterwards." in text
+    assert "Promoted without approval: emergency promotion by Otto Reyes." in text
+    assert "Not reviewed yet." in text
+    assert "1 emergency promotion waits for review." in text
 
 
 def test_everybody_sees_that_a_review_is_owed_until_it_is_done(
     broken: PromotionRequest, vera: User, remy: User
 ) -> None:
-    assert "1 break-glass promotion waits for review afterwards." in read(vera, "/models/")
+    assert "1 emergency promotion waits for review." in read(vera, "/models/")
     PromotionRequest.objects.filter(pk=broken.pk).update(afterwards_due_at=timezone.now() - timedelta(minutes=1))
-    assert "waits for review afterwards; it is overdue" in read(vera, "/models/")
+    assert "waits for review; it is overdue" in read(vera, "/models/")
     assert "Its review is overdue" in read(vera, f"/requests/{broken.pk}/")
     workflow.review_afterwards(broken, by=remy, verdict="justified", comment="The numbers were right.")
     assert "break-glass promotion" not in read(vera, "/models/")
@@ -339,9 +339,9 @@ def test_the_outcome_stands_on_the_request(provisional: PromotionRequest, vera: 
     workflow.end_due_probations()
     text = read(vera, f"/requests/{provisional.pk}/")
     assert "Did not pass its probation: it is being rolled back." in text
-    assert "Nobody confirmed it in time." in text
+    assert "It was not confirmed in time." in text
     back = PromotionRequest.objects.get(kind="rollback")
-    assert "It follows from a probation that was not passed, and needs nobody." in read(vera, f"/requests/{back.pk}/")
+    assert "It follows a failed probation and needs no approval." in read(vera, f"/requests/{back.pk}/")
     assert "Rolled back by Countersign" in read(vera, f"/requests/{back.pk}/")
 
 

@@ -165,7 +165,7 @@ def test_a_pending_page_follows_and_keeps_the_form(
     workflow.review(asked, by=remy, verdict="reject", comment="No.")
     ended = client.get(address, {"seen": seen[1]})
     assert ended.status_code == 286
-    assert "Rejected: there is nothing to decide any more." in ended.content.decode()
+    assert "Rejected: no decision is open any more." in ended.content.decode()
     assert "<textarea" not in ended.content.decode()
 
 
@@ -182,7 +182,7 @@ def test_a_page_follows_changes_of_others_until_the_request_is_closed(
     workflow.review(asked, by=rosa, verdict="request_changes", comment="Say it.")
     told = client.get(address, {"seen": mark_of(told.content.decode())})
     assert told.status_code == 200
-    assert "Changes requested: there is nothing to decide any more." in told.content.decode()
+    assert "Changes requested: no decision is open any more." in told.content.decode()
     seen = mark_of(told.content.decode())
     assert client.get(address, {"seen": seen}).status_code == 204
     workflow.resubmit(asked, by=asked.requester, justification="On last year's.")
@@ -260,7 +260,7 @@ def test_saving_a_policy_lists_the_open_requests_that_it_fits(
     client.force_login(ada)
     shown = client.get(address).content.decode()
     assert f"Request #{asked.pk}" in shown
-    assert "It was made under version 1 of the policy for *" in shown
+    assert "Made under version 1 of the policy for *" in shown
     assert "version 1 of the policy for churn_* needs 1 approval from any reviewer" in shown
     assert client.post(address, {"request": [asked.pk]}).status_code == 302
     asked.refresh_from_db()
@@ -300,9 +300,9 @@ def test_the_request_says_which_policy_it_is_under_in_the_past(
 ) -> None:
     administration.save_policy(Policy(target=asked.target), make_rule("churn_*", (1, None)), by=ada)
     shown = re.sub(r"(<[^>]+>|\s)+", " ", page(client, remy, asked))
-    assert "It was made under version 1 of the policy for" in shown
+    assert "Made under version 1 of the policy for" in shown
     assert "The policy for * applied to churn_predictor: the only one that matched." in shown
     assert "that fits." not in shown
-    assert "Asked today, it would be under version 1 of the policy for" in shown
-    assert "Submit it again under that" not in shown
-    assert "Submit it again under that" in page(client, ada, asked)
+    assert "If requested today, it would use version 1 of the policy for" in shown
+    assert "Submit again under that policy" not in shown
+    assert "Submit again under that policy" in page(client, ada, asked)

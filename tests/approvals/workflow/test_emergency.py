@@ -88,7 +88,7 @@ def test_the_note_in_mlflow_says_that_nobody_approved_it(registry: FakeRegistry,
     forged = line.replace("Promoted to Production without approval (break-glass)", "Approved for Production")
     row = version(2)
     row.description = row.description.replace(line, forged)
-    assert note_claims.check(row)[0].doubt.startswith("The gate wrote: Promoted to Production without approval")
+    assert note_claims.check(row)[0].doubt.startswith("Countersign wrote: Promoted to Production without approval")
     assert approval_note.without_note(found.description, broken.pk) == "Trained for the 2th time."
 
 
@@ -144,7 +144,7 @@ def test_an_open_request_for_the_same_makes_way(
     waiting.refresh_from_db()
     assert (waiting.status, waiting.status_reason) == (
         Status.WITHDRAWN,
-        "The same was promoted by breaking the glass, without approvals.",
+        "The same was promoted in an emergency, without approval.",
     )
     assert deliver(request, registry) == "applied"
 
@@ -221,7 +221,7 @@ def test_contributors_do_not_review_where_the_rule_excludes_them(
 
 
 def test_a_comment_is_asked_for(broken: PromotionRequest, remy: User) -> None:
-    with pytest.raises(workflow.Invalid, match="Say why"):
+    with pytest.raises(workflow.Invalid, match="Enter"):
         workflow.review_afterwards(broken, by=remy, verdict="justified", comment=" ")
     with pytest.raises(workflow.Invalid, match="justified or not"):
         workflow.review_afterwards(broken, by=remy, verdict="fine", comment="Yes.")
@@ -282,7 +282,7 @@ def test_everybody_who_could_have_approved_and_the_administrators_are_told_at_on
     make_policy("*", production, (1, None))
     break_glass(3, production, by=otto)
     found = told(Kind.BREAK_GLASS)
-    title = f"Break-glass: {MODEL} v3 to Production goes ahead without approvals"
+    title = f"Break-glass: {MODEL} v3 to Production goes ahead without approval"
     assert found == {(name, title) for name in ("Ada Brandt", "Remy Ortiz", "Rosa Lind")}
     row = Notification.objects.filter(kind=Kind.BREAK_GLASS).first()
     assert row is not None
@@ -304,5 +304,5 @@ def test_who_broke_the_glass_is_told_what_came_of_it(broken: PromotionRequest, r
     Notification.objects.all().delete()
     workflow.review_afterwards(broken, by=remy, verdict="justified", comment="The numbers were right.")
     assert told(Kind.BREAK_GLASS) == {
-        ("Otto Reyes", f"The break-glass promotion {MODEL} v2 to Production was found justified")
+        ("Otto Reyes", f"The emergency promotion {MODEL} v2 to Production was found justified")
     }

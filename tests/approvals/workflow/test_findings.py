@@ -56,7 +56,7 @@ def test_an_approval_with_findings_counts_and_both_are_recorded(
 
 @pytest.mark.parametrize(
     ("text", "days", "message"),
-    [("  ", 14, "Say what has to be put right."), ("Late.", -1, "A finding is due today or later.")],
+    [("  ", 14, "Enter what to fix."), ("Late.", -1, "The due date is today or later.")],
 )
 def test_a_finding_that_makes_no_sense_signs_nothing(
     asked: PromotionRequest, rita: User, remy: User, text: str, days: int, message: str
@@ -81,7 +81,7 @@ def test_nobody_owns_a_finding_who_cannot_act_on_it(
 
 @pytest.mark.parametrize("verdict", ["reject", "request_changes"])
 def test_findings_go_with_an_approval_alone(asked: PromotionRequest, rita: User, remy: User, verdict: str) -> None:
-    with pytest.raises(workflow.Invalid, match="Findings go with an approval"):
+    with pytest.raises(workflow.Invalid, match="Findings are part of an approval"):
         workflow.review(asked, by=remy, verdict=verdict, comment="No.", findings=[wanted(rita)])
     assert not Review.objects.exists()
 
@@ -103,7 +103,7 @@ def test_whoever_raised_it_closes_it_with_a_note(finding: Finding, remy: User) -
     assert not Finding.objects.open().exists()
     event = AuditEvent.objects.get(action=Action.FINDING_CLOSED)
     assert event.data["note"] == "It is documented."
-    with pytest.raises(workflow.NotAllowed, match="closed already"):
+    with pytest.raises(workflow.NotAllowed, match="already closed"):
         close_finding(finding, by=remy, note="Again.")
 
 

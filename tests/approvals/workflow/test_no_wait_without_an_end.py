@@ -96,7 +96,7 @@ def test_people_end_a_request_in_every_open_status(
     if how == "withdraw":
         workflow.withdraw(request, by=rita, reason="Not needed.")
     else:
-        with pytest.raises(workflow.Invalid, match="Say why"):
+        with pytest.raises(workflow.Invalid, match="Enter"):
             workflow.end(request, by=ada, reason="")
         workflow.end(request, by=ada, reason="Nobody works on it.")
     request.refresh_from_db()
@@ -154,7 +154,7 @@ def _delayed(registry: FakeRegistry, request: PromotionRequest) -> None:
 DELIVERIES: dict[str, tuple[Callable[[FakeRegistry, PromotionRequest], None], str]] = {
     "waiting": (_waits, r"Waiting for MLflow since .*; next try at .* MLflow answered 503\..*" + re.escape(WHO)),
     "denied": (_denied, r"Waiting for MLflow since .*; next try at .*credentials \(401\)\..*" + re.escape(WHO)),
-    "half": (_half, r"Half delivered since .* No aliases today\. .*next try at .*End it without the alias @champion"),
+    "half": (_half, r"Partly delivered since .* No aliases today\. .*next try at .*End it without the alias @champion"),
     "held": (_held, r"The freeze “Christmas” holds it until .*" + re.escape(WHO)),
     "delayed": (_delayed, r"no worker has picked it up since .*System shows what is missing.*" + re.escape(WHO)),
     "queued": (lambda registry, request: None, r"The worker takes it within seconds.*" + re.escape(WHO)),
@@ -214,7 +214,7 @@ def test_a_request_in_checks_says_when_it_is_tried_and_given_up(
 ) -> None:
     assert fail(registry, unchecked) == "waiting"
     assert re.search(
-        r"Waiting for MLflow since .*; next try at .* MLflow answered 503\. Tried 1 time\. It is given up .*"
+        r"Waiting for MLflow since .*; next try at .* MLflow answered 503\. Tried 1 time\. It stops trying .*"
         r"It expires .* UTC\. " + re.escape(WHO),
         text(client, remy, unchecked),
     )
@@ -251,7 +251,7 @@ def test_an_external_check_says_when_it_is_given_up(rita: User, remy: User, prod
     deadline = timezone.now() + timedelta(minutes=30)
     type(result).objects.filter(pk=result.pk).update(outcome="waiting", deadline_at=deadline)
     PromotionRequest.objects.filter(pk=request.pk).move(Status.CHECKING, sources=[Status.PENDING])
-    assert f"It is given up {deadline:%H:%M} UTC" in text(client, remy, request)
+    assert f"It stops waiting {deadline:%H:%M} UTC" in text(client, remy, request)
 
 
 def test_what_checks_block_can_be_put_right_ended_and_expires(

@@ -77,7 +77,7 @@ def test_who_cannot_review_cannot_be_asked(
         "Vera Holm cannot review: that needs an active account with the reviewer role."
     )
     rita.groups.add(*remy.groups.all())
-    assert "Rita Sanz asked for this promotion" in refusal(asked, remy, person=rita)
+    assert "Rita Sanz requested this promotion" in refusal(asked, remy, person=rita)
     approve(asked, remy)
     assert refusal(asked, rita, person=remy) == "Remy Ortiz has already approved."
     assert refusal(asked, rita, person=rosa) == "Rosa Lind cannot give what is missing: 1 approval from risk."
@@ -95,10 +95,10 @@ def test_who_contributed_and_an_empty_group_cannot_be_asked(rita: User, remy: Us
     request = make_request(make_version(number=7, run={"user": "rortiz"}), production, by=rita)
     said = refusal(request, rita, person=remy)
     assert said in (
-        "Remy Ortiz contributed to this version, so somebody else has to review it.",
+        "Remy Ortiz contributed to this version, so another person must review it.",
         "Remy Ortiz cannot give what is missing: 1 approval and 1 approval from legal.",
     )
-    assert refusal(request, rita, group="legal") == "Nobody in the group legal can review this request."
+    assert refusal(request, rita, group="legal") == "No one in the group legal can review this request."
 
 
 def test_auditors_ask_nobody_and_nobody_is_asked_once_it_is_decided(
@@ -106,7 +106,7 @@ def test_auditors_ask_nobody_and_nobody_is_asked_once_it_is_decided(
 ) -> None:
     assert "The requester, reviewers and administrators" in refusal(asked, vera, person=remy)
     workflow.withdraw(asked, by=rita)
-    assert refusal(asked, rita, person=remy) == "Nobody is asked to review it now: withdrawn."
+    assert refusal(asked, rita, person=remy) == "No review is open: withdrawn."
 
 
 def row_of(user: User) -> inbox_rows.Row:

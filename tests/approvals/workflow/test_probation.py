@@ -129,7 +129,7 @@ def test_a_reviewer_confirms_and_it_stays(registry: FakeRegistry, asked: Promoti
 
 
 def test_who_asked_and_who_may_not_review_cannot_confirm(asked: PromotionRequest, rita: User, vera: User) -> None:
-    with pytest.raises(workflow.NotAllowed, match="You asked for this promotion"):
+    with pytest.raises(workflow.NotAllowed, match="You requested this promotion"):
         workflow.confirm_probation(asked, by=rita, comment="Fine.")
     with pytest.raises(workflow.NotAllowed, match="Only reviewers can confirm"):
         workflow.confirm_probation(asked, by=vera, comment="Fine.")
@@ -152,9 +152,9 @@ def test_unconfirmed_at_the_end_it_is_rolled_back_by_itself(registry: FakeRegist
     assert workflow.end_due_probations() == 1
     (back,) = rollbacks()
     found = probation(asked)
-    assert (found.outcome, found.rollback, found.reason) == ("rolled_back", back, "Nobody confirmed it in time.")
+    assert (found.outcome, found.rollback, found.reason) == ("rolled_back", back, "It was not confirmed in time.")
     assert (back.version.number, back.status) == (1, Status.APPROVED)
-    assert back.justification == f"Probation of request #{asked.pk}: Nobody confirmed it in time."
+    assert back.justification == f"Probation of request #{asked.pk}: It was not confirmed in time."
     freeze()  # holds nothing of this
     assert deliver(back, registry) == "applied"
     assert in_production(registry) == [1]

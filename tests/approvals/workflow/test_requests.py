@@ -41,7 +41,7 @@ def test_request_needs_the_role(vera: User, production: Target) -> None:
 
 
 def test_request_needs_a_reason(rita: User, production: Target) -> None:
-    with pytest.raises(Invalid, match="Say why"):
+    with pytest.raises(Invalid, match="Enter"):
         make_request(make_version(), production, by=rita, justification="  ")
 
 
@@ -176,14 +176,14 @@ def test_an_approval_of_somebody_deactivated_since_does_not_count(
 @pytest.mark.parametrize("verdict", ["reject", "request_changes"])
 def test_a_refusal_needs_a_comment(rita: User, remy: User, production: Target, verdict: str) -> None:
     request = make_request(make_version(), production, by=rita)
-    with pytest.raises(Invalid, match="Say why"):
+    with pytest.raises(Invalid, match="Enter"):
         workflow.review(request, by=remy, verdict=verdict, comment=" ")
 
 
 def test_the_policy_can_ask_for_a_comment_with_approvals(rita: User, remy: User, production: Target) -> None:
     make_policy("churn_*", production, (1, None), requires_reason=True)
     request = make_request(make_version("churn_predictor"), production, by=rita)
-    with pytest.raises(Invalid, match="asks for a comment"):
+    with pytest.raises(Invalid, match="requires a comment"):
         approve(request, remy)
 
 
@@ -192,7 +192,7 @@ def test_one_rejection_ends_it(rita: User, remy: User, rosa: User, production: T
     workflow.review(request, by=remy, verdict="reject", comment="Recall fell.")
     request.refresh_from_db()
     assert (request.status, request.status_reason) == (Status.REJECTED, "Recall fell.")
-    with pytest.raises(NotAllowed, match="nothing to decide"):
+    with pytest.raises(NotAllowed, match="no decision is open"):
         approve(request, rosa)
 
 
@@ -217,7 +217,7 @@ def test_requested_changes_come_back_with_reviews_void(rita: User, remy: User, r
 
 def test_a_verdict_over_old_evidence_is_refused(rita: User, remy: User, production: Target) -> None:
     request = make_request(make_version(), production, by=rita)
-    with pytest.raises(Conflict, match="no longer what you were reading"):
+    with pytest.raises(Conflict, match="has changed since you opened it"):
         workflow.review(request, by=remy, verdict="approve", fingerprint="0" * 64)
 
 
@@ -227,7 +227,7 @@ def test_a_changed_champion_sends_the_request_back_to_review(
     make_version(number=6, stage=Stage.PRODUCTION)
     request = approve(make_request(make_version(number=7), production, by=rita), remy)
     make_version(number=8, stage=Stage.PRODUCTION)
-    with pytest.raises(Conflict, match="changed in MLflow while you were reading"):
+    with pytest.raises(Conflict, match="changed in MLflow since you opened it"):
         approve(request, rosa)
     request.refresh_from_db()
     assert (request.status, request.champion and request.champion.number) == (Status.PENDING, 8)
@@ -325,7 +325,7 @@ def test_evidence_that_changed_sends_the_request_back_to_review(rita: User, remy
     ModelVersion.objects.filter(pk=version.pk).update(metrics={"auc_roc": 0.1})
     request.refresh_from_db()
     assert "metric auc_roc" in request_state.of(request, remy).actions["approve"].reason
-    with pytest.raises(Conflict, match="changed in MLflow while you were reading"):
+    with pytest.raises(Conflict, match="changed in MLflow since you opened it"):
         approve(request, remy)
     event = AuditEvent.objects.get(action=Action.REQUEST_REOPENED)
     assert (event.data["changed"], event.data["parts"]) == (["metric auc_roc"], ["metrics"])
@@ -341,7 +341,7 @@ def test_a_metric_logged_or_missing_after_the_request_sends_it_back(
     request = make_request(version, staging, by=rita)
     ModelVersion.objects.filter(pk=version.pk).update(metrics=metrics)
     request.refresh_from_db()
-    with pytest.raises(Conflict, match="changed in MLflow while you were reading"):
+    with pytest.raises(Conflict, match="changed in MLflow since you opened it"):
         approve(request, remy)
     assert AuditEvent.objects.get(action=Action.REQUEST_REOPENED).data["parts"] == ["metrics"]
 

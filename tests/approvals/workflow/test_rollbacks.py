@@ -123,7 +123,7 @@ def test_whoever_may_neither_ask_nor_roll_back_is_refused(
 
 
 def test_a_reason_is_asked_for(second: PromotionRequest, otto: User, production: Target) -> None:
-    with pytest.raises(workflow.Invalid, match="Say why"):
+    with pytest.raises(workflow.Invalid, match="Enter"):
         workflow.roll_back(model(), production, by=otto, reason="  ")
 
 

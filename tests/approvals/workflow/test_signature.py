@@ -55,7 +55,7 @@ def test_the_window_is_the_policys(asked: PromotionRequest, remy: User) -> None:
 
 
 def test_an_approval_needs_its_meaning_and_one_that_there_is(asked: PromotionRequest, remy: User) -> None:
-    for meaning, words in (("", "Say what your signature means"), ("noted", "reviewed, approved or responsible")):
+    for meaning, words in (("", "Choose what your signature means"), ("noted", "reviewed, approved or responsible")):
         with pytest.raises(Invalid, match=words):
             sign(asked, remy, meaning=meaning)
 
@@ -146,7 +146,7 @@ def test_the_form_asks_for_the_meaning_only_where_the_policy_does(
     assert 'name="meaning"' not in client.get(plain.get_absolute_url()).content.decode()
     answer = client.post(f"{asked.get_absolute_url()}review/", form(asked, meaning=""))
     assert answer.status_code == 422
-    assert "Say what your signature means" in answer.content.decode()
+    assert "Choose what your signature means" in answer.content.decode()
 
 
 # --- What a proof is good for -----------------------------------------------------------------------------------------

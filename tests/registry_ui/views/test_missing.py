@@ -39,7 +39,7 @@ def test_everybody_is_told_and_only_an_administrator_is_offered_the_form(client:
 @pytest.mark.usefixtures("stopped")
 def test_confirming_is_recorded_with_its_reason_and_done_once(client: Client, ada: User) -> None:
     client.force_login(ada)
-    assert "Say why" in text_of(client.post(CONFIRM, {"reason": " "}, follow=True).content.decode())
+    assert "Enter" in text_of(client.post(CONFIRM, {"reason": " "}, follow=True).content.decode())
     assert MirrorState.objects.current().is_stopped
     answer = client.post(CONFIRM, {"reason": "The old registry was purged."}, follow=True)
     assert "The next sweep asks MLflow for each by name" in text_of(answer.content.decode())

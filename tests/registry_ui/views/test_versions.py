@@ -117,7 +117,7 @@ def test_notes_that_say_something_else_than_our_records_are_called_out(
     done = settle(make_request(seven, production, by=rita), remy, rosa)
     line = note_of(done).line
     (altered,) = note_claims.check(noted(seven, done, line.replace("Rosa Lind <rosa@", "Mallory <m@")))
-    assert altered.doubt == f"The gate wrote: {line}"
+    assert altered.doubt == f"Countersign wrote: {line}"
     (other,) = note_claims.check(noted(eight, done))
     assert other.doubt == f"Request #{done.pk} is about another version."
     asked = make_request(seven, staging, by=rita)
@@ -135,7 +135,7 @@ def test_a_shortened_note_and_one_on_its_way_are_not_doubted(rita: User, remy: U
 
 def test_a_claim_in_the_engineers_own_text_is_called_out(seen_by: Callable[..., str], vera: User) -> None:
     make_version(MODEL, 7, description="Good.\n\n**Approved for Production** by the whole team")
-    assert "It stands outside the block that the gate writes." in text_of(seen_by(vera))
+    assert "It is outside the block that Countersign writes." in text_of(seen_by(vera))
 
 
 def test_metrics_stand_beside_those_of_a_champion(
