@@ -23,7 +23,7 @@ _PAGES = {
     "notifications": "approvals:notifications",
 }
 _BELOW = {
-    "inbox": ("approvals:review_queue", "approvals:review_queue_request"),
+    "inbox": ("approvals:review_queue", "approvals:review_queue_request", "approvals:review_together"),
     "models": ("model", "version"),
     "history": ("approvals:event",),
 }

@@ -25,6 +25,7 @@ from approvals.views import (
     review_queue,
     standstills,
     time_travel,
+    together,
     urgent,
 )
 
@@ -33,6 +34,7 @@ app_name = "approvals"
 urlpatterns = [
     path("", inbox.inbox, name="inbox"),
     path("queue/", review_queue.first, name="review_queue"),
+    path("queue/together/", together.several, name="review_together"),
     path("queue/<int:pk>/", review_queue.one, name="review_queue_request"),
     path("models/<model:name>/versions/<int:number>/promote/", request_new.new, name="request_new"),
     path("models/<model:name>/versions/<int:number>/break-glass/<int:pk>/", urgent.break_glass, name="break_glass"),

@@ -28,15 +28,18 @@ OWES_REVIEW = Q(kind=RequestKind.BREAK_GLASS, afterwards_at=None)
 
 def waiting_for(user: User) -> RequestQuerySet:
     """What this person can review, and their own requests that came back to them or that their checks block."""
-    blocked = Q(status=Status.CHECKING) & Exists(CheckResult.objects.blocking().filter(request=OuterRef("pk")))
+    if not user.has_perm(reviewers.REVIEW):
+        return PromotionRequest.objects.filter(_came_back(user))
+    return unfinished().filter(_reviewable(user) | _came_back(user))
+
+
+def _came_back(user: User) -> Q:
+    blocked = Q(status=Status.CHECKING) & Q(Exists(CheckResult.objects.blocking().filter(request=OuterRef("pk"))))
     halves = OutboxEntry.objects.open().exclude(half=None)
     if not user.has_perm("approvals.retry_delivery"):
         halves = halves.none()
     half = Q(status=Status.APPROVED, pk__in=halves.values("request"))
-    own = half | (_own(user) & (Q(status__in=(Status.CHANGES_REQUESTED, Status.FAILED)) | blocked))
-    if not user.has_perm(reviewers.REVIEW):
-        return PromotionRequest.objects.filter(own)
-    return unfinished().filter(_reviewable(user) | own)
+    return half | (_own(user) & (Q(status__in=(Status.CHANGES_REQUESTED, Status.FAILED)) | blocked))
 
 
 def to_review(user: User) -> RequestQuerySet:
@@ -166,25 +169,50 @@ def requesters() -> QuerySet[User]:
     return found
 
 
-def for_list(found: RequestQuerySet) -> RequestQuerySet:
-    """With what a row shows and without what it does not: evidence and params may be long."""
+def for_list(found: RequestQuerySet, *, evidence: bool = False) -> RequestQuerySet:
+    """With what a row shows and without what it does not: params may be long, and so may be the evidence, which some
+    lists read."""
     heavy = ("params", "run", "tags", "description", "source", "run_link", "status_message")
     unread = [f"{part}__{field}" for part in ("version", "champion") for field in heavy]
+    unread += [] if evidence else ["evidence"]
     return (
         found.with_subject()
         .annotate(reason=Left("justification", REASON_SHOWN))
-        .defer("evidence", "justification", "version__model__description", "version__model__tags", *unread)
+        .defer("justification", "version__model__description", "version__model__tags", *unread)
     )
+
+
+def came_back_count(user: User) -> int:
+    """Of what waits for the person, what is no review: the rest of `to_review`."""
+    return PromotionRequest.objects.filter(_came_back(user)).count()
 
 
 def waiting_count(user: User) -> int:
     return waiting_for(user).count()
 
 
-def counts(user: User) -> dict[str, int]:
-    """How many rows the tabs that are about unfinished work have."""
-    return {
-        "waiting": waiting_count(user),
-        "others": waiting_for_others(user).count(),
-        "glass": PromotionRequest.objects.owing_review().count(),
-    }
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many rows the tabs about unfinished work have, and how many of those that wait this person can review."""
+
+    waiting: int
+    others: int
+    glass: int
+    review: int
+
+    def of(self, tab_name: str) -> int | None:
+        """None for a tab that is not counted."""
+        return getattr(self, tab_name, None)
+
+
+def counts(user: User) -> Counts:
+    """In one query over what is unfinished, and one for the person's groups."""
+    can_review = _reviewable(user) if user.has_perm(reviewers.REVIEW) else Q(pk__in=[])
+    waiting = can_review | _came_back(user)
+    found = unfinished().aggregate(
+        waiting=Count("pk", filter=waiting),
+        others=Count("pk", filter=(Q(status__in=OPEN) | OWES_REVIEW) & ~waiting),
+        glass=Count("pk", filter=OWES_REVIEW),
+        review=Count("pk", filter=can_review),
+    )
+    return Counts(**found)

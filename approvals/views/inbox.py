@@ -1,7 +1,6 @@
 """The inbox: tabs of requests, the person's own work first."""
 
 import hashlib
-from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
@@ -43,8 +42,11 @@ def inbox(request: SignedInRequest) -> HttpResponse:
     filters = InboxFilterForm(query, tab=name)
     wanted = filters.wanted
     found = queries.narrowed(queries.tab(name, request.user), wanted)
-    page = Paginator(queries.for_list(queries.ordered(found, wanted.sort, name)), PAGE_SIZE).get_page(query.get("page"))
     counts = queries.counts(request.user)
+    paginator = Paginator(queries.for_list(queries.ordered(found, wanted.sort, name)), PAGE_SIZE)
+    if not wanted.is_filtered and (known := counts.of(name)) is not None:
+        paginator.count = known  # a cached property: not counted again
+    page = paginator.get_page(query.get("page"))
     is_mine = name == "waiting"
     rows = inbox_rows.rows(
         list(page.object_list), request.user, now=timezone.now(), can_decide=is_mine, tells_missing=not is_mine
@@ -52,8 +54,8 @@ def inbox(request: SignedInRequest) -> HttpResponse:
     permission = policy.may_request(reviewers.actor_of(request.user))
     tabs = _tabs(name, counts)
     context = {
-        "inbox_count": counts["waiting"],  # for the top bar, which need not count again
-        "to_review": queries.to_review(request.user).count(),
+        "inbox_count": counts.waiting,  # for the top bar, which need not count again
+        "to_review": counts.review,
         "queue_url": f"{reverse('approvals:review_queue')}{_kept(query) if is_mine else ''}",
         "findings_count": Finding.objects.open().filter(owner=request.user).count(),
         "tabs": tabs,
@@ -82,13 +84,13 @@ def _kept(query: QueryDict) -> str:
     return f"?{shown}" if shown else ""
 
 
-def _tabs(shown: str, counts: Mapping[str, int]) -> list[Tab]:
-    """The one of break-glass is there while it has rows, or while somebody looks at it."""
-    marked = {name for name in ("waiting", "glass") if counts[name] or name == "glass"}
+def _tabs(shown: str, counts: queries.Counts) -> list[Tab]:
+    """The one of emergency promotions is there while it has rows, or while somebody looks at it."""
+    marked = {name for name in ("waiting", "glass") if counts.of(name) or name == "glass"}
     return [
-        Tab(name, words, name == shown, counts.get(name), name in marked)
+        Tab(name, words, name == shown, counts.of(name), name in marked)
         for name, words in TABS.items()
-        if name != "glass" or shown == "glass" or counts["glass"]
+        if name != "glass" or shown == "glass" or counts.glass
     ]
 
 

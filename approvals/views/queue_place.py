@@ -13,10 +13,10 @@ from django.utils import timezone
 from accounts.models import User
 from approvals.forms.inbox import InboxFilterForm
 from approvals.models import PromotionRequest
-from approvals.selectors import inbox, inbox_rows
+from approvals.selectors import inbox, inbox_rows, together
 from approvals.views.shared import SignedInRequest
 
-SHOWN = 25
+SHOWN = 15
 """Rows beside the request; the page of the list that has it."""
 
 MOST_DONE = 9_999
@@ -32,9 +32,17 @@ class Place:
 
     def address(self, pk: int | None = None) -> str:
         """Of this request in the queue; without a number, of the first one."""
+        return self._at(
+            reverse("approvals:review_queue_request", args=[pk]) if pk else reverse("approvals:review_queue")
+        )
+
+    def together(self) -> str:
+        """Of the table of those that can be approved in one go."""
+        return self._at(reverse("approvals:review_together"))
+
+    def _at(self, path: str) -> str:
         query = {name: getattr(self.wanted, name) for name in self.wanted.__slots__}
         shown = urlencode({name: value for name, value in {**query, "done": self.done or ""}.items() if value})
-        path = reverse("approvals:review_queue_request", args=[pk]) if pk else reverse("approvals:review_queue")
         return f"{path}?{shown}" if shown else path
 
     def after_one_more(self) -> "Place":
@@ -127,7 +135,8 @@ class Queue:
     later: int
     previous: str
     following: str
-    """Addresses; "" where there is none."""
+    together: str
+    """Addresses; "" where there is none, or nothing that can be approved together."""
 
     @property
     def filters(self) -> InboxFilterForm:
@@ -143,7 +152,7 @@ class Queue:
 
 
 def around(user: User, place: Place, numbers: list[int], pk: int | None) -> Queue:
-    """The list round one request, which need not be in it. Eight queries, however long the list is."""
+    """The list round one request, which need not be in it. Nine queries, however long the list is."""
     index = numbers.index(pk) if pk in numbers else 0
     page = Paginator(numbers, SHOWN).get_page(index // SHOWN + 1)
     found = {each.pk: each for each in inbox.for_list(PromotionRequest.objects.filter(pk__in=page.object_list))}
@@ -160,4 +169,5 @@ def around(user: User, place: Place, numbers: list[int], pk: int | None) -> Queu
         later=len(numbers) - page.end_index(),
         previous=place.address(before) if before else "",
         following=place.address(after) if after else "",
+        together=place.together() if len(numbers) > 1 and together.is_offered(user, place.wanted) else "",
     )

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from approvals.models import PromotionRequest
-from approvals.selectors import request_state, undoing
+from approvals.selectors import inbox, request_state, undoing
 from approvals.views import given, queue_place, request_page
 from approvals.views.queue_place import Place
 from approvals.views.shared import SignedInRequest
@@ -62,6 +62,8 @@ def show(
     numbers = place.numbers(request.user) if numbers is None else numbers
     context = request_page.body(request, now, conflict=conflict) | dict(bound or {})
     context["queue"] = queue_place.around(request.user, place, numbers, found.pk)
+    if not place.wanted.is_filtered:  # for the top bar, which need not look at all of them again
+        context["inbox_count"] = len(numbers) + inbox.came_back_count(request.user)
     context["last"] = _last(request, now) if status == 200 else None
     return _answer(request, context, place.address(found.pk) if status == 200 else "", status)
 

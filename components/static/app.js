@@ -87,7 +87,9 @@
   let waitsForPlace = 0;
   const step = (by) => {
     const items = all("[data-list] [data-item]");
-    const now = items.findIndex((item) => item.classList.contains("is-current") || item.contains(document.activeElement));
+    const of = (is) => items.findIndex(is);
+    let now = of((item) => item.classList.contains("is-current") || item.contains(document.activeElement));
+    if (now < 0) now = of((item) => item.querySelector("[aria-current]"));
     const next = items[Math.max(0, Math.min(items.length - 1, now + by))];
     items[now]?.classList.remove("is-current");
     next?.classList.add("is-current");

@@ -110,6 +110,7 @@ def client_of(person: User | None) -> Client:
 PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:inbox": ("/", EVERYBODY),
     "approvals:review_queue": ("/queue/", EVERYBODY),
+    "approvals:review_together": ("/queue/together/", EVERYBODY),
     "approvals:review_queue_request": ("/queue/{request}/", EVERYBODY),
     "overview": ("/overview/", EVERYBODY),
     "overview_csv": ("/overview/overview.csv", EVERYBODY),

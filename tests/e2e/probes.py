@@ -86,6 +86,11 @@ def open_request(model: str, number: int) -> int:
     return int(request.pk)
 
 
+def open_requests(models: list[str]) -> list[int]:
+    """The same for version 1 of each."""
+    return [open_request(model, 1) for model in models]
+
+
 def blocking_policy(model: str) -> int:
     """A policy with checks, a slot that looks at parts, and a signature."""
     from approvals.models import Target

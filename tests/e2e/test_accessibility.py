@@ -31,7 +31,14 @@ PAGES = {
         "/accounts/password/change/",
         "/accounts/2fa/",
     ],
-    "remy": ["/queue/", "/queue/?model=none", "/findings/", "/findings/?show=open", "/accounts/reauthenticate/"],
+    "remy": [
+        "/queue/",
+        "/queue/?model=none",
+        "/queue/together/",
+        "/findings/",
+        "/findings/?show=open",
+        "/accounts/reauthenticate/",
+    ],
     "vera": [
         "/incidents/",
         "/incidents/?show=all",
