@@ -81,6 +81,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         null=True, blank=True, help_text="Name and address were taken away then; there is no way back."
     )
     uses_shortcuts = models.BooleanField(default=True, help_text="Single-letter keyboard shortcuts (WCAG 2.1.4).")
+    time_zone = models.CharField(
+        max_length=64, default="", blank=True, help_text="On whose clock pages show times; blank: the browser's."
+    )
 
     saved_views = models.JSONField(
         default=dict, blank=True, help_text="Filters of pages by name, by page: see components.saved_views."

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from components import unsent
+from components import times, unsent
 from components.version import VERSION
 from mirror.models import MirrorState
 
@@ -40,8 +40,8 @@ class Site:
     @property
     def silence(self) -> str:
         """How MLflow is silent, where it is: without the full stop."""
-        if self.mirror.is_failing:
-            return f"MLflow has not answered since {self.mirror.failing_since:%H:%M} UTC"
+        if self.mirror.failing_since is not None:
+            return f"MLflow has not answered since {times.brief(self.mirror.failing_since)}"
         return "MLflow is not being read" if self.mirror.seen_at else "MLflow has not been read yet"
 
 

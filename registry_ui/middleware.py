@@ -9,8 +9,9 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
+from django.utils import timezone
 
-from components import page_addresses, unsent
+from components import page_addresses, times, unsent
 
 PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()"
 
@@ -58,3 +59,21 @@ class SignIn(LoginRequiredMiddleware):
         if request.method != "POST":
             return super().handle_no_permission(request, view_func)
         return redirect_to_login(unsent.keep(request), settings.LOGIN_URL)
+
+
+class ReaderZone:
+    """Pages show times on the reader's own clock: the zone that the person chose, or else the browser's."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with timezone.override(None):  # whatever is activated below ends with the answer
+            return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view_func: Callable[..., Any], *_: Any) -> None:
+        # Where nobody has to sign in, nobody is asked for: health checks answer without the database.
+        chosen = getattr(request.user, "time_zone", "") if getattr(view_func, "login_required", True) else ""
+        zone = times.zone_named(chosen) or times.zone_named(request.COOKIES.get(times.COOKIE, ""))
+        if zone is not None:
+            timezone.activate(zone)

@@ -155,6 +155,7 @@ TABLES: dict[str, Table] = {
                 "last_login": "Changes with every sign-in, and nothing is decided on it.",
                 "uses_shortcuts": "How a person likes their pages.",
                 "saved_views": "How a person likes their pages.",
+                "time_zone": "How a person likes their pages.",
             },
             elsewhere=frozenset({"name", "email"}),  # by the identities: `people`
             personal=frozenset({"mlflow_names", "former_mlflow_names", "former_names"}),

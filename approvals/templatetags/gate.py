@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from django import template
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -18,6 +17,7 @@ from approvals.policy import DIRECTIONS, MetricRule, Reviewer, Rule
 from approvals.selectors.policy_dry_run import Outcome
 from approvals.selectors.request_state import RequestState
 from approvals.watch import wording
+from components import times
 from components.templatetags.ui import chip, copyable, icon, short_hash
 from components.templatetags.values import percent, signed
 
@@ -235,14 +235,12 @@ def difference_bar(row: MetricRow, widest: float) -> SafeString:
 
 @register.simple_tag
 def clock(at: datetime | None) -> SafeString:
-    """`{% clock entry.available_at %}`: "14:07 UTC", with the date before it unless that is today; exact in the
-    title."""
+    """`{% clock entry.available_at %}`: "14:07", with the date before it unless that is today; exact in the title."""
     if at is None:
         return SafeString("")
-    at = at.astimezone(UTC)
-    shown = f"{at:%H:%M} UTC" if at.date() == timezone.now().astimezone(UTC).date() else f"{at:%Y-%m-%d %H:%M} UTC"
-    exact = f"{at:%Y-%m-%d %H:%M:%S} UTC"
-    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact, shown)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', at.isoformat(), times.exact(at, seconds=True), times.brief(at)
+    )
 
 
 @register.filter

@@ -22,6 +22,7 @@ from approvals.forms.audit import AccessForm, PeriodForm, PopulationForm, Review
 from approvals.models import AuditEvent
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
+from components.times import in_utc
 
 PAGE_SIZE = 50
 MOST_COLUMNS = 12
@@ -33,6 +34,7 @@ DATE = "%Y-%m-%d"
 
 @require_safe
 @needs(administration.HISTORY)
+@in_utc
 def audit(request: SignedInRequest) -> HttpResponse:
     form, sample_form = PopulationForm(request.GET), SampleForm(request.GET)
     is_valid = form.is_valid() and sample_form.is_valid()
@@ -127,6 +129,7 @@ def _before(scope: Scope, own: AuditEvent) -> Scope:
 
 @require_safe
 @needs(administration.HISTORY)
+@in_utc
 def access(request: SignedInRequest) -> HttpResponse:
     form = AccessForm(request.GET)
     wanted = form.cleaned_data if form.is_valid() else {}
@@ -184,6 +187,7 @@ def _matrix(wanted: Mapping[str, Any]) -> who.Matrix:
 
 @require_safe
 @needs(administration.HISTORY)
+@in_utc
 def review_analytics(request: SignedInRequest) -> HttpResponse:
     form = ReviewsForm(request.GET)
     wanted = form.cleaned_data if form.is_valid() else {}

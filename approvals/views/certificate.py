@@ -7,9 +7,11 @@ from django.views.decorators.http import require_safe
 from approvals.audit import certificates
 from approvals.models import PromotionRequest
 from approvals.views.shared import SignedInRequest
+from components.times import in_utc
 
 
 @require_safe
+@in_utc
 def certificate(request: SignedInRequest, pk: int) -> HttpResponse:
     """404 until all approvals are given, or the glass was broken: there is nothing to certify before."""
     found = certificates.of(get_object_or_404(PromotionRequest.objects.with_subject(), pk=pk))

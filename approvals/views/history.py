@@ -17,6 +17,7 @@ from approvals.selectors import history as queries
 from approvals.selectors import request_timeline
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
+from components.times import in_utc
 
 CURSORS = ("before", "after")
 
@@ -38,6 +39,7 @@ class Link:
 
 @require_safe
 @needs(administration.HISTORY)
+@in_utc
 def history(request: SignedInRequest) -> HttpResponse:
     found = HistoryFilter(request.GET, AuditEvent.objects.all())
     page = queries.page_of(found.qs, before=_cursor(request, "before"), after=_cursor(request, "after"))
@@ -62,6 +64,7 @@ LARGEST_SEQUENCE = 2**63 - 1
 
 @require_safe
 @needs(administration.HISTORY)
+@in_utc
 def event(request: SignedInRequest, sequence: int) -> HttpResponse:
     shown_ones = AuditEvent.objects.filter(sequence__range=(sequence - 1, sequence + 1))
     found = shown_ones.in_bulk() if sequence < LARGEST_SEQUENCE else {}

@@ -18,6 +18,7 @@ from approvals.selectors import history as queries
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest, tell
 from approvals.workflow import WorkflowError
+from components.times import in_utc
 
 SHOWN = 10
 """Verifications and checkpoints on the page, the newest; the download has every checkpoint."""
@@ -25,6 +26,7 @@ SHOWN = 10
 
 @require_safe
 @needs(administration.HISTORY)
+@in_utc
 def ledger(request: SignedInRequest) -> HttpResponse:
     return _page(request)
 
@@ -47,6 +49,7 @@ def _page(request: SignedInRequest, *, status: int = 200) -> HttpResponse:
 
 @require_safe
 @needs(administration.HISTORY)
+@in_utc
 def state(request: SignedInRequest) -> HttpResponse:
     """The part of the page that follows the worker; at the end 286, which tells HTMX to stop asking, and to load the
     page anew: the banner and the table below have changed as well."""
@@ -95,6 +98,7 @@ def checkpoint(request: SignedInRequest) -> HttpResponse:
 
 @require_safe
 @needs(administration.HISTORY)
+@in_utc
 def checkpoints(request: SignedInRequest) -> HttpResponseBase:
     """All checkpoints, oldest first, as the verifier takes them."""
     headers = {"Content-Disposition": 'attachment; filename="countersign-checkpoints.txt"'}
@@ -108,6 +112,7 @@ def _texts() -> Iterator[str]:
 
 @require_safe
 @needs(administration.HISTORY)
+@in_utc
 def verifier(request: SignedInRequest) -> HttpResponse:
     """The stand-alone verifier, one file."""
     headers = {"Content-Disposition": 'attachment; filename="verifier.py"'}

@@ -19,6 +19,7 @@ from approvals.tenures import as_of, chart
 from approvals.tenures.as_of import Question
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
+from components.times import in_utc
 
 LANES = 10
 """Of the time line: more do not fit on a screen."""
@@ -48,6 +49,7 @@ class TimeLine:
 
 @require_safe
 @needs(administration.HISTORY)
+@in_utc
 def at(request: SignedInRequest) -> HttpResponse:
     now = timezone.now()
     if "slide" in request.GET:
@@ -87,6 +89,7 @@ def at(request: SignedInRequest) -> HttpResponse:
 
 @require_safe
 @needs(administration.HISTORY)
+@in_utc
 def at_json(request: SignedInRequest) -> HttpResponse:
     """The same answer for machines; 400 with a sentence where the question makes no sense."""
     now = timezone.now()

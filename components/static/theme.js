@@ -1,4 +1,5 @@
-/* Runs before the first paint: light or dark, as the person chose (cookie) or as the system prefers. */
+/* Runs before the first paint: light or dark, as the person chose (cookie) or as the system prefers; and tells the
+   server, from the next page on, on which clock this browser reads times. */
 (() => {
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -7,6 +8,7 @@
     root.dataset.bsTheme = theme === "system" ? (dark.matches ? "dark" : "light") : theme;
   };
   root.dataset.js = "";
+  document.cookie = `zone=${Intl.DateTimeFormat().resolvedOptions().timeZone};path=/;max-age=31536000;samesite=lax`;
   root.dataset.theme = /(?:^|; )theme=(light|dark)/.exec(document.cookie)?.[1] ?? root.dataset.theme;
   apply();
   dark.addEventListener("change", apply);

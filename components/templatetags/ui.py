@@ -11,10 +11,12 @@ from django import template
 from django.core.paginator import Page
 from django.template.context import Context
 from django.templatetags.static import static
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
+from django.utils.timesince import timesince, timeuntil
 
+from components import times
 from components.context_processors import Site, site
 
 register = template.Library()
@@ -111,20 +113,29 @@ def at_most(count: int, most: int) -> str:
 
 
 @register.simple_tag
-def when(at: datetime | None, missing: str = "never", form: str = "relative") -> SafeString:
-    """`{% when request.created_at %}`: "3 hours ago", the exact time in the title; `form="absolute"` shows that one."""
+def when(at: datetime | None, missing: str = "never", form: str = "both") -> SafeString:
+    """`{% when request.created_at %}`: "3 hours ago 14:04", on the reader's clock. `form="relative"` has the exact time
+    in the title alone, where room is scarce; `form="absolute"` shows it to the second and nothing else."""
     if at is None:
         return format_html('<span class="text-secondary">{}</span>', missing)
-    at = at.astimezone(UTC)
-    exact = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    exact = times.exact(at, seconds=True)
     if form == "absolute":
         return format_html('<time datetime="{}" class="text-nowrap">{}</time>', at.isoformat(), exact)
+    beside = format_html(' <span class="exact">{}</span>', times.brief(at)) if form == "both" else ""
     return format_html(
-        '<relative-time datetime="{}" title="{}" time-zone="UTC" year="numeric">{} UTC</relative-time>',
+        '<relative-time datetime="{}" title="{}" time-zone="{}" year="numeric">{}</relative-time>{}',
         at.isoformat(),
         exact,
-        f"{at:%Y-%m-%d %H:%M}",
+        timezone.get_current_timezone_name(),
+        f"{timesince(at, depth=1)} ago" if at <= timezone.now() else f"in {timeuntil(at, depth=1)}",
+        beside,
     )
+
+
+@register.filter
+def on_clock(at: datetime | None) -> str:
+    """`{{ freeze.until|on_clock }}`: `2026-11-23 14:04 CET`, in a sentence; "" for none."""
+    return times.exact(at) if at else ""
 
 
 @register.simple_tag

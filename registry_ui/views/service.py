@@ -6,6 +6,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import roles
+from approvals.policy.freezes import zones
 from approvals.views.shared import SignedInRequest
 from registry_ui import preferences as choices
 from registry_ui import system as state
@@ -24,6 +25,7 @@ def preferences(request: SignedInRequest) -> HttpResponse:
     now = {
         "theme": theme if theme in choices.THEMES else "system",
         "uses_shortcuts": request.user.uses_shortcuts,
+        "time_zone": request.user.time_zone,
     }
     form = choices.PreferencesForm(request.POST or None, initial=now)
     if request.method == "POST" and form.is_valid():
@@ -32,5 +34,9 @@ def preferences(request: SignedInRequest) -> HttpResponse:
         choices.remember(request.user, response, **form.cleaned_data)
         return response
     names = request.user.groups.order_by("name").values_list("name", flat=True)
-    context = {"form": form, "groups": [(name, roles.DESCRIPTIONS.get(name, "")) for name in names]}
+    context = {
+        "form": form,
+        "zones": sorted(zones()),
+        "groups": [(name, roles.DESCRIPTIONS.get(name, "")) for name in names],
+    }
     return render(request, "registry_ui/preferences.html", context, status=422 if form.errors else 200)

@@ -295,7 +295,7 @@ def test_approving_redirects_and_the_page_names_the_approver(
     assert (review.reviewer, review.verdict, review.comment) == (remy, "approve", "Checked segment B.")
     text = read(see(client, remy, asked))
     assert "Your approval is recorded." in text
-    assert re.search(r"Remy Ortiz approved ?[-\d]+ [:\d]+ UTC 1 approval needed from Rosa Lind", text)
+    assert re.search(r"Remy Ortiz approved .{1,30} 1 approval needed from Rosa Lind", text)
     assert "Remy Ortiz approved version 2 for Production" in text
     assert "Checked segment B." in text
 
@@ -496,7 +496,7 @@ def test_the_end_stops_the_asking_and_swaps_every_part(
     for part in ("request-head", "request-aside", "request-timeline"):
         assert re.search(rf'id="{part}" hx-swap-oob="true"', html)
     text = read(html)
-    assert re.search(r"Version 2 holds Production since \d\d:\d\d UTC", text)
+    assert re.search(r"Version 2 holds Production since \d\d:\d\d", text)
     assert read(note_of(approved).line.replace("<", "&lt;").replace(">", "&gt;")) in text
     assert "Countersign worker promoted version 2 to Production" in text
     assert "<html" not in html
@@ -530,7 +530,7 @@ def test_the_delivery_is_told_in_words(
     answer = live()
     assert answer.status_code == 200
     text = read(answer.content.decode())
-    assert re.search(sentence.replace("TIME", r"(?:[\d-]+ )?\d\d:\d\d UTC"), text)
+    assert re.search(sentence.replace("TIME", r"(?:\d+ \w{3} )?\d\d:\d\d"), text)
 
 
 def test_a_delivery_behind_another_names_it(
@@ -547,7 +547,7 @@ def test_what_was_applied_and_replaced_since_says_so(
     settle(approved)
     hold(make_version(MODEL), production)
     text = read(see(client, remy, approved))
-    assert re.search(r"Version 2 reached Production at \d\d:\d\d UTC; version 3 is there now\.", text)
+    assert re.search(r"Version 2 reached Production at \d\d:\d\d; version 3 is there now\.", text)
     assert "The approval note is not in MLflow's description." in text
 
 

@@ -69,10 +69,10 @@ def test_a_cell_names_version_state_and_what_waits(page: Callable[[str], str], r
     html = page()
     assert names(html) == ["alpha_card", "alpha_wire", "beta", "delta", "gamma"]
     at = Tenure.objects.get(model_name="alpha_card", place="Production").started_at
-    assert row(html, "alpha_card") == f"alpha_card – v6 Approved {at:%Y-%m-%d %H:%M} UTC auc_roc 0.9 v7 waits 1/2"
+    assert row(html, "alpha_card") == f"alpha_card – v6 Approved 0 minutes ago {at:%H:%M} auc_roc 0.9 v7 waits 1/2"
     assert "v2 Before Countersign first seen" in row(html, "alpha_wire")
-    assert "v3 Outside Countersign 20" in row(html, "beta")
-    assert "v4 Emergency 20" in row(html, "gamma")
+    assert "v3 Outside Countersign 0 minutes ago" in row(html, "beta")
+    assert "v4 Emergency 0 minutes ago" in row(html, "gamma")
     assert row(html, "delta") == "delta v1 waits 0/1 –"
 
 
@@ -149,7 +149,7 @@ def test_the_worst_of_two_places_speaks_for_the_cell(page: Callable[[str], str],
             started_at=timezone.now() - timedelta(days=number),
         )
     html = page("?target=Live")
-    assert "v6 Outside Countersign 20" in row(html, "epsilon")
+    assert "v6 Outside Countersign 6 days ago" in row(html, "epsilon")
     assert "also v5" in row(html, "epsilon")
     assert "1 outside approval" in text_of(html)
 

@@ -54,7 +54,7 @@ def test_a_model_row_names_holders_newest_version_and_open_requests(
     html = page("/models/")
     row = text_of(html[html.index("<tbody>") : html.index("</tbody>")])
     assert request.closed_at is not None
-    assert row.split(" Version 7")[0] == f"{MODEL} – Version 6 promoted {request.closed_at:%Y-%m-%d %H:%M} UTC"
+    assert row.split(" Version 7")[0] == f"{MODEL} – Version 6 promoted 0 minutes ago {request.closed_at:%H:%M}"
     assert "Version 7 1 open" in row
 
 

@@ -1,0 +1,60 @@
+"""Moments on the reader's clock."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.template import Context, Template
+from django.utils import timezone
+
+from components import times
+
+AT = datetime(2026, 3, 29, 0, 59, 30, tzinfo=UTC)  # half a minute before clocks in Berlin go from two to three
+
+
+@pytest.mark.parametrize(
+    ("zone", "words"),
+    [
+        ("UTC", "2026-03-29 00:59 UTC"),
+        ("Europe/Berlin", "2026-03-29 01:59 CET"),
+        ("America/New_York", "2026-03-28 20:59 EDT"),
+        ("Asia/Kathmandu", "2026-03-29 06:44 UTC+0545"),
+        ("America/Sao_Paulo", "2026-03-28 21:59 UTC-03"),
+    ],
+)
+def test_an_exact_time_names_its_zone(zone: str, words: str) -> None:
+    with timezone.override(ZoneInfo(zone)):
+        assert times.exact(AT) == words
+
+
+def test_summer_begins_between_two_minutes() -> None:
+    with timezone.override(ZoneInfo("Europe/Berlin")):
+        assert times.exact(AT + timedelta(seconds=30), seconds=True) == "2026-03-29 03:00:00 CEST"
+
+
+def test_a_brief_time_is_as_short_as_it_is_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timezone, "now", lambda: datetime(2026, 11, 23, 22, 0, tzinfo=UTC))
+    said = [datetime(2026, 11, 23, 12, 4, tzinfo=UTC), datetime(2026, 11, 22, 23, 30, tzinfo=UTC), AT]
+    assert [times.brief(at) for at in said] == ["12:04", "22 Nov 23:30", "29 Mar 00:59"]
+    assert times.brief(datetime(2025, 12, 31, 12, tzinfo=UTC)) == "31 Dec 2025"
+    with timezone.override(ZoneInfo("Europe/Berlin")):  # where it is 23 November already
+        assert times.brief(said[1]) == "00:30"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Berlin", "../../etc/passwd", "/etc/localtime", "America", "Europe/Berlin\0", "x" * 65, "Ünicode/Zone"]
+)
+def test_what_is_no_zone_is_none(name: str) -> None:
+    assert times.zone_named(name) is None
+
+
+def test_a_page_shows_the_exact_time_beside_the_relative_one() -> None:
+    at = timezone.now() - timedelta(hours=3)
+    with timezone.override(ZoneInfo("Asia/Tokyo")):
+        html = Template("{% load ui %}{% when at %}").render(Context({"at": at}))
+        local = timezone.localtime(at)
+        assert f'title="{local:%Y-%m-%d %H:%M:%S} JST" time-zone="Asia/Tokyo"' in html
+        assert ">3\xa0hours ago</relative-time>" in html
+        assert f'<span class="exact">{times.brief(at)}</span>' in html
+        later = Template("{% load ui %}{% when at %}").render(Context({"at": at + timedelta(hours=5, minutes=1)}))
+    assert ">in 2\xa0hours</relative-time>" in later
