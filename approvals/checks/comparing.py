@@ -9,6 +9,7 @@ from typing import Any
 from approvals.checks.kinds import Evidence, Field, Kind, Settings, number
 from approvals.evidence import comparison
 from approvals.evidence.comparison import remarks
+from approvals.evidence.comparison.judging import finite
 from approvals.policy.metrics import MetricRule, from_json
 from mirror import measures
 
@@ -153,6 +154,36 @@ def _rule_of_record(metric: str, dataset: str, evidence: Evidence) -> MetricRule
     return found or MetricRule(metric)
 
 
+def _of_record(_: Settings, evidence: Evidence, __: date) -> tuple[str, str]:
+    """Fails where a metric of record is worse beyond its tolerance, or has no number any more, or never had one."""
+    rules = [each for each in from_json(evidence.get("rule", {}).get("metrics", ())) if not each.is_pattern]
+    champion = evidence.get("champion")
+    if not rules:
+        return "fail", "Neither the policy nor the model names a metric of record."
+    rows = comparison.metric_rows(
+        {name: number(value) for name, value in evidence["version"]["metrics"].items()},
+        {name: number(value) for name, value in champion["metrics"].items()} if champion else None,
+        sources=evidence["version"].get("measured_on"),
+        champion_sources=champion.get("measured_on") if champion else None,
+        rules=rules,
+    )
+    kept = [row for row in comparison.by_weight(rows) if row.place is not None]
+    missing = [rule.name for place, rule in enumerate(rules) if all(row.place != place for row in kept)]
+    found = [_worse_of_record(row) for row in kept if row.judgement == comparison.Judgement.WORSE]
+    found += [f"{row.name} is not a number" for row in kept if finite(row.challenger) is None]
+    found += [f"{name} is missing" for name in missing]
+    if found:
+        return "fail", f"{'; '.join(found)}."
+    if champion is None:
+        return "pass", "Nothing holds the target, so there is nothing to compare with."
+    return "pass", f"Of the metrics of record: {comparison.tally(kept) or 'nothing to compare'}."
+
+
+def _worse_of_record(row: comparison.MetricRow) -> str:
+    tolerance = f", tolerance {row.tolerance}" if row.tolerance else ""
+    return f"{row.name} is worse by {_shown(abs(row.difference or 0.0))}{tolerance}"
+
+
 def _shown(value: float) -> str:
     if math.isnan(value):
         return "NaN"
@@ -211,5 +242,12 @@ KINDS = (
         ),
         judge=_regression,
         named=_named,
+    ),
+    Kind(
+        key="metrics_of_record",
+        label="No metric of record is worse",
+        description="None is worse than the champion's beyond its tolerance, and each has a number.",
+        fields=(),
+        judge=_of_record,
     ),
 )

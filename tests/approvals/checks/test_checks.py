@@ -173,6 +173,39 @@ def test_the_tolerance_of_record_holds_on_a_data_set_as_well() -> None:
     assert judge("metric_regression", found, metric="auc")[0] == "pass"
 
 
+RECORD = [
+    {"name": "auc", "better": "higher", "tolerance": "0.5 %"},
+    {"name": "loss", "better": "lower", "tolerance": ""},
+    {"name": "*", "tolerance": "5 %"},
+]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "outcome", "words"),
+    [
+        ({"auc": "0.899", "loss": "0.1", "f1": "0.1"}, "pass", "1 better, 1 within tolerance."),  # f1 is not of record
+        ({"auc": "0.89", "loss": "0.3"}, "fail", "auc is worse by 0.01, tolerance 0.5 %; loss is worse by 0.1."),
+        ({"auc": "NaN", "loss": "0.2"}, "fail", "auc is not a number."),
+        ({"auc": "0.9"}, "fail", "loss is not a number."),
+        ({"auc": "1.7976931348623157e+308", "loss": "0.2"}, "fail", "auc is not a number."),  # MLflow's infinity
+    ],
+)
+def test_no_metric_of_record_is_worse(metrics: dict[str, str], outcome: str, words: str) -> None:
+    held = champion(metrics={"auc": "0.9", "loss": "0.2", "f1": "0.9"})
+    found = {**evidence(held, metrics=metrics), "rule": {"metrics": RECORD}}
+    told = judge("metrics_of_record", found)
+    assert told[0] == outcome
+    assert told[1].endswith(words)
+
+
+def test_metrics_of_record_that_nobody_names_or_logged_fail() -> None:
+    assert judge("metrics_of_record", {**evidence(), "rule": {}})[0] == "fail"
+    missing = {**evidence(metrics={"auc": "0.9"}), "rule": {"metrics": RECORD}}
+    assert judge("metrics_of_record", missing) == ("fail", "loss is missing.")
+    first = {**evidence(metrics={"auc": "0.9", "loss": "0.2"}), "rule": {"metrics": RECORD}}
+    assert judge("metrics_of_record", first)[0] == "pass"
+
+
 def test_without_a_champion_nothing_is_worse_or_incompatible() -> None:
     assert judge("metric_regression", evidence(), metric="auc_roc")[0] == "pass"
     assert judge("signature_compatible", evidence())[0] == "pass"

@@ -7,10 +7,10 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
-from approvals import administration
+from approvals import administration, evidence
 from approvals.models import PromotionRequest, Target
 from approvals.policy import MetricRule
-from approvals.selectors import inbox_rows, metrics_of_record
+from approvals.selectors import frozen_evidence, inbox_rows, metrics_of_record
 from tests.support.factories import make_policy, make_request, make_version
 from tests.support.world import hold
 
@@ -71,6 +71,19 @@ def test_a_request_is_judged_by_what_stood_when_it_was_made(rita: User, remy: Us
     row = row_of(request, remy)
     assert row.headline is not None
     assert (row.headline.name, str(row.tally)) == ("recall", "1 within tolerance, 1 the same")
+
+
+def test_what_was_signed_before_there_were_any_keeps_its_fingerprint(
+    ada: User, rita: User, remy: User, production: Target
+) -> None:
+    request = asked(rita, production, {"auc": 0.9, "recall": 0.5}, {"auc": 0.91, "recall": 0.499})
+    assert "metrics" not in request.rule
+    make_policy("*", production, metrics=(RECALL,))
+    administration.save_model_metrics(request.version.model, [MetricRule("auc")], by=ada)
+    request.refresh_from_db()
+    assert frozen_evidence.changes(request) == []
+    assert evidence.fingerprint(request.evidence) == request.fingerprint
+    assert str(row_of(request, remy).tally) == "1 better, 1 worse"  # by its own rule, without tolerance
 
 
 def test_a_first_promotion_has_its_metric_and_no_tally(rita: User, remy: User, production: Target) -> None:
