@@ -17,18 +17,15 @@ demo-reset: .venv/runtime.stamp
 	@$(VENV) -m registry_ui.demo --reset
 
 # Both databases see the same suite, with MLflow on the same one; the browser sees SQLite only, and what knows nothing of
-# the database runs once. What starts servers goes by files, so that one waits while another works, each worker with an
-# MLflow of its own; the browser's tests share one installation. The last thing printed is pytest's summary.
+# the database runs once. Three workers on two cores: what starts servers mostly waits for them. The last thing printed is
+# pytest's summary.
 FAST := not server and not slow and not e2e
-SERVERS := (server or slow) and not e2e
+ALL := -n 3 --dist loadgroup
 
 test: .venv/development.stamp
 	$(VENV) tools/services.py
-	$(VENV) -m pytest -m "$(FAST)" -n auto
-	$(VENV) -m pytest -m "$(SERVERS)" -n auto --dist loadfile
-	$(VENV) -m pytest -m e2e
-	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "$(FAST) and not nodb" -n auto
-	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "$(SERVERS) and not nodb" -n auto --dist loadfile
+	$(VENV) -m pytest $(ALL)
+	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "not e2e and not nodb" $(ALL)
 
 test-fast: .venv/development.stamp
 	$(VENV) -m pytest -m "$(FAST)" -n auto

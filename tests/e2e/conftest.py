@@ -23,6 +23,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         made = Stack(supervisor, folder, environment_database_url())
         made.start_all()
         yield made
+        made.close()
 
 
 @pytest.fixture(scope="module")

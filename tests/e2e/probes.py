@@ -1,15 +1,13 @@
-"""Small programs that e2e tests run beside the installation, in its environment: `python -m tests.e2e.probes NAME
-ARGS`."""
+"""What e2e tests ask of the installation or do to it, in its environment: `python -m tests.e2e.probes` answers calls,
+`python -m tests.e2e.probes NAME ARGS` runs one."""
 
-import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-import django
+from tests.support.probing import main
 
 PASSWORD = "a-long-enough-password"
 PEOPLE = (
@@ -299,6 +297,4 @@ def to_look_at(model: str) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_ui.settings")
-    django.setup()
-    print(json.dumps(globals()[sys.argv[1]](*map(json.loads, sys.argv[2:]))))
+    main(globals())

@@ -23,7 +23,7 @@ def model(stack: Stack, request: pytest.FixtureRequest) -> str:
     if "put_back" in name:
         stack.probe("vigilant_policy", name)
     asked = stack.probe("approved_request", name, 1)
-    stack.wait_for("the delivery", lambda: stack.probe("state", asked)["status"] == "applied", every=0.5)
+    stack.wait_for("the delivery", lambda: stack.probe("state", asked)["status"] == "applied")
     return name
 
 
@@ -35,7 +35,7 @@ def go_round(stack: Stack, model: str) -> int:
         timeout=30,
     )
     assert answer.status_code == 200, answer.text
-    return int(stack.wait_for("the incident", lambda: stack.probe("incident_of", model), every=0.5))
+    return int(stack.wait_for("the incident", lambda: stack.probe("incident_of", model)))
 
 
 def test_a_bypass_is_seen_told_everywhere_and_resolved_with_a_reason(stack: Stack, model: str, sign_in: SignIn) -> None:

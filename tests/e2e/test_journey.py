@@ -90,7 +90,7 @@ def test_a_blocked_request_is_overridden_signed_with_a_proof_and_certified(stack
     name = "journey_signed"
     stack.probe("blocking_policy", name)
     stack.make_version(name, auc_roc=0.9)
-    stack.wait_for("the mirror", lambda: "1" in stack.probe("mirrored", name), every=0.5)
+    stack.wait_for("the mirror", lambda: "1" in stack.probe("mirrored", name))
     address = f"{stack.url}/requests/{stack.probe('blocked_request', name, 1)}/"
     remy, ada = sign_in("remy"), sign_in("ada")
     remy.goto(address)

@@ -103,13 +103,13 @@ def test_mlflow_stopped_in_the_middle_is_waited_for(stack: Stack) -> None:
     champion_and_challenger(stack, "while_mlflow_is_away")
     stack.probe("mirrored", "while_mlflow_is_away")
     asked = stack.probe("approved_request", "warm_up_of_mlflow_test", stack.make_version("warm_up_of_mlflow_test"))
-    stack.wait_for("the warm-up", lambda: stack.probe("state", asked)["status"] == "applied", every=0.5)
-    stack.wait_for("the mirror", lambda: "2" in stack.probe("mirrored", "while_mlflow_is_away"), every=0.5)
+    stack.wait_for("the warm-up", lambda: stack.probe("state", asked)["status"] == "applied")
+    stack.wait_for("the mirror", lambda: "2" in stack.probe("mirrored", "while_mlflow_is_away"))
     request_id = stack.probe("open_request", "while_mlflow_is_away", 2)
     stack.stop(stack.mlflow)
     stack.probe("approve_only", request_id)
     try:
-        stack.wait_for("the delivery that waits", lambda: stack.probe("state", request_id)["waiting"], every=0.5)
+        stack.wait_for("the delivery that waits", lambda: stack.probe("state", request_id)["waiting"])
         assert stack.probe("state", request_id)["status"] == "approved"
         stack.wait_for("the notice", lambda: not stack.ready()["checks"]["mlflow"]["ok"])
         answer = requests.get(f"{stack.url}/readyz", timeout=10)
@@ -117,7 +117,7 @@ def test_mlflow_stopped_in_the_middle_is_waited_for(stack: Stack) -> None:
         assert requests.get(f"{stack.url}/readyz?strict=1", timeout=10).status_code == 503
     finally:
         stack.start(stack.mlflow)
-    stack.wait_for("the delivery", lambda: stack.probe("state", request_id)["status"] == "applied", every=0.5)
+    stack.wait_for("the delivery", lambda: stack.probe("state", request_id)["status"] == "applied")
     assert_promoted(stack, "while_mlflow_is_away", request_id)
     stack.wait_for("recovery", lambda: stack.ready()["checks"]["mlflow"]["ok"])
 
@@ -132,9 +132,7 @@ def test_redis_stopped_in_the_middle_delays_and_loses_nothing(stack: Stack) -> N
         assert requests.get(f"{stack.url}/accounts/login/", timeout=10).status_code == 200
     finally:
         stack.start(stack.redis)
-    stack.wait_for(
-        "the delivery", lambda: stack.probe("state", request_id)["status"] == "applied", seconds=90, every=0.5
-    )
+    stack.wait_for("the delivery", lambda: stack.probe("state", request_id)["status"] == "applied", seconds=90)
     assert_promoted(stack, "while_redis_is_away", request_id)
 
 

@@ -23,7 +23,7 @@ def address(stack: Stack, request: pytest.FixtureRequest) -> str:
     model = f"proof_{request.node.name.removeprefix('test_')}"[:60]
     stack.probe("signed_policy", model)
     stack.make_version(model)
-    stack.wait_for("the mirror", lambda: "1" in stack.probe("mirrored", model), every=0.5)
+    stack.wait_for("the mirror", lambda: "1" in stack.probe("mirrored", model))
     return f"/requests/{stack.probe('open_request', model, 1)}/"
 
 

@@ -24,7 +24,7 @@ MODEL = "on_record"
 def promoted(stack: Stack) -> None:
     stack.make_version(MODEL)
     asked = stack.probe("approved_request", MODEL, 1)
-    stack.wait_for("the delivery", lambda: stack.probe("state", asked)["status"] == "applied", every=0.5)
+    stack.wait_for("the delivery", lambda: stack.probe("state", asked)["status"] == "applied")
 
 
 def download(page: Page, name: str, folder: Path) -> Path:

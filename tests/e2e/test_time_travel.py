@@ -20,7 +20,7 @@ def model(stack: Stack) -> str:
     """Version 1 promoted to Production, then version 2."""
     for number in (1, 2):
         stack.make_version(MODEL, auc_roc=0.9 + number / 100)
-        stack.wait_for("the mirror", lambda number=number: str(number) in stack.probe("mirrored", MODEL), every=0.5)
+        stack.wait_for("the mirror", lambda number=number: str(number) in stack.probe("mirrored", MODEL))
         request = stack.probe("approved_request", MODEL, number)
         stack.wait_for(
             "the delivery", lambda request=request: stack.probe("state", request)["status"] == "applied", every=0.5

@@ -19,7 +19,7 @@ def model(stack: Stack, request: pytest.FixtureRequest) -> str:
     name = f"urgent_{request.node.name.removeprefix('test_')}"[:60]
     for number in (1, 2, 3):
         stack.make_version(name, auc_roc=0.9 + number / 100)
-    stack.wait_for("the mirror", lambda: "3" in stack.probe("mirrored", name), every=0.5)
+    stack.wait_for("the mirror", lambda: "3" in stack.probe("mirrored", name))
     for number in (1, 2):
         asked = stack.probe("approved_request", name, number)
         stack.wait_for(

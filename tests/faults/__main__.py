@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from registry_ui.demo.processes import Interrupted, Supervisor
@@ -55,8 +56,11 @@ def main() -> int:
     counts = dict.fromkeys(KINDS, 0)
     left_out = 0
     try:
-        with Liar(free_port()) as liar, Supervisor(folder / "run") as supervisor:
-            stack = FaultStack(supervisor, folder, liar)
+        with (
+            Liar(free_port()) as liar,
+            Supervisor(folder / "run") as supervisor,
+            closing(FaultStack(supervisor, folder, liar)) as stack,
+        ):
             stack.start_all()
             print(" " * 44 + "".join(f"{title:>25}" for title in KINDS.values()), flush=True)
             for name, trial in chosen(options):

@@ -1,15 +1,11 @@
 """What the trials ask of the installation, in its environment: `python -m tests.faults.account NAME ARGS`."""
 
 import contextlib
-import json
-import os
-import sys
 from collections import Counter
 from typing import Any
 
-import django
-
 from tests.e2e.probes import approve_only, approved_request, mirrored, open_request, seed, vigilant_policy
+from tests.support.probing import main
 
 CALLED = (approve_only, seed)
 """Of the browser tests' probes, by the name."""
@@ -135,6 +131,4 @@ def _judge_holders(engineer: Any, found: dict[str, list[str]], model: str, numbe
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_ui.settings")
-    django.setup()
-    print(json.dumps(globals()[sys.argv[1]](*map(json.loads, sys.argv[2:]))))
+    main(globals())

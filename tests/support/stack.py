@@ -15,6 +15,7 @@ from registry_ui.demo.installation import ROOT, Installation
 from registry_ui.demo.processes import Process, Supervisor, end_group
 from tests.support.backstage import Backstage
 from tests.support.mlflow_server import free_port
+from tests.support.probing import Probes
 
 T = TypeVar("T")
 LEASE_SECONDS = 6
@@ -62,6 +63,7 @@ class Stack:
         self.place = Trial(folder, free_port(), mlflow_port or free_port(), database_url, tracking_url)
         self.url, self.mlflow_url = self.place.url, self.place.mlflow_url
         self.engineer = Backstage(self.mlflow_url)
+        self._probes = Probes(self.probes, ROOT)
         if not self.place.redis:
             raise RuntimeError("redis-server is missing: apt-get install redis-server")
         self.place.prepare()
@@ -117,13 +119,11 @@ class Stack:
 
     def probe(self, name: str, *arguments: object) -> Any:
         """Calls a function of the probes inside the installation's environment; returns what it returns."""
-        command = [sys.executable, "-m", self.probes, name, *map(json.dumps, arguments)]
-        done = subprocess.run(
-            command, env=self.place.environment(), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(f"{name} failed:\n{done.stdout}{done.stderr}")
-        return json.loads(done.stdout.splitlines()[-1])
+        return self._probes.call(self.place.environment(), name, *arguments)
+
+    def close(self) -> None:
+        """Ends what answers the probes; the rest is the supervisor's."""
+        self._probes.close()
 
     def launch(self, name: str, *arguments: object) -> "subprocess.Popen[bytes]":
         """The same in the background, for probes that are going to be killed."""
