@@ -71,4 +71,4 @@ def band_of(row: MetricRow | None, sides: Sequence[Side]) -> Band | None:
 
 
 def _marked(sides: Sequence[Side]) -> dict[int, list[str]]:
-    return {side.number: [side.role.lower() or "compared"] for side in sides}
+    return {side.number: [side.role.lower() or ("compared" if side.place else "baseline")] for side in sides}

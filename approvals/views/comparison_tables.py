@@ -19,7 +19,7 @@ from components import curves
 
 P = TypeVar("P", MetricRow, ValueRow, FileRow)
 
-SHOWN = 60
+SHOWN = 40
 """Rows of a table on a page that shows all of them; one table alone has pages."""
 
 
@@ -84,6 +84,9 @@ class Group:
 
     title: str
     rows: Sequence[Row]
+    """Those that are shown."""
+
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +153,15 @@ def grouped(rows: Sequence[Row]) -> list[Group]:
         shared.setdefault(prefix(row.name), []).append(row)
     shared = {title: found for title, found in shared.items() if title and len(found) > 1}
     found = [
-        Group("Metrics of record", [rows[at] for _, at in ranked]),
-        Group("", [row for row in rest if prefix(row.name) not in shared]),
-        *(Group(*each) for each in sorted(shared.items())),
+        _group("Metrics of record", [rows[at] for _, at in ranked]),
+        _group("Other" if ranked else "", [row for row in rest if prefix(row.name) not in shared]),
+        *(_group(*each) for each in sorted(shared.items())),
     ]
     return [group for group in found if group.rows]
+
+
+def _group(title: str, rows: Sequence[Row]) -> Group:
+    return Group(title, rows, len(rows))
 
 
 _SPLIT = re.compile(r"^(train|training|val|valid|validation|test|eval|evaluation|holdout|dev|cv)[_-]", re.IGNORECASE)

@@ -172,8 +172,9 @@
           x: { time: false, range: (_, min, max) => (min == null ? full : [Math.max(min, full[0]), Math.min(max, full[1])]) },
           y: {
             distr: isLog ? 3 : 1,
-            range: isLog ? undefined : (u, min, max) => {
-              const band = told.band && !isZoomed(u) ? [told.band.low, told.band.high] : [];
+            range: isLog ? undefined : (_, min, max) => {
+              // In sight as long as all values are.
+              const band = told.band && min === low && max === high ? [told.band.low, told.band.high] : [];
               return uPlot.rangeNum(Math.min(min, ...band), Math.max(max, ...band), 0.08, false);
             },
           },

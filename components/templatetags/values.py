@@ -9,10 +9,11 @@ from urllib.parse import quote, urlsplit
 from django import template
 from django.conf import settings
 from django.template.context import Context
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from components import markdown as safe_markdown
+from components.curves import Spark
 from components.templatetags.ui import icon
 from mirror import lineage
 from mirror.models import ModelVersion
@@ -153,6 +154,39 @@ def plain(text: str) -> str:
 def name_only(label: str) -> str:
     """`Remy Ortiz` of `Remy Ortiz <remy@example.com>`."""
     return label.partition(" <")[0]
+
+
+# --- Marks of charts --------------------------------------------------------------------------------------------------
+
+_MARKS = (
+    '<rect class="mark" x="-3.5" y="-3.5" width="7" height="7"/>',
+    '<circle class="mark" r="3.5"/>',
+    '<path class="mark" d="M0-4.5 4.2 3.5H-4.2Z"/>',
+    '<path class="mark" d="M0-4.8 4.8 0 0 4.8-4.8 0Z"/>',
+)
+
+
+@register.simple_tag
+def mark(place: int) -> SafeString:
+    """`{% mark each.place %}`, around 0 0: a square for the baseline, then a dot, a triangle, a diamond."""
+    return SafeString(_MARKS[place])
+
+
+@register.simple_tag
+def spark_line(spark: Spark) -> SafeString:
+    """`{% spark_line row.spark %}`: a metric over the versions, as small as a word, those that are compared marked."""
+    marks = format_html_join(
+        "",
+        '<g class="series-{}" transform="translate({} {})">{}</g>',
+        ((each.place, each.x, each.y, mark(each.place)) for each in spark.marks),
+    )
+    return format_html(
+        '<svg class="spark" width="96" height="24" viewBox="0 0 96 24" role="img" aria-label="{0}"><title>{0}</title>'
+        '<polyline class="spark-line" points="{1}"/>{2}</svg>',
+        spark.summary,
+        spark.line,
+        marks,
+    )
 
 
 # --- Lists ------------------------------------------------------------------------------------------------------------

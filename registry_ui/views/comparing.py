@@ -1,6 +1,6 @@
 """Up to four versions of one model side by side, as the mirror has them now."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.http import Http404, HttpRequest
@@ -54,11 +54,19 @@ def compare(request: SignedInRequest, name: str) -> HttpResponseBase:
         "model": model,
         "sheet": sheet,
         "columns": [_column(request, side, sheet.sides, held.get(side.number, "")) for side in sheet.sides],
-        "offered": [number for number in numbers if number not in chosen] if len(chosen) < MOST_VERSIONS else [],
+        "offered": _offered(numbers, chosen, held),
         "left_out": left_out,
         "most": MOST_VERSIONS,
     }
     return render(request, "registry_ui/compare.html", context)
+
+
+def _offered(numbers: Sequence[int], chosen: Sequence[int], held: Mapping[int, str]) -> list[tuple[int, str]]:
+    """(version, the targets that it holds) of those that can be added, what holds a target first."""
+    if len(chosen) >= MOST_VERSIONS:
+        return []
+    left = [number for number in dict.fromkeys((*held, *numbers)) if number not in chosen]
+    return [(number, held.get(number, "")) for number in left]
 
 
 def _held(model: RegisteredModel) -> dict[int, str]:
