@@ -101,7 +101,7 @@ def _approved(facts: Facts) -> str:
 
 
 def _after_reading(seconds: int | None) -> str:
-    """` after having it open for 4 minutes`; "" where that is not known."""
+    """` 4 minutes after opening it`; "" where that is not known."""
     if seconds is None:
         return ""
     if seconds < 60:

@@ -59,7 +59,7 @@ def test_who_owned_it_when_it_asked_stays_out_after_another_owns_it(
 ) -> None:
     own(robot, rosa, by=ada)
     for person in (remy, rosa):
-        with pytest.raises(NotAllowed, match="You asked"):
+        with pytest.raises(NotAllowed, match="You requested"):
             workflow.review(asked, by=person, verdict="approve")
     workflow.review(asked, by=make_person("Ines Falk", "reviewer"), verdict="approve")
     asked.refresh_from_db()

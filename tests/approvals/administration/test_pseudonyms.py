@@ -388,7 +388,7 @@ def test_the_event_page_shows_the_name_to_people_and_the_token_in_what_is_hashed
     client.force_login(vera)
     event = AuditEvent.objects.filter(actor=remy).order_by("sequence")[0]
     shown = text_of(client.get(event.get_absolute_url()).content.decode())
-    assert "Acted Remy Ortiz <remy@example.com>" in shown
+    assert "Actor Remy Ortiz <remy@example.com>" in shown
     token = Identity.objects.get(person=remy, label="Remy Ortiz <remy@example.com>").token
     assert f'"actor_label":"{token}"' in shown
     assert "The hash matches the content." in shown

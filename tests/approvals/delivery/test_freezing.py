@@ -212,5 +212,5 @@ def test_administrators_alone_freeze_and_it_is_recorded(db: None, ada: User, rem
     assert told == [Action.FREEZE_CREATED, Action.FREEZE_RETIRED]
     backwards = FreezeWindow(name="Backwards")
     backwards.when = Once(datetime(2026, 12, 2, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
-    with pytest.raises(Invalid, match="ends after it begins"):
+    with pytest.raises(Invalid, match="must end after it begins"):
         administration.save_freeze(backwards, by=ada)

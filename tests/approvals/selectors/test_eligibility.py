@@ -30,7 +30,7 @@ def test_an_open_request_or_a_problem_makes_it_impossible(rita: User, staging: T
     assert (asked.open_request, asked.problem, asked.is_possible) == (request, "", False)
     hold(one, production)
     held = eligibility.candidate(one, production)
-    assert (held.problem, held.is_possible) == ("Version 1 holds Production already.", False)
+    assert (held.problem, held.is_possible) == ("Version 1 is already in Production.", False)
 
 
 def test_nothing_is_archived_where_the_target_keeps_its_holders(production: Target) -> None:

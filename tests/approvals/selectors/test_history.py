@@ -62,7 +62,7 @@ def shown(response: Any) -> list[int]:
 def test_an_event_is_one_sentence_with_who_when_and_where(auditor: Client, asked: PromotionRequest) -> None:
     page = auditor.get(URL).content.decode()
     event = AuditEvent.objects.get(action=Action.REQUEST_CREATED)
-    assert re.search(r"Rita Sanz</strong> asked for churn_predictor version 7 to reach Production\.", page)
+    assert re.search(r"Rita Sanz</strong> requested churn_predictor version 7 for Production\.", page)
     assert "AUC rose to 0.893." in page
     assert f'title="{event.at:%Y-%m-%d %H:%M:%S} UTC"' in page
     for link in (asked.get_absolute_url(), asked.version.get_absolute_url(), event.get_absolute_url()):

@@ -178,9 +178,9 @@ def test_between_two_looks_both_versions_are_possible_and_it_says_so(production:
         ),
         (
             {"origin": "imported", "requested_by": "Jo", "approved_by": "Sam"},
-            "Imported from earlier records: asked for by Jo and approved by Sam.",
+            "Imported from earlier records: requested by Jo and approved by Sam.",
         ),
-        ({"origin": "imported"}, "Imported from earlier records: nobody."),
+        ({"origin": "imported"}, "Imported from earlier records: no people named."),
     ],
 )
 def test_each_origin_has_its_honest_sentence(production: Target, fields: dict[str, Any], words: str) -> None:

@@ -341,7 +341,7 @@ def test_imported_rows_are_marked_on_the_pages(client: Client, vera: User, produ
     store(GOOD)
     client.force_login(vera)
     page = text_of(client.get("/history/at/?at=2025-01-15").content.decode())
-    assert "Imported from earlier records: asked for by Jo Early and approved by Sam Old. “Ticket 12”" in page
+    assert "Imported from earlier records: requested by Jo Early and approved by Sam Old. “Ticket 12”" in page
     assert "Imported from earlier records" in client.get("/models/churn/").content.decode()
 
 

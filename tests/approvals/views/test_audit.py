@@ -229,7 +229,7 @@ def test_time_on_page_is_from_opening_to_signing(
     data = AuditEvent.objects.get(action=Action.REVIEW_APPROVED).data
     assert 240 <= data["seconds_on_page"] <= 245
     assert data["opened_at"]
-    assert "after having it open for 4 minutes" in page(client, request.get_absolute_url())
+    assert "4 minutes after opening it" in page(client, request.get_absolute_url())
     client.force_login(vera)
     said = page(client, f"/history/audit/reviews/?{DAYS}")
     assert "Remy Ortiz 1 4 min 0 0" in said

@@ -61,7 +61,7 @@ def test_it_is_filtered(client: Client, vera: User, query: str, is_there: bool) 
     make_incident()
     text = page(client, vera, f"/incidents/?{query}")
     assert ("Production of churn_predictor" in text) == is_there
-    assert ("No incident matches." in text) != is_there
+    assert ("No incidents match." in text) != is_there
 
 
 def test_a_kind_that_does_not_exist_is_refused_kindly(client: Client, vera: User) -> None:

@@ -59,7 +59,7 @@ def everybody(ada: User, rita: User, remy: User) -> None:
 def test_people_are_found(admin: Client, everybody: None, query: str, names: list[str]) -> None:
     response = admin.get(f"{URL}?{query}")
     assert listed(response) == names
-    assert ("Nobody matches." in response.content.decode()) is (not names)
+    assert ("No people match." in response.content.decode()) is (not names)
 
 
 def test_roles_and_groups_stand_apart(admin: Client, everybody: None) -> None:
@@ -231,9 +231,10 @@ def test_deactivating_asks_first_and_says_what_it_means(
     request = make_request(make_version("churn_predictor"), production, by=rita)
     asked = admin.get(f"{URL}{rita.pk}/active/").content.decode()
     assert f'href="{request.get_absolute_url()}"' in asked
-    assert "can never be met" not in asked
+    assert "cannot be met" not in asked
     warning = admin.get(f"{URL}{remy.pk}/active/").content.decode()
-    assert "Without Remy, Production of * can never be met: it needs 2 approvals from any reviewer." in warning
+    unmet = "Without Remy, the policy Production of * cannot be met: it requires 2 approvals from any reviewer."
+    assert unmet in warning
     assert "Staging of *" not in warning
     assert User.objects.active().count() == 4
 

@@ -89,8 +89,8 @@ def test_what_is_open_already_is_linked_and_asking_again_leads_there(
 @pytest.mark.usefixtures("two")
 def test_what_is_impossible_says_why(client: Client, rita: User) -> None:
     html = see(client, rita, URL.replace("/2/", "/1/"))
-    assert "Version 1 holds Production already." in text_of(html)
-    assert "No target is open to this version now" in text_of(html)
+    assert "Version 1 is already in Production." in text_of(html)
+    assert "No target is available for this version" in text_of(html)
     assert "<textarea" not in html
 
 

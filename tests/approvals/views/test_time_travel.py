@@ -115,7 +115,7 @@ def test_the_slider_leads_to_the_moment_and_keeps_the_filters(client: Client, ve
 def test_the_future_and_what_was_before_everything_are_named(page: Callable[..., str], production: Target) -> None:
     assert "No records yet." in page()
     make_tenure("churn", 1, production, NOON)
-    assert "That moment is still to come." in page("?at=2999-01-01")
+    assert "This moment is in the future." in page("?at=2999-01-01")
     assert "Version 1" not in page("?at=2999-01-01").partition("Timeline")[0]
     words = page("?at=2020-01-01")
     assert "No records of that moment." in words
@@ -135,7 +135,7 @@ def test_the_future_and_what_was_before_everything_are_named(page: Callable[...,
     ],
 )
 def test_nonsense_is_refused_with_a_sentence(page: Callable[..., str], client: Client, query: str, words: str) -> None:
-    assert "Nothing is shown." in page(f"?{query}", 422)
+    assert "No results." in page(f"?{query}", 422)
     answer = client.get(f"/history/at.json?{query}")
     assert answer.status_code == 400
     assert words in answer.json()["error"]

@@ -99,7 +99,7 @@ def test_one_click_and_a_reason_do_it(second: PromotionRequest, otto: User, prod
     text = tidy(answer.content.decode())
     assert "Roll back Production to churn_predictor v1 (replaces v2)" in text
     assert "Rolled back by Otto Reyes" in text
-    assert "may roll back without another's approval" in text
+    assert "may roll back without another approval" in text
     assert PromotionRequest.objects.get(kind="rollback").status == "approved"
 
 

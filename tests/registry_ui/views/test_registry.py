@@ -153,7 +153,7 @@ def test_the_model_page_shows_champion_cards_chart_versions_and_history(
     )
     assert html.count('class="chart-dot"') == 7
     assert "Production : Remy Ortiz , Rosa Lind" in text
-    assert "asked for churn_predictor version 7 to reach Production" in text
+    assert "requested churn_predictor version 7 for Production" in text
     assert f'href="/history/?model={MODEL}"' in html
     assert 'aria-label="log_loss from 0.5' in page(f"/models/{MODEL}/?metric=log_loss")
 

@@ -176,11 +176,11 @@ def test_the_panel_offers_what_can_be_asked_and_says_why_not(
     hold(seven, staging)
     html = seen_by(rita)
     assert f'href="{URL}promote/?target=Production"' in html
-    assert "Version 7 holds Staging already." in text_of(html)
+    assert "Version 7 is already in Staging." in text_of(html)
     request = make_request(seven, production, by=rita)
     assert f"Request #{request.pk} is open" in text_of(seen_by(rita))
     other = text_of(seen_by(vera, make_version(MODEL, 8).get_absolute_url()))
-    assert "Ask for" not in other
+    assert "Request Production" not in other
     assert "You need the requester role to request a promotion." in other
 
 
