@@ -89,6 +89,10 @@ class User(AbstractBaseUser, PermissionsMixin):
         default=dict, blank=True, help_text="Filters of pages by name, by page: see components.saved_views."
     )
 
+    hides_first_day = models.BooleanField(
+        default=False, help_text="An administrator who needs the checklist of the first day no more."
+    )
+
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]

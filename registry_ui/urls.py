@@ -21,6 +21,7 @@ urlpatterns = [
     path("overview/", views.overview, name="overview"),
     path("overview/overview.csv", views.overview_csv, name="overview_csv"),
     path("overview/overview.json", views.overview_json, name="overview_json"),
+    path("overview/first-day/", views.first_day, name="first_day"),
     path("views/<slug:page>/", views.saved_views, name="saved_views"),
     path("", include("approvals.urls")),
     path("models/", views.models, name="models"),

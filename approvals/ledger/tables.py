@@ -156,6 +156,7 @@ TABLES: dict[str, Table] = {
                 "uses_shortcuts": "How a person likes their pages.",
                 "saved_views": "How a person likes their pages.",
                 "time_zone": "How a person likes their pages.",
+                "hides_first_day": "How a person likes their pages.",
             },
             elsewhere=frozenset({"name", "email"}),  # by the identities: `people`
             personal=frozenset({"mlflow_names", "former_mlflow_names", "former_names"}),

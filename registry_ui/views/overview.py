@@ -19,6 +19,7 @@ from approvals.views.lists import Nothing
 from approvals.views.shared import SignedInRequest
 from components import charts, saved_views
 from components.pagination import page_of_counted
+from registry_ui import first_day
 from registry_ui.selectors.overview import coming, export, figures, requests, rows
 from registry_ui.selectors.overview.question import BY_TAG, PREFIX, SORTS, STATES, Question, models
 
@@ -46,8 +47,10 @@ def overview(request: SignedInRequest) -> HttpResponse:
     found = list(page.object_list)
     may_request = policy.may_request(reviewers.actor_of(request.user))
     known = requests.of(question, found)
+    todo = first_day.steps(request.user) if first_day.concerns(request.user) else ()
     context = {
         "question": question,
+        "first_day": () if all(step.is_done for step in todo) else todo,
         "target": question.targets[0] if len(question.targets) == 1 < len(targets) else None,
         "targets": targets,
         "more_targets": [each for each in targets if each not in question.targets],
@@ -56,6 +59,7 @@ def overview(request: SignedInRequest) -> HttpResponse:
         "page": page,
         "new_versions": new_versions.newest() if may_request else [],
         "nothing": None if found else _nothing(question),
+        "is_empty": not found and not question.is_narrowed and len(question.targets) > 1,
         "groups": _groups(rows.rows(question, found, known), question.group),
         "coming": coming.of(known, question.now),
         "recent": coming.recent(known),

@@ -179,6 +179,7 @@ ANSWERS_OTHERWISE = {
     "readyz",
     "welcome",
     "home",  # tests/registry_ui/views/test_overview.py
+    "first_day",  # tests/registry_ui/views/test_first_day.py
     "saved_views",  # tests/registry_ui/views/test_saved_views.py
     "approvals:request_live",
     "approvals:request_undo",  # tests/approvals/views/test_given.py
@@ -659,7 +660,7 @@ THEIR_OWN = {
 }
 """Tables in which an auditor may change rows, all of them about the auditor alone."""
 
-OWN_FIELDS = {"password", "last_login", "uses_shortcuts", "saved_views"}
+OWN_FIELDS = {"password", "last_login", "uses_shortcuts", "saved_views", "hides_first_day"}
 
 
 def everything() -> dict[str, list[tuple[Any, ...]]]:

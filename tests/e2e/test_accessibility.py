@@ -14,6 +14,7 @@ pytestmark = pytest.mark.e2e
 SIGNED_OUT = ["/accounts/login/", "/accounts/password/reset/", "/accounts/signup/", "/no-such-page/"]
 PAGES = {
     "ada": [
+        "/overview/",
         "/policies/",
         "/policies/new/",
         "/policies/1/versions/",
