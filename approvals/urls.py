@@ -45,6 +45,7 @@ urlpatterns = [
     path("exhibits/<int:pk>/<str:filename>", comparing.exhibit, name="exhibit"),
     path("requests/<int:pk>/certificate/", certificate.certificate, name="request_certificate"),
     path("requests/<int:pk>/live/", request_page.live, name="request_live"),
+    path("requests/<int:pk>/opened/", review_queue.opened, name="request_opened"),
     path("requests/<int:pk>/review/", requests.review, name="request_review"),
     path("requests/<int:pk>/undo/", requests.undo, name="request_undo"),
     path("requests/<int:pk>/comment/", requests.comment, name="request_comment"),

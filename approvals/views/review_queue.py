@@ -5,7 +5,7 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from approvals.models import PromotionRequest
 from approvals.selectors import inbox, request_state, undoing
@@ -28,6 +28,14 @@ def first(request: SignedInRequest) -> HttpResponse:
 @require_safe
 def one(request: SignedInRequest, pk: int) -> HttpResponse:
     return show(request, request_page.get_request(pk), queue_place.of_query(request.GET))
+
+
+@require_POST
+def opened(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Notes that a request which was fetched ahead is on the screen now."""
+    found = request_page.get_request(pk)
+    request_page.mark_seen(request, request_state.of(found, request.user))
+    return HttpResponse(status=204)
 
 
 def page(request: SignedInRequest, found: PromotionRequest, **shown: Any) -> HttpResponse:
@@ -57,11 +65,13 @@ def show(
 ) -> HttpResponse:
     """The request within the queue; `bound` and `conflict` as on its own page."""
     now = request_state.of(found, request.user)
-    if request.method == "GET":
+    is_ahead = request.headers.get("HX-Preloaded") == "true"
+    if request.method == "GET" and not is_ahead:
         request_page.mark_seen(request, now)
     numbers = place.numbers(request.user) if numbers is None else numbers
     context = request_page.body(request, now, conflict=conflict) | dict(bound or {})
     context["queue"] = queue_place.around(request.user, place, numbers, found.pk)
+    context["is_ahead"] = is_ahead
     if not place.wanted.is_filtered:  # for the top bar, which need not look at all of them again
         context["inbox_count"] = len(numbers) + inbox.came_back_count(request.user)
     context["last"] = _last(request, now) if status == 200 else None

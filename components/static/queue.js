@@ -2,7 +2,7 @@
    focus follows. Without it every link and form leads to the same addresses. */
 (() => {
   const queue = () => document.getElementById("queue");
-  const isHere = (address) => new URL(address, location.href).pathname.startsWith("/queue/");
+  let shown = ""; /* The request from which a form was sent. */
 
   /* A form of the request: what it answers, the next request or the same with a mistake, takes the place of the queue. */
   document.addEventListener("submit", (event) => {
@@ -11,7 +11,8 @@
     event.preventDefault();
     const values = { queue: location.pathname + location.search };
     if (event.submitter?.name) values[event.submitter.name] = event.submitter.value;
-    htmx.ajax("POST", form.action, { source: form, target: "#queue", swap: "outerHTML show:window:top", values });
+    shown = document.getElementById("queue-request").dataset.request;
+    htmx.ajax("POST", form.action, { source: form, target: "#queue", swap: "outerHTML", values });
   });
 
   const release = () => {
@@ -32,14 +33,45 @@
   });
   ["htmx:sendError", "htmx:timeout"].forEach((name) => document.addEventListener(name, release));
 
-  /* The focus, and with it a screen reader, goes to what was said, else to the request's heading. */
+  /* The focus, and with it a screen reader, goes to what was said, else to the heading of another request; after a comment
+     it stays with the comment. */
   document.addEventListener("htmx:afterSettle", (event) => {
-    if (event.detail.target?.id !== "queue" && event.target.id !== "queue") return;
-    const said = queue().querySelector("[data-focus], .messages") ?? queue().querySelector("h1");
+    if (event.target.id !== "queue") return;
+    const request = document.getElementById("queue-request");
+    const isSame = shown && shown === request.dataset.request;
+    shown = "";
+    const said =
+      request.querySelector("[data-focus], .messages") ??
+      (isSame ? request.querySelector("#latest") : null) ?? request.querySelector("h1");
+    if (!said) return;
     said.setAttribute("tabindex", "-1");
     said.focus({ preventScroll: true });
+    if (isSame) said.scrollIntoView({ block: "center" });
+    else scrollTo(0, 0);
     queue().querySelector(".queue-list .is-open")?.scrollIntoView({ block: "nearest" });
+    fetchAhead();
   });
+
+  /* The next request is fetched while this one is read; what is older than 20 seconds is asked for anew. The server notes
+     that it was opened when it is shown. */
+  let ahead = {};
+  const fetchAhead = async () => {
+    const link = queue()?.querySelector("[data-ahead]");
+    ahead = {};
+    if (!link || navigator.connection?.saveData) return;
+    const headers = { "HX-Request": "true", "HX-Target": "queue", "HX-Preloaded": "true" };
+    const answer = await fetch(link.href, { headers }).catch(() => null);
+    if (answer?.ok && !answer.redirected) ahead = { address: link.href, html: await answer.text(), at: Date.now() };
+  };
+  document.addEventListener("htmx:confirm", (event) => {
+    const link = event.target;
+    if (!ahead.address || link.href !== ahead.address || Date.now() - ahead.at > 20000) return;
+    event.preventDefault();
+    history.replaceState({ htmx: true }, "", location.href);
+    history.pushState({ htmx: true }, "", ahead.address);
+    htmx.swap(queue(), ahead.html, { swapStyle: "outerHTML", swapDelay: 0, settleDelay: 20 });
+  });
+  fetchAhead();
 
   /* What can be undone for some seconds offers it no longer. */
   const expire = () =>

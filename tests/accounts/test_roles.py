@@ -182,6 +182,7 @@ ANSWERS_OTHERWISE = {
     "first_day",  # tests/registry_ui/views/test_first_day.py
     "saved_views",  # tests/registry_ui/views/test_saved_views.py
     "approvals:request_live",
+    "approvals:request_opened",  # tests/approvals/views/test_review_queue.py
     "approvals:request_undo",  # tests/approvals/views/test_given.py
     "approvals:request_end",  # these two: tests/approvals/workflow/test_no_wait_without_an_end.py
     "approvals:request_end_half",

@@ -69,7 +69,11 @@ def test_steps_through_the_queue_load_no_page_and_the_back_button_works(
     page.goto(f"{stack.url}/queue/?model=queue_&sort=model")
     seen = Counted(page)
     heading = page.get_by_role("heading", level=1)
-    seen.press("n")
+    page.wait_for_load_state(
+        "networkidle"
+    )  # the next one was fetched ahead: that it was opened is noted when it is shown
+    with page.expect_request("**/opened/"):
+        seen.press("n")
     expect(heading).to_contain_text("queue_01")
     expect(heading).to_be_focused()
     seen.press("j", "j", "o")
@@ -84,9 +88,10 @@ def test_steps_through_the_queue_load_no_page_and_the_back_button_works(
     page.keyboard.type("Which cutoff? dn")
     page.get_by_role("button", name="Comment").click()
     expect(page.get_by_text("Which cutoff? dn").first).to_be_visible()
+    expect(page.locator("#latest")).to_be_focused()
     expect(heading).to_contain_text("queue_03")
     seen.click("^Reject")  # without the comment that it needs
-    expect(page.get_by_text("Say why", exact=False).first).to_be_visible()
+    expect(page.get_by_text("Enter a reason", exact=False).first).to_be_visible()
     assert seen.documents == []
 
 

@@ -134,6 +134,16 @@ def test_htmx_gets_the_part_and_a_step_back_the_page(as_remy: Client, waiting: l
     assert "hx-history-elt" in again.content.decode()
 
 
+def test_what_is_fetched_ahead_is_opened_when_it_is_shown(as_remy: Client, waiting: list[PromotionRequest]) -> None:
+    one = waiting[1]
+    html = read(as_remy, f"/queue/{one.pk}/", **HTMX, **{"HX-Preloaded": "true"})
+    assert not Reading.objects.exists()
+    assert f'hx-post="/requests/{one.pk}/opened/" hx-trigger="load"' in html
+    assert as_remy.post(f"/requests/{one.pk}/opened/").status_code == 204
+    assert Reading.objects.get().request_id == one.pk
+    assert "/opened/" not in read(as_remy, f"/queue/{one.pk}/", **HTMX)
+
+
 def test_a_mistake_stays_in_the_queue_with_what_was_typed(as_remy: Client, waiting: list[PromotionRequest]) -> None:
     answer = decide(as_remy, waiting[0], "/queue/?sort=age", "reject")
     html = answer.content.decode()
