@@ -48,6 +48,8 @@ class ReviewForm(forms.Form):
 
 class UndoForm(forms.Form):
     review = forms.IntegerField(widget=forms.HiddenInput)
+    together = forms.BooleanField(required=False, widget=forms.HiddenInput)
+    """With all that were given with it."""
 
 
 class CommentForm(forms.Form):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from accounts.models import User
 from approvals import policy
@@ -66,6 +66,8 @@ class Undoable:
     review: Review
     request: PromotionRequest
     until: datetime
+    together: int = 1
+    """How many were given with it in one batch, itself included."""
 
 
 def of_standing(now: RequestState, by: User) -> Undoable | None:
@@ -79,11 +81,19 @@ def of_standing(now: RequestState, by: User) -> Undoable | None:
 
 def newest_of(by: User) -> Undoable | None:
     """The newest verdict, on whatever request, that the person can undo now: for the page that comes after it. One
-    query, two where there is one; none while verdicts cannot be undone."""
+    query, three where there is one; none while verdicts cannot be undone."""
     if not window():
         return None
     given = Review.objects.live().filter(reviewer=by, created_at__gt=clock.now() - window())
     for review in given.select_related("reviewer", "request__version__model", "request__target").order_by("-pk")[:1]:
         if answer(review, review.request, by):
-            return Undoable(review, review.request, review.created_at + window())
+            together = 1 + given_with(review).count()
+            return Undoable(review, review.request, review.created_at + window(), together)
     return None
+
+
+def given_with(review: Review) -> QuerySet[Review]:
+    """The others of its batch that stand: they have the same reviewer and moment, by the database's clock."""
+    given = Review.objects.live().filter(reviewer=review.reviewer_id, created_at=review.created_at)
+    related = ("reviewer", "request__version__model", "request__target")
+    return given.exclude(pk=review.pk).select_related(*related).order_by("pk")

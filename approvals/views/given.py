@@ -27,6 +27,8 @@ def of(now: request_state.RequestState, by: User) -> Given | None:
 def words(found: undoing.Undoable, now: request_state.RequestState) -> str:
     """What the verdict was and what became of the request."""
     request, verdict = now.request, found.review.verdict
+    if found.together > 1:
+        return f"{found.together} requests approved together."
     subject = f"{request.version.model.name} v{request.version.number}"
     if verdict == Verdict.REJECT:
         return f"{subject}: rejected."

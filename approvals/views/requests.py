@@ -113,7 +113,21 @@ _OUTCOME = {
 def undo(request: SignedInRequest, pk: int) -> HttpResponse:
     done = "Your verdict is undone. You can decide again."
     form = UndoForm(request.POST)
+    if form.is_valid() and form.cleaned_data.pop("together"):
+        return _undo_together(request, pk, form.cleaned_data["review"])
     return do(request, pk, "undo_form", form, workflow.undo_review, done=done, is_undone=True)
+
+
+def _undo_together(request: SignedInRequest, pk: int, review: int) -> HttpResponse:
+    found = get_request(pk)
+    try:
+        undone = workflow.undo_together(found, by=request.user, review=review)
+    except workflow.WorkflowError as error:
+        return page(request, get_request(pk), conflict=error.message, status=status_of(error))
+    messages.success(request, f"{len(undone.reviews)} verdicts are undone. You can decide again.")
+    for words in undone.refusals:
+        messages.error(request, words)
+    return back(request, found, is_undone=True)
 
 
 @require_POST

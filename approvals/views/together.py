@@ -77,4 +77,4 @@ def _picked(request: SignedInRequest) -> list[Picked]:
 def _words(requests: list[PromotionRequest]) -> str:
     names = [f"{each.version.model.name} v{each.version.number}" for each in requests]
     listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return f"{len(names)} requests approved together: {listed}. Undo one of them on its page."
+    return f"{len(names)} requests approved together: {listed}. "

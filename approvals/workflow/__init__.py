@@ -12,7 +12,7 @@ what is owed to MLflow, `verbs` the frame of them all.
 """
 
 from approvals.workflow.approvals_count import approver_labels
-from approvals.workflow.batches import BatchRefused, Picked, approve_together
+from approvals.workflow.batches import BatchRefused, Picked, approve_together, undo_together
 from approvals.workflow.check_results import FILES, Answered, answer_check, conclude, override, store_attempt
 from approvals.workflow.emergency import break_glass, call_out_overdue, review_afterwards
 from approvals.workflow.escalation import escalate
@@ -92,5 +92,6 @@ __all__ = [
     "submit_under",
     "under_other_policies",
     "undo_review",
+    "undo_together",
     "withdraw",
 ]

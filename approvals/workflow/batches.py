@@ -9,10 +9,12 @@ from django.db import transaction
 from accounts.models import User
 from approvals import policy
 from approvals.models import PromotionRequest, Review, Verdict
-from approvals.selectors import batches, request_state
+from approvals.selectors import batches, request_state, undoing
 from approvals.workflow import reviews, verbs
 from approvals.workflow.reopening import reopen
-from approvals.workflow.shared import Conflict, Invalid
+from approvals.workflow.shared import Conflict, Invalid, WorkflowError
+from approvals.workflow.undoing import undo_review
+from mirror import clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +72,33 @@ def _sign_all(picked: Sequence[Picked], *, by: User, proof: policy.Proof | None)
             refused.setdefault(request.pk, "The evidence is no longer what you were reading.")
     if refused:
         raise BatchRefused(refused, len(picked))
-    signed = []
+    signed, at = [], clock.now()
     for each, request in zip(picked, requests, strict=True):
         try:
-            signed.append(
-                reviews.sign(
-                    request, by, Verdict.APPROVE, "", each.fingerprint, "", proof, (), each.effect, batch=len(picked)
-                )
-            )
+            said = (Verdict.APPROVE, "", each.fingerprint, "", proof, (), each.effect)
+            signed.append(reviews.sign(request, by, *said, batch=len(picked), at=at))
         except Conflict as error:  # its effect is another one
             raise BatchRefused({request.pk: error.message}, len(picked)) from error
     return signed
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What became of undoing a batch."""
+
+    reviews: list[Review]
+    refusals: list[str]
+    """Of those that stay, each a sentence with its model and version."""
+
+
+def undo_together(request: PromotionRequest, *, by: User, review: int) -> Undone:
+    """Takes back this review and all that were given with it in one batch, each by itself: what cannot be undone stays,
+    and holds up none of the others. Raises as `undo_review` does where that is so of this one."""
+    undone, refused = [undo_review(request, by=by, review=review)], []
+    for other in undoing.given_with(undone[0]):
+        try:
+            undone.append(undo_review(other.request, by=by, review=other.pk))
+        except WorkflowError as error:
+            version = other.request.version
+            refused.append(f"{version.model.name} v{version.number}: {error.message}")
+    return Undone(undone, refused)

@@ -1,7 +1,7 @@
 """What people decide: reviews, the discussion, and trying a failed delivery again."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from django.db.models import F
@@ -69,9 +69,10 @@ def sign(
     effect: str,
     *,
     batch: int = 0,
+    at: datetime | None = None,
 ) -> Review:
     """One verdict: what `review`, or a `batch` of so many (`batches.approve_together`), does in one transaction. Raises
-    NotAllowed, Invalid, NeedsReauthentication or Conflict, as they say."""
+    NotAllowed, Invalid, NeedsReauthentication or Conflict, as they say. `at` is the same for all of a batch."""
     # Computed once, under the locks; everything below is judged by it.
     now = request_state.of(request, by)
     require(now.actions[verdict.value])
@@ -101,7 +102,7 @@ def sign(
         signed_name=by.label,
         signed_with=proof.method if proof else "",
         proof_at=proof.at if proof else None,
-        created_at=clock.now(),  # the clock by which it can be undone and its delivery is due
+        created_at=at or clock.now(),  # the clock by which it can be undone and its delivery is due
     )
     # Before the event, which tells of them and seals them.
     raised = follow_up.raise_findings(signed, now.rule, findings)

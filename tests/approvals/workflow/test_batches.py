@@ -3,13 +3,15 @@
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from accounts.models import User
 from approvals import ledger, workflow
 from approvals.ledger.sentences import sentence
 from approvals.models import Action, AuditEvent, CheckResult, OutboxEntry, PromotionRequest, Review, Status, Target
 from approvals.policy import SignatureRule
-from approvals.selectors import policy_history, policy_overview
+from approvals.selectors import policy_history, policy_overview, undoing
 from approvals.workflow import BatchRefused, Invalid, Picked
 from mirror.models import ModelVersion
 from tests.support.factories import approve, check, make_policy, make_request, make_rule, make_version
@@ -73,6 +75,45 @@ def test_the_last_approvals_deliver_each_and_one_can_be_undone(
     workflow.undo_review(asked[0], by=rosa, review=signed[0].pk)
     assert list(OutboxEntry.objects.open().values_list("request_id", flat=True)) == [each.pk for each in asked[1:]]
     assert ledger.verify(with_references=True).is_intact
+
+
+def test_a_batch_is_undone_as_a_whole_but_for_what_cannot_be(
+    asked: list[PromotionRequest], remy: User, rosa: User, settings: Any
+) -> None:
+    settings.UNDO_SECONDS = 10
+    approve(asked[0], remy)
+    signed = workflow.approve_together(picked(*asked), by=rosa)
+    newest = undoing.newest_of(rosa)
+    assert newest
+    assert newest.together == 3
+    workflow.withdraw(asked[1], by=asked[1].requester)
+    undone = workflow.undo_together(newest.request, by=rosa, review=newest.review.pk)
+    assert {each.request for each in undone.reviews} == {asked[0], asked[2]}
+    assert undone.refusals == ["fraud v2: It is too late to undo this verdict: withdrawn."]
+    assert list(Review.objects.live().filter(reviewer=rosa)) == [signed[1]]
+    assert not OutboxEntry.objects.open().exists()
+    with pytest.raises(workflow.NotAllowed, match="Only Rosa Lind"):
+        workflow.undo_together(asked[1], by=remy, review=signed[1].pk)
+    assert ledger.verify(with_references=True).is_intact
+
+
+def test_the_queue_offers_to_undo_all_of_a_batch(
+    asked: list[PromotionRequest], remy: User, settings: Any, client: Client
+) -> None:
+    settings.UNDO_SECONDS = 10
+    workflow.approve_together(picked(*asked), by=remy)
+    client.force_login(remy)
+    shown = client.get(reverse("approvals:review_queue")).content.decode()
+    assert "3 requests approved together." in shown
+    assert "Undo all 3" in shown
+    newest = undoing.newest_of(remy)
+    assert newest
+    posted = {"review": newest.review.pk, "together": "yes"}
+    address = reverse("approvals:request_undo", args=[newest.request.pk])
+    answer = client.post(address, posted, follow=True)
+    assert "3 verdicts are undone. You can decide again." in answer.content.decode()
+    assert not Review.objects.live().exists()
+    assert client.post(address, posted).status_code == 409
 
 
 def test_an_approval_by_itself_says_nothing_of_a_batch(asked: list[PromotionRequest], remy: User) -> None:

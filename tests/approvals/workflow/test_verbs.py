@@ -14,7 +14,7 @@ from accounts.models import User
 from approvals import administration, delivery, ledger, watch, workflow
 from approvals.models import Action, AuditEvent, OutboxEntry, Policy, PromotionRequest, Status, Target
 from approvals.selectors import reviewers
-from approvals.workflow import NotAllowed, WorkflowError, reviews
+from approvals.workflow import NotAllowed, WorkflowError, reviews, undoing
 from mirror.models import ModelVersion
 from tests.support import world
 from tests.support.factories import approve, make_person, make_policy, make_request, make_rule, make_version
@@ -28,7 +28,7 @@ NOT_VERBS = {
     "reconsider": "in the transaction of a change of roles, which is a verb",
     "take_checkpoint": "reads the ledger before its transaction, and the person in it",
 }
-PARTS = {"review": reviews.sign, "approve_together": reviews.sign}
+PARTS = {"review": reviews.sign, "approve_together": reviews.sign, "undo_together": undoing.undo_review}
 """Verbs whose first part stays even where the second is refused, with that second part."""
 
 
@@ -63,7 +63,7 @@ def test_a_page_that_is_old_breaks_the_glass_once(production: Target, registry: 
     otto, read_before = make_person("Otto Reyes", "responder"), world.version(2)
     terms = {"by": otto, "reason": world.REASON, "proof": world.proof()}
     assert world.deliver(workflow.break_glass(read_before, production, **terms), registry) == "applied"
-    with pytest.raises(workflow.Invalid, match=r"^Version 2 holds Production already\.$"):
+    with pytest.raises(workflow.Invalid, match=r"^Version 2 is already in Production\.$"):
         workflow.break_glass(read_before, production, **terms)
     assert PromotionRequest.objects.count() == 1
 
