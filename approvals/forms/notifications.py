@@ -24,7 +24,7 @@ class NotificationForm(forms.Form):
         super().__init__(data, initial={**initial, "hour": wishes.hour, "time_zone": wishes.time_zone})
         for kind in Kind:
             usual = preferences.DEFAULTS[kind]
-            choices = [(how.value, f"{how.label} (the default)" if how == usual else how.label) for how in How]
+            choices = [(how.value, f"{how.label} (default)" if how == usual else how.label) for how in How]
             self.fields[kind.value] = forms.ChoiceField(label=kind.label, choices=choices)
 
     @property

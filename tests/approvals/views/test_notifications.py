@@ -44,7 +44,7 @@ def test_the_defaults_are_shown_and_every_kind_can_be_chosen(rita: User) -> None
     for kind in Kind:
         assert f'name="{kind.value}"' in shown
         assert kind.label in text_of(shown)
-    assert "“At once” means within about 10 seconds. After 5 e-mails in 10 minutes" in text_of(shown)
+    assert "“Immediately” means within about 10 seconds. After 5 e-mails in 10 minutes" in text_of(shown)
     assert 'value="now" selected' in shown
     assert 'value="digest" selected' in shown
 
