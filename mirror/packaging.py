@@ -53,7 +53,7 @@ def read(texts: Mapping[str, bytes]) -> tuple[dict[str, Any] | None, str]:
         _count(text)
         raw = yaml.load(text, Loader=_Loader)  # noqa: S506 -- SafeLoader, in C where there is one
         if not isinstance(raw, dict):
-            return None, "The MLmodel file lacks what MLflow writes into it."
+            return None, "The MLmodel file does not say what MLflow writes into it."
         return _facts(raw, texts), ""
     except _TooMuchError:
         return None, "The MLmodel file says more than can be shown."

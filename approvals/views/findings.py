@@ -18,23 +18,23 @@ from approvals.views.lists import Nothing, Tab
 from approvals.views.shared import SignedInRequest, tell
 
 PAGE_SIZE = 25
-TABS = {"mine": "Mine", "open": "All open", "closed": "Closed"}
-NO_MATCH = Nothing("search", "No finding matches.", "Take the name away, or look under another tab.")
+TABS = {"mine": "My findings", "open": "All open", "closed": "Closed"}
+NO_MATCH = Nothing("search", "No finding matches.", "Clear the name, or choose another tab.")
 NOTHING = {
     "mine": Nothing(
         "circle-check",
-        "Nothing is yours to put right.",
-        "Findings that name you as their owner stand here until they are closed.",
+        "You own no open findings.",
+        "Findings that you own appear here until they are closed.",
     ),
     "open": Nothing(
         "circle-check",
-        "Nothing is open.",
+        "No open findings.",
         "Reviewers may approve with findings, where the policy allows it.",
     ),
     "closed": Nothing(
         "history",
-        "Nothing has been closed yet.",
-        "Closed findings stay here with what was done about them.",
+        "No closed findings yet.",
+        "Closed findings appear here with what was done.",
     ),
 }
 """What each tab says without rows."""

@@ -44,7 +44,7 @@ def _words(incident: Incident, target: Target) -> str:
     return (
         f"Incident #{incident.pk}: {incident.place} of {incident.model_name} was changed in MLflow without a delivery"
         f"{since}, and this was seen at {incident.seen_at:%Y-%m-%d %H:%M:%S} UTC. Before, {_listed(incident.before)} "
-        f"held it; now, {_listed(incident.after)}. The policy asks for a review afterwards: approve what is in "
+        f"held it; now, {_listed(incident.after)}. The policy requires a review: approve what is in "
         f"{target.name} now, or reject it, and Countersign restores the last approved version."
     )
 

@@ -95,7 +95,7 @@ def _check_holder(target: Target, holders: Sequence[ModelVersion], leaving: int 
     now = next(iter(holders), None)
     if leaving is not None and (now is None or now.number != leaving):
         holds = f"Version {now.number} holds" if now else "Nothing holds"
-        raise Conflict(f"{holds} {target.name} now, not version {leaving}. Look at it as it is now.")
+        raise Conflict(f"{holds} {target.name} now, not version {leaving}. Check the current state.")
 
 
 def _chosen(model: RegisteredModel, target: Target, holders: Sequence[ModelVersion], to: int | None) -> Earlier:

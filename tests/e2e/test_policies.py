@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.test_accessibility import violations
 from tests.support.stack import Stack
 
 VISIBLE = """() => [...document.querySelectorAll(
@@ -48,6 +49,7 @@ def test_a_policy_with_two_groups_takes_few_clicks(
     hand.clicks += 1
     assert ada.evaluate(VISIBLE) <= MOST_CONTROLS
     assert ada.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert violations(ada, "a new policy") == []
     if ada.locator("#id_target").input_value() == "":
         ada.locator("#id_target").select_option(label="Staging")
     pattern = f"fraud_{theme}_*"
@@ -60,6 +62,7 @@ def test_a_policy_with_two_groups_takes_few_clicks(
     hand.choose("#id_slots-1-group", "Fraud legal")
     sentence = f"Staging of {pattern} needs 2 approvals: 1 from Fraud risk and 1 from Fraud legal"
     expect(ada.locator(".policy-draft")).to_contain_text(sentence)
+    assert violations(ada, "a policy with two groups") == []
     save = ada.get_by_role("button", name="Add policy")
     expect(save).to_be_in_viewport()
     hand.press("button", "Add policy")

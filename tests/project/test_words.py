@@ -38,7 +38,7 @@ def in_template(source: str) -> Iterator[tuple[int, str]]:
             if " " in quoted[1]:
                 yield source.count("\n", 0, tag.start() + quoted.start()) + 1, quoted[1]
     plain = re.sub(r"\{%.*?%\}|\{\{.*?\}\}", _blank, source, flags=re.DOTALL)
-    for read in re.finditer(r'\b(?:title|aria-label|placeholder|alt)="([^"]*)"', plain):
+    for read in re.finditer(r'\b(?:title|aria-label|data-label|placeholder|alt)="([^"]*)"', plain):
         yield plain.count("\n", 0, read.start()) + 1, read[1]
     bare = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|<[^>]*>", _blank, source, flags=re.DOTALL)
     yield 1, bare

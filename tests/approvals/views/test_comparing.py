@@ -137,7 +137,7 @@ def test_every_part_is_held_against_the_champions(client: Client, asked: Promoti
     files = section(html, "files")
     assert "w.skops changed 10 bytes 22222222 12 bytes 33333333" in files
     assert "extra.bin added – 2.5 MB" in files
-    assert "Asked for, version 2: 3 files, 2.5 MB, digest bbbbbbbb" in files
+    assert "Requested, version 2: 3 files, 2.5 MB, digest bbbbbbbb" in files
     assert "style=" not in html
 
 

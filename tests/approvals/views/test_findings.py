@@ -166,9 +166,9 @@ def test_the_page_calls_out_what_is_overdue_first(
 def test_empty_tabs_say_so(client: Client, rita: User) -> None:
     client.force_login(rita)
     for show, words in (
-        ("mine", "Nothing is yours"),
-        ("open", "Nothing is open"),
-        ("closed", "Nothing has been closed"),
+        ("mine", "You own no open findings"),
+        ("open", "No open findings"),
+        ("closed", "No closed findings yet"),
     ):
         assert words in client.get(f"/findings/?show={show}").content.decode()
     assert "No finding matches" in client.get("/findings/?model=x").content.decode()
