@@ -15,7 +15,7 @@ PAGES = {"overview": "overview", "inbox": "approvals:inbox", "queue": "approvals
 MOST = 20
 LONGEST_NAME = 60
 LONGEST_QUERY = 1_000
-_PASSING = ("page", "seen", "view")
+_PASSING = ("page", "seen", "view", "done")
 """What of an address is no part of a view."""
 
 EVERYTHING = "view=none"

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
 from django.http import HttpResponse, QueryDict
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
@@ -18,6 +18,7 @@ from approvals.selectors import inbox as queries
 from approvals.selectors import inbox_rows, reviewers
 from approvals.views.lists import Nothing, Tab
 from approvals.views.shared import SignedInRequest
+from components import saved_views
 
 PAGE_SIZE = 25
 TABS = {
@@ -33,6 +34,8 @@ TABS = {
 def inbox(request: SignedInRequest) -> HttpResponse:
     """The page, or for HTMX the list alone; 204 when it still is what the browser shows (`seen`), so that nothing
     moves for nothing."""
+    if not request.GET and (chosen := saved_views.default_of(request.user, "inbox")):
+        return redirect(f"{request.path}?{chosen}")
     query = request.GET.copy()
     seen = query.pop("seen", [""])[-1]
     request.GET = query  # type: ignore[assignment]  # links of the list must not carry it on

@@ -12,11 +12,14 @@ from approvals.selectors import inbox, request_state, undoing
 from approvals.views import given, queue_place, request_page
 from approvals.views.queue_place import Place
 from approvals.views.shared import SignedInRequest
+from components import saved_views
 
 
 @require_safe
 def first(request: SignedInRequest) -> HttpResponse:
     """The first request of the list, or that there is none."""
+    if not request.GET and (chosen := saved_views.default_of(request.user, "queue")):
+        return redirect(f"{request.path}?{chosen}")
     place = queue_place.of_query(request.GET)
     numbers = place.numbers(request.user)
     if numbers:

@@ -94,3 +94,15 @@ def test_views_go_when_a_person_is_erased(vera: User) -> None:
     saved_views.save(vera, "overview", name="My team", query="q=vera")
     erasure.erase(vera)
     assert vera.saved_views == {}
+
+
+@pytest.mark.parametrize(("page", "address"), [("inbox", "/"), ("queue", "/queue/")])
+def test_inbox_and_queue_have_views_of_their_own(client: Client, remy: User, page: str, address: str) -> None:
+    client.force_login(remy)
+    assert post(client, "save", query="model=churn&done=3", page=page) == f"{address}?model=churn"
+    post(client, "default", query="model=churn", page=page)
+    assert client.get(address)["Location"] == f"{address}?model=churn"
+    shown = client.get(f"{address}?model=churn").content.decode()
+    assert f'href="{address}?model=churn" aria-current="true"' in shown
+    assert client.get(f"{address}?view=none").status_code == 200
+    assert client.get("/overview/").status_code == 200
