@@ -19,6 +19,7 @@ _PAGES = {
     "models": "models",
     "history": "approvals:history",
     "policies": "approvals:policies",
+    "people": "approvals:people",
     "search": "search",
     "notifications": "approvals:notifications",
 }
@@ -26,6 +27,7 @@ _BELOW = {
     "inbox": ("approvals:review_queue", "approvals:review_queue_request", "approvals:review_together"),
     "models": ("model", "version"),
     "history": ("approvals:event",),
+    "people": ("approvals:person", "approvals:person_invite"),
 }
 _HISTORY = ("approvals:history_", "approvals:incident", "approvals:ledger", "approvals:audit")
 

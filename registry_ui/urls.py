@@ -29,6 +29,7 @@ urlpatterns = [
     path("models/<model:name>/compare/", views.compare, name="model_compare"),
     path("models/<model:name>/", views.model, name="model"),
     path("search/", views.search, name="search"),
+    path("search/jump/", views.jump, name="jump"),
     path("system/", views.system, name="system"),
     path("preferences/", views.preferences, name="preferences"),
 ]

@@ -1,4 +1,5 @@
-"""The search: models and people by part of their name, requests and versions by their number, run or commit.
+"""The search: models, policies and people by part of their name, requests by number or words, versions by number, run
+or commit.
 
 Whatever cannot use an index looks through a bounded number of rows, so that the page stays fast at any size.
 """
@@ -7,18 +8,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from django.db.models import Q, QuerySet, TextField
+from django.db.models import Exists, OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from accounts.models import User
-from approvals.models import PromotionRequest
+from approvals.models import Comment, Policy, PromotionRequest
 from mirror.models import HEAVY, ModelVersion, RegisteredModel
 
 EACH = 10
 """Hits that each group shows."""
 
 LOOKED_THROUGH = 2_000
-"""Versions, the most recently changed ones, whose tags and parameters are searched."""
+"""Versions, the most recently changed ones, whose tags and parameters are searched; and requests, the latest ones."""
+
+MOST_WORDS = 6
 
 _VERSION = re.compile(
     r"^(?:models:/)?(?P<model>.+?)(?:/versions/|/|\s+version\s+|\s+v|@v|:v?|\s+)(?P<number>\d{1,9})/?$", re.I
@@ -35,6 +38,7 @@ class Found:
 
     requests: list[PromotionRequest] = field(default_factory=list)
     people: list[User] = field(default_factory=list)
+    policies: list[Policy] = field(default_factory=list)
     exact: RegisteredModel | ModelVersion | PromotionRequest | None = None
     """The one thing that was named exactly, where that is beyond doubt."""
 
@@ -45,15 +49,15 @@ class Found:
 
     @property
     def count(self) -> int:
-        return len(self.models) + len(self.versions) + len(self.requests) + len(self.people)
+        return sum(len(each) for each in (self.models, self.versions, self.requests, self.people, self.policies))
 
 
 def find(q: str) -> Found:
-    """Models, requests, people and versions that fit the first 256 characters of `q`, each list bounded."""
+    """Models, requests, people, policies and versions that fit the first 256 characters of `q`, each list bounded."""
     q = q.strip()[:256]
     if not q:
         return Found()
-    found = Found(models=_models(q), requests=_requests(q), people=_people(q))
+    found = Found(models=_models(q), requests=_requests(q), people=_people(q), policies=_policies(q))
     named = _named_version(q)
     by_run = list(_listed(_by_run(q))) if _HEX.match(q) else []
     seen: set[int] = set()
@@ -77,7 +81,9 @@ def _exact(
         return found.requests[0]
     if len(named) == 1:
         return named[0]
-    if found.count == 1:
+    if (
+        len(found.models) + len(found.versions) + len(found.people) == 1
+    ):  # requests and policies that mention it count not
         if len(by_run) == 1 and by_run[0].run_id == q.lower():
             return by_run[0]
         if found.models and found.models[0].name == q:
@@ -97,10 +103,22 @@ def _models(q: str) -> list[RegisteredModel]:
 
 
 def _requests(q: str) -> list[PromotionRequest]:
-    match = _REQUEST.match(q)
-    if not match:
-        return []
-    return list(PromotionRequest.objects.with_subject().defer("evidence", "rule").filter(pk=int(match["number"])))
+    """By number; else the latest ones that have each word in their reason, their discussion, or the model's name."""
+    listed = PromotionRequest.objects.with_subject().defer("evidence", "rule")
+    if match := _REQUEST.match(q):
+        return list(listed.filter(pk=int(match["number"])))
+    latest = PromotionRequest.objects.order_by("-pk").values("pk")[:LOOKED_THROUGH]
+    found = listed.filter(pk__in=latest)
+    for word in q.split()[:MOST_WORDS]:
+        said = Comment.objects.filter(request=OuterRef("pk"), body__icontains=word)
+        found = found.filter(Q(justification__icontains=word) | Q(version__model__name__icontains=word) | Exists(said))
+    return list(found.order_by("-pk")[:EACH])
+
+
+def _policies(q: str) -> list[Policy]:
+    return list(
+        Policy.objects.current().filter(model_pattern__icontains=q).order_by("model_pattern", "target__position")[:EACH]
+    )
 
 
 def _people(q: str) -> list[User]:

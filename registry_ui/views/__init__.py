@@ -5,7 +5,7 @@ from registry_ui.views.first_day import first_day
 from registry_ui.views.overview import home, overview, overview_csv, overview_json
 from registry_ui.views.registry import model, models
 from registry_ui.views.saved_views import saved_views
-from registry_ui.views.searching import search
+from registry_ui.views.searching import jump, search
 from registry_ui.views.service import preferences, system
 from registry_ui.views.versions import version
 
@@ -13,6 +13,7 @@ __all__ = [
     "compare",
     "first_day",
     "home",
+    "jump",
     "model",
     "models",
     "overview",

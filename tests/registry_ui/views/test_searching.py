@@ -1,17 +1,23 @@
 """Search, system and preferences."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
+from accounts import roles
 from accounts.models import User
-from approvals.models import OutboxEntry, Target
+from approvals.models import Comment, OutboxEntry, Target
 from mirror.models import MirrorState
 from registry_ui import system
 from registry_ui.selectors import search
-from tests.support.factories import approve, make_model, make_request, make_version
+from registry_ui.selectors.places import PLACES, places
+from registry_ui.selectors.search import find
+from tests.support.factories import approve, make_model, make_person, make_policy, make_request, make_version
 from tests.support.pages import text_of
 
 pytestmark = pytest.mark.django_db
@@ -140,6 +146,71 @@ def test_an_unreachable_broker_is_not_the_end(monkeypatch: pytest.MonkeyPatch, r
     monkeypatch.setattr(health, "_broker", lambda: {"ok": False, "detail": "Cannot be reached (OperationalError)."})
     assert states()["Broker"] == ("slow", "Unreachable")
     assert "Approvals still count" in text_of(reader.get("/system/").content.decode())
+
+
+# --- Words, policies, pages, and the jump dialog ----------------------------------------------------------------------
+
+
+def test_requests_are_found_by_the_words_of_their_reason_and_discussion(
+    vera: User, rita: User, production: Target
+) -> None:
+    asked = make_request(
+        make_version("churn_predictor", 7), production, by=rita, justification="Better after the price rise."
+    )
+    other = make_request(make_version("fraud_card", 2), production, by=rita, justification="Three more months.")
+    Comment.objects.create(request=other, author=vera, body="Was the hold-out the same?")
+    assert find("price rise").requests == [asked]
+    assert find("RISE price").requests == [asked]
+    assert find("hold-out").requests == [other]
+    assert find("fraud months").requests == [other]
+    assert find("price months").requests == []
+
+
+def test_policies_are_found_by_their_pattern(production: Target) -> None:
+    made = make_policy("fraud_*", production, (1, None))
+    assert find("fraud").policies == [made]
+    made.retired_at = timezone.now()
+    made.save()
+    assert find("fraud").policies == []
+
+
+def test_pages_are_found_by_their_names_by_those_who_may_open_them(vera: User, rita: User, ada: User) -> None:
+    assert [place.title for place in places("trav", vera)] == ["Time travel"]
+    assert [place.title for place in places("dark theme", vera)] == ["Preferences"]
+    assert places("trav", make_person("Nora Noll")) == []
+    assert [place.title for place in places("invite", ada)] == ["Invite a person"]
+    assert [place.title for place in places("people", rita)] == []
+    assert places("", ada) == []
+
+
+def test_every_page_of_the_list_is_there_for_an_administrator(client: Client, ada: User) -> None:
+    ada.groups.add(*Group.objects.filter(name__in=[roles.AUDITOR, roles.REVIEWER]))
+    client.force_login(ada)
+    for place in PLACES:
+        answer = client.get(reverse(place.url_name), follow=True)
+        assert answer.status_code == 200, place
+    wanted = {place.permission for place in PLACES} - {""}
+    known = {f"{label}.{name}" for label, name in Permission.objects.values_list("content_type__app_label", "codename")}
+    assert wanted <= known
+
+
+def test_the_jump_dialog_lists_what_fits(reader: Client, rita: User, production: Target) -> None:
+    make_request(make_version("churn_predictor", 7), production, by=rita)
+    html = reader.get("/search/jump/", {"q": "churn"}).content.decode()
+    assert text_of(html) == "churn_predictor Model #1 churn_predictor v7 to Production Waiting for review"
+    assert html.count('role="option"') == 2
+    assert "Preferences Page" in text_of(reader.get("/search/jump/", {"q": "pref"}).content.decode())
+    assert "Nothing found." in reader.get("/search/jump/", {"q": "zzz<b>"}).content.decode()
+    assert reader.get("/search/jump/").content.decode().strip() == ""
+
+
+def test_the_jump_dialog_asks_as_often_for_many_hits(
+    reader: Client, rita: User, production: Target, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(1, 9):
+        make_request(make_version(f"churn_{number}", 1), production, by=rita)
+    with django_assert_max_num_queries(12):
+        reader.get("/search/jump/", {"q": "churn"})
 
 
 # --- Preferences ------------------------------------------------------------------------------------------------------
