@@ -17,6 +17,9 @@ from bench.report import Row, medians
 
 ROUNDS = 15
 CEILING_MS = 60
+WAITING = 500
+"""Requests that wait for a review."""
+
 AUDIT_MS = 2_000
 WHOLE_PERIOD = ("audit of everything", "how people review, everything")
 
@@ -86,7 +89,10 @@ def _paths(client: Any) -> dict[str, str]:
         "overview, worst state first": "/overview/?sort=state",
         "overview, outside approval": "/overview/?state=outside",
         "inbox": "/",
+        "inbox, by risk": "/?sort=risk",
         "inbox, decided": "/?tab=decided",
+        "review queue": "/queue/",
+        "review queue, by risk": f"/queue/{request.pk}/?sort=risk",
         "models": "/models/",
         "models, last page": "/models/?page=last",
         "model": version.model.get_absolute_url(),
@@ -167,7 +173,7 @@ def _fill(*, versions: int, requests: int, events: int) -> None:
     made = []
     for index in range(max(requests, 1)):
         version = newest[index % len(newest)]
-        is_open = requests == 0 or index >= requests - 200
+        is_open = requests == 0 or index >= requests - WAITING
         status = Status.PENDING if is_open else statuses[index % len(statuses)]
         frozen = evidence.freeze(version=version, champion=None, target=target, rule=rule, justification="Better.")
         at = now - timedelta(minutes=requests - index)

@@ -90,8 +90,6 @@ class Row:
     def facts(self) -> list[str]:
         """`blocked by 1 check`, `you: approve`, `waits for risk`, as far as they are so."""
         found = [f"blocked by {_counted(self.blocked_by, 'check')}"] if self.blocked_by else []
-        if self.request.owes_review:
-            found.append(f"review due {self.request.afterwards_due_at:%Y-%m-%d %H:%M} UTC")
         if self.own_verdict:
             found.append(f"you: {self.own_verdict.lower()}")
         elif self.slot:
