@@ -77,7 +77,7 @@ def test_two_reviewers_promote_and_the_history_tells(stack: Stack, model: str, s
 
     vera = sign_in("vera")
     vera.goto(f"{stack.url}/history/?model={model}")
-    for sentence in ("Rita Sanz asked for", "Rosa Lind approved", "Countersign worker promoted"):
+    for sentence in ("Rita Sanz requested", "Rosa Lind approved", "Countersign worker promoted"):
         expect(vera.get_by_role("listitem").filter(has_text=sentence).first).to_be_visible()
     with vera.expect_download() as download:
         vera.get_by_role("link", name=re.compile("CSV")).first.click()
