@@ -145,13 +145,13 @@ def facts(**changes: object) -> RequestFacts:
         (Actor(1, REVIEW), {}, "You requested this promotion"),
         (Actor(2, frozenset()), {}, "Only reviewers can decide"),
         (Actor(2, REVIEW), {"own_verdict": "Approved"}, "already decided"),
-        (Actor(2, REVIEW), {"is_overdue": True}, "open for longer"),
-        (Actor(2, REVIEW), {"status": "applied", "status_label": "Applied"}, "no decision is open"),
+        (Actor(2, REVIEW), {"is_overdue": True}, "past its time limit"),
+        (Actor(2, REVIEW), {"status": "applied", "status_label": "Applied"}, "No decision is open"),
         (Actor(2, REVIEW), {"stale": "Version 8 holds Production now."}, "returns to review in a moment"),
         (
             Actor(2, REVIEW),
             {"states": policy.slot_states(rule(RISK), approvers=[], eligible=[])},
-            "has to come from others: 1 approval from risk",
+            "must come from others: 1 approval from risk",
         ),
     ],
 )

@@ -112,7 +112,7 @@ def test_a_rule_that_nobody_can_meet_is_called_out_before_it_is_sent(
     make_policy("churn_*", production, (1, "risk"))
     text = text_of(see(client, rita))
     assert "This policy cannot be met: it needs 1 approval from risk (0 eligible)" in text
-    assert "Who can approve nobody" in text
+    assert "Who can approve no one" in text
 
 
 @pytest.mark.usefixtures("two")

@@ -286,7 +286,7 @@ def test_a_reviewer_reviews_it_on_its_page_and_is_offered_the_way_back(
     assert unsaid.status_code == 422
     answer = client.post(address, {"verdict": "not_justified", "comment": "It could have waited."}, follow=True)
     page = answer.content.decode()
-    assert "It was not justified, and version 3 still holds Production." in tidy(page)
+    assert "It was not justified, and version 3 is still in Production." in tidy(page)
     assert back_address(production) in page
 
 
@@ -297,7 +297,7 @@ def test_who_broke_it_is_told_why_they_cannot_review_it(broken: PromotionRequest
 def test_the_record_is_no_certificate_of_approval(broken: PromotionRequest, vera: User) -> None:
     text = read(vera, f"/requests/{broken.pk}/certificate/")
     assert "Emergency promotion record" in text
-    assert "version 3 went to Production without approval" in text
+    assert "version 3 was promoted to Production without approval" in text
     assert "Not approved." in text
     assert "Approval certificate" not in text
     assert "is approved for" not in text

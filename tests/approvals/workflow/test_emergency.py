@@ -119,7 +119,7 @@ def test_only_with_a_fresh_proof_even_where_signing_asks_for_none(
 ) -> None:
     make_policy("*", production, (2, None), signature=SignatureRule(reauthenticate=False, within_minutes=3))
     for old in (None, proof(minutes=3.1)):
-        with pytest.raises(workflow.NeedsReauthentication, match="within 3 minutes"):
+        with pytest.raises(workflow.NeedsReauthentication, match="last 3 minutes"):
             workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=old)
     assert workflow.break_glass(version(2), production, by=otto, reason=REASON, proof=proof(minutes=2.9)).pk
 
@@ -282,7 +282,7 @@ def test_everybody_who_could_have_approved_and_the_administrators_are_told_at_on
     make_policy("*", production, (1, None))
     break_glass(3, production, by=otto)
     found = told(Kind.BREAK_GLASS)
-    title = f"Break-glass: {MODEL} v3 to Production goes ahead without approval"
+    title = f"Emergency promotion: {MODEL} v3 to Production goes ahead without approval"
     assert found == {(name, title) for name in ("Ada Brandt", "Remy Ortiz", "Rosa Lind")}
     row = Notification.objects.filter(kind=Kind.BREAK_GLASS).first()
     assert row is not None

@@ -110,7 +110,7 @@ def test_whoever_raised_it_closes_it_with_a_note(finding: Finding, remy: User) -
 def test_its_owner_alone_and_those_who_do_not_review_close_nothing(
     finding: Finding, rita: User, rosa: User, vera: User
 ) -> None:
-    assert "somebody else" in may_close(finding, rita).reason
+    assert "another person" in may_close(finding, rita).reason
     assert "Only reviewers" in may_close(finding, vera).reason
     for person in (rita, vera):
         with pytest.raises(workflow.NotAllowed):

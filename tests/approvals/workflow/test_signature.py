@@ -43,7 +43,7 @@ def test_a_signature_has_name_time_meaning_and_proof(asked: PromotionRequest, re
 
 @pytest.mark.parametrize("proof", [None, Proof("password", timezone.now() - timedelta(days=1))])
 def test_no_or_an_old_proof_is_not_enough(asked: PromotionRequest, remy: User, proof: Proof | None) -> None:
-    with pytest.raises(NeedsReauthentication, match="within 5 minutes"):
+    with pytest.raises(NeedsReauthentication, match="last 5 minutes"):
         sign(asked, remy, proof=proof)
     assert not Review.objects.exists()
 
