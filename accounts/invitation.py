@@ -6,10 +6,12 @@ from allauth.account.forms import default_token_generator
 from allauth.account.utils import user_pk_to_url_str
 from django.conf import settings
 from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from accounts.models import User
+from accounts import roles
+from accounts.models import User, plain
 
 CONSOLE = "django.core.mail.backends.console.EmailBackend"
 
@@ -17,7 +19,7 @@ CONSOLE = "django.core.mail.backends.console.EmailBackend"
 def link_for(person: User) -> str:
     """Good once, until it is used, the address changes or the time is over."""
     kwargs = {"uidb36": user_pk_to_url_str(person), "key": default_token_generator.make_token(person)}
-    return settings.SITE_URL.rstrip("/") + reverse("account_reset_password_from_key", kwargs=kwargs)
+    return settings.SITE_URL.rstrip("/") + reverse("approvals:invitation", kwargs=kwargs)
 
 
 def is_printed() -> bool:
@@ -25,21 +27,25 @@ def is_printed() -> bool:
     return bool(settings.EMAIL_BACKEND == CONSOLE)
 
 
-def send(person: User, *, invited_by: User) -> str:
-    """Sends the mail and returns the link in it. Raises OSError (smtplib's errors are such) when it cannot be sent."""
+def send(person: User, *, invited_by: User, connection: BaseEmailBackend | None = None) -> str:
+    """Sends the mail, over `connection` where several are sent, and returns the link in it. Raises OSError (smtplib's
+    errors are such) when it cannot be sent."""
     link = link_for(person)
     days = timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days
+    as_what = roles.as_what(person.groups.values_list("name", flat=True))
     context = {
         "person": person,
         "invited_by": invited_by,
+        "as_what": as_what,
         "link": link,
         "lasts": f"{days} day{'' if days == 1 else 's'}",
         "site_name": settings.SITE_NAME,
     }
     mail = EmailMessage(
-        subject=f"{settings.EMAIL_SUBJECT_PREFIX}{invited_by.name} has invited you",
+        subject=f"{settings.EMAIL_SUBJECT_PREFIX}{plain(f'{invited_by.name} invited you {as_what}')}",
         body=render_to_string("accounts/invitation.txt", context),
         to=[person.email],
+        connection=connection,
     )
     mail.send()
     return link

@@ -16,3 +16,11 @@ class NewPasswordForm(ResetPasswordKeyForm):
             EmailAddress.objects.update_or_create(
                 user=person, email=person.email, defaults={"primary": True, "verified": True}
             )
+
+
+class FirstPasswordForm(NewPasswordForm):
+    """The same for who never had one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password1"].label, self.fields["password2"].label = "Password", "Password again"

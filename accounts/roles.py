@@ -1,6 +1,9 @@
 """The five roles: Django groups with fixed permissions, made and kept up to date after every migration."""
 
+from collections.abc import Iterable
 from typing import Any
+
+from django.utils.text import get_text_list
 
 REQUESTER, REVIEWER, RESPONDER, AUDITOR, ADMINISTRATOR = (
     "requester",
@@ -46,6 +49,16 @@ DESCRIPTIONS = {
     AUDITOR: "Reads and exports the history; changes nothing.",
     ADMINISTRATOR: "Manages people, targets and policies, and can override a failed check; does not approve.",
 }
+
+
+def as_what(names: Iterable[str]) -> str:
+    """`as requester and reviewer in the group fraud`, of the names of roles and groups; "" of none."""
+    given = sorted(set(names))
+    held = [role for role in PERMISSIONS if role in given]
+    groups = [name for name in given if name not in PERMISSIONS]
+    parts = [f"as {get_text_list(held, 'and')}" if held else ""]
+    parts.append(f"in the group{'s' if len(groups) > 1 else ''} {get_text_list(groups, 'and')}" if groups else "")
+    return " ".join(filter(None, parts))
 
 
 def ensure_roles(**_: Any) -> None:

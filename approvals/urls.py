@@ -1,6 +1,6 @@
 """Addresses of the gate, in the order of the journey."""
 
-from django.urls import path
+from django.urls import path, re_path
 
 from approvals import administration
 from approvals.views import (
@@ -14,6 +14,7 @@ from approvals.views import (
     history_import,
     inbox,
     incidents,
+    invitation,
     ledger,
     model_metrics,
     notifications,
@@ -117,6 +118,8 @@ urlpatterns = [
     path("preferences/notifications/", notifications.choices, name="notification_choices"),
     path("people/", people.people, name="people"),
     path("people/invite/", people.invite, name="person_invite"),
+    # The shape of allauth's own link, whose view it is.
+    re_path(r"^invitation/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$", invitation.invitation, name="invitation"),
     path("people/groups/", people.add_group, name="group_new"),
     path("people/<int:pk>/", people.person, name="person"),
     path("people/<int:pk>/active/", people.set_active, name="person_active"),

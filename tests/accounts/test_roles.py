@@ -181,6 +181,7 @@ ANSWERS_OTHERWISE = {
     "home",  # tests/registry_ui/views/test_overview.py
     "first_day",  # tests/registry_ui/views/test_first_day.py
     "saved_views",  # tests/registry_ui/views/test_saved_views.py
+    "approvals:invitation",  # tests/approvals/views/test_invitation.py
     "approvals:request_live",
     "approvals:request_opened",  # tests/approvals/views/test_review_queue.py
     "approvals:request_undo",  # tests/approvals/views/test_given.py
@@ -789,6 +790,7 @@ PUBLIC = {
     "callbacks/health/<str:token>/",
     "callbacks/mlflow/",
     "healthz",
+    r"^invitation/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$",
     "readyz",
 }
 """What answers without a login: health, the steps of signing in, and answers that are signed instead."""

@@ -11,7 +11,13 @@ from tests.support.stack import Stack
 
 pytestmark = pytest.mark.e2e
 
-SIGNED_OUT = ["/accounts/login/", "/accounts/password/reset/", "/accounts/signup/", "/no-such-page/"]
+SIGNED_OUT = [
+    "/accounts/login/",
+    "/accounts/password/reset/",
+    "/accounts/signup/",
+    "/invitation/1-a-b/",
+    "/no-such-page/",
+]
 PAGES = {
     "ada": [
         "/overview/",

@@ -121,9 +121,9 @@ def test_an_invited_person_sets_a_password_and_signs_in(admin: Client) -> None:
 
     (letter,) = mail.outbox
     assert letter.to == ["nora@example.com"]
-    assert letter.subject == "[Countersign] Ada Brandt has invited you"
+    assert letter.subject == "[Countersign] Ada Brandt invited you as reviewer in the group risk"
     assert "for 3 days" in letter.body
-    found = re.search(r"http://127\.0\.0\.1:8000(/accounts/password/reset/key/\S+/)", str(letter.body))
+    found = re.search(r"http://127\.0\.0\.1:8000(/invitation/\S+/)", str(letter.body))
     assert found
     link = found[1]
     assert link not in response.content.decode()
@@ -143,11 +143,11 @@ def test_the_link_is_shown_once_where_mail_goes_to_the_terminal(admin: Client, s
     settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
     page = invite(admin).content.decode()
     assert "it is shown only once" in page
-    found = re.search(r'data-copy="http://127\.0\.0\.1:8000(/accounts/password/reset/key/[^"]+)"', page)
+    found = re.search(r'data-copy="http://127\.0\.0\.1:8000(/invitation/[^"]+)"', page)
     assert found
     assert Client().get(found[1], follow=True).status_code == 200
     person = User.objects.get(email="nora@example.com")
-    assert "password/reset/key" not in admin.get(f"{URL}{person.pk}/").content.decode()
+    assert "/invitation/" not in admin.get(f"{URL}{person.pk}/").content.decode()
 
 
 def test_a_mail_that_cannot_be_sent_is_told_and_the_person_stays(
@@ -159,7 +159,7 @@ def test_a_mail_that_cannot_be_sent_is_told_and_the_person_stays(
     monkeypatch.setattr(EmailBackend, "send_messages", refuse)
     page = invite(admin).content.decode()
     assert "could not be sent: Connection refused" in page
-    assert "password/reset/key" not in page
+    assert "/invitation/" not in page
     assert User.objects.filter(email="nora@example.com").exists()
 
 
