@@ -57,7 +57,7 @@ def send_test_mail(person: User) -> None:
 
 def _reviewers() -> Step:
     able = User.objects.people().holding(reviewers.REVIEW).filter(is_service_account=False).count()
-    words = f"{min(able, REVIEWERS)} of {REVIEWERS}. Nobody approves their own request, so it takes two at least."
+    words = f"{min(able, REVIEWERS)} of {REVIEWERS}. Requesters never approve their own request: invite two or more."
     return Step("Reviewers invited", able >= REVIEWERS, words, "Invite people", reverse("approvals:person_invite"))
 
 

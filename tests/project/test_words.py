@@ -102,7 +102,7 @@ def test_the_words_on_the_left_are_nowhere() -> None:
     ("suffix", "source", "line"),
     [
         (".html", "<p>\n  It waits for\n  somebody else.</p>", 3),
-        (".html", '<p>\n{% empty "users" "No people match." %}', 2),
+        (".html", '<p>\n{% empty "users" "Nobody matches." %}', 2),
         (".html", '<button title="Whoever asked">x</button>', 1),
         (".py", 'x = 1\nraise Invalid(f"Somebody else was {x} faster.")', 2),
         (".py", 'LABELS = {"a": "Break the glass"}', 1),
