@@ -27,7 +27,7 @@ _BELOW = {
     "inbox": ("approvals:review_queue", "approvals:review_queue_request", "approvals:review_together"),
     "models": ("model", "version"),
     "history": ("approvals:event",),
-    "people": ("approvals:person", "approvals:person_invite"),
+    "people": ("approvals:person", "approvals:person_invite", "approvals:person_invite_list"),
 }
 _HISTORY = ("approvals:history_", "approvals:incident", "approvals:ledger", "approvals:audit")
 

@@ -15,6 +15,7 @@ from approvals.views import (
     inbox,
     incidents,
     invitation,
+    invite_list,
     ledger,
     model_metrics,
     notifications,
@@ -118,6 +119,7 @@ urlpatterns = [
     path("preferences/notifications/", notifications.choices, name="notification_choices"),
     path("people/", people.people, name="people"),
     path("people/invite/", people.invite, name="person_invite"),
+    path("people/invite/list/", invite_list.invite_many, name="person_invite_list"),
     # The shape of allauth's own link, whose view it is.
     re_path(r"^invitation/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$", invitation.invitation, name="invitation"),
     path("people/groups/", people.add_group, name="group_new"),

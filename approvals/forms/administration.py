@@ -157,9 +157,14 @@ class InviteForm(GroupsForm):
         email = str(self.cleaned_data["email"]).lower()
         person = User.objects.filter(email__iexact=email).first()
         if person:
-            inactive = "" if person.is_active else " The account is deactivated; reactivate it instead."
-            raise forms.ValidationError(f"{person.name or email} has this address already.{inactive}")
+            raise forms.ValidationError(whose_address(person))
         return email
+
+
+def whose_address(person: User) -> str:
+    """Why nobody else is invited to the address of this person."""
+    inactive = "" if person.is_active else " The account is deactivated; reactivate it instead."
+    return f"{person.name or person.email} has this address already.{inactive}"
 
 
 class PseudonymiseForm(forms.Form):

@@ -151,7 +151,7 @@ def _open(connection: BaseEmailBackend) -> None:
     try:
         connection.open()
     except OSError as error:  # smtplib's errors are such
-        raise ServerTrouble(_said(error)) from error
+        raise ServerTrouble(said(error)) from error
 
 
 def _close(connection: BaseEmailBackend) -> None:
@@ -168,18 +168,18 @@ def _send(connection: BaseEmailBackend, mail: EmailMultiAlternatives, about: Seq
         connection.send_messages([mail])
     except smtplib.SMTPRecipientsRefused as error:
         codes = [code for code, _ in error.recipients.values()]
-        _refused(mine, _said(error), is_final=all(code >= 500 for code in codes))
+        _refused(mine, said(error), is_final=all(code >= 500 for code in codes))
         return 0
     except smtplib.SMTPDataError as error:
-        _refused(mine, _said(error), is_final=error.smtp_code >= 500)
+        _refused(mine, said(error), is_final=error.smtp_code >= 500)
         return 0
     except (smtplib.SMTPServerDisconnected, TimeoutError, ConnectionError) as error:
         # It may be this very mail that the server cannot stand: the others come before it the next time. It is not
         # given up, for it may as well be the server that goes away in the middle.
-        mine.put_off(_said(error), may_give_up=False)
-        raise ServerTrouble(_said(error)) from error
+        mine.put_off(said(error), may_give_up=False)
+        raise ServerTrouble(said(error)) from error
     except OSError as error:
-        raise ServerTrouble(_said(error)) from error
+        raise ServerTrouble(said(error)) from error
     except ValueError as error:  # an address or a header that no mail can have
         _refused(mine, str(error), is_final=True)
         return 0
@@ -194,7 +194,7 @@ def _refused(mine: "NotificationQuerySet", reason: str, *, is_final: bool) -> No
         mine.put_off(reason)
 
 
-def _said(error: OSError) -> str:
+def said(error: OSError) -> str:
     """The server's words, on one line and short."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         said = "; ".join(f"{code} {_text(words)}" for code, words in error.recipients.values())

@@ -16,6 +16,7 @@ from accounts.models import User
 from approvals import administration
 from approvals.forms.administration import GroupForm, InviteForm, PeopleFilterForm, PersonForm, PseudonymiseForm
 from approvals.models import AuditEvent, PromotionRequest
+from approvals.notifications.mailing import said
 from approvals.selectors import name_residue, policy_overview, request_timeline
 from approvals.views.guard import needs
 from approvals.views.shared import Attempt, SignedInRequest, tell
@@ -117,7 +118,7 @@ def _invited(request: SignedInRequest, person: User) -> HttpResponse:
     try:
         link = invitation.send(person, invited_by=request.user)
     except OSError as error:
-        context["failure"] = str(error) or type(error).__name__
+        context["failure"] = said(error)
     else:
         context["link"] = link if invitation.is_printed() else ""
     return render(request, "approvals/people/invited.html", context)

@@ -168,6 +168,7 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:target_retire": ("/targets/{target}/retire/", ADMINISTRATORS),
     "approvals:people": ("/people/", ADMINISTRATORS),
     "approvals:person_invite": ("/people/invite/", ADMINISTRATORS),
+    "approvals:person_invite_list": ("/people/invite/list/", ADMINISTRATORS),
     "approvals:person": ("/people/{person}/", ADMINISTRATORS),
     "approvals:person_active": ("/people/{person}/active/", ADMINISTRATORS),
     "approvals:person_pseudonymise": ("/people/{person}/pseudonymise/", ADMINISTRATORS),
@@ -536,6 +537,13 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
     "approvals:person_invite": (
         "/people/invite/",
         {"name": "Ines Vidal", "email": "ines@example.com"},
+        ADMINISTRATORS,
+        administration.REASONS[administration.PEOPLE],
+        is_pending,
+    ),
+    "approvals:person_invite_list": (
+        "/people/invite/list/",
+        {"people": "Ines Vidal <ines@example.com>, reviewer", "confirm": "true"},
         ADMINISTRATORS,
         administration.REASONS[administration.PEOPLE],
         is_pending,

@@ -31,6 +31,7 @@ PAGES = {
         "/targets/new/",
         "/people/",
         "/people/invite/",
+        "/people/invite/list/",
         "/people/1/",
         "/people/2/pseudonymise/",
         "/history/import/",
