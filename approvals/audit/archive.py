@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from approvals.audit import completeness, dossier, population, readme, units
+from approvals.audit import completeness, dossier, index, population, readme, units
 from approvals.audit.population import Scope
 from approvals.audit.sampling import Sample
 
@@ -77,6 +77,9 @@ def stream(scope: Scope, sample: Sample, *, at: datetime, by: str) -> Iterator[b
     for rank, unit in enumerate(drawn, 1):
         for name, content in dossier.files(unit):
             yield from writer.add(f"{folder_of(rank, unit)}/{name}", iter([content]))
+    folders = [(folder_of(rank, unit), unit) for rank, unit in enumerate(drawn, 1)]
+    page = index.page(scope, sample, statement, folders, writer.manifest, at=at, by=by)
+    yield from writer.add("index.html", iter([page.encode("utf-8", "surrogatepass")]))
     lines = [f"{digest}  {name}\n" for name, digest in writer.manifest]
     yield from writer.add("MANIFEST.sha256", iter(["".join(lines).encode()]))
     yield writer.close()

@@ -61,6 +61,12 @@ def as_json(data: Any) -> bytes:
     return (json.dumps(data, ensure_ascii=False, indent=2, default=str) + "\n").encode("utf-8", "surrogatepass")
 
 
+def style_sheet(own: str) -> SafeString:
+    """The `<style>` of a page that stands alone in an archive: what all share, and `own`, which is CSS of ours."""
+    style: SafeString = mark_safe(_BASICS + own)  # noqa: S308  our own text
+    return format_html("<style>\n{}</style>", style)
+
+
 # --- Parts ------------------------------------------------------------------------------------------------------------
 
 
@@ -231,9 +237,7 @@ def _events(unit: Unit, request: PromotionRequest | None) -> Iterator[tuple[str,
 
 def _certificate(found: certificates.Certificate) -> bytes:
     """As its page shows it, in one file without scripts."""
-    style: SafeString = mark_safe(_BASICS + _STYLES.read_text())  # noqa: S308  our own file
-    styles = format_html("<style>\n{}</style>", style)
-    context = {"certificate": found, "site_name": settings.SITE_NAME, "style_sheet": styles}
+    context = {"certificate": found, "site_name": settings.SITE_NAME, "style_sheet": style_sheet(_STYLES.read_text())}
     return render_to_string("approvals/audit/certificate_alone.html", context).encode()
 
 

@@ -74,6 +74,7 @@ What the statement cannot cover:
 FILES
 -----
 
+index.html          start here: the statement, the rows that were drawn with links to the files of each, all checksums
 completeness.json   the statement above with all of its numbers, what the watch looked at and when it could not
 incidents.json      changes outside Countersign that were seen in the period, each with how it was resolved
 population.csv      every delivery and incident of the period that changed what held a target, one row each

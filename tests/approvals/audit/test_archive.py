@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from django.utils import timezone
@@ -27,6 +28,7 @@ from approvals.audit.sampling import Sample
 from approvals.models import AuditEvent, PromotionRequest, Target, Tenure
 from mirror.models import Exhibit
 from tests.support.factories import make_exhibit, make_inspection, make_policy, make_request, make_version, png
+from tests.support.pages import text_of
 from tests.support.world import around_now, bypass, settle
 
 
@@ -106,6 +108,48 @@ def test_the_manifest_fits_every_file(changed: None) -> None:
     told = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     assert set(told) == set(packed.namelist()) - {"MANIFEST.sha256"}
     assert all(hashlib.sha256(packed.read(name)).hexdigest() == digest for name, digest in told.items())
+
+
+def test_the_page_that_opens_the_archive_links_and_sums_every_file(changed: None) -> None:
+    sample = sampling.draw(around_now(), size=4)
+    packed = unpack(sample, around_now())
+    page = packed.read("index.html").decode()
+    sums = dict(reversed(line.split("  ", 1)) for line in packed.read("MANIFEST.sha256").decode().splitlines())
+    assert "index.html" in sums
+    linked = {unquote(address) for address in re.findall(r'href="([^"]+)"', page)}
+    assert linked == set(packed.namelist()) - {"index.html"}
+    assert all(digest in page for name, digest in sums.items() if name != "index.html")
+    words = text_of(page)
+    assert "Complete: every change is accounted for." in words
+    assert "sha256sum -c MANIFEST.sha256" in words
+    assert sample.seed in words
+    for unit in units.of(sample.ids):
+        assert f"{unit.at:%Y-%m-%d %H:%M:%S}" in words
+        assert unit.id in words
+
+
+def test_the_page_of_the_archive_is_plain_escaped_and_in_utc(rita: User, remy: User, production: Target) -> None:
+    make_policy("*", production, (1, None))
+    User.objects.filter(pk=rita.pk).update(name="<b>Rita</b>")
+    rita.refresh_from_db()
+    settle(make_request(make_version("<img src=x>"), production, by=rita), remy)
+    with timezone.override("Asia/Tokyo"):
+        packed = unpack(sampling.draw(around_now(), size=4), around_now())
+    page = packed.read("index.html").decode()
+    assert "&lt;img src=x&gt;" in page
+    assert "<img" not in page
+    assert "<b>Rita" not in page
+    assert not re.search(r"<script|<link|https?://|@import|url\(", page)
+    (unit,) = units.every(around_now())
+    assert f"{unit.at:%Y-%m-%d %H:%M:%S}" in page
+    assert page.count("<tr>") > 5
+    # One delivery of a stage and an alias is one row; its changes are the row's detail.
+    assert re.findall(r'<td class="number">(\d+)</td>', page) == ["1"]
+
+
+def test_an_archive_of_nothing_says_so(db: None) -> None:
+    packed = unpack(sampling.draw(around_now()), around_now())
+    assert "Nothing changed in this period." in packed.read("index.html").decode()
 
 
 def test_what_stands_in_the_readme_repeats_the_sample_and_checks_the_hashes(
