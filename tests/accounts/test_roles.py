@@ -119,6 +119,7 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "model": ("/models/churn_predictor/", EVERYBODY),
     "version": ("/models/churn_predictor/versions/1/", EVERYBODY),
     "search": ("/search/?q=churn", EVERYBODY),
+    "jump": ("/search/jump/?q=churn", EVERYBODY),
     "system": ("/system/", EVERYBODY),
     "preferences": ("/preferences/", EVERYBODY),
     "approvals:request_new": ("/models/churn_predictor/versions/2/promote/", EVERYBODY),
