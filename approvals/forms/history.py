@@ -66,7 +66,7 @@ class MomentForm(forms.Form):
     at = MomentField(
         label="Moment (UTC)",
         required=False,
-        widget=MomentWidget(attrs={"step": "any"}),
+        widget=MomentWidget(attrs={"step": "any", "max": "9999-12-31T23:59:59.999"}),
         error_messages={"invalid": WRONG_TIME},
     )
     model = ModelNameField(label="Model", required=False)

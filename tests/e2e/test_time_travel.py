@@ -13,6 +13,7 @@ from tests.support.stack import Stack
 
 pytestmark = pytest.mark.e2e
 MODEL = "traveller"
+MOST_CLICKS, FOLD = 2, 900
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,37 @@ def test_the_slider_and_the_steps_lead_through_the_changes(
     page.keyboard.press("Home")
     expect(page.get_by_text("No matches at that moment.")).to_be_visible()
     expect(slider).to_have_attribute("aria-valuetext", re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d UTC$"))
+
+
+def test_two_clicks_answer_who_approved_what_was_in_production_on_a_day(
+    stack: Stack, model: str, sign_in: Callable[..., Page]
+) -> None:
+    """From any page; the day that is picked needs no third, and nobody scrolls for the answer."""
+    page = sign_in("vera", width=1280, height=900)
+    page.goto(f"{stack.url}/models/{model}/")
+    clicks = 0
+    for name in ("History", "Time travel"):
+        page.get_by_role("navigation").get_by_role("link", name=name, exact=True).first.click()
+        page.wait_for_load_state()
+        clicks += 1
+    moment = page.get_by_label("Moment (UTC)")
+    now = moment.input_value()
+    documents: list[str] = []
+    page.on("request", lambda sent: documents.append(sent.url) if sent.resource_type == "document" else None)
+    moment.fill("2020-01-01T12:00")
+    expect(page.get_by_text("No records of that moment.")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"at=2020-01-01T12%3A00"))
+    moment.fill(now)
+    approved = page.locator(".moments > li", has_text=model).locator(".holder-people").first
+    expect(approved).to_contain_text("approved by Remy")
+    expect(page.get_by_role("link", name="JSON")).to_have_attribute("href", re.compile(f"at={now[:10]}"))
+    assert (clicks, documents) == (MOST_CLICKS, [])
+    assert page.evaluate("window.scrollY") == 0
+    first, line = page.locator(".holder-people").first.bounding_box(), page.locator("#line-title").bounding_box()
+    assert first is not None
+    assert line is not None
+    assert first["y"] + first["height"] <= FOLD
+    assert first["y"] < line["y"]
 
 
 def test_the_slider_works_without_script(stack: Stack, model: str, browser: Browser) -> None:

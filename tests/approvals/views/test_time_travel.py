@@ -57,6 +57,16 @@ def test_the_page_names_who_asked_and_who_approved_with_which_meaning(
         assert client.get(path).status_code == 200
 
 
+def test_the_answer_stands_above_the_time_line(client: Client, vera: User, production: Target) -> None:
+    make_tenure("churn", 1, production, NOON)
+    client.force_login(vera)
+    html = client.get("/history/at/?at=2026-03-01T13:00").content.decode()
+    assert html.index('id="held-title"') < html.index('id="line-title"')
+    assert 'href="#line-title"' in html
+    for name in ("moment-answer", "moment-links", "moment-json"):
+        assert html.count(f'id="{name}"') == 1
+
+
 def test_an_approval_that_came_later_is_told_as_such(
     page: Callable[..., str], rita: User, remy: User, rosa: User, production: Target
 ) -> None:
@@ -116,7 +126,7 @@ def test_the_future_and_what_was_before_everything_are_named(page: Callable[...,
     assert "No records yet." in page()
     make_tenure("churn", 1, production, NOON)
     assert "This moment is in the future." in page("?at=2999-01-01")
-    assert "Version 1" not in page("?at=2999-01-01").partition("Timeline")[0]
+    assert "Held" not in page("?at=2999-01-01")
     words = page("?at=2020-01-01")
     assert "No records of that moment." in words
     assert "Records begin on 2026-03-01 12:00:00 UTC" in words
