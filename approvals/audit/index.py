@@ -25,7 +25,7 @@ _STYLES = (
     ".files { display: flex; flex-wrap: wrap; gap: 0 0.9rem; min-width: 15rem; padding: 0; list-style: none; } "
     ".state { padding: 0.6rem 0.9rem; border: 1px solid #2f7d4f; "
     "border-inline-start-width: 6px; } .state.is-bad { border-color: #b3261e; } pre { padding: 0.75rem; "
-    "background: #f3f4f6; overflow-x: auto; } .wide { overflow-x: auto; }\n"
+    "background: #f3f4f6; white-space: pre-wrap; } .wide { overflow-x: auto; }\n"
 )
 FIRST = ("certificate.html", "request.json", "evidence.json", "incident.json")
 """Of a unit's files: what most people open. The others follow in the order in which they were written."""

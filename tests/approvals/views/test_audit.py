@@ -125,6 +125,11 @@ def test_a_sample_or_model_that_makes_no_sense_is_refused(auditor: Client, query
     assert AuditEvent.objects.count() == before
 
 
+@pytest.mark.parametrize(("size", "words"), [(1, "1 change, ZIP"), (2, "2 changes, ZIP")])
+def test_the_button_says_what_it_downloads(auditor: Client, changed: PromotionRequest, size: int, words: str) -> None:
+    assert f"Download sample ({words})" in page(auditor, f"/history/audit/?{DAYS}&size={size}")
+
+
 def test_the_page_draws_the_sample_that_the_archive_holds(auditor: Client, changed: PromotionRequest) -> None:
     query = f"{DAYS}&size=2&seed=apple"
     shown = auditor.get(f"/history/audit/?{query}").context["sample"].ids
