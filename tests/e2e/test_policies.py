@@ -8,6 +8,8 @@ from playwright.sync_api import Page, expect
 from tests.e2e.test_accessibility import violations
 from tests.support.stack import Stack
 
+pytestmark = pytest.mark.e2e
+
 VISIBLE = """() => [...document.querySelectorAll(
   ".policy-form :is(input:not([type=hidden]), select, textarea, button, a.btn)")].filter((one) => one.checkVisibility()
 ).length"""
