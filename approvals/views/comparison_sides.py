@@ -19,7 +19,7 @@ class Side:
     """One of the versions: its facts as `evidence.freeze` has them, and what was read of its run."""
 
     role: str
-    """`Champion`, `Asked for`, `Baseline`, or ""."""
+    """`Champion`, `Requested`, `Baseline`, or ""."""
 
     version: ModelVersion
     facts: Mapping[str, Any]
@@ -43,7 +43,7 @@ def frozen(request: PromotionRequest, evidence_: Mapping[str, Any]) -> list[Side
     """The champion, where there was one, and the version asked for. `evidence_` is the request's, parsed."""
     champion = request.champion if request.champion_id != request.version_id else None
     found = _inspections([request.version, champion])
-    mine = Side("Asked for", request.version, evidence_["version"], _curves(found, request.version))
+    mine = Side("Requested", request.version, evidence_["version"], _curves(found, request.version))
     if champion is None or not evidence_["champion"]:
         return [mine]
     champion.model = request.version.model

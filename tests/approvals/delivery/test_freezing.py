@@ -180,7 +180,7 @@ def test_what_a_freeze_holds_is_no_delay(approved: PromotionRequest, registry: F
     freeze()
     delivery.drain(registry)
     assert not OutboxEntry.objects.owed(timezone.now()).exists()
-    assert "held by a freeze" in str(_outbox())
+    assert "1 approved request is waiting for a freeze to end." in str(_outbox())
 
 
 def weekly(name: str, *terms: object, **fields: object) -> FreezeWindow:

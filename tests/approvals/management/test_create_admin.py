@@ -31,8 +31,12 @@ def test_the_administrator_can_sign_in_and_manage_people(db: None, monkeypatch: 
     assert ada.check_password(PASSWORD)
     assert ada.has_perm("accounts.manage_people")
     assert not ada.has_perm("approvals.review_promotion")
-    answer = Client().post("/accounts/login/", {"login": "ada@example.com", "password": PASSWORD})
-    assert (answer.status_code, answer.headers["Location"]) == (302, "/")
+    client = Client()
+    answer = client.post("/accounts/login/", {"login": "ada@example.com", "password": PASSWORD})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/home/")
+    page = client.get("/home/", follow=True)
+    assert (page.status_code, page.redirect_chain) == (200, [("/overview/", 302)])
+    assert client.get("/people/").status_code == 200
 
 
 def test_the_ledger_tells_of_it_without_the_password(db: None, monkeypatch: pytest.MonkeyPatch) -> None:

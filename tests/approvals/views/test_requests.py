@@ -467,7 +467,9 @@ def test_the_page_asks_for_news_only_while_a_delivery_runs(
     assert 'aria-live="polite"' in html
     assert f'<noscript><p><a href="/requests/{approved.pk}/">Refresh</a></p></noscript>' in html
     settle(approved)
-    assert "hx-get" not in see(client, remy, approved)
+    html = see(client, remy, approved)
+    assert f"/requests/{approved.pk}/live/" not in html
+    assert "every 1s" not in html
 
 
 def test_nothing_is_sent_while_nothing_has_changed(
@@ -506,7 +508,7 @@ def test_the_end_stops_the_asking_and_swaps_every_part(
     ("fields", "sentence"),
     [
         ({}, "Countersign is about to update MLflow."),
-        ({"lease_expires_at": timedelta(minutes=1), "attempts": 1}, "MLflow is being updated."),
+        ({"lease_expires_at": timedelta(minutes=1), "attempts": 1}, "Countersign is updating MLflow."),
         (
             {
                 "waiting_since": timedelta(minutes=-4),

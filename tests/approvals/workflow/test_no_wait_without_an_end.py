@@ -26,6 +26,7 @@ from approvals.models.requests import CLOSED, MOVES, OPEN
 from approvals.notifications import sending
 from approvals.selectors import request_state
 from approvals.views import progress
+from components import times
 from mirror.port import Denied, Refused, Unreachable
 from registry_ui import system
 from tests.support import world
@@ -33,6 +34,10 @@ from tests.support.factories import check, make_policy, make_request, make_versi
 from tests.support.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db
+CLOCK = r"((\d+ \w{3} )?\d\d:\d\d|\d+ \w{3} \d{4})"
+"""With the day unless that is today; in another year, with the year in place of the time."""
+EXPIRES = rf"It expires {CLOCK}\. "
+
 WHO = "Rita Sanz can withdraw it; reviewers and administrators can end it."
 
 
@@ -214,8 +219,8 @@ def test_a_request_in_checks_says_when_it_is_tried_and_given_up(
 ) -> None:
     assert fail(registry, unchecked) == "waiting"
     assert re.search(
-        r"Waiting for MLflow since .*; next try at .* MLflow answered 503\. Tried 1 time\. It stops trying .*"
-        r"It expires .* UTC\. " + re.escape(WHO),
+        rf"Waiting for MLflow since {CLOCK}; next try at {CLOCK}\. MLflow answered 503\. "
+        rf"Tried 1 time\. It stops trying {CLOCK}; this page shows it\. " + EXPIRES + re.escape(WHO),
         text(client, remy, unchecked),
     )
 
@@ -251,7 +256,8 @@ def test_an_external_check_says_when_it_is_given_up(rita: User, remy: User, prod
     deadline = timezone.now() + timedelta(minutes=30)
     type(result).objects.filter(pk=result.pk).update(outcome="waiting", deadline_at=deadline)
     PromotionRequest.objects.filter(pk=request.pk).move(Status.CHECKING, sources=[Status.PENDING])
-    assert f"It stops waiting {deadline:%H:%M} UTC" in text(client, remy, request)
+    assert f"It stops waiting {times.brief(deadline)}." in text(client, remy, request)
+    assert times.exact(deadline, seconds=True) in client.get(request.get_absolute_url()).content.decode()
 
 
 def test_what_checks_block_can_be_put_right_ended_and_expires(
@@ -261,7 +267,7 @@ def test_what_checks_block_can_be_put_right_ended_and_expires(
     check(request, files={"count": 0})
     shown = text(client, remy, request)
     assert "Blocked by 1 automatic check" in shown
-    assert re.search(r"It expires .* UTC\. " + re.escape(WHO), shown)
+    assert re.search(EXPIRES + re.escape(WHO), shown)
 
 
 # --- Notifications ----------------------------------------------------------------------------------------------------

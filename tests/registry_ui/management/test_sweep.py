@@ -70,7 +70,7 @@ def test_much_missing_is_confirmed_with_a_reason(registry: FakeRegistry) -> None
     told = AuditEvent.objects.get(action=Action.DELETIONS_CONFIRMED)
     assert (told.data["versions"], told.data["reason"]) == (30, "Old versions were purged.")
     assert told.actor_label == "Countersign command line"
-    with pytest.raises(CommandError, match="Nothing waits"):
+    with pytest.raises(CommandError, match="Nothing to confirm"):
         run("--confirm-deletions", "Again.")
 
 
