@@ -34,7 +34,7 @@ def load(told: dict[str, Any]) -> None:
     ours = [
         (app, name)
         for (app, name), migration in sorted(executor.loader.disk_migrations.items(), key=itemgetter(0))
-        if app in told["migrations"] and max(migration.replaces or [(app, name)])[1] <= told["migrations"][app]
+        if app in told["migrations"] and migration.replaces and max(migration.replaces)[1] <= told["migrations"][app]
     ]
     executor.migrate([*ours, *others])
     for app, name in ours:
