@@ -79,7 +79,7 @@ def save(person: User, page: str, *, name: str, query: str) -> View:
     return view
 
 
-def delete(person: User, page: str, *, name: str) -> None:
+def forget(person: User, page: str, *, name: str) -> None:
     with transaction.atomic():
         _store(person, page, [each for each in _locked(person, page) if each.name != name])
 

@@ -28,7 +28,7 @@ def saved_views(request: SignedInRequest, page: str) -> HttpResponse:
                 kept.make_default(request.user, page, name="")
                 messages.success(request, "The page opens without filters.")
             case "delete":
-                kept.delete(request.user, page, name=name)
+                kept.forget(request.user, page, name=name)
                 messages.success(request, f"The view {name} is deleted.")
     except kept.Refused as refusal:
         messages.error(request, str(refusal))

@@ -61,7 +61,7 @@ def test_what_a_reviewer_typed_is_there_after_the_sign_in_and_nothing_was_record
     events = AuditEvent.objects.count()
     answer = review(client, asked, token, **({"Referer": f"http://testserver{page}"} if referer else {}))
     assert answer["Location"] == f"/accounts/login/?next=/requests/{asked.pk}/"
-    assert f"{NOTHING} What you typed is kept" in client.get(answer["Location"]).content.decode()
+    assert f"{NOTHING} Your input is kept: sign in to continue." in client.get(answer["Location"]).content.decode()
     back = sign_in(client, remy, answer["Location"])
     assert back["Location"] == page
     html = client.get(page).content.decode()
@@ -153,12 +153,12 @@ def test_a_form_on_another_page_leads_back_to_that_page(asked: PromotionRequest,
 
 
 def addresses() -> list[str]:
-    """Every address of the product that takes no GET and needs a sign-in, with numbers in its places."""
+    """Every address of the product that takes no GET and needs a sign-in, with numbers, or a page, in its places."""
 
     def walk(patterns: Any, before: str) -> list[str]:
         found = []
         for each in patterns:
-            route = before + re.sub(r"<\w+:(?:pk|check)>", "1", str(each.pattern))
+            route = before + re.sub(r"<\w+:(?:pk|check)>", "1", str(each.pattern)).replace("<slug:page>", "overview")
             if isinstance(each, URLResolver):
                 found += walk(each.url_patterns, route)
             elif isinstance(each, URLPattern) and not page_addresses.takes_get(each.callback):
@@ -169,7 +169,10 @@ def addresses() -> list[str]:
 
 
 def test_there_are_such_addresses() -> None:
-    assert {"/requests/1/review/", "/findings/1/close/", "/history/import/confirm/"} <= set(addresses())
+    assert {"/requests/1/review/", "/findings/1/close/", "/history/import/confirm/", "/views/overview/"} <= set(
+        addresses()
+    )
+    assert not [path for path in addresses() if "<" in path]
     assert "/requests/1/" not in addresses()
 
 

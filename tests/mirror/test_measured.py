@@ -3,6 +3,7 @@ mirror, up to the check that decides. On the fake and on a real server alike."""
 
 import json
 import math
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -257,10 +258,12 @@ def test_pages_show_a_row_for_each_data_set(world: World, production: Target, ri
         text = text_of(client.get(url).content.decode())
         assert "accuracy @ train" in text, url
         assert f"accuracy @ validation higher is better {changed}" in text, url
-    assert "1 better, 1 the same against version 1" in text_of(client.get(request.get_absolute_url()).content.decode())
+    page = text_of(client.get(request.get_absolute_url()).content.decode())
+    assert "1 better, 1 the same" in page
+    assert "Metric Champion, version 1 Requested, version 2 Difference" in page
     (row,) = inbox_rows.rows([PromotionRequest.objects.with_subject().get(pk=request.pk)], rita, now=timezone.now())
     assert row.headline is not None
-    assert (row.headline.name, row.headline.judgement) == ("accuracy @ train", "same")
+    assert (row.headline.name, row.headline.judgement) == ("accuracy @ validation", "better")
 
 
 # --- Copies
@@ -454,7 +457,9 @@ def test_evidence_of_a_copy_is_read_as_0_3_0_did(production: Target) -> None:
 
 
 def test_evidence_of_0_3_0_is_written_byte_for_byte(production: Target) -> None:
-    """The digests are from the code of 0.3.0."""
+    """The digests are from the code of 0.3.0, and so are the words of the rule, which a request keeps as they were."""
+    why = "No policy fits this model and target, so the strictest default applies: two approvals from any reviewer."
+    rule = replace(FALLBACK, why=why)
     sources = {
         "accuracy @ a": {"key": "accuracy", "dataset": "a", "digest": "1"},
         "accuracy @ b": {"key": "accuracy", "dataset": "b", "digest": "2"},
@@ -464,7 +469,7 @@ def test_evidence_of_0_3_0_is_written_byte_for_byte(production: Target) -> None:
     told = {"metrics": sources, "early": {"metrics": {"accuracy": 0.99}}}
     row = make_version("churn", 7, metrics=measured, fact_sources=told, description="First.")
     frozen = evidence.freeze(
-        version=row, champion=row, target=production, rule=FALLBACK, justification="Better.", early=True
+        version=row, champion=row, target=production, rule=rule, justification="Better.", early=True
     )
     assert evidence.fingerprint(frozen) == OF_0_3_0
     assert evidence.is_early(frozen)

@@ -96,7 +96,7 @@ def test_kinds_and_overrides_are_counted(rita: User, remy: User, ada: User, prod
         outcome="fail", overridden_by=ada, overridden_at=timezone.now(), override_reason="Known."
     )
     found = reviews.of(around_now().period)
-    assert found.kinds == {"Promotion": 2, "Roll back": 1, "Break-glass": 1, "Review afterwards": 0}
+    assert found.kinds == {"Promotion": 2, "Rollback": 1, "Emergency promotion": 1, "Review afterwards": 0}
     assert [(each.person, each.times) for each in found.overrides] == [("Ada Brandt", 1)]
     assert found.waits[0].requests == 3  # nobody was asked before the glass was broken
 

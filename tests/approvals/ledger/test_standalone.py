@@ -171,7 +171,7 @@ def test_what_was_changed_in_an_export_is_found(five: None, tmp_path: Path, endi
             lines[third].replace('"-1"', '"-2"').replace("'-1,", "'-2,"),
             *lines[third + 1 :],
         ],
-        "Event 3 stands twice": [*lines[: third + 1], *lines[third:]],
+        "Event 3 appears twice": [*lines[: third + 1], *lines[third:]],
         "Event 3 appears after event 4": [*lines[:third], lines[third + 1], lines[third], *lines[third + 2 :]],
     }
     for problem, altered in cases.items():
@@ -241,7 +241,7 @@ def test_a_line_that_says_more_or_otherwise_than_countersign_writes_is_refused(
     append()
     alterations = {
         "jsonl": {
-            ('"action":', '"action":"version.promoted","action":'): "action stands twice in it",
+            ('"action":', '"action":"version.promoted","action":'): "action appears twice in it",
             ('"action":', '"aproved":true,"action":'): "no export has aproved",
             ('"action":', ' "action":'): "writes the same in another way",
             ('"actor_id":null', '"actor_id":1e0'): "writes the same in another way",
