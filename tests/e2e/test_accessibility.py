@@ -65,6 +65,8 @@ PAGES = {
 }
 SHAPES = [("light", 1280), ("dark", 390)]
 OTHER_SHAPES = [("dark", 1280), ("light", 390)]
+ZOOMED = (640, 320)
+"""Pixels that are left of 1280 at 200 % and at 400 % (WCAG 1.4.10): nothing scrolls sideways there, either."""
 VISITS = [(name, SHAPES) for name in ("ada", "vera", "remy", "otto")] + [("rita", SHAPES + OTHER_SHAPES)]
 """Whoever asks sees what everybody sees: the lists, a model, its versions and requests."""
 
@@ -127,15 +129,21 @@ def look(page: Page, url: str, shapes: list[tuple[str, int]]) -> list[str]:
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate("theme => document.documentElement.setAttribute('data-bs-theme', theme)", theme)
         found += violations(page, f"{url} ({theme}, {width})")
+    for width in ZOOMED:
+        page.set_viewport_size({"width": width, "height": 450})
+        found += sideways(page, f"{url} ({width})")
     return found
 
 
 def violations(page: Page, name: str) -> list[str]:
     answer: Any = Axe().run(page, options=OPTIONS)
     found = [f"{name}: {each['id']} at {each['nodes'][0]['target']}" for each in answer.response["violations"]]
-    if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
-        found.append(f"{name}: scrolls sideways")
-    return found
+    return found + sideways(page, name)
+
+
+def sideways(page: Page, name: str) -> list[str]:
+    scrolls = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    return [f"{name}: scrolls sideways"] if scrolls else []
 
 
 def test_pages_before_sign_in(stack: Stack, browser: Browser) -> None:
