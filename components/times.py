@@ -1,7 +1,7 @@
 """Moments as people read them: on the clock of the zone that is active, which for a page is the reader's own."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import ParamSpec, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -39,7 +39,8 @@ def brief(at: datetime) -> str:
     at, now = timezone.localtime(at), timezone.localtime()
     if at.date() == now.date():
         return f"{at:%H:%M}"
-    return f"{at:%-d %b %H:%M}" if at.year == now.year else f"{at:%-d %b %Y}"
+    is_near = at.year == now.year or abs(at - now) < timedelta(days=30)  # around New Year
+    return f"{at:%-d %b %H:%M}" if is_near else f"{at:%-d %b %Y}"
 
 
 def _named(zone: str) -> str:

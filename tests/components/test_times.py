@@ -36,7 +36,8 @@ def test_a_brief_time_is_as_short_as_it_is_clear(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(timezone, "now", lambda: datetime(2026, 11, 23, 22, 0, tzinfo=UTC))
     said = [datetime(2026, 11, 23, 12, 4, tzinfo=UTC), datetime(2026, 11, 22, 23, 30, tzinfo=UTC), AT]
     assert [times.brief(at) for at in said] == ["12:04", "22 Nov 23:30", "29 Mar 00:59"]
-    assert times.brief(datetime(2025, 12, 31, 12, tzinfo=UTC)) == "31 Dec 2025"
+    assert times.brief(datetime(2025, 10, 31, 12, tzinfo=UTC)) == "31 Oct 2025"
+    assert times.brief(datetime(2027, 1, 2, 12, tzinfo=UTC)) == "2 Jan 2027"
     with timezone.override(ZoneInfo("Europe/Berlin")):  # where it is 23 November already
         assert times.brief(said[1]) == "00:30"
 
@@ -58,3 +59,8 @@ def test_a_page_shows_the_exact_time_beside_the_relative_one() -> None:
         assert f'<span class="exact">{times.brief(at)}</span>' in html
         later = Template("{% load ui %}{% when at %}").render(Context({"at": at + timedelta(hours=5, minutes=1)}))
     assert ">in 2\xa0hours</relative-time>" in later
+
+
+def test_around_new_year_the_time_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timezone, "now", lambda: datetime(2026, 12, 31, 22, 0, tzinfo=UTC))
+    assert times.brief(datetime(2027, 1, 1, 0, 10, tzinfo=UTC)) == "1 Jan 00:10"
