@@ -31,22 +31,14 @@ APART = ("e2e", "slow", "server")
 """Marks of what starts processes and waits for them, the longest first."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks `nodb` whatever asks for no database: it need not run on each. What starts servers says so itself; it goes
-    first, a file to a worker (`--dist loadgroup`), so that the others work while it waits."""
+    """Marks `nodb` whatever asks for no database: it need not run on each. What starts servers says so itself, and goes
+    first, so that the others work while it waits."""
     for item in items:
-        if any(item.get_closest_marker(name) for name in APART):
-            item.add_marker(pytest.mark.xdist_group(_shares_servers_with(item)))
-        elif not item.get_closest_marker("django_db") and not DATABASE & set(item.fixturenames):
+        is_apart = any(item.get_closest_marker(name) for name in APART)
+        if not is_apart and not item.get_closest_marker("django_db") and not DATABASE & set(item.fixturenames):
             item.add_marker("nodb")
     items.sort(key=lambda item: next((n for n, name in enumerate(APART) if item.get_closest_marker(name)), len(APART)))
-
-
-def _shares_servers_with(item: pytest.Item) -> str:
-    """The browser's tests share one installation, but for those that stop its parts: these have one of their own."""
-    is_browsers = item.path.parent.name == "e2e" and item.path.stem != "test_outages"
-    return "browser" if is_browsers else item.path.stem
 
 
 def pytest_collection_finish() -> None:
