@@ -127,6 +127,9 @@ IN_THEME = """theme => {
 """Without the way there: axe would measure colours on their way from one theme to the other."""
 
 
+WHOLE_HEIGHT = "Math.max(900, document.documentElement.scrollHeight)"
+
+
 def look(page: Page, url: str, shapes: list[tuple[str, int]]) -> list[str]:
     """Loads the page once: theme and width are up to the style sheets alone."""
     page.goto(url)
@@ -135,6 +138,8 @@ def look(page: Page, url: str, shapes: list[tuple[str, int]]) -> list[str]:
     for theme, width in shapes:
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate(IN_THEME, theme)
+        # All of it in sight: what a bar at the edge covers until one scrolls is not too small to be hit.
+        page.set_viewport_size({"width": width, "height": page.evaluate(WHOLE_HEIGHT)})
         found += violations(page, f"{url} ({theme}, {width})")
     for width in ZOOMED:
         page.set_viewport_size({"width": width, "height": 450})
