@@ -195,9 +195,9 @@ def test_every_page_of_the_list_is_there_for_an_administrator(client: Client, ad
 
 
 def test_the_jump_dialog_lists_what_fits(reader: Client, rita: User, production: Target) -> None:
-    make_request(make_version("churn_predictor", 7), production, by=rita)
+    asked = make_request(make_version("churn_predictor", 7), production, by=rita)
     html = reader.get("/search/jump/", {"q": "churn"}).content.decode()
-    assert text_of(html) == "churn_predictor Model #1 churn_predictor v7 to Production Waiting for review"
+    assert text_of(html) == f"churn_predictor Model #{asked.pk} churn_predictor v7 to Production Waiting for review"
     assert html.count('role="option"') == 2
     assert "Preferences Page" in text_of(reader.get("/search/jump/", {"q": "pref"}).content.decode())
     assert "Nothing found." in reader.get("/search/jump/", {"q": "zzz<b>"}).content.decode()
