@@ -62,7 +62,7 @@ def test_the_glass_is_broken_seen_by_everybody_and_reviewed(stack: Stack, model:
     vera.goto(f"{stack.url}/models/")
     expect(vera.locator(".status-line").get_by_text("waits for review")).to_be_visible()
     vera.goto(f"{stack.url}/models/{model}/versions/3/")
-    expect(vera.get_by_role("region", name="Break-glass").first).to_contain_text("Not reviewed yet.")
+    expect(vera.get_by_role("region", name="Emergency promotion").first).to_contain_text("Not reviewed yet.")
 
     remy = sign_in("remy")
     remy.goto(f"{stack.url}/")
