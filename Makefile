@@ -17,16 +17,19 @@ demo-reset: .venv/runtime.stamp
 	@$(VENV) -m registry_ui.demo --reset
 
 # Both databases see the same suite, with MLflow on the same one; the browser sees SQLite only, and what knows nothing of
-# the database runs once. A file stays with one worker, so each has at most one MLflow and one installation; three workers
-# on two cores, because what starts servers mostly waits for them. The last thing printed is pytest's summary.
+# the database runs once. What starts servers goes by files, so that one waits while another works, each worker with an
+# MLflow or an installation of its own. The last thing printed is pytest's summary.
 FAST := not server and not slow and not e2e
+SERVERS := (server or slow) and not e2e
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
 test: .venv/development.stamp
 	$(VENV) tools/services.py
-	$(VENV) -m pytest -m "not e2e" -n 3 $(BY_FILE)
-	$(VENV) -m pytest -m e2e -n 2 $(BY_FILE)
-	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "not e2e and not nodb" -n 3 $(BY_FILE)
+	$(VENV) -m pytest -m "$(FAST)" -n auto
+	$(VENV) -m pytest -m "$(SERVERS)" -n auto $(BY_FILE)
+	$(VENV) -m pytest -m e2e -n auto $(BY_FILE)
+	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "$(FAST) and not nodb" -n auto
+	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "$(SERVERS) and not nodb" -n auto $(BY_FILE)
 
 test-fast: .venv/development.stamp
 	$(VENV) -m pytest -m "$(FAST)" -n auto
