@@ -278,9 +278,11 @@ def verify() -> dict[str, Any]:
 
 
 def mirrored(model: str) -> dict[str, str]:
+    """Number to stage of the versions whose run has been read, too: before that nobody can ask for them."""
     from mirror.models import ModelVersion
 
-    return {str(each.number): each.stage for each in ModelVersion.objects.filter(model__name=model)}
+    found = ModelVersion.objects.filter(model__name=model)
+    return {str(each.number): each.stage for each in found if not each.run_id or each.facts_at}
 
 
 def to_look_at(model: str) -> int:

@@ -22,7 +22,7 @@ SHAPES = [("light", 1280), ("dark", 390), ("dark", 1280), ("light", 390)]
 def waiting(stack: Stack) -> list[int]:
     for name in MODELS:
         stack.make_version(name)
-    stack.wait_for("the mirror", lambda: all(stack.probe("mirrored", name) for name in MODELS[-1:]), every=0.5)
+    stack.wait_for("the mirror", lambda: all(stack.probe("mirrored", name) for name in MODELS), every=0.5)
     found: list[int] = stack.probe("open_requests", MODELS)
     return found
 
