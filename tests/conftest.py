@@ -54,9 +54,12 @@ def django_db_setup(
     no mark."""
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=0, interactive=False, aliases=["default"])  # type: ignore[arg-type]
+        FIRST_ROWS.update(rows_by_table())
     yield
     with django_db_blocker.unblock():
+        left = rows_by_table()
         teardown_databases(made, verbosity=0)
+    assert left == FIRST_ROWS, "A test committed rows without the fixture `committed`, which takes them away."
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +106,15 @@ def production(db: None) -> Target:
     return Target.objects.get(name="Production")
 
 
+FIRST_ROWS: dict[str, int] = {}
+"""How many rows migrations left, by table: what each test begins with."""
+
+
+def rows_by_table() -> dict[str, int]:
+    models = apps.get_models(include_auto_created=True)
+    return {model._meta.db_table: model._base_manager.count() for model in models}
+
+
 def sessions_left() -> int:
     """Of PostgreSQL, sessions other than this thread's: a thread of the test that still runs has one, and the database
     could not be removed at the end of the run."""
@@ -130,7 +142,9 @@ def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
             with connection.schema_editor() as editor:
                 defaults.create(apps, editor)
                 triggers.install(editor)
+            left = rows_by_table()
             connection.close()
+            assert left == FIRST_ROWS, "The next test would not find what migrations left; see `defaults.create`."
 
 
 @pytest.fixture(scope="session")

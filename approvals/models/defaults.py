@@ -1,4 +1,5 @@
-"""What every installation starts with: two targets, two policies and the beginning of the chain."""
+"""What every installation starts with: two targets, two policies, the beginning of the chain, and notifications that
+begin there."""
 
 from typing import Any
 
@@ -14,9 +15,10 @@ def terms_of(approvals: int) -> dict[str, Any]:
 
 
 def create(apps: Any, schema_editor: Any) -> None:
-    """Idempotent, so that tests can call it after emptying the tables."""
-    target, policy, version, head = (
-        apps.get_model("approvals", name) for name in ("Target", "Policy", "PolicyVersion", "ChainHead")
+    """Idempotent, so that tests can call it after emptying the tables; they hold it against what migrations leave."""
+    target, policy, version, head, state = (
+        apps.get_model("approvals", name)
+        for name in ("Target", "Policy", "PolicyVersion", "ChainHead", "NotificationState")
     )
     staging, _ = target.objects.get_or_create(
         name="Staging",
@@ -44,3 +46,4 @@ def create(apps: Any, schema_editor: Any) -> None:
         if is_new:
             version.objects.create(policy=made, number=1, terms=terms, saved_as=INSTALLATION)
     head.objects.get_or_create(pk=1, defaults={"sequence": 0, "hash": GENESIS})
+    state.objects.get_or_create(pk=1, defaults={"sequence": 0})
