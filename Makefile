@@ -62,10 +62,13 @@ lock: .venv/development.stamp
 vendor: .venv/development.stamp
 	$(VENV) tools/vendor.py
 
-.venv/runtime.stamp: requirements.txt tools/venv.sh
-	@sh tools/venv.sh requirements.txt
+# The gate's package is installed for its entry points, by which MLflow finds it.
+GATE := packages/mlflow_gate/pyproject.toml $(wildcard packages/mlflow_gate/mlflow_gate/*.py)
+
+.venv/runtime.stamp: requirements.txt tools/venv.sh $(GATE)
+	@sh tools/venv.sh requirements.txt packages/mlflow_gate
 	@touch $@
 
-.venv/development.stamp: requirements-dev.txt tools/venv.sh
-	@sh tools/venv.sh requirements-dev.txt
+.venv/development.stamp: requirements-dev.txt tools/venv.sh $(GATE)
+	@sh tools/venv.sh requirements-dev.txt packages/mlflow_gate
 	@touch $@ .venv/runtime.stamp

@@ -1,0 +1,1 @@
+"""The guard over MLflow's model registry store, for the scheme `countersign:`."""
