@@ -75,6 +75,15 @@ def test_ports_are_published_on_this_host_alone(resolved: dict[str, Any]) -> Non
     assert all("127.0.0.1" in port for port in published)
 
 
+def test_what_it_mounts_from_here_is_here(resolved: dict[str, Any]) -> None:
+    """Docker makes an empty folder of a source that is missing. Older Composes write a volume in one line."""
+    volumes = [volume for service in resolved.values() for volume in service.get("volumes", [])]
+    sources = [each.partition(":")[0] if isinstance(each, str) else each["source"] for each in volumes]
+    mounted = [Path(source) for source in sources if "/" in source]
+    assert mounted
+    assert [path for path in mounted if not path.is_file()] == []
+
+
 @pytest.mark.parametrize("missing", sorted(SECRETS))
 def test_a_missing_secret_stops_it_with_its_name(missing: str) -> None:
     given = {name: value for name, value in SECRETS.items() if name != missing}
