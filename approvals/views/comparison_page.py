@@ -12,14 +12,14 @@ from django.http import QueryDict
 
 from approvals import policy
 from approvals.evidence import comparison
-from approvals.evidence.comparison import MetricRow, ValueRow, files, overview, packing, texts
-from approvals.evidence.comparison.edits import Budget
+from approvals.evidence.comparison import MetricRow, ValueRow, files, overview, packing
 from approvals.models import PromotionRequest
 from approvals.selectors import frozen_metrics, metrics_of_record
-from approvals.views import comparison_plots, comparison_sides, comparison_tables, exhibits
+from approvals.views import comparison_plots, comparison_sides, comparison_tables, comparison_texts, exhibits
 from approvals.views.comparison_plots import Chosen
 from approvals.views.comparison_sides import Side
 from approvals.views.comparison_tables import Table, Wanted
+from approvals.views.comparison_texts import Text
 from approvals.views.evidence_tables import Shown
 from approvals.views.exhibits import Plate
 from components import curves
@@ -27,21 +27,19 @@ from mirror.models import HEAVY, ModelVersion
 
 VERSIONS_DRAWN = 60
 CURVES_SHOWN = 12
-TEXTS_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    title: str
-    side: Side
-    mine: str
-    other: str
-    diff: texts.TextDiff | None
-    """None where there is nothing to compare with."""
+class Section:
+    key: str
+    """Its anchor."""
 
-    @property
-    def is_changed(self) -> bool:
-        return self.diff is not None and not self.diff.is_same
+    title: str
+    changed: str
+    """`3 differ`; "" where nothing does, or nothing is counted."""
+
+    empty: str
+    """Why it is left out, such as `3, the same`; "" where it is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +101,8 @@ class Sheet:
         return [(side, sentence.partition(" digest ")[0]) for side, sentence in sentences]
 
     @property
-    def sections(self) -> list[tuple[str, str, str]]:
-        """(anchor, title, what differs) of the table of contents."""
+    def sections(self) -> list[Section]:
+        """All of them, in their order."""
         changed = {
             "metrics": str(self.others[0].tally) if self.is_pair else self.metrics.told,
             "params": self.params.told,
@@ -115,7 +113,47 @@ class Sheet:
             "files": self.files.told,
             "exhibits": _count(sum(not plate.is_same for plate in self.plates)),
         }
-        return [(key, title, changed.get(key, "") if self.base else "") for key, title in SECTIONS]
+        return [
+            Section(key, title, changed.get(key, "") if self.base else "", self._empty(key)) for key, title in SECTIONS
+        ]
+
+    @property
+    def shown(self) -> frozenset[str]:
+        """The keys of the sections that have something to show."""
+        return frozenset(section.key for section in self.sections if not section.empty)
+
+    @property
+    def left_out(self) -> list[Section]:
+        return [section for section in self.sections if section.empty]
+
+    def _empty(self, key: str) -> str:
+        """Why a section has nothing to show where only differences are wanted; "" where it has, and where something was
+        not read: that is no agreement."""
+        if self.wanted.is_all or not self.base:
+            return ""
+        tables = {"params": self.params, "tags": self.tags, "data": self.data, "files": self.files}
+        same = 0
+        match key:
+            case "metrics":
+                is_shown = True
+            case "chart":
+                is_shown = bool(self.chart and self.chart.plot)
+            case "curves":
+                is_shown = bool(self.curves)
+            case "texts":
+                is_shown, same = bool(self.texts), self.same_texts
+            case "exhibits":
+                is_shown, same = bool(self.plates), self.same_plates
+            case "packaging":
+                is_read = self.packaging and not self.packaging_gap
+                is_shown = not is_read or any(table.groups for table in self.packaging)
+                same = sum(table.total for table in self.packaging)
+            case _:
+                is_read = key != "files" or all(side.facts.get("files") for side in self.sides)
+                is_shown, same = not is_read or bool(tables[key].groups), tables[key].total
+        if is_shown:
+            return ""
+        return "no match" if self.wanted.text else f"{same:,}, the same" if same else "none"
 
 
 SECTIONS = (
@@ -183,7 +221,7 @@ def _sheet(
     base = replace(base, place=0) if base else None
     sides = [base, *others] if base else others
     series = _versions(sides)
-    every_text = _texts(base, others, wanted)
+    every_text = comparison_texts.texts_of(base, others, wanted)
     long_texts = [text for text in every_text if wanted.is_all or text.diff is None or text.is_changed]
     plates = [
         plate for plate in exhibits.plates([side.version for side in sides], kept=kept) if wanted.finds(plate.path)
@@ -224,8 +262,8 @@ def _sheet(
         total_curves=len(drawn),
         params=_values("params", "Parameters", base, others, wanted),
         tags=_values("tags", "Tags", base, others, wanted),
-        texts=long_texts[:TEXTS_SHOWN],
-        more_texts=max(0, len(long_texts) - TEXTS_SHOWN),
+        texts=long_texts[: comparison_texts.SHOWN],
+        more_texts=max(0, len(long_texts) - comparison_texts.SHOWN),
         same_texts=len(every_text) - len(long_texts),
         packaging=_packaging(base, others, wanted),
         data=_data(base, others, wanted),
@@ -339,28 +377,3 @@ def _curve_names(sides: Sequence[Side]) -> list[str]:
         {name for side in sides for name in side.curves},
         key=lambda name: (comparison.higher_is_better(name) is None, name),
     )
-
-
-# --- Texts ------------------------------------------------------------------------------------------------------------
-
-
-def _texts(base: Side | None, others: Sequence[Side], wanted: Wanted) -> list[Text]:
-    """Descriptions, and parameters that are read as texts and are not the same."""
-    budget = Budget()
-    found: list[Text] = []
-    for key, title in (("description", "Description"), ("run_description", "Description of the run")):
-        for side in others:
-            new = str(side.facts.get(key) or "")
-            old = str((base.facts.get(key) or "") if base else "")
-            if (new.strip() or old.strip()) and wanted.finds(title, new, old):
-                found.append(Text(title, side, new, old, texts.compare(old, new, budget) if base else None))
-    before = (base.facts.get("params") or {}) if base else {}
-    for side in others if base else ():
-        params = side.facts.get("params") or {}
-        for name in sorted({*params, *before}):
-            new, old = str(params.get(name, "")), str(before.get(name, ""))
-            if new != old and (texts.is_long(new) or texts.is_long(old)) and wanted.finds(name, new, old):
-                # Only what is shown is compared; the others are counted.
-                diff = texts.compare(old, new, budget) if len(found) < TEXTS_SHOWN else None
-                found.append(Text(f"Parameter {name}", side, new, old, diff))
-    return found

@@ -33,6 +33,7 @@ from tests.support.world import hold
 pytestmark = pytest.mark.django_db
 MODEL = "churn_predictor"
 HOSTILE = "<script>alert(1)</script>"
+SECTIONS = ("metrics", "chart", "curves", "params", "tags", "texts", "packaging", "data", "files", "exhibits")
 
 OLD_FILES = {
     "digest": "a" * 64,
@@ -161,10 +162,32 @@ def test_curves_name_both_lines_and_leave_a_gap_where_there_is_no_number(
 def test_the_contents_name_every_section_that_there_is(client: Client, asked: PromotionRequest, remy: User) -> None:
     html = page_of(client, remy, asked)
     contents = html[html.index("On this page") : html.index("</nav>", html.index("On this page"))]
-    for key in ("metrics", "chart", "curves", "params", "tags", "texts", "packaging", "data", "files", "exhibits"):
+    for key in SECTIONS:
         assert f'href="#{key}"' in contents
         assert f'id="{key}"' in html
     assert "2 differ" in text_of(contents)  # max_depth and the prompt
+
+
+def test_sections_without_a_difference_are_a_line_each(client: Client, rita: User, vera: User) -> None:
+    same = {"params": {"depth": "3", "seed": "1"}, "tags": {}, "description": "A forest."}
+    for number, digest in ((1, "a"), (2, "a"), (3, "b")):
+        version = make_version(MODEL, number, metrics={"auc_roc": 0.9}, **same)
+        make_inspection(version, files=OLD_FILES if number < 3 else None, packaging=PACKAGING)
+        make_exhibit(version, "figures/roc.png", png(ord(digest)))
+    html = compare(client, vera, "?v=1&v=2&base=1")
+    assert [key for key in SECTIONS if f'<section class="card" id="{key}"' in html] == ["metrics", "chart"]
+    left = section(html, "left-out")
+    assert "No differences Show all Curves none Parameters 2, the same Tags none" in left
+    assert "Signature and packaging" in left
+    assert "Training data none Files 2, the same Figures and tables 1, the same" in left
+    for key in SECTIONS:
+        assert html.count(f'id="{key}"') == 1  # links of the request page lead to each
+    html = compare(client, vera, "?v=1&v=3&base=1")
+    assert "Version 3: They have not been hashed" in section(html, "files")  # not read is not the same
+    assert "figures/roc.png" in section(html, "exhibits")
+    html = compare(client, vera, "?v=1&v=2&base=1&all=1")
+    assert 'id="left-out"' not in html
+    assert all(f'<section class="card" id="{key}"' in html for key in SECTIONS)
 
 
 def test_the_request_page_leads_to_the_sections(client: Client, asked: PromotionRequest, remy: User) -> None:
@@ -338,7 +361,8 @@ def test_all_rows_are_shown_by_group_and_filtered_by_text(client: Client, four: 
     assert "model. 2 model.depth changed" in section(html, "params")
     found = section(compare(client, vera, "?v=1&v=4&all=1&q=LOSS"), "metrics")
     assert ("train_loss" in found, "val_loss" in found, "auc_roc" in found) == (True, True, False)
-    assert "Nothing here has “zzz”." in section(compare(client, vera, "?v=1&v=4&q=zzz"), "params")
+    assert "Nothing here has “zzz”." in section(compare(client, vera, "?v=1&v=4&all=1&q=zzz"), "params")
+    assert "Parameters no match" in section(compare(client, vera, "?v=1&v=4&q=zzz"), "left-out")
 
 
 def test_the_csv_has_every_row_that_fits_and_runs_nothing(
