@@ -9,23 +9,17 @@ from django.utils import timezone
 from approvals.audit import reviews, sampling
 from approvals.audit.periods import Period
 from approvals.audit.population import Scope
-from approvals.forms.history_filters import MomentInput, UntilField
 from approvals.forms.model_name import ModelNameField
+from approvals.forms.moments import MomentField, UntilField
 from approvals.models import Target, Tenure
 from approvals.tenures.model_names import is_known
-
-_WRONG_TIME = {"invalid": "Enter a time such as 2026-11-23 or 2026-11-23T12:04."}
 
 
 class PeriodForm(forms.Form):
     """Empty, it means the last calendar quarter (UTC)."""
 
-    since = forms.DateTimeField(
-        label="From (UTC)", required=False, widget=MomentInput(day_means="00:00"), error_messages=_WRONG_TIME
-    )
-    until = UntilField(
-        label="To (UTC)", required=False, widget=MomentInput(day_means="23:59"), error_messages=_WRONG_TIME
-    )
+    since = MomentField(label="From")
+    until = UntilField(label="To")
 
     def clean(self) -> dict[str, Any]:
         found = self.cleaned_data
@@ -88,23 +82,23 @@ class SampleForm(forms.Form):
         return found.get("size") or sampling.DEFAULT_SIZE, found.get("seed", "")
 
 
+class DayEndField(MomentField):
+    """A bare day means its last second."""
+
+    day_means = "23:59"
+
+    def to_python(self, value: Any) -> datetime | None:
+        moment = super().to_python(value)
+        return moment.replace(hour=23, minute=59, second=59) if moment is not None and ":" not in str(value) else moment
+
+
 class AccessForm(forms.Form):
-    at = forms.DateTimeField(
-        label="At (UTC)", required=False, widget=MomentInput(day_means="23:59"), error_messages=_WRONG_TIME
-    )
+    at = DayEndField(label="At")
     target = forms.ModelChoiceField(
         Target.objects.order_by("position", "name"), required=False, empty_label="Every target", to_field_name="name"
     )
     model = ModelNameField(label="Model", required=False, help_text="Shows the policies that apply to it.")
     person = forms.CharField(label="Changes of", required=False, max_length=120, help_text="Part of a name or address.")
-
-    def clean_at(self) -> datetime | None:
-        """A bare day means its end."""
-        moment: datetime | None = self.cleaned_data["at"]
-        typed = str(self.data.get("at", "")).strip()
-        if moment is not None and ":" not in typed:
-            return moment.replace(hour=23, minute=59, second=59)
-        return moment
 
 
 class ReviewsForm(PeriodForm):

@@ -6,23 +6,17 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 
+from approvals.forms.moments import LocalMomentField, on_its_clocks
 from approvals.models import FreezeWindow, Target
 from approvals.policy import freezes
 
 DAYS = [("", "Choose a day"), *((str(number), day) for number, day in enumerate(freezes.DAYS))]
 
 
-class MomentField(forms.DateTimeField):
-    """A local date and time; which zone's clock it is on stands in a field of its own."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-        super().__init__(widget=widget, required=False, **kwargs)
-
-
 class ClockField(forms.TimeField):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"), required=False, **kwargs)
+    def __init__(self, *, label: str, **kwargs: Any) -> None:
+        widget = forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
+        super().__init__(label=on_its_clocks(label), widget=widget, required=False, **kwargs)
 
 
 class FreezeForm(forms.Form):
@@ -47,8 +41,8 @@ class FreezeForm(forms.Form):
     kind = forms.ChoiceField(
         choices=FreezeWindow.Kind.choices, initial=FreezeWindow.Kind.ONCE, widget=forms.RadioSelect, label="How often"
     )
-    starts_at = MomentField(label="Begins", help_text="Such as 2026-12-20 18:00.")
-    ends_at = MomentField(label="Ends", help_text="Deliveries resume at this time.")
+    starts_at = LocalMomentField(label="Begins", help_text="Such as 2026-12-20 18:00.")
+    ends_at = LocalMomentField(label="Ends", help_text="Deliveries resume at this time.")
     from_day = forms.TypedChoiceField(choices=DAYS, required=False, coerce=int, empty_value=None, label="From")
     from_time = ClockField(label="At", help_text="Such as 16:00.")
     until_day = forms.TypedChoiceField(choices=DAYS, required=False, coerce=int, empty_value=None, label="Until")

@@ -1,18 +1,16 @@
 """The shapes of what is asked of the record: a moment to travel to, and a file of earlier history."""
 
-import re
 from collections.abc import Mapping
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django import forms
 
 from approvals.forms.model_name import ModelNameField
+from approvals.forms.moments import MomentField
 from approvals.models import Target
 from approvals.tenures import importing
 
-WRONG_TIME = "Enter a time such as 2026-11-23 or 2026-11-23T12:04; without a zone it is UTC."
 SPANS: Mapping[str, tuple[str, timedelta | None]] = {
     "day": ("Day", timedelta(days=1)),
     "week": ("Week", timedelta(days=7)),
@@ -24,51 +22,8 @@ SPANS: Mapping[str, tuple[str, timedelta | None]] = {
 """How much of the time line is seen: its word, and its length (None: everything)."""
 
 
-def written(at: datetime) -> str:
-    """The moment as addresses have it, UTC and exact: `2026-11-23T12:04`, `2026-11-23T12:04:05.123456`."""
-    at = at.astimezone(UTC).replace(tzinfo=None)
-    return at.isoformat(timespec="auto" if at.second or at.microsecond else "minutes")
-
-
-class MomentWidget(forms.DateTimeInput):
-    """The browser's own picker, which knows thousandths at most: what is finer is rounded up, so that a change that
-    happened at the moment stays before it."""
-
-    input_type = "datetime-local"
-    supports_microseconds = True
-
-    def format_value(self, value: Any) -> str | None:
-        if not isinstance(value, datetime):
-            return str(value) if value else None
-        # Without a zone, as the form gives it, it is UTC.
-        at = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
-        if at.microsecond:
-            with suppress(OverflowError):  # the last moment that there is
-                at += timedelta(microseconds=-at.microsecond % 1000)
-            return at.isoformat(timespec="milliseconds")
-        return at.isoformat(timespec="seconds" if at.second else "minutes")
-
-
-class MomentField(forms.DateTimeField):
-    """ISO 8601; without a zone it is UTC. In an address, the + of a zone is a space."""
-
-    def to_python(self, value: Any) -> datetime | None:
-        if isinstance(value, str):
-            value = re.sub(r"(T[\d:.]+) (\d\d:?\d\d)$", r"\1+\2", value.strip())
-        moment: datetime | None = super().to_python(value)
-        try:
-            return moment.astimezone(UTC) if moment is not None else None
-        except OverflowError as error:
-            raise forms.ValidationError(WRONG_TIME, code="invalid") from error
-
-
 class MomentForm(forms.Form):
-    at = MomentField(
-        label="Moment (UTC)",
-        required=False,
-        widget=MomentWidget(attrs={"step": "any", "max": "9999-12-31T23:59:59.999"}),
-        error_messages={"invalid": WRONG_TIME},
-    )
+    at = MomentField(label="At", attrs={"step": "any"})
     model = ModelNameField(label="Model", required=False)
     target = forms.ModelChoiceField(
         Target.objects.none(),

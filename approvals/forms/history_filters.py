@@ -1,7 +1,7 @@
 """The filters of the history, from the URL: what may be asked, what is nonsense, and what is set, in words."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import django_filters as filters
@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef
 
 from accounts.models import User
 from approvals.forms.model_name import ModelNameField
+from approvals.forms.moments import MomentField, UntilField
 from approvals.models import Action, AuditEvent, PromotionRequest
 from approvals.models.event_types import KINDS
 from approvals.selectors import history
@@ -34,21 +35,6 @@ def _actions() -> list[tuple[str, list[tuple[str, str]]]]:
 def _people() -> list[tuple[str, str]]:
     acted = User.objects.filter(Exists(AuditEvent.objects.filter(actor=OuterRef("pk")))).order_by("name", "email")
     return [(WORKER, history.WORKER_LABEL), *((str(person.pk), person.label) for person in acted)]
-
-
-class UntilField(forms.DateTimeField):
-    """The end of a span of time: a day, minute or second counts as a whole. Cleans to the first moment after it."""
-
-    def to_python(self, value: Any) -> datetime | None:
-        moment: datetime | None = super().to_python(value)
-        if moment is None:
-            return None
-        typed = str(value).strip()
-        whole = timedelta(minutes=1) if typed.count(":") == 1 else timedelta(seconds=1)
-        try:
-            return moment + (whole if ":" in typed else timedelta(days=1))
-        except OverflowError as error:
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
 
 
 class HistoryForm(forms.Form):
@@ -77,28 +63,11 @@ class ModelFilter(filters.Filter):  # type: ignore[misc]
 
 
 class SinceFilter(filters.Filter):  # type: ignore[misc]
-    field_class = forms.DateTimeField
+    field_class = MomentField
 
 
 class UntilFilter(filters.Filter):  # type: ignore[misc]
     field_class = UntilField
-
-
-_WRONG_TIME = {"invalid": "Enter a time such as 2026-11-23 or 2026-11-23T12:04."}
-
-
-class MomentInput(forms.DateTimeInput):
-    """The browser's own picker. It shows nothing for a bare day, so a day gets the time that it stands for."""
-
-    input_type = "datetime-local"
-
-    def __init__(self, *, day_means: str) -> None:
-        super().__init__(format="%Y-%m-%dT%H:%M")
-        self.day_means = day_means
-
-    def format_value(self, value: Any) -> str | None:
-        shown = super().format_value(value)
-        return f"{shown}T{self.day_means}" if shown and len(shown) == 10 else shown
 
 
 _BIGGEST = 2_147_483_647
@@ -110,12 +79,8 @@ class HistoryFilter(filters.FilterSet):  # type: ignore[misc]
     request = IntegerFilter(field_name="request", label="Request", min_value=1, max_value=_BIGGEST)
     person = filters.ChoiceFilter(label="Person", choices=_people, empty_label="Everyone", method="by_person")
     action = filters.ChoiceFilter(label="Action", choices=_actions, empty_label="Everything", method="by_action")
-    since = SinceFilter(
-        label="From (UTC)", method="unchanged", widget=MomentInput(day_means="00:00"), error_messages=_WRONG_TIME
-    )
-    until = UntilFilter(
-        label="To (UTC)", method="unchanged", widget=MomentInput(day_means="23:59"), error_messages=_WRONG_TIME
-    )
+    since = SinceFilter(label="From", method="unchanged")
+    until = UntilFilter(label="To", method="unchanged")
 
     class Meta:
         model = AuditEvent
@@ -143,7 +108,7 @@ class HistoryFilter(filters.FilterSet):  # type: ignore[misc]
         rows = []
         for name, value in self.form.cleaned_data.items():
             if value not in (None, "") and name not in self.form.errors:
-                rows.append((name, str(self.filters[name].label).removesuffix(" (UTC)"), self._words(name, value)))
+                rows.append((name, str(self.filters[name].label), self._words(name, value)))
         return rows
 
     def _words(self, name: str, value: Any) -> str:

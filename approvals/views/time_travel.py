@@ -13,7 +13,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from approvals import administration
-from approvals.forms.history import SPANS, MomentForm, written
+from approvals.forms.history import SPANS, MomentForm
+from approvals.forms.moments import written
 from approvals.models import Tenure
 from approvals.tenures import as_of, chart
 from approvals.tenures.as_of import Question

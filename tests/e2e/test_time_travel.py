@@ -69,7 +69,7 @@ def test_two_clicks_answer_who_approved_what_was_in_production_on_a_day(
         page.get_by_role("navigation").get_by_role("link", name=name, exact=True).first.click()
         page.wait_for_load_state()
         clicks += 1
-    moment = page.get_by_label("Moment (UTC)")
+    moment = page.get_by_label("At (UTC)")
     now = moment.input_value()
     documents: list[str] = []
     page.on("request", lambda sent: documents.append(sent.url) if sent.resource_type == "document" else None)

@@ -39,12 +39,12 @@ class Command(BaseCommand):
             self._fill(console, options["password"], is_played=not options["before_the_gate"])
 
     def _fill(self, console: Console, password: str, *, is_played: bool) -> None:
-        with console.step("People"):
-            cast = people.assemble(password)
         if is_played:
-            self._play(cast, console)
-        else:
-            self._train(console)
+            self._play(password, console)
+            return
+        with console.step("People"):
+            people.assemble(password)
+        self._train(console)
 
     def _accept(self, console: Console) -> None:
         """The same MLflow at another address could be a copy; the demo started it, and knows that it is none."""
@@ -56,10 +56,10 @@ class Command(BaseCommand):
                     administration.REGISTRY, by=None, reason="The demo was started with another MLFLOW_PORT."
                 )
 
-    def _play(self, cast: people.Cast, console: Console) -> None:
+    def _play(self, password: str, console: Console) -> None:
         try:
             with console.step("Requests and reviews") as step:
-                Story(cast, tell=step.show, go_round=_go_round_the_gate).play()
+                Story(people.assemble(password), tell=step.show, go_round=_go_round_the_gate).play()
         except StoryError as problem:
             raise CommandError(str(problem)) from problem
 

@@ -168,7 +168,7 @@ def test_an_empty_answer_offers_to_clear_the_filters(auditor: Client, mixed: dic
         ("request=4711", "request", "There is no request #4711."),
         ("person=nobody", "person", "nobody is not one of the available choices."),
         ("action=drop", "action", "drop is not one of the available choices."),
-        ("since=yesterday", "since", "Enter a time such as 2026-11-23 or 2026-11-23T12:04."),
+        ("since=yesterday", "since", "Enter a time such as 2026-11-23 or 2026-11-23T12:04;"),
         ("since=2026-11-24&until=2026-11-23", "until", "The end must be after the start."),
     ],
 )

@@ -1,5 +1,6 @@
 """The pages about freezes: what they list and say, how a window is written, and what a request says about them."""
 
+import re
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -157,6 +158,19 @@ def test_a_weekly_freeze_is_written_changed_and_retired(admin: Client) -> None:
     assert "The freeze “Weekend” is retired." in words(admin.post(f"/freezes/{window.pk}/retire/", follow=True))
     assert not FreezeWindow.objects.current().exists()
     assert admin.get(f"/freezes/{window.pk}/").status_code == 404
+
+
+def test_saving_it_as_it_is_shown_moves_nothing_wherever_it_is_read(admin: Client) -> None:
+    admin.post("/freezes/new/", ONCE)
+    before = FreezeWindow.objects.get()
+    admin.cookies["zone"] = "America/New_York"
+    html = admin.get(f"/freezes/{before.pk}/").content.decode()
+    fields = ("time_zone", "starts_at", "ends_at")
+    shown = {name: re.findall(rf'name="{name}"[^>]*? value="([^"]*)"', html)[0] for name in fields}
+    assert shown == {"time_zone": "UTC", "starts_at": "2026-12-20T17:00", "ends_at": "2027-01-04T07:00"}
+    assert admin.post(f"/freezes/{before.pk}/", ONCE | shown).status_code == 302
+    after = FreezeWindow.objects.get()
+    assert (after.starts_at, after.ends_at) == (before.starts_at, before.ends_at)
 
 
 @pytest.mark.parametrize(
