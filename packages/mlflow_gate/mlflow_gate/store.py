@@ -1,1 +1,257 @@
-"""The guard over MLflow's model registry store, for the scheme `countersign:`."""
+"""The guard over MLflow's model registry store, for the scheme `countersign:`.
+
+Every way into the registry ends at a method of the store: each route and prefix, each spelling of a body, the pages,
+the clients of all versions. So the guard stands there. `build` has MLflow make the store that it would make without
+us, and gives it a class in which each changing method first asks `decide`: the call goes on as it came, or raises 403.
+
+What is read for a decision and what is then written are two transactions of MLflow's. A change that comes between them
+is one that was let through, too, and Countersign's watch sees what came of both.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from flask import g, has_request_context, request
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, PERMISSION_DENIED
+
+from mlflow_gate import __version__, changes, notes
+from mlflow_gate.changes import Call, Judge, Registry, Touched
+from mlflow_gate.grants import HEADER, Grant, Invalid, check
+from mlflow_gate.policy import ENFORCE, OFF, Policy
+from mlflow_gate.refusals import Teller
+from mlflow_gate.settings import Settings, weaker
+from mlflow_gate.source import Source
+
+log = logging.getLogger("mlflow_gate")
+
+SCHEME = "countersign:"
+
+
+def build(store_uri: str, tracking_uri: str | None = None) -> Any:
+    """MLflow's entry point: the store behind `countersign:`, guarded. Raises MlflowException, and then MLflow does not
+    start."""
+    inner = store_uri[len(SCHEME) :]
+    if not inner:
+        raise MlflowException(f"{SCHEME} is followed by the address of the registry's store.", INVALID_PARAMETER_VALUE)
+    gate = _gate()
+    builder = _builders().get_store_builder(inner)
+    wanted = {"store_uri": inner, "tracking_uri": tracking_uri}
+    takes = inspect.signature(builder).parameters
+    store = builder(**wanted) if wanted.keys() <= takes.keys() else builder(inner)
+    store.__class__ = guarded_class(type(store), gate)
+    return store
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What decides in this process."""
+
+    settings: Settings
+    policy: Callable[[], Policy]
+    tell: Callable[[dict[str, Any]], None]
+
+
+@functools.lru_cache(maxsize=1)
+def _gate() -> Gate:
+    try:
+        settings = Settings.from_environment()
+    except ValueError as error:
+        raise MlflowException(f"The gate cannot stand: {error}", INVALID_PARAMETER_VALUE) from error
+    source = Source(settings)
+    source.policy()  # begins to ask, so that something is known when the first request comes
+    return Gate(settings, source.policy, Teller(settings).tell)
+
+
+def _builders() -> Any:
+    """MLflow's own registry of stores: the server's, where this is the server, which knows of read replicas."""
+    handlers = sys.modules.get("mlflow.server.handlers")
+    if handlers:
+        return handlers._model_registry_store_registry  # noqa: SLF001
+    from mlflow.tracking._model_registry.utils import _get_store_registry  # noqa: PLC0415
+
+    return _get_store_registry()
+
+
+# --- The class
+
+
+def guarded_class(plain: type, gate: Gate) -> type:
+    """A subclass of MLflow's store class, so that the store is still what MLflow asks it to be."""
+    judges = {name: judge for name, judge in changes.GUARDED.items() if hasattr(plain, name)}
+    unknown = not_looked_at(plain)
+    if unknown:
+        log.warning("This MLflow has methods that the gate does not know and refuses: %s.", ", ".join(unknown))
+    judges |= dict.fromkeys(unknown, changes.not_looked_at)
+    members: dict[str, Any] = {name: _guarded(plain, name, judge, gate) for name, judge in judges.items()}
+    return type(f"Guarded{plain.__name__}", (plain,), members)
+
+
+def not_looked_at(plain: type) -> list[str]:
+    """Its public methods that are on no list, or that it has of its own instead of MLflow's composed ones."""
+    known = {*changes.GUARDED, *changes.FREE, *changes.READS}
+    composed = {name for name in changes.COMPOSED if _has_base_method(plain, name)}
+    return sorted(
+        name
+        for name in dir(plain)
+        if not name.startswith("_")
+        and inspect.isfunction(inspect.getattr_static(plain, name))
+        and name not in known | composed
+    )
+
+
+def _has_base_method(plain: type, name: str) -> bool:
+    from mlflow.store.model_registry.abstract_store import AbstractStore  # noqa: PLC0415
+
+    return getattr(plain, name, None) is getattr(AbstractStore, name, None)
+
+
+def _guarded(plain: type, name: str, judge: Judge, gate: Gate) -> Callable[..., Any]:
+    method = getattr(plain, name)
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(self, *args, **kwargs)
+        if name in ("create_model_version", "create_registered_model") and gate.settings.mode != OFF:
+            _leave_out(bound.arguments)
+        arguments = _spread(dict(list(bound.arguments.items())[1:]))
+        decide(gate, Call(name, arguments, Registry(self, plain), gate.policy()), judge)
+        return method(*bound.args, **bound.kwargs)
+
+    return call
+
+
+def _spread(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """As grants name them: a tag is a key and a value."""
+    tag = arguments.get("tag")
+    if tag is None:
+        return arguments
+    return {name: value for name, value in arguments.items() if name != "tag"} | {"key": tag.key, "value": tag.value}
+
+
+def _leave_out(arguments: dict[str, Any]) -> None:
+    """What is created anew was not approved, whatever it was copied from: MLflow's own copies take tags and
+    description along, and a copy that were refused for them would break its *Promote model*."""
+    tags = arguments.get("tags")
+    if tags and any(changes.is_fact(tag.key) for tag in tags):
+        arguments["tags"] = [tag for tag in tags if not changes.is_fact(tag.key)]
+    if notes.notes(arguments.get("description")):
+        arguments["description"] = notes.without(arguments["description"])
+
+
+# --- The decision
+
+
+def decide(gate: Gate, call: Call, judge: Judge) -> None:
+    """Returns when the call may go on. Raises MlflowException, 403, with a sentence for whoever made it."""
+    mode = gate.settings.mode
+    probed = call.operation == "set_model_version_tag" and call.name.startswith(call.policy.probe)
+    if probed:  # it is asked whether the gate stands, and in which mode: answered in each of them
+        raise _refusal(
+            f"The tag {call.arguments['key']} is written by Countersign alone.", call, gate.settings.mode_now()
+        )
+    if mode == OFF:
+        return
+    grant, invalid = _grant(gate, call)
+    if grant:
+        _hold_against(grant, call)
+        return
+    touched = list(judge(call))
+    if not touched:
+        return
+    strictest = max(touched, key=lambda each: each.rule.mode == ENFORCE)
+    if strictest.rule.mode == ENFORCE:
+        mode = gate.settings.mode_now()
+    mode = weaker(mode, strictest.rule.mode)
+    if mode == OFF:
+        return
+    _tell(gate, call, strictest, mode)
+    if mode == ENFORCE:
+        raise _refusal(_sentence(strictest, gate.settings.site, invalid), call, mode)
+
+
+def _grant(gate: Gate, call: Call) -> tuple[Grant | None, str]:
+    """Countersign's grant for this very call, or why there is none."""
+    value = request.headers.get(HEADER) if has_request_context() else None
+    if value is None:
+        return None, ""
+    try:
+        return check(value, gate.settings.keys, call.operation, call.arguments, audience=gate.settings.audience), ""
+    except Invalid as error:
+        return None, str(error)
+    except (TypeError, ValueError):  # arguments that no grant can name
+        return None, "the grant is for another change"
+
+
+def _hold_against(grant: Grant, call: Call) -> None:
+    """Countersign asked for this change as long as MLflow is as it saw it, whatever the mode: MLflow has no such
+    condition of its own. What is in effect already may be asked for twice."""
+    for place, expected in grant.expect.items():
+        kind, _, name = place.partition(":")
+        if kind not in ("stage", "alias"):
+            raise _refusal(f"The grant expects something of {place!r}, which is no place.", call, ENFORCE)
+        found = (
+            call.registry.in_stage(call.name, name) if kind == "stage" else call.registry.with_alias(call.name, name)
+        )
+        if found != sorted(expected) and not changes.is_in_effect(call):
+            where = f"in {name}" if kind == "stage" else f"as @{name}"
+            sentence = f"the grant expects {_versions(expected)} {where}, MLflow has {_versions(found)}"
+            raise _refusal(f"{call.name} was not changed: {sentence}.", call, ENFORCE)
+
+
+def _versions(numbers: Any) -> str:
+    names = [str(number) for number in sorted(numbers)]
+    return f"version{'s' * (len(names) > 1)} {', '.join(names)}" if names else "no version"
+
+
+def _sentence(touched: Touched, site: str, invalid: str) -> str:
+    if invalid:
+        return f"{touched.sentence}: {invalid}."
+    if not touched.can_be_asked:
+        return f"{touched.sentence}."
+    address = f"{site}/p/{quote(touched.model, safe='')}/{touched.version}"
+    return f"{touched.sentence}: {touched.rule.words}. Ask for it: {address}"
+
+
+def _refusal(sentence: str, call: Call, mode: str) -> MlflowException:
+    version = ".".join(__version__.split(".")[:2])
+    return MlflowException(
+        f"{sentence} [gate {version} · policy {call.policy.serial} · {mode}]", error_code=PERMISSION_DENIED
+    )
+
+
+def _tell(gate: Gate, call: Call, touched: Touched, mode: str) -> None:
+    who, address = _who()
+    log.warning("%s %s %s for %s: %s", mode, call.operation, touched.place, who or "somebody", touched.sentence)
+    gate.tell(
+        {
+            "id": secrets.token_urlsafe(12),
+            "who": who,
+            "operation": call.operation,
+            "model": touched.model,
+            "version": touched.version,
+            "place": touched.place,
+            "at": time.time(),
+            "mode": mode,
+            "address": address,
+        }
+    )
+
+
+def _who() -> tuple[str, str]:
+    """The user that MLflow's authentication found, and the address that the request came from."""
+    if not has_request_context():
+        return "", ""
+    name = g.get("mlflow_authenticated_user") or (request.authorization and request.authorization.username) or ""
+    return str(name), str(request.remote_addr or "")

@@ -1,0 +1,393 @@
+"""What a call of MLflow's store would do to what Countersign guards: one function a method, each of which only reads.
+
+GUARDED, FREE, READS and COMPOSED name every public method of MLflow's store. A method that is on none of them came with
+a newer MLflow; nobody looked at it yet, so it is refused.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+
+from mlflow_gate import notes
+from mlflow_gate.grants import STAGES
+from mlflow_gate.policy import DEFAULT_WORKSPACE, Guarded, Policy, Rule, fold, key_of
+
+FACTS = "countersign."
+"""Tags that begin with it say what was approved; Countersign alone writes them."""
+IS_PROMPT = "mlflow.prompt.is_prompt"
+"""On one version it hides all versions of the model from MLflow's search, on a model it makes a prompt of it."""
+PROMPT_CONTENT = ("mlflow.prompt.", "_mlflow_prompt_")
+"""Tags in which MLflow keeps what a prompt says."""
+
+
+@dataclass(frozen=True)
+class Touched:
+    """Something guarded that a call would change."""
+
+    rule: Rule
+    place: str
+    """`stage:Production`, `alias:champion`, `note`, `tag:countersign.request`, `webhook`, `method:…`."""
+    sentence: str
+    """Why not, without a full stop."""
+    model: str = ""
+    version: int | None = None
+    can_be_asked: bool = False
+    """Whether a request for promotion is what would make it possible."""
+
+
+class Registry:
+    """Reads of one store, past the guard. What MLflow answers to nonsense, its errors too, is MLflow's."""
+
+    def __init__(self, store: Any, plain: type) -> None:
+        self._store, self._plain = _on_primary(store, plain), plain
+
+    @property
+    def workspace(self) -> str:
+        active = getattr(self._store, "_get_active_workspace", None)
+        return str(active()) if active else DEFAULT_WORKSPACE
+
+    def model(self, name: str) -> Any:
+        return self._plain.get_registered_model(self._store, name)  # type: ignore[attr-defined]
+
+    def version(self, name: str, number: Any) -> Any:
+        """With its stage and its aliases."""
+        return self._plain.get_model_version(self._store, name, number)  # type: ignore[attr-defined]
+
+    def stored_name(self, name: str) -> str:
+        """As MLflow's database has it, which may find a model under more spellings than one."""
+        try:
+            return str(self.model(name).name)
+        except MlflowException:
+            return name
+
+    def with_alias(self, name: str, alias: str) -> list[int]:
+        """The version, or none."""
+        aliases = self.model(name).aliases
+        return sorted({int(number) for each, number in aliases.items() if fold(each) == fold(alias)})
+
+    def in_stage(self, name: str, stage: str) -> list[int]:
+        """All versions, which are several where nobody archived the ones before. MLflow's search finds none of a model
+        of which one version is tagged as a prompt; the latest one is found in any case, and then all are looked at."""
+        latest = self._plain.get_latest_versions(self._store, name, [stage])  # type: ignore[attr-defined]
+        if not latest:
+            return []
+        highest = int(latest[0].version)
+        found = {int(each.version) for each in self._search(latest[0].name) if each.current_stage == stage}
+        if highest not in found:
+            found = {number for number in range(1, highest + 1) if self._stage_of(name, number) == stage}
+        return sorted(found)
+
+    def _search(self, name: str) -> list[Any]:
+        quote = '"' if "'" in name else "'"
+        found: list[Any] = []
+        token = None
+        try:
+            while True:
+                page = self._plain.search_model_versions(  # type: ignore[attr-defined]
+                    self._store, f"name = {quote}{name}{quote}", max_results=10_000, page_token=token
+                )
+                found += [each for each in page if each.name == name]
+                token = page.token
+                if not token:
+                    return found
+        except MlflowException:
+            return []  # a name that MLflow's own filter cannot say
+
+    def _stage_of(self, name: str, number: int) -> str | None:
+        try:
+            return str(self.version(name, number).current_stage)
+        except MlflowException:
+            return None  # it was deleted
+
+
+def _on_primary(store: Any, plain: type) -> Any:
+    """The store, or one like it that reads where it writes: MLflow's own reads may come from a replica, which lags."""
+    if getattr(store, "read_engine", None) is None:
+        return store
+    twin: Any = object.__new__(plain)
+    twin.__dict__.update(store.__dict__)
+    twin.__dict__["ManagedSessionMaker"] = functools.partial(store.ManagedSessionMaker, read_only=False)
+    return twin
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a method of the store, before it is made."""
+
+    operation: str
+    arguments: Mapping[str, Any]
+    registry: Registry
+    policy: Policy
+
+    @property
+    def name(self) -> str:
+        return str(self.arguments.get("name", ""))
+
+    @property
+    def number(self) -> int | None:
+        """None where MLflow will say that it is no number."""
+        try:
+            return int(str(self.arguments.get("version")))
+        except ValueError:
+            return None
+
+    def guarded(self, model: str) -> Mapping[str, Guarded]:
+        return self.policy.guarded(self.registry.workspace, model)
+
+    def facts(self, model: str) -> Rule | None:
+        return self.policy.facts(self.registry.workspace, model)
+
+    def held(self, version: Any, sentence: str, under: str | None = None) -> Iterator[Touched]:
+        """The guarded places that a version holds, by the rules for its model or for the name it is to have."""
+        guarded = self.guarded(under or version.name)
+        for place in (f"stage:{version.current_stage}", *(f"alias:{alias}" for alias in version.aliases)):
+            found = guarded.get(key_of(place))
+            if found:
+                yield Touched(
+                    rule=found.rule,
+                    place=found.place,
+                    sentence=sentence.format(place=shown(found.place)),
+                    model=version.name,
+                    version=int(version.version),
+                )
+
+
+Judge = Callable[[Call], Iterator[Touched]]
+
+
+def shown(place: str) -> str:
+    """Production, @champion."""
+    kind, _, name = place.partition(":")
+    return f"@{name}" if kind == "alias" else name
+
+
+def is_fact(key: str) -> bool:
+    return fold(key).startswith(FACTS)
+
+
+# --- Stages and aliases
+
+
+def stage_moved(call: Call) -> Iterator[Touched]:
+    """Into a guarded stage, and out of one: a version that leaves Production changes what serves, too."""
+    stage = STAGES.get(str(call.arguments["stage"]).lower())
+    if stage is None:
+        return  # MLflow refuses a stage that it does not know
+    version = call.registry.version(call.name, call.arguments["version"])
+    guarded = call.guarded(version.name)
+    into, out_of = (guarded.get(key_of(f"stage:{each}")) for each in (stage, version.current_stage))
+    subject = f"{version.name} version {version.version}"
+    if into:
+        sentence = f"{subject} cannot be moved to {shown(into.place)} here"
+        yield Touched(into.rule, into.place, sentence, version.name, call.number, can_be_asked=True)
+    if out_of and out_of is not into:
+        sentence = f"{subject} cannot be taken out of {shown(out_of.place)} here"
+        yield Touched(out_of.rule, out_of.place, sentence, version.name, call.number)
+
+
+def alias_set(call: Call) -> Iterator[Touched]:
+    alias = str(call.arguments["alias"])
+    if not call.policy.names(f"alias:{alias}"):
+        return
+    name = call.registry.stored_name(call.name)
+    found = call.guarded(name).get(key_of(f"alias:{alias}"))
+    if found:
+        sentence = f"{name} version {call.number} cannot be made {shown(found.place)} here"
+        yield Touched(found.rule, found.place, sentence, name, call.number, can_be_asked=True)
+
+
+def alias_deleted(call: Call) -> Iterator[Touched]:
+    alias = str(call.arguments["alias"])
+    if not call.policy.names(f"alias:{alias}"):
+        return
+    name = call.registry.stored_name(call.name)
+    found = call.guarded(name).get(key_of(f"alias:{alias}"))
+    if found:
+        yield Touched(found.rule, found.place, f"{shown(found.place)} of {name} cannot be deleted here", name)
+
+
+# --- What Countersign writes on a version
+
+
+def described(call: Call) -> Iterator[Touched]:
+    """The engineer's own text is free."""
+    version = call.registry.version(call.name, call.arguments["version"])
+    rule = call.facts(version.name)
+    if rule and not notes.same(version.description, call.arguments.get("description")):
+        sentence = f"The approval note of {version.name} version {version.version} is written by Countersign alone"
+        yield Touched(rule, "note", sentence, version.name, call.number)
+
+
+def version_tagged(call: Call) -> Iterator[Touched]:
+    key = str(call.arguments["key"])
+    folded = fold(key)
+    if is_fact(key) or folded == IS_PROMPT:
+        yield from _reserved(call, key)
+    elif folded.startswith(PROMPT_CONTENT):
+        version = call.registry.version(call.name, call.arguments["version"])
+        yield from call.held(version, f"{key} cannot be changed on what is {{place}}")
+
+
+def model_tagged(call: Call) -> Iterator[Touched]:
+    key = str(call.arguments["key"])
+    if is_fact(key) or fold(key) == IS_PROMPT:
+        yield from _reserved(call, key)
+
+
+def model_created(call: Call) -> Iterator[Touched]:
+    """Free. What it says of approvals is left out, as with versions."""
+    return iter(())
+
+
+def version_created(call: Call) -> Iterator[Touched]:
+    """Anybody may register a version. One that is tagged as a prompt belongs in a prompt."""
+    if not any(fold(tag.key) == IS_PROMPT for tag in call.arguments.get("tags") or ()):
+        return
+    model = call.registry.model(call.name)
+    rule = call.facts(model.name)
+    if rule and str(getattr(model, "_tags", {}).get(IS_PROMPT)).lower() != "true":
+        sentence = f"{model.name} is a model, and a version of it cannot be a prompt"
+        yield Touched(rule, f"tag:{IS_PROMPT}", sentence, model.name)
+
+
+def _reserved(call: Call, key: str) -> Iterator[Touched]:
+    name = call.registry.stored_name(call.name)
+    rule = call.facts(name)
+    if rule:
+        by_whom = "is written by Countersign alone" if is_fact(key) else "is set when a prompt is made, and stays"
+        yield Touched(rule, f"tag:{key}", f"The tag {key} {by_whom}", name, call.number)
+
+
+# --- Whole versions and models
+
+
+def version_deleted(call: Call) -> Iterator[Touched]:
+    version = call.registry.version(call.name, call.arguments["version"])
+    yield from call.held(version, f"{version.name} version {version.version} cannot be deleted while it is {{place}}")
+
+
+def model_deleted(call: Call) -> Iterator[Touched]:
+    yield from _held_by_any(call, "cannot be deleted")
+
+
+def model_renamed(call: Call) -> Iterator[Touched]:
+    """By the rules for either name: what was promoted freely in `sandbox_x` may not become `prod_x` with it."""
+    yield from _held_by_any(call, "cannot be renamed")
+    yield from _held_by_any(call, "cannot be renamed", under=str(call.arguments["new_name"]))
+
+
+def _held_by_any(call: Call, cannot: str, under: str | None = None) -> Iterator[Touched]:
+    model = call.registry.model(call.name)
+    for found in call.guarded(under or model.name).values():
+        kind, _, name = found.place.partition(":")
+        holders = (
+            call.registry.in_stage(call.name, name) if kind == "stage" else call.registry.with_alias(call.name, name)
+        )
+        if holders:
+            sentence = f"{model.name} {cannot} while version {holders[-1]} is {shown(found.place)}"
+            yield Touched(found.rule, found.place, sentence, model.name, holders[-1])
+
+
+def webhook_changed(call: Call) -> Iterator[Touched]:
+    rule = call.policy.strictest
+    if rule and fold(str(call.arguments["webhook_id"])) in call.policy.webhooks:
+        yield Touched(rule, "webhook", "The webhook that tells Countersign what changes is Countersign's")
+
+
+def not_looked_at(call: Call) -> Iterator[Touched]:
+    """A method that no list names: of a newer MLflow, or of a store that does more than MLflow's own."""
+    rule = call.policy.strictest
+    if rule:
+        sentence = f"MLflow's {call.operation} is newer than this gate, which does not know what it changes"
+        yield Touched(rule, f"method:{call.operation}", sentence, call.name)
+
+
+def is_in_effect(call: Call) -> bool:
+    """Whether the change would change nothing: the client of MLflow sends a request again whose answer it lost."""
+    wanted = call.arguments
+    if call.operation == "transition_model_version_stage":
+        stage = STAGES.get(str(wanted["stage"]).lower(), "")
+        holders = call.registry.in_stage(call.name, stage)
+        return holders == [call.number] if wanted["archive_existing_versions"] else call.number in holders
+    if call.operation == "set_registered_model_alias":
+        return call.registry.with_alias(call.name, wanted["alias"]) == [call.number]
+    if call.operation == "delete_registered_model_alias":
+        return not call.registry.with_alias(call.name, wanted["alias"])
+    return False
+
+
+GUARDED: Mapping[str, Judge] = {
+    "transition_model_version_stage": stage_moved,
+    "set_registered_model_alias": alias_set,
+    "delete_registered_model_alias": alias_deleted,
+    "update_model_version": described,
+    "set_model_version_tag": version_tagged,
+    "delete_model_version_tag": version_tagged,
+    "set_registered_model_tag": model_tagged,
+    "delete_registered_model_tag": model_tagged,
+    "create_registered_model": model_created,
+    "create_model_version": version_created,
+    "delete_model_version": version_deleted,
+    "delete_registered_model": model_deleted,
+    "rename_registered_model": model_renamed,
+    "update_webhook": webhook_changed,
+    "delete_webhook": webhook_changed,
+}
+
+FREE = frozenset(
+    {
+        "update_registered_model",  # a model's own description
+        "create_webhook",
+        "test_webhook",
+    }
+)
+
+READS = frozenset(
+    {
+        "get_registered_model",
+        "search_registered_models",
+        "get_latest_versions",
+        "get_model_version",
+        "get_model_version_by_alias",
+        "get_model_version_download_uri",
+        "search_model_versions",
+        "get_prompt",
+        "get_prompt_version",
+        "get_prompt_version_by_alias",
+        "search_prompts",
+        "search_prompt_versions",
+        "get_webhook",
+        "list_webhooks",
+        "list_webhooks_by_event",
+        # of the store in files:
+        "list_registered_models",
+        "get_all_registered_model_aliases_from_path",
+        "get_all_registered_model_tags_from_path",
+    }
+)
+
+COMPOSED = frozenset(
+    {
+        "copy_model_version",
+        "create_prompt",
+        "create_prompt_version",
+        "delete_prompt",
+        "delete_prompt_version",
+        "set_prompt_tag",
+        "delete_prompt_tag",
+        "set_prompt_alias",
+        "delete_prompt_alias",
+        "set_prompt_version_tag",
+        "delete_prompt_version_tag",
+        "link_prompts_to_trace",
+        "link_prompt_version_to_model",
+        "link_prompt_version_to_run",
+    }
+)
+"""MLflow's base class writes them with the methods above, or changes no model: only a store that has its own would pass
+by the guard, and then they count as not looked at."""

@@ -1,0 +1,266 @@
+from typing import Any
+
+import pytest
+from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
+from mlflow.exceptions import MlflowException
+from mlflow_gate import grants
+from mlflow_gate.policy import UNKNOWN, parse
+
+from tests.mlflow_gate.conftest import GuardedRegistry
+from tests.support.gate import KEY, OTHER_KEY, WORDS, policy_text, rule
+
+NOTE = (
+    "<!-- countersign:begin -->\n"
+    "Approved for Production by Remy Ortiz · 2026-11-23 12:04 UTC · request #12\n"
+    "<!-- countersign:end -->"
+)
+
+
+def refused(call: Any) -> str:
+    with pytest.raises(MlflowException) as caught:
+        call()
+    assert caught.value.error_code == "PERMISSION_DENIED", caught.value
+    return str(caught.value.message)
+
+
+def test_a_stage_is_refused_with_what_it_needs_and_where_to_ask(registry: GuardedRegistry, settings: Any) -> None:
+    registry.versions("churn rate", 2)
+    store = registry.guarded
+    for stage in ("Production", "production", "PRODUCTION"):
+        said = refused(lambda stage=stage: store.transition_model_version_stage("churn rate", "2", stage, False))
+        assert said == (
+            f"churn rate version 2 cannot be moved to Production here: {WORDS}. "
+            f"Ask for it: {settings.site}/p/churn%20rate/2 [gate 0.1 · policy 12 · enforce]"
+        )
+    assert registry.plain.get_model_version("churn rate", 2).current_stage == "None"
+    told = registry.told[0]
+    assert (told["model"], told["version"], told["place"], told["mode"]) == (
+        "churn rate",
+        2,
+        "stage:Production",
+        "enforce",
+    )
+
+
+def test_other_stages_and_aliases_go_on(registry: GuardedRegistry) -> None:
+    registry.versions("churn", 2)
+    registry.guarded.transition_model_version_stage("churn", "2", "Staging", False)
+    registry.guarded.transition_model_version_stage("churn", "2", "Archived", False)
+    registry.guarded.set_registered_model_alias("churn", "challenger", "2")
+    registry.guarded.delete_registered_model_alias("churn", "challenger")
+    assert registry.told == []
+
+
+@pytest.mark.parametrize("stage", ["None", "Archived", "Staging"])
+def test_a_version_cannot_leave_production(registry: GuardedRegistry, stage: str) -> None:
+    registry.versions("churn", 2, in_production=1)
+    said = refused(lambda: registry.guarded.transition_model_version_stage("churn", "1", stage, False))
+    assert said.startswith("churn version 1 cannot be taken out of Production here. [gate")
+
+
+@pytest.mark.parametrize("alias", ["champion", "Champion", "CHAMPION", "chámpion"])
+def test_an_alias_is_refused_in_each_spelling(registry: GuardedRegistry, alias: str) -> None:
+    registry.versions("churn", 2, in_production=1)
+    said = refused(lambda: registry.guarded.set_registered_model_alias("churn", alias, "02"))
+    assert said.startswith(f"churn version 2 cannot be made @champion here: {WORDS}. Ask for it: ")
+    refused(lambda: registry.guarded.delete_registered_model_alias("churn", alias))
+    assert registry.plain.get_registered_model("churn").aliases == {"champion": 1}
+
+
+def test_a_model_that_the_rule_excepts_is_free(registry: GuardedRegistry) -> None:
+    registry.versions("sandbox_x", 2, in_production=1)
+    store = registry.guarded
+    store.transition_model_version_stage("sandbox_x", "2", "Production", True)
+    store.set_registered_model_alias("sandbox_x", "champion", "2")
+    store.set_model_version_tag("sandbox_x", "2", ModelVersionTag("countersign.request", "1"))
+    store.delete_model_version("sandbox_x", "2")
+
+
+def test_a_new_name_may_not_bring_a_promotion_with_it(registry: GuardedRegistry) -> None:
+    registry.versions("sandbox_x", 2, in_production=1)
+    said = refused(lambda: registry.guarded.rename_registered_model("sandbox_x", "churn"))
+    assert said.startswith("sandbox_x cannot be renamed while version 1 is Production.")
+    registry.guarded.rename_registered_model("sandbox_x", "sandbox_y")
+    registry.versions("empty", 1)
+    registry.guarded.rename_registered_model("empty", "still_empty")
+
+
+def test_what_holds_a_place_cannot_be_deleted_or_renamed(registry: GuardedRegistry) -> None:
+    registry.versions("churn", 2, in_production=1)
+    store = registry.guarded
+    assert refused(lambda: store.delete_model_version("churn", "1")).startswith(
+        "churn version 1 cannot be deleted while it is Production."
+    )
+    assert refused(lambda: store.delete_registered_model("churn")).startswith("churn cannot be deleted while version 1")
+    refused(lambda: store.rename_registered_model("churn", "other"))
+    store.delete_model_version("churn", "2")
+
+
+def test_the_note_is_countersigns_and_the_text_the_engineers(registry: GuardedRegistry) -> None:
+    registry.versions("churn", 1)
+    store = registry.guarded
+    store.update_model_version("churn", "1", "Trained again.")
+    said = refused(lambda: store.update_model_version("churn", "1", f"Trained again.\n\n{NOTE}"))
+    assert said.startswith("The approval note of churn version 1 is written by Countersign alone. [gate")
+    registry.plain.update_model_version("churn", 1, f"Trained again.\n\n{NOTE}")
+    store.update_model_version("churn", "1", f"Trained once more.\n\n{NOTE}")
+    refused(lambda: store.update_model_version("churn", "1", "Trained once more."))
+    refused(lambda: store.update_model_version("churn", "1", None))
+    refused(lambda: store.update_model_version("churn", "1", NOTE.replace("Remy", "Rita")))
+
+
+@pytest.mark.parametrize("key", ["countersign.request", "Countersign.request", "mlflow.prompt.is_prompt"])
+def test_facts_are_tags_of_countersign(registry: GuardedRegistry, key: str) -> None:
+    registry.versions("churn", 1)
+    store = registry.guarded
+    refused(lambda: store.set_model_version_tag("churn", "1", ModelVersionTag(key, "true")))
+    refused(lambda: store.delete_model_version_tag("churn", "1", key))
+    refused(lambda: store.set_registered_model_tag("churn", RegisteredModelTag(key, "true")))
+    refused(lambda: store.delete_registered_model_tag("churn", key))
+    store.set_model_version_tag("churn", "1", ModelVersionTag("team", "risk"))
+    store.delete_model_version_tag("churn", "1", "team")
+    store.set_registered_model_tag("churn", RegisteredModelTag("team", "risk"))
+    store.delete_registered_model_tag("churn", "team")
+
+
+def test_what_is_registered_brings_no_approval_along(registry: GuardedRegistry) -> None:
+    store = registry.guarded
+    store.create_registered_model(
+        "churn", tags=[RegisteredModelTag("countersign.x", "1"), RegisteredModelTag("team", "risk")]
+    )
+    store.create_model_version(
+        "churn",
+        "s3://bucket/model",
+        tags=[ModelVersionTag("countersign.request", "12"), ModelVersionTag("team", "risk")],
+        description=f"A copy.\n\n{NOTE}",
+    )
+    assert registry.plain.get_registered_model("churn").tags == {"team": "risk"}
+    made = registry.plain.get_model_version("churn", 1)
+    assert (made.tags, made.description) == ({"team": "risk"}, "A copy.")
+
+
+def test_a_copy_of_what_is_approved_goes_on_without_its_approval(registry: GuardedRegistry) -> None:
+    registry.versions("churn", 1, in_production=1)
+    registry.plain.set_model_version_tag("churn", 1, ModelVersionTag("countersign.request", "12"))
+    registry.plain.update_model_version("churn", 1, NOTE)
+    copy = registry.guarded.copy_model_version(registry.plain.get_model_version("churn", 1), "prod.churn")
+    made = registry.plain.get_model_version("prod.churn", copy.version)
+    assert (made.tags, made.description, made.current_stage) == ({}, "", "None")
+
+
+def test_a_prompt_cannot_be_planted_in_a_model(registry: GuardedRegistry) -> None:
+    """It would hide every version of the model from MLflow's search, for ever."""
+    registry.versions("churn", 1)
+    planted = [ModelVersionTag("mlflow.prompt.is_prompt", "true")]
+    said = refused(lambda: registry.guarded.create_model_version("churn", "dummy-source", tags=planted))
+    assert said.startswith("churn is a model, and a version of it cannot be a prompt.")
+    assert len(registry.plain.search_model_versions("name = 'churn'")) == 1
+
+
+def test_prompts_are_guarded_as_models_are(registry: GuardedRegistry) -> None:
+    store = registry.guarded
+    store.create_prompt("answer")
+    for text in ("Be kind.", "Be brief."):
+        store.create_prompt_version("answer", text)
+    refused(lambda: store.set_prompt_alias("answer", "champion", 1))
+    store.set_prompt_alias("answer", "challenger", 2)
+    store.set_prompt_version_tag("answer", 2, "mlflow.prompt.text", "Be very brief.")
+    registry.plain.set_registered_model_alias("answer", "champion", 1)
+    said = refused(lambda: store.set_prompt_version_tag("answer", 1, "mlflow.prompt.text", "Obey me."))
+    assert said.startswith("mlflow.prompt.text cannot be changed on what is @champion.")
+    refused(lambda: store.delete_prompt_version("answer", 1))
+    refused(lambda: store.delete_prompt("answer"))
+    refused(lambda: store.delete_prompt_alias("answer", "champion"))
+
+
+def test_the_webhook_of_countersign_stays(registry: GuardedRegistry) -> None:
+    refused(lambda: registry.guarded.delete_webhook("hook-of-countersign"))
+    refused(lambda: registry.guarded.update_webhook("hook-of-countersign", url="https://elsewhere.example"))
+    with pytest.raises(MlflowException, match="not found"):
+        registry.guarded.delete_webhook("another")
+
+
+def test_a_granted_change_is_made(registry: GuardedRegistry) -> None:
+    registry.versions("churn", 7, in_production=6)
+    call = {"name": "churn", "version": "7", "stage": "Production", "archive_existing_versions": True}
+    registry.granted("transition_model_version_stage", expect={"stage:Production": [6]}, **call)
+    move = {"name": "churn", "alias": "champion", "version": "7"}
+    registry.granted("set_registered_model_alias", expect={"alias:champion": [6]}, **move)
+    registry.granted("set_model_version_tag", name="churn", version="7", key="countersign.request", value="12")
+    registry.granted("update_model_version", name="churn", version="7", description=NOTE)
+    made = registry.plain.get_model_version("churn", 7)
+    assert (made.current_stage, made.aliases, made.description) == ("Production", ["champion"], NOTE)
+    assert made.tags == {"countersign.request": "12"}
+    registry.granted("delete_model_version_tag", name="churn", version="7", key="countersign.request")
+    registry.granted("delete_registered_model_alias", expect={"alias:champion": [7]}, name="churn", alias="champion")
+    assert registry.told == []
+
+
+def test_a_grant_holds_while_mlflow_is_as_countersign_saw_it(registry: GuardedRegistry) -> None:
+    registry.versions("churn", 7, in_production=6)
+    registry.plain.transition_model_version_stage("churn", 5, "Production", False)
+    call = {"name": "churn", "version": "7", "stage": "Production", "archive_existing_versions": True}
+    said = refused(lambda: registry.granted("transition_model_version_stage", expect={"stage:Production": [6]}, **call))
+    assert "the grant expects version 6 in Production, MLflow has versions 5, 6" in said
+    move = {"name": "churn", "alias": "champion", "version": "7"}
+    said = refused(lambda: registry.granted("set_registered_model_alias", expect={"alias:champion": []}, **move))
+    assert "the grant expects no version as @champion, MLflow has version 6" in said
+    assert registry.plain.get_model_version("churn", 7).current_stage == "None"
+
+
+def test_a_change_that_is_in_effect_may_be_asked_for_again(registry: GuardedRegistry) -> None:
+    """MLflow's client sends a request again whose answer it lost."""
+    registry.versions("churn", 7, in_production=6)
+    call = {"name": "churn", "version": "7", "stage": "Production", "archive_existing_versions": True}
+    for _ in range(2):
+        registry.granted("transition_model_version_stage", expect={"stage:Production": [6]}, **call)
+    assert registry.plain.get_model_version("churn", 6).current_stage == "Archived"
+
+
+@pytest.mark.parametrize(
+    ("grant", "why"),
+    [
+        ("nonsense", "the grant is not one of this version of Countersign"),
+        (
+            grants.sign(
+                OTHER_KEY, "delete_registered_model_alias", {"name": "churn", "alias": "champion"}, audience="mlflow"
+            ),
+            "the signature is of no key that MLflow trusts",
+        ),
+        (
+            grants.sign(
+                KEY, "delete_registered_model_alias", {"name": "other", "alias": "champion"}, audience="mlflow"
+            ),
+            "the grant is for another change",
+        ),
+        (
+            grants.sign(KEY, "delete_registered_model_alias", {"name": "churn", "alias": "champion"}, audience="x"),
+            "the grant is for another MLflow, 'x'",
+        ),
+    ],
+)
+def test_what_is_no_grant_for_this_is_none(registry: GuardedRegistry, grant: str, why: str) -> None:
+    registry.versions("churn", 1, in_production=1)
+    said = refused(lambda: registry.with_grant(grant, "delete_registered_model_alias", name="churn", alias="champion"))
+    assert said.startswith(f"@champion of churn cannot be deleted here: {why}. [gate")
+
+
+def test_what_is_observed_goes_on_and_is_told(registry: GuardedRegistry) -> None:
+    registry.policy = parse(policy_text(rule(mode="observe")), "mlflow")
+    registry.versions("churn", 1)
+    registry.guarded.transition_model_version_stage("churn", "1", "Production", False)
+    assert registry.plain.get_model_version("churn", 1).current_stage == "Production"
+    assert [(told["place"], told["mode"]) for told in registry.told] == [("stage:Production", "observe")]
+
+
+def test_what_could_be_a_place_is_closed_while_nothing_is_known(registry: GuardedRegistry) -> None:
+    registry.policy = UNKNOWN
+    registry.versions("churn", 2)
+    store = registry.guarded
+    for stage in ("Production", "Staging"):
+        refused(lambda stage=stage: store.transition_model_version_stage("churn", "1", stage, False))
+    for alias in ("champion", "production", "staging"):
+        said = refused(lambda alias=alias: store.set_registered_model_alias("churn", alias, "1"))
+        assert "Countersign could not be asked yet which places it guards" in said
+    store.set_registered_model_alias("churn", "challenger", "1")
+    store.transition_model_version_stage("churn", "1", "Archived", False)
