@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Max, Q
@@ -252,27 +253,54 @@ class Moving:
     has_other_evidence: bool
     """The page shows the evidence as it was before: it has changed since."""
 
+    keeps_forms: bool
+    """Where somebody may be typing, the forms stay, and what they would do is told anew."""
+
+    has_decision: bool
+    """The form of the decision is on the page when this has been put into it."""
+
 
 def moving(now: RequestState, *, can_undo: bool = False, seen: str = "") -> Moving:
     """Three queries, up to five while the request is in checks. `can_undo`: this person can undo a verdict, for a few
     seconds. `seen`: the mark of what the page shows, "" for a page that is made now."""
     owed, looked = delivery(now.request), checking(now)
     is_at_work = now.request.status == Status.APPROVED or (looked is not None and not now.blocking)
-    shown = shown_by(seen)[1] or now.request.fingerprint[:8]
+    before = Shown.by(seen)
+    shown = before.evidence or now.request.fingerprint[:8]
+    can_decide = now.request.status == Status.PENDING and bool(now.actions["reject"])
+    is_typing = before.has_decision and before.status in (Status.PENDING, now.request.status)
+    is_same = before.status == now.request.status and not can_decide
+    has_decision = before.has_decision if is_typing or is_same else can_decide
+    part = _DECISION if has_decision else "read"
     return Moving(
         owed,
         looked,
         moves_by_itself=now.request.is_open or can_undo,
         look_every=1 if is_at_work or not now.request.is_open else 5,
-        mark=f"{now.request.status}-{shown}-{_mark(now, owed, looked)}{'-undo' if can_undo else ''}",
+        mark=f"{now.request.status}-{shown}-{part}-{_mark(now, owed, looked)}{'-undo' if can_undo else ''}",
         has_other_evidence=not now.request.fingerprint.startswith(shown),
+        keeps_forms=is_typing or is_same,
+        has_decision=has_decision,
     )
 
 
-def shown_by(mark: str) -> tuple[str, str]:
-    """The status that the page with this mark shows, and the first digits of the evidence's fingerprint."""
-    status, _, rest = mark.partition("-")
-    return status, rest.partition("-")[0]
+_DECISION = "decides"
+
+
+class Shown(NamedTuple):
+    """What a page shows, as its mark says."""
+
+    status: str
+    evidence: str
+    """The first digits of its fingerprint."""
+
+    has_decision: bool
+    """The form of the decision is on it."""
+
+    @classmethod
+    def by(cls, mark: str) -> "Shown":
+        status, evidence, part, *_ = [*mark.split("-", 3), "", "", ""]
+        return cls(status, evidence, part == _DECISION)
 
 
 def _mark(now: RequestState, owed: Delivery, looked: Checking | None) -> str:

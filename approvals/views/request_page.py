@@ -58,7 +58,6 @@ def live(request: SignedInRequest, pk: int) -> HttpResponse:
     moving = progress.moving(now, can_undo=mine is not None, seen=seen)
     if moving.moves_by_itself and seen == moving.mark:
         return HttpResponse(status=204)
-    before = progress.shown_by(seen)[0]
     context = {
         **vars(moving),
         **vars(_live_part(found, now, request.user, _holder(found), mine)),
@@ -66,8 +65,6 @@ def live(request: SignedInRequest, pk: int) -> HttpResponse:
         # A form over evidence that is not on the screen signs nothing.
         **({"review_form": ReviewForm(initial={"fingerprint": "not shown"})} if moving.has_other_evidence else {}),
         "is_swap": True,
-        # Where somebody may be typing, the forms stay, and what they would do is told anew.
-        "keeps_forms": before in (Status.PENDING, found.status),
     }
     return render(request, "approvals/requests/_live.html", context, status=200 if moving.moves_by_itself else 286)
 

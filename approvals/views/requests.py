@@ -111,7 +111,7 @@ _OUTCOME = {
 
 @require_POST
 def undo(request: SignedInRequest, pk: int) -> HttpResponse:
-    done = "Your verdict is undone. You can decide again."
+    done = "Your decision is undone. You can decide again."
     form = UndoForm(request.POST)
     if form.is_valid() and form.cleaned_data.pop("together"):
         return _undo_together(request, pk, form.cleaned_data["review"])
@@ -124,7 +124,7 @@ def _undo_together(request: SignedInRequest, pk: int, review: int) -> HttpRespon
         undone = workflow.undo_together(found, by=request.user, review=review)
     except workflow.WorkflowError as error:
         return page(request, get_request(pk), conflict=error.message, status=status_of(error))
-    messages.success(request, f"{len(undone.reviews)} verdicts are undone. You can decide again.")
+    messages.success(request, f"{len(undone.reviews)} decisions are undone. You can decide again.")
     for words in undone.refusals:
         messages.error(request, words)
     return back(request, found, is_undone=True)

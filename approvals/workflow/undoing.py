@@ -26,7 +26,7 @@ def undo_review(request: PromotionRequest, *, by: User, review: int) -> Review:
     """
     given = request.reviews.select_related("reviewer").filter(pk=review).first()
     if given is None:
-        raise Invalid("There is no such verdict on this request.")
+        raise Invalid("There is no such decision on this request.")
     answer = undoing.answer(given, request, by)
     if not answer:
         raise (NotAllowed(answer.reason) if given.reviewer_id != by.pk else Conflict(answer.reason, request))

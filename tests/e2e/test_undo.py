@@ -56,7 +56,7 @@ def test_the_last_approval_says_so_and_is_undone_before_anything_reaches_mlflow(
     expect(remy.locator(":focus")).to_contain_text("Undo")  # the line, so that one key leads to the button
     remy.keyboard.press("Tab")
     remy.keyboard.press("Enter")
-    expect(remy.get_by_text("Your verdict is undone. You can decide again.")).to_be_visible()
+    expect(remy.get_by_text("Your decision is undone. You can decide again.")).to_be_visible()
     expect(remy.get_by_role("button", name="Approve and deliver v1 now")).to_be_visible()
     time.sleep(SECONDS + 3)  # the drain looks every second
     assert stack.probe("state", number)["status"] == "pending"

@@ -62,7 +62,7 @@ def test_after_an_approval_its_page_offers_to_undo_it(
     assert "Undo" not in words(client.get(asked.get_absolute_url()).content.decode())
     client.force_login(remy)
     answer = undo(client, asked)
-    assert "Your verdict is undone. You can decide again." in words(answer.content.decode())
+    assert "Your decision is undone. You can decide again." in words(answer.content.decode())
     assert 'value="approve"' in answer.content.decode()
     assert not asked.reviews.live().exists()
 
@@ -113,7 +113,7 @@ def test_a_click_that_comes_too_late_is_told_so(
     client.force_login(rosa)
     answer = undo(client, asked)
     assert answer.status_code == 403
-    assert "Only Remy Ortiz can undo this verdict." in answer.content.decode()
+    assert "Only Remy Ortiz can undo this decision." in answer.content.decode()
     over()
     client.force_login(remy)
     answer = undo(client, asked)

@@ -191,6 +191,35 @@ def test_a_page_follows_changes_of_others_until_the_request_is_closed(
     assert client.get(address, {"seen": seen}).status_code == 286
 
 
+def test_a_page_without_the_form_of_the_decision_gets_no_part_of_it_until_there_is_one(
+    asked: PromotionRequest, remy: User, rosa: User, client: Client, settings: Any
+) -> None:
+    """HTMX complains about a part whose place is not on the page; and who undid an approval elsewhere can decide here."""
+    address = reverse("approvals:request_live", args=[asked.pk])
+    seen = mark_of(page(client, asked.requester, asked))
+    approve(asked, rosa)
+    told = client.get(address, {"seen": seen}).content.decode()
+    assert "1 of 2" in told
+    assert "decision-effect" not in told
+    assert 'id="request-aside"' not in told
+    settings.UNDO_SECONDS = 10
+    given = approve(asked, remy)
+    seen = mark_of(page(client, remy, asked))
+    workflow.undo_review(asked, by=remy, review=given.reviews.latest("pk").pk)
+    told = client.get(address, {"seen": seen}).content.decode()
+    assert 'id="request-aside" hx-swap-oob="true"' in told
+    assert 'name="fingerprint"' in told
+
+
+def test_the_requester_can_submit_again_where_the_page_stands(
+    asked: PromotionRequest, remy: User, client: Client
+) -> None:
+    address = reverse("approvals:request_live", args=[asked.pk])
+    seen = mark_of(page(client, asked.requester, asked))
+    workflow.review(asked, by=remy, verdict="request_changes", comment="Say it.")
+    assert "Submit again for" in client.get(address, {"seen": seen}).content.decode()
+
+
 def test_no_verdict_is_given_over_evidence_that_the_page_does_not_show(
     asked: PromotionRequest, remy: User, client: Client
 ) -> None:

@@ -111,7 +111,7 @@ def test_the_queue_offers_to_undo_all_of_a_batch(
     posted = {"review": newest.review.pk, "together": "yes"}
     address = reverse("approvals:request_undo", args=[newest.request.pk])
     answer = client.post(address, posted, follow=True)
-    assert "3 verdicts are undone. You can decide again." in answer.content.decode()
+    assert "3 decisions are undone. You can decide again." in answer.content.decode()
     assert not Review.objects.live().exists()
     assert client.post(address, posted).status_code == 409
 

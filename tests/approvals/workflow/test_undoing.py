@@ -157,7 +157,7 @@ def test_it_is_undone_once(asked: PromotionRequest, remy: User) -> None:
 def test_nobody_undoes_the_verdict_of_another(asked: PromotionRequest, remy: User, rosa: User, ada: User) -> None:
     approve(asked, remy)
     for person in (rosa, ada, asked.requester):
-        with pytest.raises(NotAllowed, match=r"^Only Remy Ortiz can undo this verdict\.$"):
+        with pytest.raises(NotAllowed, match=r"^Only Remy Ortiz can undo this decision\.$"):
             undo(asked, person)
 
 
