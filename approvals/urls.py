@@ -114,6 +114,7 @@ urlpatterns = [
     path("targets/<int:pk>/", policies.edit_target, name="target"),
     path("targets/<int:pk>/retire/", policies.retire_target, name="target_retire"),
     path("notifications/", notifications.notifications, name="notifications"),
+    path("notifications/counts/", notifications.counts, name="counts"),
     path("notifications/read/", notifications.mark_all_read, name="notifications_read"),
     path("notifications/<int:pk>/", notifications.follow, name="notification"),
     path("preferences/notifications/", notifications.choices, name="notification_choices"),

@@ -10,6 +10,7 @@ from approvals import notifications as rooms
 from approvals.forms.notifications import NotificationForm
 from approvals.notifications import mailing, preferences
 from approvals.selectors import bell
+from approvals.selectors.inbox import waiting_count
 from approvals.views.lists import Nothing, Tab
 from approvals.views.request_page import get_request
 from approvals.views.shared import SignedInRequest
@@ -37,6 +38,15 @@ def _nothing(*, unread_only: bool) -> Nothing:
     if unread_only:
         return Nothing("bell", "Nothing is unread.", "New notifications appear here.", "Show all", "?")
     return Nothing("bell", "No notifications yet.", "What happens to requests that you take part in appears here.")
+
+
+@require_safe
+def counts(request: SignedInRequest) -> HttpResponse:
+    """What the top bar counts, for a page that stands open; 204 while it is what the page shows (`seen`)."""
+    now = {"inbox_count": waiting_count(request.user), "unread_count": bell.unread_count(request.user)}
+    if request.GET.get("seen") == "{inbox_count}-{unread_count}".format(**now):
+        return HttpResponse(status=204)
+    return render(request, "components/_counts.html", now | {"is_fetched": True})
 
 
 @require_safe

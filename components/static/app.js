@@ -60,6 +60,7 @@
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (!event.detail.xhr.responseURL.includes("/accounts/login/")) return;
     event.detail.shouldSwap = false;
+    if (event.target.id === "counts") return event.target.remove(); /* They are on every page, and ask no more. */
     if (!all("textarea").some((field) => field.value)) location.reload();
   });
 

@@ -140,6 +140,7 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:findings": ("/findings/", EVERYBODY),
     "approvals:incidents": ("/incidents/", EVERYBODY),
     "approvals:incident": ("/incidents/{incident}/", EVERYBODY),
+    "approvals:counts": ("/notifications/counts/", EVERYBODY),
     "approvals:notifications": ("/notifications/", EVERYBODY),
     "approvals:notification_choices": ("/preferences/notifications/", EVERYBODY),
     "approvals:history": ("/history/", frozenset(ALL_ROLES)),

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import User
 from approvals.models import DigestTime, How, Kind, Notification, NotificationChoice, PromotionRequest, Status, Target
 from approvals.notifications import preferences
-from tests.support.factories import make_request, make_version
+from tests.support.factories import make_policy, make_request, make_version
 from tests.support.pages import text_of
 
 LIST, ADDRESS = "/notifications/", "/preferences/notifications/"
@@ -110,7 +110,7 @@ def test_many_are_shown_in_pages(rita: User) -> None:
 
 def unread(person: User) -> str:
     """What the bell says on another page."""
-    found = re.search(r'aria-label="Notifications(?:, ([^"]*))?"', page(person, address="/models/"))
+    found = re.search(r'visually-hidden">Notifications(?:, ([^<]*))?<', page(person, address="/models/"))
     assert found
     return found[1] or ""
 
@@ -147,6 +147,29 @@ def test_the_bell_costs_one_query_on_every_page(rita: User) -> None:
     with CaptureQueriesContext(connection) as queries:
         client.get("/models/")
     assert sum("approvals_notification" in each["sql"] for each in queries) == 1
+
+
+def test_a_page_that_stands_open_asks_for_the_numbers(rita: User, remy: User, staging: Target) -> None:
+    client = Client()
+    client.force_login(remy)
+    address = re.search(r'id="counts" hidden hx-get="([^"]+)"', client.get("/models/").content.decode())
+    assert address
+    assert client.get(address[1]).status_code == 204
+    make_policy("*", staging, (1, None))
+    request = make_request(make_version(), staging, by=rita)
+    note(remy, 1, request=request)
+    told = client.get(address[1])
+    shown = told.content.decode()
+    assert told.status_code == 200
+    assert "Notifications, 1 unread" in shown
+    assert shown.count('hx-swap-oob="true"') == 3
+    assert 'title="Requests that wait for you">1<' in shown
+    assert "<html" not in shown
+    again = re.search(r'id="counts" hidden hx-get="([^"]+)"', shown)
+    assert again
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(again[1]).status_code == 204
+    assert len(queries) <= 7  # session, person, permissions, groups
 
 
 def test_the_page_of_a_request_reads_what_was_told_of_it(rita: User, remy: User, staging: Target) -> None:
