@@ -194,7 +194,7 @@ def test_a_page_follows_changes_of_others_until_the_request_is_closed(
 def test_a_page_without_the_form_of_the_decision_gets_no_part_of_it_until_there_is_one(
     asked: PromotionRequest, remy: User, rosa: User, client: Client, settings: Any
 ) -> None:
-    """HTMX complains about a part whose place is not on the page; and who undid an approval elsewhere can decide here."""
+    """HTMX complains about a part whose place is not on the page; who undid an approval elsewhere can decide here."""
     address = reverse("approvals:request_live", args=[asked.pk])
     seen = mark_of(page(client, asked.requester, asked))
     approve(asked, rosa)
