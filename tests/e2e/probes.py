@@ -113,6 +113,15 @@ def signed_policy(model: str) -> int:
     )
 
 
+def batch_policy(pattern: str) -> int:
+    """Two approvals, which reviewers may give to several requests at once."""
+    from approvals.models import Target
+    from tests.support.factories import make_policy
+
+    target = Target.objects.get(name="Production")
+    return int(make_policy(pattern, target, (2, None), on_record=True, batch_approval=True).pk)
+
+
 def blocked_request(model: str, number: int) -> int:
     """Asks for a version that a check holds back."""
     from accounts.models import User

@@ -145,3 +145,30 @@ def test_it_works_without_script(stack: Stack, waiting: list[int], sign_in: Sign
         expect(plain.get_by_text("queue_02 v1:").first).to_be_visible()
     finally:
         context.close()
+
+
+def test_several_are_approved_together_by_keyboard(stack: Stack, sign_in: SignIn) -> None:
+    models = [f"batch_{name}" for name in ("apples", "pears", "plums")]
+    stack.probe("batch_policy", "batch_*")
+    for name in models:
+        stack.make_version(name)
+    stack.wait_for("the mirror", lambda: all(stack.probe("mirrored", name) for name in models), every=0.5)
+    numbers = stack.probe("open_requests", models)
+    page = sign_in("remy")
+    page.goto(f"{stack.url}/queue/?model=batch_&sort=model")
+    page.get_by_role("link", name="Approve several together").press("Enter")
+    rows = page.get_by_role("table", name="Requests for Production").get_by_role("row").filter(has_text="batch_")
+    expect(rows).to_have_count(3)
+    assert violations(page, "together") == []
+    box = page.get_by_role("checkbox", name=re.compile("batch_plums"))
+    expect(box).to_be_checked()
+    box.press("Space")
+    page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_text(re.compile("^Read request"))  # each can be read before
+    page.get_by_role("button", name="Approve the ticked requests for Production").press("Enter")
+    expect(page.get_by_text("2 requests approved together: batch_apples v1, batch_pears v1.")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("batch_plums")
+    states = stack.probe("states", numbers)
+    assert ["review.approved" in each["actions"] for each in states] == [True, True, False]
+    page.goto(f"{stack.url}/requests/{numbers[0]}/")
+    expect(page.get_by_text("1 of 2").first).to_be_visible()
