@@ -7,6 +7,7 @@ from celery import shared_task
 
 from approvals import administration, assessment, delivery, notifications, watch, workflow
 from approvals.assessment import external_calls
+from approvals.enforcement import feed
 from approvals.workflow import outbox
 from mirror import connect, port, stopping
 
@@ -90,6 +91,11 @@ def put_back() -> int:
 @shared_task(name="approvals.check_holder_files")
 def check_holder_files() -> int:
     return watch.check_files(_registry())
+
+
+@shared_task(name="approvals.sign_policy")
+def sign_policy() -> int | None:
+    return feed.sign_if_due(_registry())
 
 
 @shared_task(name="approvals.verify_ledger")

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 DESCRIPTION_LIMIT = 5_000
 """Characters in MLflow's version description (`VARCHAR(5000)`); PostgreSQL refuses more, SQLite does not say."""
@@ -57,6 +58,22 @@ class Denied(Refused):
 
 class Unsigned(Denied):
     """The credentials themselves (401): whatever is asked next is answered so too."""
+
+
+SERVED = "mlflow-artifacts"
+"""The scheme of files that MLflow hands out itself."""
+
+
+def is_served(root: str) -> bool:
+    return urlsplit(root).scheme == SERVED
+
+
+def served_path(root: str) -> str:
+    """`mlflow-artifacts://host/0/models/m-1/artifacts` → `0/models/m-1/artifacts`. Raises Refused when it leads out."""
+    path = urlsplit(root).path.strip("/")
+    if ".." in path.split("/"):
+        raise Refused(f"The address {root[:200]!r} leads out of MLflow's artifacts.")
+    return path
 
 
 @dataclass(frozen=True, slots=True)

@@ -269,6 +269,13 @@ UNDO_SECONDS = env.number("COUNTERSIGN_UNDO_SECONDS", default=10, minimum=0)
 DELIVERY_LEASE_SECONDS = env.number("COUNTERSIGN_DELIVERY_LEASE_SECONDS", default=120, minimum=5)
 DELIVERY_BACKOFF_CAP_SECONDS = env.number("COUNTERSIGN_DELIVERY_BACKOFF_CAP_SECONDS", default=60, minimum=1)
 
+# --- MLflow's own gate ------------------------------------------------------------------------------------------------
+
+GATE_KEY = env.signing_key("COUNTERSIGN_GATE_KEY")
+"""In the worker alone: the web process hands out what is signed, and can sign nothing."""
+GATE_TOKEN = env.secret("COUNTERSIGN_GATE_TOKEN", min_length=16, required=False, default="")
+GATE_AUDIENCE = env.text("COUNTERSIGN_GATE_AUDIENCE", default="mlflow")
+
 # --- Inspection -------------------------------------------------------------------------------------------------------
 
 CHECKING_HOURS = env.number("COUNTERSIGN_CHECKING_HOURS", default=24, minimum=1)
@@ -326,6 +333,7 @@ CELERY_BEAT_SCHEDULE = {
         "approvals.expire": 60,
         "approvals.end_probations": 60,
         "approvals.call_out_overdue": 60,
+        "approvals.sign_policy": DRAIN_SECONDS,
         "approvals.verify_ledger": 30,
         "approvals.checkpoint": CHECKPOINT_SECONDS,
         "approvals.prune": 3600,

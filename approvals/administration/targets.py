@@ -13,8 +13,9 @@ from approvals.workflow.verbs import verb
 
 
 @verb(edits="target")
-def save_target(target: Target, *, by: User) -> Target:
-    """Adds or changes a target. Raises NotAllowed, or Invalid (also if its meaning changes under open requests)."""
+def save_target(target: Target, *, by: User | None) -> Target:
+    """Adds or changes a target; `by` None is the command line. Raises NotAllowed, or Invalid (also if its meaning
+    changes under open requests)."""
     require(by, POLICIES)
     is_new = target.pk is None
     before = {} if is_new else _describe_target(Target.objects.get(pk=target.pk))
@@ -63,4 +64,5 @@ def _describe_target(target: Target) -> dict[str, Any]:
         "meaning": target.meaning,
         "archives_existing": target.archives_existing,
         "description": target.description,
+        "enforcement": str(target.enforcement),
     }

@@ -17,13 +17,14 @@ from mirror.models import Stage
 class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Target
-        fields = ["name", "stage", "alias", "archives_existing", "description", "position"]
+        fields = ["name", "stage", "alias", "archives_existing", "enforcement", "description", "position"]
         labels = {"stage": "MLflow stage", "alias": "MLflow alias", "position": "Place in lists"}
         help_texts = {
             "name": "What people read: Production, UAT, …",
             "stage": "Reaching the target moves the version to this stage.",
             "alias": 'Reaching the target sets this alias, without the "@".',
             "archives_existing": "Versions in the stage move to Archived. An alias just moves.",
+            "enforcement": "Needs Countersign's gate in the MLflow server. Countersign's own deliveries pass.",
             "description": "What uses this target.",
             "position": "Smaller numbers come first. Staging starts at 10, Production at 20.",
         }
@@ -35,6 +36,7 @@ class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
             choices=stages, required=False, label="MLflow stage", help_text=self.Meta.help_texts["stage"]
         )
         self.fields["archives_existing"].label = "Archive the existing holder"
+        self.fields["enforcement"].required = False  # what is not sent stays as it is
 
     def clean_name(self) -> str:
         name = str(self.cleaned_data["name"]).strip()

@@ -3,6 +3,7 @@
 from approvals.models.assessment import Assessment, CheckResult, Outcome
 from approvals.models.checkpoints import Checkpoint, Verification
 from approvals.models.cuts import LedgerCut
+from approvals.models.enforcement import PolicyFeed, Refusal, SealedFolder
 from approvals.models.event_types import Action
 from approvals.models.findings import Finding
 from approvals.models.freezes import FreezeWindow
@@ -26,7 +27,7 @@ from approvals.models.readings import Reading
 from approvals.models.requests import AfterVerdict, Comment, PromotionRequest, RequestKind, Status
 from approvals.models.reviews import Review, Verdict
 from approvals.models.subscriptions import Subscription
-from approvals.models.targets import Target
+from approvals.models.targets import Enforcement, Target
 from approvals.models.tenures import Tenure
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Checkpoint",
     "Comment",
     "DigestTime",
+    "Enforcement",
     "Finding",
     "FreezeWindow",
     "How",
@@ -54,12 +56,15 @@ __all__ = [
     "OutboxEntry",
     "Outcome",
     "Policy",
+    "PolicyFeed",
     "PolicyVersion",
     "Probation",
     "PromotionRequest",
     "Reading",
+    "Refusal",
     "RequestKind",
     "Review",
+    "SealedFolder",
     "Status",
     "Subscription",
     "Target",

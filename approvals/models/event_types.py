@@ -180,7 +180,32 @@ def _changed_outside(facts: Facts) -> str:
     return f"found {facts['subject']} or its model {marked}"
 
 
+# --- MLflow's own gate ------------------------------------------------------------------------------------------------
+
+
+def _refused_there(facts: Facts) -> str:
+    return f"refused {_tried(facts)}"
+
+
+def _passed_there(facts: Facts) -> str:
+    return f"let {_tried(facts)} pass, which it only observes"
+
+
+def _tried(facts: Facts) -> str:
+    """`Rita Meyer's attempt to move churn_predictor version 7 to Production`"""
+    who = str(facts["who"]).partition(" <")[0]
+    return f"{who}’s attempt to {facts['attempt']}" if who else f"an attempt to {facts['attempt']}"
+
+
 # --- Policies and people ----------------------------------------------------------------------------------------------
+
+
+def _target_changed(facts: Facts) -> str:
+    after = _part(facts, "after", "enforcement")
+    changed = "changed the target {target}".format_map(facts)
+    if not after or after == _part(facts, "before", "enforcement"):
+        return changed
+    return f"{changed}: {({'off': 'not enforced', 'observe': 'observed', 'enforce': 'enforced'})[after]} in MLflow"
 
 
 def _on_policy(verb: str, side: str) -> Callable[[Facts], str]:
@@ -316,6 +341,10 @@ class Action(models.TextChoices):
     INCIDENT_RESOLVED = EventType("incident.resolved", "Incident resolved", "alert-triangle",
         "resolved incident #{incident}", said="reason", is_told=True)
 
+    REFUSED_IN_MLFLOW = EventType("gate.refused", "Refused in MLflow", "shield-x",
+        _refused_there, tone="waiting")
+    PASSED_IN_MLFLOW = EventType("gate.passed", "Let through in MLflow", "shield-x", _passed_there, tone="waiting")
+
     GLASS_BROKEN = EventType("request.glass_broken", "Emergency promotion", "alert-triangle",
         "started an emergency promotion of {subject} to {target}, without approval",
         tone="bad", said="reason", is_told=True)
@@ -333,7 +362,7 @@ class Action(models.TextChoices):
         lambda facts: f"reported {facts['subject']} {'healthy' if facts['healthy'] else 'not healthy'}", said="reason")
 
     TARGET_CREATED = EventType("target.created", "Target added", "target", "added the target {target}")
-    TARGET_CHANGED = EventType("target.changed", "Target changed", "target", "changed the target {target}")
+    TARGET_CHANGED = EventType("target.changed", "Target changed", "target", _target_changed)
     TARGET_RETIRED = EventType("target.retired", "Target retired", "target", "retired the target {target}")
     POLICY_CREATED = EventType("policy.created", "Policy added", "scale", _on_policy("added", "after"))
     POLICY_CHANGED = EventType("policy.changed", "Policy changed", "scale", _on_policy("changed", "after"))
@@ -385,6 +414,7 @@ KINDS = {
     "version": "Versions",
     "tenure": "Tenures",
     "incident": "Incidents",
+    "gate": "MLflow’s gate",
     "probation": "Probation",
     "health": "Health",
     "target": "Targets",

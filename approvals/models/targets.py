@@ -12,6 +12,26 @@ ALIAS_RULE = RegexValidator(
 )
 
 
+class Enforcement(models.TextChoices):
+    """What MLflow does, where its server has the gate, with a change of the target that Countersign did not approve."""
+
+    OFF = "off", "Off: a direct change in MLflow is found afterwards"
+    OBSERVE = "observe", "Observe: it is let through and recorded"
+    ENFORCE = "enforce", "Enforce: MLflow refuses it"
+
+
+_ENFORCED = {
+    Enforcement.OFF: "",
+    Enforcement.OBSERVE: "Observed in MLflow.",
+    Enforcement.ENFORCE: "Enforced in MLflow.",
+}
+_DIRECT_CHANGE = {
+    Enforcement.OFF: "A change made there directly is found afterwards.",
+    Enforcement.OBSERVE: "A change made there directly is let through and recorded.",
+    Enforcement.ENFORCE: "A change made there directly is refused, with a link to request it.",
+}
+
+
 class TargetQuerySet(models.QuerySet["Target"]):
     def current(self) -> "TargetQuerySet":
         return self.filter(retired_at=None).order_by("position", "name")
@@ -26,6 +46,13 @@ class Target(models.Model):
         default=False,
         verbose_name="archive the existing holder",
         help_text="Only a stage can archive; an alias just moves.",
+    )
+    enforcement = models.CharField(
+        max_length=10,
+        choices=Enforcement,
+        default=Enforcement.OFF,
+        verbose_name="enforcement in MLflow",
+        help_text="Needs Countersign's gate in the MLflow server.",
     )
     position = models.PositiveSmallIntegerField(default=100)
     retired_at = models.DateTimeField(null=True, blank=True)
@@ -53,3 +80,13 @@ class Target(models.Model):
         parts = [f"stage {self.stage}"] if self.stage else []
         parts += [f"alias @{self.alias}"] if self.alias else []
         return " and ".join(parts)
+
+    @property
+    def enforced(self) -> str:
+        """The sentence that ends a policy: `Enforced in MLflow.`; "" where nothing is asked of MLflow."""
+        return _ENFORCED[Enforcement(self.enforcement)]
+
+    @property
+    def enforcement_words(self) -> str:
+        """What becomes of a change that somebody makes in MLflow, as a sentence."""
+        return _DIRECT_CHANGE[Enforcement(self.enforcement)]

@@ -174,11 +174,7 @@ def unmet_without(person_id: int) -> list[Meaning]:
 
 def sentence(rule: Rule) -> str:
     """What follows "needs": `2 approvals: 1 from risk and 1 from any reviewer; approvals need a comment; …`."""
-    if len(rule.slots) == 1:
-        parts = [rule.slots[0].sentence]
-    else:
-        slots = " and ".join(f"{slot.approvals} from {slot.group or 'any reviewer'}" for slot in rule.slots)
-        parts = [f"{rule.approvals} approvals: {slots}"]
+    parts = [approvals(rule)]
     if rule.requires_reason:
         parts.append("approvals need a comment")
     if rule.metrics:
@@ -187,6 +183,14 @@ def sentence(rule: Rule) -> str:
         parts.append("several can be approved at once")
     days = "1 day" if rule.open_for_days == 1 else f"{rule.open_for_days} days"
     return "; ".join([*parts, f"requests stay open for {days}"])
+
+
+def approvals(rule: Rule) -> str:
+    """The part of it that says who: `2 approvals: 1 from risk and 1 from any reviewer`."""
+    if len(rule.slots) == 1:
+        return rule.slots[0].sentence
+    slots = " and ".join(f"{slot.approvals} from {slot.group or 'any reviewer'}" for slot in rule.slots)
+    return f"{rule.approvals} approvals: {slots}"
 
 
 def _listed(names: Sequence[str]) -> str:

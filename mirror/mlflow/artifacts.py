@@ -15,9 +15,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
 
-from mirror.port import ArtifactFile, NotFound, Refused, RegistryError, Unreachable
+from mirror.port import ArtifactFile, NotFound, Refused, RegistryError, Unreachable, served_path
 
-SERVED = "mlflow-artifacts"
 API = "/api/2.0/mlflow-artifacts/artifacts"
 CHUNK = 1 << 20
 DEEPEST, MOST_FOLDERS = 32, 5_000
@@ -28,18 +27,6 @@ _CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 Entry: TypeAlias = tuple[str, bool, int | None]
 """Path below the root, whether it is a folder, size in bytes."""
-
-
-def is_served(root: str) -> bool:
-    return urlsplit(root).scheme == SERVED
-
-
-def served_path(root: str) -> str:
-    """`mlflow-artifacts://host/0/models/m-1/artifacts` → `0/models/m-1/artifacts`. Raises Refused when it leads out."""
-    path = urlsplit(root).path.strip("/")
-    if ".." in path.split("/"):
-        raise Refused(f"The address {root[:200]!r} leads out of MLflow's artifacts.")
-    return path
 
 
 def served_address(root: str, path: str) -> str:

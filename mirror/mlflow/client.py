@@ -34,6 +34,8 @@ from mirror.port import (
     Unreachable,
     Unsigned,
     VersionSnapshot,
+    is_served,
+    served_path,
 )
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read by MLflow while it is imported
@@ -225,7 +227,7 @@ class MlflowRegistry(MlflowSetup):
 
     def artifacts(self, root: str) -> Iterator[ArtifactFile]:
         def served(folder: str) -> Iterator[tuple[str, bool, int | None]]:
-            path = "/".join(part for part in (artifacts.served_path(root), folder) if part)
+            path = "/".join(part for part in (served_path(root), folder) if part)
             try:
                 answer = self._read_json("GET", artifacts.API, {"path": path})
             except Refused as error:
@@ -235,13 +237,13 @@ class MlflowRegistry(MlflowSetup):
                 size = entry.get("file_size")
                 yield below, bool(entry.get("is_dir")), None if size is None else int(size)
 
-        if artifacts.is_served(root):
+        if is_served(root):
             yield from artifacts.walk(served)
         else:
             yield from artifacts.walk(lambda folder: artifacts.list_elsewhere(root, folder))
 
     def read_artifact(self, root: str, path: str) -> Iterator[bytes]:
-        if not artifacts.is_served(root):
+        if not is_served(root):
             yield from artifacts.read_elsewhere(root, path)
             return
         response = self._send("GET", artifacts.served_address(root, path), stream=True)

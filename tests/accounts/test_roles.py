@@ -203,6 +203,7 @@ ANSWERS_OTHERWISE = {
     "approvals:notifications_read",
     "approvals:request_follow",  # tests/approvals/notifications/test_subscribing.py
     "approvals:mlflow_callback",
+    "approvals:gate_policy",  # tests/approvals/views/test_gate.py
 }
 """Told in tests of their own."""
 
@@ -799,6 +800,7 @@ PUBLIC = {
     "callbacks/checks/<str:token>/",
     "callbacks/health/<str:token>/",
     "callbacks/mlflow/",
+    "gate/policy",
     "healthz",
     r"^invitation/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$",
     "readyz",

@@ -46,6 +46,10 @@ def apply(document: Document, *, prune: bool = False, dry_run: bool = False, by:
                 for target in Target.objects.current():
                     if target not in document.policies:
                         _apply_policies(target, [], prune=True, by=by)
+            for target, mode in document.enforcement.items():
+                if target.enforcement != mode:
+                    target.enforcement = mode
+                    administration.save_target(target, by=by)
             left += _apply_freezes(document.freezes, prune=prune, by=by)
             after = export()
             if dry_run:

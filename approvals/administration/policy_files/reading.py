@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 
 from approvals import checks
 from approvals.administration.policy_files import nodes
-from approvals.models import FreezeWindow, Target
+from approvals.models import Enforcement, FreezeWindow, Target
 from approvals.policy import DIRECTIONS, PARTS, Effect, OnBypass, Rule, SlotRule, freezes, problems_of, read_tolerance
 
 LARGEST = 1_000_000
@@ -150,6 +150,8 @@ class Document:
     freezes: list[FreezeWindow]
     """Unsaved, one for each name."""
 
+    enforcement: dict[Target, Enforcement]
+
 
 def read(source: bytes) -> Document:
     """Raises BadFile. Aliases, tags and everything else that YAML can do beyond plain data are refused."""
@@ -173,12 +175,13 @@ def read(source: bytes) -> Document:
         raise nodes.BadFile(f"This is no YAML: {error}.") from error
     if root is None:
         raise nodes.BadFile("The file is empty.")
-    found = nodes.group({"policies": _policies, "freezes": nodes.listed(_freeze)}, "policies")(root)
+    fields = {"policies": _policies, "enforcement": _enforcement, "freezes": nodes.listed(_freeze)}
+    found = nodes.group(fields, "policies")(root)
     windows: list[FreezeWindow] = found.get("freezes", [])
     names = [each.name for each in windows]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise nodes.BadFile(f"There are two freezes called {twice!r}.")
-    return Document(found["policies"], windows)
+    return Document(found["policies"], windows, found.get("enforcement", {}))
 
 
 def _policies(node: yaml.Node) -> dict[Target, list[Rule]]:
@@ -189,6 +192,17 @@ def _policies(node: yaml.Node) -> dict[Target, list[Rule]]:
         if twice := next((each for each in patterns if patterns.count(each) > 1), None):
             raise nodes.fail(value, f"there are two policies for {twice!r}.")
         found[_target(key)] = rules
+    return found
+
+
+def _enforcement(node: yaml.Node) -> dict[Target, Enforcement]:
+    found: dict[Target, Enforcement] = {}
+    for _, key, value in nodes.items(node):
+        # As it is written: YAML takes a bare off for false.
+        mode = value.value if isinstance(value, yaml.ScalarNode) else "?"
+        if mode not in Enforcement.values:
+            raise nodes.fail(value, f"enforcement is one of {', '.join(Enforcement.values)}.")
+        found[_target(key)] = Enforcement(mode)
     return found
 
 

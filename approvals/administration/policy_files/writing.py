@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from approvals.models import FreezeWindow, Policy
+from approvals.models import FreezeWindow, Policy, Target
 from approvals.policy import Rule
 
 HEADER = """\
@@ -27,6 +27,7 @@ HEADER = """\
 #   rollback: approvals, group, permission_suffices (people who may roll back need no approval)
 #   break_glass: is_allowed, review_within_hours
 #   probation: hours (none: a promotion is final)
+# enforcement: by target, what MLflow does with changes that were not approved: off, observe or enforce
 # freezes: name, reason, target (none: all), model_pattern, and either from and until (with their offset from UTC) or
 #   weekly: from, until ("friday 16:00"), time_zone.
 # What is left out has its default.
@@ -38,9 +39,13 @@ def export() -> str:
     policies: dict[str, list[dict[str, Any]]] = {}
     for policy in Policy.objects.current():
         policies.setdefault(policy.target.name, []).append(_short(Rule.from_json(policy.terms)))
+    enforcement = {target.name: str(target.enforcement) for target in Target.objects.current()}
     windows = [_without_empty(window.as_json()) for window in FreezeWindow.objects.current()]
     return HEADER + yaml.safe_dump(
-        {"policies": policies, "freezes": windows}, sort_keys=False, allow_unicode=True, width=100
+        {"policies": policies, "enforcement": enforcement, "freezes": windows},
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
     )
 
 

@@ -8,7 +8,8 @@ from django.contrib.auth.models import Group
 
 from accounts.models import User
 from approvals import administration, ledger, workflow
-from approvals.models import Action, AuditEvent, Policy, Target
+from approvals.ledger import sentences
+from approvals.models import Action, AuditEvent, Enforcement, Policy, Target
 from approvals.policy import CheckRule, ReminderRule, Rule, SignatureRule
 from approvals.selectors import rules
 from tests.support.factories import make_person, make_policy, make_request, make_rule, make_version
@@ -205,6 +206,21 @@ def test_the_meaning_of_a_target_cannot_change_under_open_requests(ada: User, ri
     staging.description = "Integration tests."
     administration.save_target(staging, by=ada)
     assert last().data["after"]["description"] == "Integration tests."
+
+
+def test_enforcement_is_changed_under_open_requests_and_stands_in_the_history(
+    ada: User, rita: User, staging: Target
+) -> None:
+    make_request(make_version(), staging, by=rita)
+    staging.enforcement = Enforcement.ENFORCE
+    administration.save_target(staging, by=ada)
+    assert sentences.sentence(last()) == "changed the target Staging: enforced in MLflow"
+    staging.description = "Integration tests."
+    administration.save_target(staging, by=ada)
+    assert sentences.sentence(last()) == "changed the target Staging"
+    staging.enforcement = "sometimes"
+    with pytest.raises(workflow.Invalid):
+        administration.save_target(staging, by=ada)
 
 
 def test_retiring_a_target_retires_its_policies_and_records_each(ada: User, staging: Target) -> None:

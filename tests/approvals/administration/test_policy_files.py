@@ -186,7 +186,7 @@ def test_all_or_nothing() -> None:
         ("policies:\n\tStaging: []", "Line 2: this is no YAML"),
         ("[1, 2]", "Line 1: this has to be a group"),
         ("freezes: []", "'policies' is missing"),
-        ("policies: {}\npolicy: {}", "Line 2: there is no 'policy' here; there are policies, freezes"),
+        ("policies: {}\npolicy: {}", "Line 2: there is no 'policy' here; there are policies, enforcement, freezes"),
         ("policies: {}\npolicies: {}", "Line 2: 'policies' is here twice."),
         ("policies:\n  Moon: []", "Line 2: there is no target called 'Moon'."),
         ("policies:\n  Staging:\n  - model_pattern: x", "Line 3: 'slots' is missing."),
@@ -369,3 +369,20 @@ def test_the_page_offers_the_same_file(client: Client, vera: User) -> None:
     answer = client.get("/policies/policies.yaml")
     assert answer["Content-Type"] == "application/yaml"
     assert answer.content.decode() == policy_files.export()
+
+
+def test_the_enforcement_of_targets_is_in_the_file_also_a_bare_off(production: Target) -> None:
+    assert "enforcement:\n  Staging: 'off'\n  Production: 'off'\n" in policy_files.export()
+    done = apply("policies: {}\nenforcement: {Production: enforce}\n")
+    assert "+  Production: enforce" in done.difference
+    production.refresh_from_db()
+    assert production.enforcement == "enforce"
+    event = AuditEvent.objects.get(action=Action.TARGET_CHANGED)
+    assert (event.data["before"]["enforcement"], event.data["after"]["enforcement"]) == ("off", "enforce")
+    assert apply(policy_files.export()).difference == ""
+    apply("policies: {}\nenforcement: {Production: off}\n")
+    production.refresh_from_db()
+    assert production.enforcement == "off"
+    for wrong in ("{Production: on}", "{Production: [off]}", "{Nowhere: off}", "[]"):
+        with pytest.raises(policy_files.BadFile, match="Line 2"):
+            apply(f"policies: {{}}\nenforcement: {wrong}\n")

@@ -565,6 +565,20 @@ def test_a_target_is_changed(admin: Client, staging: Target) -> None:
     assert (staging.alias, staging.description) == ("candidate", "For tests.")
 
 
+def test_what_is_enforced_in_mlflow_is_said_with_each_policy(admin: Client, production: Target) -> None:
+    assert "Enforced in MLflow." not in admin.get(URL).content.decode()
+    data = {"name": "Production", "stage": "Production", "alias": "champion", "archives_existing": "on", "position": 20}
+    admin.post(f"/targets/{production.pk}/", data | {"enforcement": "enforce"})
+    production.refresh_from_db()
+    assert production.enforcement == "enforce"
+    page = " ".join(admin.get(f"{URL}?model=churn_predictor").content.decode().split())
+    assert page.count("requests stay open for 14 days. Enforced in MLflow.") == 2  # the policy, and which one applies
+    assert "A change made there directly is refused, with a link to request it." in page
+    admin.post(f"/targets/{production.pk}/", data)  # a form from before there was the field
+    production.refresh_from_db()
+    assert production.enforcement == "enforce"
+
+
 def test_a_target_with_open_requests_keeps_its_meaning_and_stays(admin: Client, staging: Target, rita: User) -> None:
     request = make_request(make_version(), staging, by=rita)
     data = {"name": "Staging", "stage": "", "alias": "candidate", "position": 10}

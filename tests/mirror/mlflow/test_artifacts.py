@@ -16,7 +16,7 @@ import pytest
 
 from mirror.mlflow import artifacts
 from mirror.mlflow.client import MlflowRegistry
-from mirror.port import ArtifactFile, NotFound, Refused, Registry, Unreachable, read_whole
+from mirror.port import ArtifactFile, NotFound, Refused, Registry, Unreachable, read_whole, served_path
 from tests.support.backstage import Backstage
 from tests.support.fakes import FakeRegistry
 
@@ -408,7 +408,7 @@ def test_name_that_cannot_be_read_is_named_with_the_true_reason(mlflow_server: A
     """Written into the store by another way than MLflow's API."""
     registry, engineer = MlflowRegistry(mlflow_server.url, timeout_seconds=15), Backstage(mlflow_server.url)
     root = registry.run_root(engineer.log_run())
-    place = mlflow_server.folder / "artifacts" / artifacts.served_path(root)
+    place = mlflow_server.folder / "artifacts" / served_path(root)
     place.mkdir(parents=True)
     (place / "a b.bin").write_bytes(b"another file")
     (place / name).write_bytes(b"x")
@@ -426,7 +426,7 @@ def test_name_that_cannot_be_read_is_named_with_the_true_reason(mlflow_server: A
 def test_folder_that_cannot_be_listed_is_named(mlflow_server: Any) -> None:
     registry, engineer = MlflowRegistry(mlflow_server.url, timeout_seconds=15), Backstage(mlflow_server.url)
     root = registry.run_root(engineer.log_run())
-    (mlflow_server.folder / "artifacts" / artifacts.served_path(root) / "a#b").mkdir(parents=True)
+    (mlflow_server.folder / "artifacts" / served_path(root) / "a#b").mkdir(parents=True)
     with pytest.raises(Refused, match="MLflow refuses the artifact name 'a#b': Invalid path"):
         list(registry.artifacts(root))
 
