@@ -184,7 +184,7 @@ NOT_HELD: dict[str, str] = {
     "setupcheck": QUEUE,
     "ledgercut": "Stops writing to MLflow while it is open; what it found and who went on is in the event of that.",
     "verification": _OWN,
-    "policyfeed": "What MLflow is told: follows from targets and policies, and is written anew all the time.",
+    "policyfeed": "What MLflow fetches: follows from targets and policies, and is written anew all the time.",
     "sealedfolder": "Where MLflow keeps files, as it said.",
     "refusal": "How often MLflow refused it again; what was refused whom is in the event.",
     "reading": "When a person opened a page; the event of a decision has it for who decided.",
