@@ -8,6 +8,7 @@ from typing import Any
 import flask
 import pytest
 from mlflow_gate import grants, store
+from mlflow_gate.once import Once
 from mlflow_gate.policy import Policy, parse
 from mlflow_gate.settings import Settings
 
@@ -44,7 +45,7 @@ class GuardedRegistry:
         self.plain = SqlAlchemyStore(f"sqlite:///{path}")
         self.policy: Policy = parse(policy_text(), "mlflow")
         self.told: list[dict[str, Any]] = []
-        gate = store.Gate(settings, lambda: self.policy, self.told.append)
+        gate = store.Gate(settings, lambda: self.policy, self.told.append, Once(settings.used))
         self.guarded: Any = SqlAlchemyStore(f"sqlite:///{path}")
         self.guarded.__class__ = store.guarded_class(SqlAlchemyStore, gate)
 

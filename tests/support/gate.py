@@ -53,14 +53,20 @@ class Countersign:
     def __init__(self, text: bytes | None = None, *, key: Ed25519PrivateKey = KEY) -> None:
         self.refusals: list[dict[str, Any]] = []
         self.asked = self.unchanged = 0
+        self.redirect = ""
+        self.silent = threading.Lock()
+        """While it is held, an answer waits."""
         self.serve(policy_text() if text is None else text, key=key)
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                site.asked += 1
+                with site.silent:
+                    site.asked += 1
                 if self.headers.get("Authorization") != f"Bearer {TOKEN}" or self.path != "/gate/policy":
                     self.answer(403)
+                elif site.redirect:
+                    self.answer(302, headers={"Location": site.redirect})
                 elif self.headers.get("If-None-Match") == site.etag:
                     site.unchanged += 1
                     self.answer(304)

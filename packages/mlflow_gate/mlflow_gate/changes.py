@@ -308,16 +308,19 @@ def not_looked_at(call: Call) -> Iterator[Touched]:
 
 
 def is_in_effect(call: Call) -> bool:
-    """Whether the change would change nothing: the client of MLflow sends a request again whose answer it lost."""
-    wanted = call.arguments
+    """Whether the change would change nothing: MLflow's client sends a request again whose answer it lost."""
+    wanted, registry = call.arguments, call.registry
     if call.operation == "transition_model_version_stage":
-        stage = STAGES.get(str(wanted["stage"]).lower(), "")
-        holders = call.registry.in_stage(call.name, stage)
+        holders = registry.in_stage(call.name, STAGES.get(str(wanted["stage"]).lower(), ""))
         return holders == [call.number] if wanted["archive_existing_versions"] else call.number in holders
     if call.operation == "set_registered_model_alias":
-        return call.registry.with_alias(call.name, wanted["alias"]) == [call.number]
+        return registry.with_alias(call.name, wanted["alias"]) == [call.number]
     if call.operation == "delete_registered_model_alias":
-        return not call.registry.with_alias(call.name, wanted["alias"])
+        return not registry.with_alias(call.name, wanted["alias"])
+    if call.operation == "update_model_version":
+        return bool(registry.version(call.name, wanted["version"]).description == wanted["description"])
+    if call.operation in ("set_model_version_tag", "delete_model_version_tag"):
+        return bool(registry.version(call.name, wanted["version"]).tags.get(wanted["key"]) == wanted.get("value"))
     return False
 
 

@@ -59,6 +59,11 @@ class Settings:
         Countersign about it."""
         return self.state.with_name(f"{self.state.stem}-open.json")
 
+    @property
+    def used(self) -> Path:
+        """Folder of the grants that were used."""
+        return self.state.with_name(f"{self.state.stem}-used")
+
     def mode_now(self) -> str:
         """The operator's mode, or observe while the gate is open. Read when a change would be refused, so that an
         opening counts at once."""

@@ -28,6 +28,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, PERMISSION_DEN
 from mlflow_gate import __version__, changes, notes
 from mlflow_gate.changes import Call, Judge, Registry, Touched
 from mlflow_gate.grants import HEADER, Grant, Invalid, check
+from mlflow_gate.once import Once
 from mlflow_gate.policy import ENFORCE, OFF, Policy
 from mlflow_gate.refusals import Teller
 from mlflow_gate.settings import Settings, weaker
@@ -44,12 +45,12 @@ def build(store_uri: str, tracking_uri: str | None = None) -> Any:
     inner = store_uri[len(SCHEME) :]
     if not inner:
         raise MlflowException(f"{SCHEME} is followed by the address of the registry's store.", INVALID_PARAMETER_VALUE)
-    gate = _gate()
+    decides = gate()
     builder = _builders().get_store_builder(inner)
     wanted = {"store_uri": inner, "tracking_uri": tracking_uri}
     takes = inspect.signature(builder).parameters
     store = builder(**wanted) if wanted.keys() <= takes.keys() else builder(inner)
-    store.__class__ = guarded_class(type(store), gate)
+    store.__class__ = guarded_class(type(store), decides)
     return store
 
 
@@ -60,17 +61,19 @@ class Gate:
     settings: Settings
     policy: Callable[[], Policy]
     tell: Callable[[dict[str, Any]], None]
+    used: Once
 
 
 @functools.lru_cache(maxsize=1)
-def _gate() -> Gate:
+def gate() -> Gate:
+    """This process's. Raises MlflowException when the environment does not say what it needs."""
     try:
         settings = Settings.from_environment()
     except ValueError as error:
         raise MlflowException(f"The gate cannot stand: {error}", INVALID_PARAMETER_VALUE) from error
     source = Source(settings)
     source.policy()  # begins to ask, so that something is known when the first request comes
-    return Gate(settings, source.policy, Teller(settings).tell)
+    return Gate(settings, source.policy, Teller(settings).tell, Once(settings.used))
 
 
 def _builders() -> Any:
@@ -126,8 +129,11 @@ def _guarded(plain: type, name: str, judge: Judge, gate: Gate) -> Callable[..., 
         if name in ("create_model_version", "create_registered_model") and gate.settings.mode != OFF:
             _leave_out(bound.arguments)
         arguments = _spread(dict(list(bound.arguments.items())[1:]))
-        decide(gate, Call(name, arguments, Registry(self, plain), gate.policy()), judge)
-        return method(*bound.args, **bound.kwargs)
+        grant = decide(gate, Call(name, arguments, Registry(self, plain), gate.policy()), judge)
+        answer = method(*bound.args, **bound.kwargs)
+        if grant:
+            gate.used.use(grant.id)
+        return answer
 
     return call
 
@@ -153,8 +159,9 @@ def _leave_out(arguments: dict[str, Any]) -> None:
 # --- The decision
 
 
-def decide(gate: Gate, call: Call, judge: Judge) -> None:
-    """Returns when the call may go on. Raises MlflowException, 403, with a sentence for whoever made it."""
+def decide(gate: Gate, call: Call, judge: Judge) -> Grant | None:
+    """Returns when the call may go on, with the grant that it was made with. Raises MlflowException, 403, with a
+    sentence for whoever made the call."""
     mode = gate.settings.mode
     probed = call.operation == "set_model_version_tag" and call.name.startswith(call.policy.probe)
     if probed:  # it is asked whether the gate stands, and in which mode: answered in each of them
@@ -162,23 +169,24 @@ def decide(gate: Gate, call: Call, judge: Judge) -> None:
             f"The tag {call.arguments['key']} is written by Countersign alone.", call, gate.settings.mode_now()
         )
     if mode == OFF:
-        return
+        return None
     grant, invalid = _grant(gate, call)
     if grant:
         _hold_against(grant, call)
-        return
+        return grant
     touched = list(judge(call))
     if not touched:
-        return
+        return None
     strictest = max(touched, key=lambda each: each.rule.mode == ENFORCE)
     if strictest.rule.mode == ENFORCE:
         mode = gate.settings.mode_now()
     mode = weaker(mode, strictest.rule.mode)
     if mode == OFF:
-        return
+        return None
     _tell(gate, call, strictest, mode)
     if mode == ENFORCE:
         raise _refusal(_sentence(strictest, gate.settings.site, invalid), call, mode)
+    return None
 
 
 def _grant(gate: Gate, call: Call) -> tuple[Grant | None, str]:
@@ -187,11 +195,14 @@ def _grant(gate: Gate, call: Call) -> tuple[Grant | None, str]:
     if value is None:
         return None, ""
     try:
-        return check(value, gate.settings.keys, call.operation, call.arguments, audience=gate.settings.audience), ""
+        grant = check(value, gate.settings.keys, call.operation, call.arguments, audience=gate.settings.audience)
     except Invalid as error:
         return None, str(error)
     except (TypeError, ValueError):  # arguments that no grant can name
         return None, "the grant is for another change"
+    if gate.used.was_used(grant.id) and not changes.is_in_effect(call):
+        return None, "the grant was used already"
+    return grant, ""
 
 
 def _hold_against(grant: Grant, call: Call) -> None:
@@ -233,7 +244,7 @@ def _refusal(sentence: str, call: Call, mode: str) -> MlflowException:
 
 def _tell(gate: Gate, call: Call, touched: Touched, mode: str) -> None:
     who, address = _who()
-    log.warning("%s %s %s for %s: %s", mode, call.operation, touched.place, who or "somebody", touched.sentence)
+    log.warning("%s, for %s: %r", mode, who or "somebody", touched.sentence)
     gate.tell(
         {
             "id": secrets.token_urlsafe(12),
