@@ -12,12 +12,13 @@ PASSWORD = "only-for-tests-password"
 
 
 class SignedMlflow(MlflowServer):
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, default_permission: str = "READ") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "auth.ini"
         config.write_text(
             "[mlflow]\n"
-            "default_permission = READ\n"
+            f"default_permission = {default_permission}\n"
+            "auth_cache_ttl_seconds = 600\n"  # else each call hashes the password: a second on a busy machine
             f"database_uri = sqlite:///{folder / 'auth.sqlite3'}\n"
             f"admin_username = {ADMIN[0]}\n"
             "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
