@@ -56,6 +56,12 @@ class Denied(Refused):
     may_retry = True
 
 
+class Outdated(Refused):
+    """A gate in the registry found other holders than the change was decided on. Nothing was changed: look again."""
+
+    may_retry = True
+
+
 class Unsigned(Denied):
     """The credentials themselves (401): whatever is asked next is answered so too."""
 
@@ -74,6 +80,21 @@ def served_path(root: str) -> str:
     if ".." in path.split("/"):
         raise Refused(f"The address {root[:200]!r} leads out of MLflow's artifacts.")
     return path
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """On what a change is made. A registry with a gate is told, and changes nothing where other versions hold a place;
+    one without changes whatever is there."""
+
+    request: int | None = None
+    """Number of the promotion request; None for what no request asked for."""
+
+    holders: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Of places that the change touches, "Production" or "@champion": the versions that were last read there."""
+
+
+UNASKED = Grounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +211,8 @@ class Identity:
 
 
 class Registry(Protocol):
-    """Every method may raise Unreachable; the ones that name a thing may raise NotFound; the writing ones Refused."""
+    """Every method may raise Unreachable; the ones that name a thing may raise NotFound; the writing ones Refused, and
+    Outdated where a gate in the registry holds them to their grounds."""
 
     def ping(self) -> ServerInfo: ...
 
@@ -236,17 +258,19 @@ class Registry(Protocol):
         """(step, value) of what the run logged, by step. Thinned out evenly to about `limit` points, with the first
         and the last; empty where the run or the metric does not exist."""
 
-    def set_description(self, model: str, number: int, description: str) -> None: ...
+    def set_description(self, model: str, number: int, description: str, *, grounds: Grounds = UNASKED) -> None: ...
 
-    def set_tag(self, model: str, number: int, key: str, value: str) -> None: ...
+    def set_tag(self, model: str, number: int, key: str, value: str, *, grounds: Grounds = UNASKED) -> None: ...
 
-    def delete_tag(self, model: str, number: int, key: str) -> None: ...
+    def delete_tag(self, model: str, number: int, key: str, *, grounds: Grounds = UNASKED) -> None: ...
 
-    def set_stage(self, model: str, number: int, stage: str, *, archive_existing: bool) -> None: ...
+    def set_stage(
+        self, model: str, number: int, stage: str, *, archive_existing: bool, grounds: Grounds = UNASKED
+    ) -> None: ...
 
-    def set_alias(self, model: str, alias: str, number: int) -> None: ...
+    def set_alias(self, model: str, alias: str, number: int, *, grounds: Grounds = UNASKED) -> None: ...
 
-    def delete_alias(self, model: str, alias: str) -> None:
+    def delete_alias(self, model: str, alias: str, *, grounds: Grounds = UNASKED) -> None:
         """Nothing happens where the model has no such alias."""
 
     # The installation: for `identity` and `rights` alone

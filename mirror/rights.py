@@ -177,7 +177,8 @@ class Trial:
     def _unsigned(self, name: str, numbers: list[int]) -> None:
         what = "No writing without sign-in"
         try:
-            self.registry.unsigned().set_tag(name, numbers[0], NOBODYS, "without a name")
+            # No tag of Countersign's: of those, a gate refuses it whoever asks, and sign-in would not be seen.
+            self.registry.unsigned().set_tag(name, numbers[0], "canary", "without a name")
         except Unreachable as error:
             self._add(what, Level.NOTE, f"Could not be tried: {error.message}")
         except RegistryError:

@@ -21,9 +21,12 @@ from approvals.models import OutboxEntry, PromotionRequest
 from approvals.workflow import outbox
 from mirror import clock
 from mirror.isolation import alone
-from mirror.port import Registry, RegistryError
+from mirror.port import Outdated, Registry, RegistryError
 
 logger = structlog.get_logger(__name__)
+
+LOOKS = 3
+"""Times that an attempt looks at MLflow when its gate finds that somebody was faster."""
 
 
 def deliver(entry_id: int, registry: Registry) -> str:
@@ -72,14 +75,23 @@ def _run(attempt: Attempt) -> str:
     """Raises ClaimLost; what MLflow says ends the attempt, one way or the other."""
     half = halfway.Halfway(attempt)
     try:
-        view, plan = attempt.begin()
-        if attempt.claim.entry.ending:  # a person has said how the half delivery ends
-            return half.end(view, plan)
-        return attempt.run(view, plan)
+        for look in range(1, LOOKS):
+            try:
+                return _step(attempt, half, is_again=look > 1)
+            except Outdated as error:
+                logger.info("delivery.outdated", request=attempt.request.pk, error=error.message)
+        return _step(attempt, half, is_again=True)
     except Stop as stop:
         return attempt.stop(stop)
     except RegistryError as error:
         return half.rest(error) if attempt.is_halfway(error) else attempt.interrupt(error)
+
+
+def _step(attempt: Attempt, half: halfway.Halfway, *, is_again: bool) -> str:
+    view, plan = attempt.begin(is_again=is_again)
+    if attempt.claim.entry.ending:  # a person has said how the half delivery ends
+        return half.end(view, plan)
+    return attempt.run(view, plan)
 
 
 def drain(

@@ -8,7 +8,7 @@ from django.conf import settings
 from approvals import evidence, ledger, workflow
 from approvals.evidence import approval_note
 from approvals.models import Checkpoint, PromotionRequest, Status, Verdict
-from mirror.port import DESCRIPTION_LIMIT, NotFound, Registry, RegistryError, VersionSnapshot
+from mirror.port import DESCRIPTION_LIMIT, Grounds, NotFound, Registry, RegistryError, VersionSnapshot
 
 logger = structlog.get_logger(__name__)
 
@@ -65,11 +65,11 @@ def write(
 ) -> None:
     """Puts note and tags where they are not so already, with those that bear witness to the ledger. Raises what the
     registry raises."""
-    description, tags = _missing(request, version, witness)
+    (description, tags), grounds = _missing(request, version, witness), Grounds(request.pk)
     if description is not None:
-        registry.set_description(version.model, version.number, description)
+        registry.set_description(version.model, version.number, description, grounds=grounds)
     for key, value in tags.items():
-        registry.set_tag(version.model, version.number, key, value)
+        registry.set_tag(version.model, version.number, key, value, grounds=grounds)
 
 
 def lacks(request: PromotionRequest, version: VersionSnapshot, *, witness: Mapping[str, str]) -> str:
@@ -94,19 +94,20 @@ def take_back(request: PromotionRequest, registry: Registry) -> None:
 
     Best effort: without an answer from MLflow the note stays, and the ledger says that nothing was promoted.
     """
-    name, number = request.version.model.name, request.version.number
+    name, number, grounds = request.version.model.name, request.version.number, Grounds(request.pk)
     try:
         version = registry.version(name, number)
         if approval_note.has_note(version.description, request.pk):
-            registry.set_description(name, number, approval_note.without_note(version.description, request.pk))
+            without = approval_note.without_note(version.description, request.pk)
+            registry.set_description(name, number, without, grounds=grounds)
         if version.tags.get(f"{evidence.OWN_TAG}request") == str(request.pk):
             earlier = _applied_before(request)
             before = tags_of(earlier, note_of(earlier)) | witness_of(earlier) if earlier else {}
             for key, value in before.items():
-                registry.set_tag(name, number, key, value)
+                registry.set_tag(name, number, key, value, grounds=grounds)
             for key in (f"{evidence.OWN_TAG}{tag}" for tag in TAGS):
                 if key in version.tags and key not in before:
-                    registry.delete_tag(name, number, key)
+                    registry.delete_tag(name, number, key, grounds=grounds)
     except NotFound:
         pass  # gone with the version
     except RegistryError as error:

@@ -17,7 +17,7 @@ from approvals.models import OutboxEntry, PromotionRequest, Tenure, Verdict
 from approvals.policy import Rule
 from approvals.selectors import eligibility, frozen_evidence
 from mirror import inspection, sync
-from mirror.port import NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
+from mirror.port import Grounds, NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
 
 ANNOTATED_AGAIN = 2
 """Times that note and tags are written once more when MLflow does not show them."""
@@ -69,11 +69,15 @@ class Attempt:
         self.name, self.number, self.target = request.version.model.name, request.version.number, request.target
         self.has_begun = False
 
-    def begin(self) -> tuple[View, Plan]:
-        """What MLflow says, and what is to be done; raises a RegistryError."""
+    def begin(self, *, is_again: bool = False) -> tuple[View, Plan]:
+        """What MLflow says, and what is to be done; raises a RegistryError. `is_again`: MLflow's gate has found other
+        holders than this attempt had, so that of what nothing was moved is planned afresh."""
         view = self.look()
         plan = self.plan(view)
         self.has_begun = self.has_moved(view, plan)
+        if is_again and not (self.has_begun or self.claim.entry.ending):
+            self.claim.entry.plan = None
+            plan = self.plan(view)
         return view, plan
 
     def run(self, view: View, plan: Plan) -> str:
@@ -84,6 +88,7 @@ class Attempt:
         # Do not move this below the first write. By the plan the next worker knows, when this one is killed, what was
         # there before and that the move is its own; and the watch, that a delivery is at the model.
         self.claim.renew(plan=asdict(plan), is_at_rest=False)
+        self.claim.entry.plan = asdict(plan)
         # Before the move, so that no version is ever in its target without its approvers named.
         annotation.write(self.request, view.version, self.registry, witness=plan.witness)
         # Writing may have outlasted the lease: who lost it ends here, and moves nothing.
@@ -227,11 +232,20 @@ class Attempt:
         """Stage and alias, each only if it is not so already."""
         target, others = self.target, [held for held in view.in_stage if held != self.number]
         if target.stage and (self.number not in view.in_stage or (self.archives and others)):
-            self.registry.set_stage(self.name, self.number, target.stage, archive_existing=self.archives)
+            grounds = self.grounds(view, target.stage)
+            self.registry.set_stage(
+                self.name, self.number, target.stage, archive_existing=self.archives, grounds=grounds
+            )
             self.has_begun = True
         if target.alias and view.alias_holder != self.number:
-            self.registry.set_alias(self.name, target.alias, self.number)
+            grounds = self.grounds(view, tenures.alias_place(target.alias))
+            self.registry.set_alias(self.name, target.alias, self.number, grounds=grounds)
             self.has_begun = True
+
+    def grounds(self, view: View, place: str) -> Grounds:
+        """For a change of one place: who held it when it was looked at."""
+        alias = [] if view.alias_holder is None else [view.alias_holder]
+        return Grounds(self.request.pk, {place: alias if place.startswith("@") else list(view.in_stage)})
 
     def read_back(self, plan: Plan) -> list[VersionSnapshot]:
         """Reads what MLflow says now, the archived versions included; raises Unreachable when the move, or the note and

@@ -13,7 +13,7 @@ from approvals.delivery.attempt import Attempt, Plan, View
 from approvals.delivery.settlement import settle, settle_half, settle_reverted
 from approvals.models import Action, OutboxEntry, PromotionRequest, Status
 from approvals.workflow import locks, outbox
-from mirror.port import NotFound, RegistryError, Unreachable, VersionSnapshot
+from mirror.port import Grounds, NotFound, RegistryError, Unreachable, VersionSnapshot
 
 Ending = OutboxEntry.Ending
 
@@ -102,18 +102,21 @@ class Halfway:
         target, aliases = self.target, {}
         if target.alias and view.alias_holder == self.number != plan.alias_holder:
             aliases[target.alias] = plan.alias_holder
+            grounds = self.attempt.grounds(view, tenures.alias_place(target.alias))
             if plan.alias_holder is None:
-                self.registry.delete_alias(self.name, target.alias)
+                self.registry.delete_alias(self.name, target.alias, grounds=grounds)
             else:
-                self.registry.set_alias(self.name, target.alias, plan.alias_holder)
+                self.registry.set_alias(self.name, target.alias, plan.alias_holder, grounds=grounds)
         is_moved = bool(target.stage) and self.number in view.in_stage and self.number not in plan.in_stage
         if is_moved:
             # What was there comes back before this one leaves, so that the stage is never empty.
+            there = set(view.in_stage)
             for held in plan.in_stage:
                 if held not in view.in_stage:
                     with contextlib.suppress(NotFound):  # deleted since
-                        self.registry.set_stage(self.name, held, target.stage, archive_existing=False)
-            self.registry.set_stage(self.name, self.number, plan.stage_before, archive_existing=False)
+                        self._set_stage(held, target.stage, there)
+                        there.add(held)
+            self._set_stage(self.number, plan.stage_before, there)
         annotation.take_back(self.request, self.registry)
         asked_at = timezone.now()
         version = self.registry.version(self.name, self.number)
@@ -127,6 +130,11 @@ class Halfway:
             message=f"Partly delivered, and undone: {self._said()}",
         )
         return str(OutboxEntry.Outcome.FAILED)
+
+    def _set_stage(self, number: int, stage: str, there: set[int]) -> None:
+        """`there`: what is in the target's stage, into which it comes or which it leaves."""
+        grounds = Grounds(self.request.pk, {self.target.stage: sorted(there)})
+        self.registry.set_stage(self.name, number, stage, archive_existing=False, grounds=grounds)
 
     def _check_gone(self, version: VersionSnapshot, *, is_moved: bool) -> None:
         alias, held = self.target.alias, self.registry.model(self.name).aliases

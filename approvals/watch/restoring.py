@@ -10,6 +10,7 @@ which a delivery is waits.
 
 import contextlib
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -28,7 +29,17 @@ from approvals.workflow import locks
 from mirror import clock, identity, sync
 from mirror.isolation import alone
 from mirror.models import Stage
-from mirror.port import Denied, NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
+from mirror.port import (
+    UNASKED,
+    Denied,
+    Grounds,
+    NotFound,
+    Outdated,
+    Registry,
+    RegistryError,
+    Unreachable,
+    VersionSnapshot,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -80,7 +91,7 @@ def restore(pk: int, registry: Registry) -> str:
     except ChangedAgain:
         job.give_up("It changed again before it was reverted.")
         outcome = "changed"
-    except (Unreachable, Denied) as error:
+    except (Unreachable, Denied, Outdated) as error:
         outcome = job.release(error.message)
     except NotFound:
         # The mirror learns of it at once, so that the page and the next look do.
@@ -193,23 +204,33 @@ class _Job:
         if self.alias:
             self._move_alias(view)
             return
+        there = set(view.holders)
         for number in self.approved:
             if number not in view.holders:
                 alone = self.target.archives_existing and len(self.approved) == 1
-                self.registry.set_stage(self.name, number, self.place, archive_existing=alone)
+                grounds = self._grounds(there)
+                self.registry.set_stage(self.name, number, self.place, archive_existing=alone, grounds=grounds)
+                there = {number} if alone else there | {number}
         for number in self.incident.after:
             if number in self.approved:
                 continue
             with contextlib.suppress(NotFound):
                 stage, home = self.registry.version(self.name, number).stage, self._home_of(number)
                 if stage == self.place or (stage == Stage.ARCHIVED and home != Stage.ARCHIVED):
-                    self.registry.set_stage(self.name, number, home, archive_existing=False)
+                    grounds = self._grounds(there) if stage == self.place else UNASKED
+                    self.registry.set_stage(self.name, number, home, archive_existing=False, grounds=grounds)
+                    there.discard(number)
+
+    def _grounds(self, there: Iterable[int]) -> Grounds:
+        """For a change of the place, in which these are. What asked for it is the watch, and no request."""
+        return Grounds(holders={self.place: sorted(there)})
 
     def _move_alias(self, view: View) -> None:
+        grounds = self._grounds(view.holders)
         if self.approved and view.holders != (self.approved[0],):
-            self.registry.set_alias(self.name, self.alias, self.approved[0])
+            self.registry.set_alias(self.name, self.alias, self.approved[0], grounds=grounds)
         elif not self.approved and view.holders:
-            self.registry.delete_alias(self.name, self.alias)
+            self.registry.delete_alias(self.name, self.alias, grounds=grounds)
 
     def _home_of(self, number: int) -> str:
         """Where an intruder goes: back to the stage that it was taken from, if any, else to the archive."""

@@ -19,11 +19,13 @@ import requests
 from django.conf import settings
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
 
-from mirror.mlflow import artifacts, foreign_answers, nan_metrics, parsing
+from mirror.mlflow import artifacts, foreign_answers, granting, nan_metrics, parsing
 from mirror.mlflow.setup import MlflowSetup
 from mirror.port import (
+    UNASKED,
     ArtifactFile,
     Denied,
+    Grounds,
     LoggedModelFacts,
     ModelSnapshot,
     NotFound,
@@ -271,32 +273,41 @@ class MlflowRegistry(MlflowSetup):
 
     # --- Writing
 
-    def set_description(self, model: str, number: int, description: str) -> None:
-        self._write("PATCH", "update", model, number, {"description": description})
+    def set_description(self, model: str, number: int, description: str, *, grounds: Grounds = UNASKED) -> None:
+        arguments = {"name": model, "version": str(number), "description": description}
+        self._change("update_model_version", arguments, grounds)
 
-    def set_tag(self, model: str, number: int, key: str, value: str) -> None:
-        self._write("POST", "set-tag", model, number, {"key": key, "value": value})
+    def set_tag(self, model: str, number: int, key: str, value: str, *, grounds: Grounds = UNASKED) -> None:
+        arguments = {"name": model, "version": str(number), "key": key, "value": value}
+        self._change("set_model_version_tag", arguments, grounds)
 
-    def delete_tag(self, model: str, number: int, key: str) -> None:
-        self._write("DELETE", "delete-tag", model, number, {"key": key})
+    def delete_tag(self, model: str, number: int, key: str, *, grounds: Grounds = UNASKED) -> None:
+        self._change("delete_model_version_tag", {"name": model, "version": str(number), "key": key}, grounds)
 
-    def set_stage(self, model: str, number: int, stage: str, *, archive_existing: bool) -> None:
+    def set_stage(
+        self, model: str, number: int, stage: str, *, archive_existing: bool, grounds: Grounds = UNASKED
+    ) -> None:
         if archive_existing and stage.title() not in {
             "Staging",
             "Production",
         }:  # MLflow's answer is 500, as if it were ill
             raise Refused("Existing versions can be archived for Staging and Production only.")
-        values = {"stage": stage, "archive_existing_versions": archive_existing}
-        self._write("POST", "transition-stage", model, number, values)
+        which = {"name": model, "version": str(number)}
+        arguments = {**which, "stage": stage, "archive_existing_versions": archive_existing}
+        self._change("transition_model_version_stage", arguments, grounds)
 
-    def set_alias(self, model: str, alias: str, number: int) -> None:
-        self._call("POST", "registered-models/alias", {"name": model, "alias": alias, "version": str(number)})
+    def set_alias(self, model: str, alias: str, number: int, *, grounds: Grounds = UNASKED) -> None:
+        arguments = {"name": model, "alias": alias, "version": str(number)}
+        self._change("set_registered_model_alias", arguments, grounds)
 
-    def delete_alias(self, model: str, alias: str) -> None:
-        self._call("DELETE", "registered-models/alias", {"name": model, "alias": alias})
+    def delete_alias(self, model: str, alias: str, *, grounds: Grounds = UNASKED) -> None:
+        self._change("delete_registered_model_alias", {"name": model, "alias": alias}, grounds)
 
-    def _write(self, method: str, verb: str, model: str, number: int, values: Mapping[str, Any]) -> None:
-        self._call(method, f"model-versions/{verb}", {"name": model, "version": str(number), **values})
+    def _change(self, operation: str, arguments: Mapping[str, Any], grounds: Grounds = UNASKED) -> None:
+        """By the name and the arguments of MLflow's own store: what is signed is what is executed."""
+        method, path = granting.ROUTES[operation]
+        headers = granting.headers(operation, arguments, grounds) if self.is_signed else {}
+        self._call(method, path, arguments, headers=headers)
 
     # --- HTTP
 
@@ -308,11 +319,25 @@ class MlflowRegistry(MlflowSetup):
                 return
             query = query | {"page_token": token}
 
-    def _call(self, method: str, path: str, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return self._read_json(method, API + path, values)
+    def _call(
+        self,
+        method: str,
+        path: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        return self._read_json(method, API + path, values, headers=headers)
 
-    def _read_json(self, method: str, path: str, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        response = self._send(method, path, values)
+    def _read_json(
+        self,
+        method: str,
+        path: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        response = self._send(method, path, values, headers=headers)
         if response.status_code != 200:
             raise self._error(response)
         try:
@@ -324,7 +349,13 @@ class MlflowRegistry(MlflowSetup):
         return _storable(answer) if _UNSTORABLE_JSON.search(response.content) else answer
 
     def _send(
-        self, method: str, path: str, values: Mapping[str, Any] | None = None, *, stream: bool = False
+        self,
+        method: str,
+        path: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        stream: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
         body: dict[str, Any] = {"params" if method == "GET" else "json": values} if values else {}
         try:
@@ -337,6 +368,7 @@ class MlflowRegistry(MlflowSetup):
                 raise_on_status=False,
                 respect_retry_after_header=False,
                 stream=stream,
+                extra_headers=dict(headers or {}),
                 allow_redirects=False,  # a POST would become a GET, and a sign-in page an answer
                 **body,
             )
@@ -374,6 +406,8 @@ class MlflowRegistry(MlflowSetup):
             return NotFound(message)
         if status == 404 and not code:
             return Unreachable(f"There is no MLflow registry at {self.url} (answer 404).")
+        if status == 403 and (refused := granting.refusal(message, response.request.headers)):
+            return refused
         if status in {401, 403}:
             words = _denied(status, response.request.method or "", response.url, message)
             return Unsigned(words) if status == 401 else Denied(words)

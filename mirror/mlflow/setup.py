@@ -34,6 +34,9 @@ class MlflowSetup:
     @abstractmethod
     def _call(self, method: str, path: str, values: Mapping[str, Any] | None = None) -> dict[str, Any]: ...
 
+    @abstractmethod
+    def _change(self, operation: str, arguments: Mapping[str, Any]) -> None: ...
+
     # --- Which registry this is
 
     @property
@@ -99,7 +102,7 @@ class MlflowSetup:
         return int(self._call("POST", "model-versions/create", values)["model_version"]["version"])
 
     def delete_model(self, name: str) -> None:
-        self._call("DELETE", "registered-models/delete", {"name": name})
+        self._change("delete_registered_model", {"name": name})
 
     def newest_run(self) -> str:
         """The id of the newest run that the account may read; "" when there is none. Reads experiments, then runs."""

@@ -45,12 +45,12 @@ def test_everything_allowed_is_good_and_leaves_nothing_behind() -> None:
 
 def test_psycopg_3_is_named_in_words() -> None:
     class Psycopg3(FakeRegistry):
-        def set_stage(self, model: str, number: int, stage: str, *, archive_existing: bool) -> None:
+        def set_stage(self, model: str, number: int, stage: str, *, archive_existing: bool, **values: Any) -> None:
             if archive_existing:
                 raise Refused(
                     "(psycopg.errors.UndefinedFunction) operator does not exist: integer <> character varying"
                 )
-            super().set_stage(model, number, stage, archive_existing=archive_existing)
+            super().set_stage(model, number, stage, archive_existing=archive_existing, **values)
 
     fake = Psycopg3()
     rows = Trial(fake).run()
@@ -113,7 +113,7 @@ def test_a_clock_that_is_off_is_called_out(seconds: float, level: Level) -> None
 
 def test_the_result_is_kept_and_shown(monkeypatch: pytest.MonkeyPatch, ada: Any, client: Any) -> None:
     class Reader(FakeRegistry):
-        def delete_alias(self, model: str, alias: str) -> None:
+        def delete_alias(self, model: str, alias: str, **_: Any) -> None:
             raise Refused("Permission denied")
 
     monkeypatch.setattr(connect, "connect", Reader)

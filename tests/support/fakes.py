@@ -14,13 +14,16 @@ from typing import Any
 
 from mirror.port import (
     PROMPT_TAG,
+    UNASKED,
     ArtifactFile,
     Denied,
+    Grounds,
     Identity,
     LoggedModelFacts,
     ModelMetric,
     ModelSnapshot,
     NotFound,
+    Outdated,
     Refused,
     RegistryError,
     RunFacts,
@@ -49,6 +52,12 @@ class FakeRegistry:
         self.clock = clock or (lambda: time.time_ns() // 1_000_000)
         self.between_pages: Callable[[], None] = lambda: None
         self.calls: list[tuple[Any, ...]] = []
+        self.is_gated = False
+        """Whether a gate holds changes to their grounds, as the one inside MLflow does."""
+
+        self.grounds: list[tuple[str, Grounds]] = []
+        """On what each change was made, with the name of its method."""
+
         self._models: dict[str, ModelSnapshot] = {}
         self._versions: dict[tuple[str, int], VersionSnapshot] = {}
         self._deleted: dict[tuple[str, int], VersionSnapshot] = {}
@@ -112,6 +121,16 @@ class FakeRegistry:
             raise Unreachable("MLflow cannot be reached: Connection refused.")
         if self._failures[method]:
             raise self._failures[method].pop(0)
+
+    def _change(self, method: str, model: str, grounds: Grounds) -> None:
+        self.grounds.append((method, grounds))
+        for place, expected in grounds.holders.items() if self.is_gated else ():
+            if place.startswith("@"):
+                there = [number for alias, number in self._model(model).aliases.items() if alias == place[1:]]
+            else:
+                there = [key[1] for key, each in self._versions.items() if key[0] == model and each.stage == place]
+            if sorted(there) != sorted(expected):
+                raise Outdated(f"the grant expects {sorted(expected)} in {place}, MLflow has {sorted(there)}")
 
     # --- The port: reading
 
@@ -246,11 +265,12 @@ class FakeRegistry:
 
     # --- The port: writing
 
-    def set_description(self, model: str, number: int, description: str) -> None:
+    def set_description(self, model: str, number: int, description: str, *, grounds: Grounds = UNASKED) -> None:
         self._request("set_description", model, number, description)
         if self._is_ignored("set_description"):
             return
         with self._lock:
+            self._change("set_description", model, grounds)
             old = self._version(model, number)
             if self.limit is not None and len(description) > self.limit:
                 raise Refused(
@@ -258,23 +278,27 @@ class FakeRegistry:
                 )
             self._versions[model, number] = replace(old, description=description, last_updated_at=self.clock())
 
-    def set_tag(self, model: str, number: int, key: str, value: str) -> None:
+    def set_tag(self, model: str, number: int, key: str, value: str, *, grounds: Grounds = UNASKED) -> None:
         self._request("set_tag", model, number, key, value)
         if self._is_ignored("set_tag"):
             return
         with self._lock:
+            self._change("set_tag", model, grounds)
             old = self._version(model, number)
             self._versions[model, number] = replace(old, tags={**old.tags, key: value})
 
-    def delete_tag(self, model: str, number: int, key: str) -> None:
+    def delete_tag(self, model: str, number: int, key: str, *, grounds: Grounds = UNASKED) -> None:
         self._request("delete_tag", model, number, key)
         with self._lock:
+            self._change("delete_tag", model, grounds)
             old = self._version(model, number)
             self._versions[model, number] = replace(
                 old, tags={name: each for name, each in old.tags.items() if name != key}
             )
 
-    def set_stage(self, model: str, number: int, stage: str, *, archive_existing: bool) -> None:
+    def set_stage(
+        self, model: str, number: int, stage: str, *, archive_existing: bool, grounds: Grounds = UNASKED
+    ) -> None:
         self._request("set_stage", model, number, stage, archive_existing)
         canonical = STAGES.get(stage.lower())
         if canonical is None:
@@ -283,13 +307,14 @@ class FakeRegistry:
             raise Refused("Existing versions can be archived for Staging and Production only.")
         with self._lock:
             old, now = self._version(model, number), self.clock()
+            self._change("set_stage", model, grounds)
             for key, each in self._versions.items():
                 if archive_existing and each.model == model and each.stage == canonical and each.number != number:
                     self._versions[key] = replace(each, stage="Archived", last_updated_at=now)
             self._versions[model, number] = replace(old, stage=canonical, last_updated_at=now)
             self._models[model] = replace(self._models[model], last_updated_at=now)
 
-    def set_alias(self, model: str, alias: str, number: int) -> None:
+    def set_alias(self, model: str, alias: str, number: int, *, grounds: Grounds = UNASKED) -> None:
         self._request("set_alias", model, alias, number)
         if not re.fullmatch(r"[\w-]+", alias):
             raise Refused(f"Invalid alias name: '{alias}'.")
@@ -297,12 +322,14 @@ class FakeRegistry:
             raise Refused(f"Version alias name '{alias}' is reserved.")
         with self._lock:
             self._version(model, number)
+            self._change("set_alias", model, grounds)
             self._models[model] = replace(self._models[model], aliases={**self._models[model].aliases, alias: number})
 
-    def delete_alias(self, model: str, alias: str) -> None:
+    def delete_alias(self, model: str, alias: str, *, grounds: Grounds = UNASKED) -> None:
         self._request("delete_alias", model, alias)
         with self._lock:
             old = self._model(model)
+            self._change("delete_alias", model, grounds)
             aliases = {name: number for name, number in old.aliases.items() if name != alias}
             self._models[model] = replace(old, aliases=aliases)
 

@@ -285,8 +285,8 @@ def test_a_note_that_is_overwritten_before_settling_is_written_again(
 ) -> None:
     set_alias = registry.set_alias
 
-    def overwritten(*values: Any) -> None:
-        set_alias(*values)
+    def overwritten(*values: Any, **named: Any) -> None:
+        set_alias(*values, **named)
         registry.set_description(MODEL, 2, "Saved from a page that was open.")
 
     monkeypatch.setattr(registry, "set_alias", overwritten)

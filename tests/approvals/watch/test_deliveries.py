@@ -133,7 +133,7 @@ def half_moved(
     """MLflow went away after the stage was set, so that nobody could look what it has."""
     request = approved(registry, 7, production, by=rita, approvers=(remy, rosa))
 
-    def goes_away(*_: Any) -> None:
+    def goes_away(*_: Any, **__: Any) -> None:
         registry.is_down = True
         raise Unreachable("MLflow cannot be reached: Connection refused.")
 
