@@ -1,8 +1,9 @@
 """The queries behind the inbox and the review queue: whose work a request is, filters and order."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Count, Exists, IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, Left
 
 from accounts.models import User
@@ -17,7 +18,7 @@ from approvals.models import (
     Status,
 )
 from approvals.models.requests import CLOSED, OPEN, RequestQuerySet
-from approvals.selectors import reviewers
+from approvals.selectors import composed, reviewers
 
 TABS = ("waiting", "others", "mine", "decided", "glass")
 REASON_SHOWN = 300
@@ -26,43 +27,69 @@ REASON_SHOWN = 300
 OWES_REVIEW = Q(kind=RequestKind.BREAK_GLASS, afterwards_at=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """What makes a request somebody's work, as far as it lies in the person."""
+
+    pk: int
+    may_review: bool
+    may_retry: bool
+    """Deliveries of which MLflow has done a part."""
+
+    groups: tuple[str, ...] = ()
+    """Whose approvals they can give."""
+
+    @classmethod
+    def of(cls, user: User) -> "Whose":
+        may_review = user.has_perm(reviewers.REVIEW)
+        groups = user.group_names if may_review else ()
+        return cls(user.pk, may_review, user.has_perm("approvals.retry_delivery"), groups)
+
+    @property
+    def waiting(self) -> RequestQuerySet:
+        """What this person can review, and their own requests that came back to them or that their checks block."""
+        if not self.may_review:
+            return PromotionRequest.objects.filter(self.came_back)
+        return unfinished().filter(self.reviewable | self.came_back)
+
+    @property
+    def to_review(self) -> RequestQuerySet:
+        return unfinished().filter(self.reviewable) if self.may_review else PromotionRequest.objects.none()
+
+    @property
+    def came_back(self) -> Q:
+        blocked = Q(status=Status.CHECKING) & Q(Exists(CheckResult.objects.blocking().filter(request=OuterRef("pk"))))
+        halves = OutboxEntry.objects.open().exclude(half=None)
+        if not self.may_retry:
+            halves = halves.none()
+        half = Q(status=Status.APPROVED, pk__in=halves.values("request"))
+        return half | (self.own & (Q(status__in=(Status.CHANGES_REQUESTED, Status.FAILED)) | blocked))
+
+    @property
+    def reviewable(self) -> Q:
+        decided = Review.objects.filter(request=OuterRef("pk"), reviewer=self.pk, voided_at=None)
+        mine_to_fill = Q(waits_for__contains="|*|")
+        for group in self.groups:
+            mine_to_fill |= Q(waits_for__contains=f"|{group}|")
+        for_review = Q(status=Status.PENDING) & ~self.own & ~Exists(decided) & mine_to_fill
+        on_probation = Exists(Probation.objects.running().filter(request=OuterRef("pk")))
+        return for_review | ((OWES_REVIEW | (Q(status=Status.APPLIED) & on_probation)) & ~self.own)
+
+    @property
+    def own(self) -> Q:
+        """What they asked for, themself or by a service account that they answer for."""
+        return Q(requester__in=User.objects.filter(Q(pk=self.pk) | Q(owner=self.pk)).values("pk"))
+
+
 def waiting_for(user: User) -> RequestQuerySet:
     """What this person can review, and their own requests that came back to them or that their checks block."""
-    if not user.has_perm(reviewers.REVIEW):
-        return PromotionRequest.objects.filter(_came_back(user))
-    return unfinished().filter(_reviewable(user) | _came_back(user))
-
-
-def _came_back(user: User) -> Q:
-    blocked = Q(status=Status.CHECKING) & Q(Exists(CheckResult.objects.blocking().filter(request=OuterRef("pk"))))
-    halves = OutboxEntry.objects.open().exclude(half=None)
-    if not user.has_perm("approvals.retry_delivery"):
-        halves = halves.none()
-    half = Q(status=Status.APPROVED, pk__in=halves.values("request"))
-    return half | (_own(user) & (Q(status__in=(Status.CHANGES_REQUESTED, Status.FAILED)) | blocked))
+    return Whose.of(user).waiting
 
 
 def to_review(user: User) -> RequestQuerySet:
     """Pending requests that lack an approval which this person can give, and promotions that they can review afterwards
     or confirm."""
-    if not user.has_perm(reviewers.REVIEW):
-        return PromotionRequest.objects.none()
-    return unfinished().filter(_reviewable(user))
-
-
-def _reviewable(user: User) -> Q:
-    decided = Review.objects.filter(request=OuterRef("pk"), reviewer=user, voided_at=None)
-    mine_to_fill = Q(waits_for__contains="|*|")
-    for group in user.groups.values_list("name", flat=True):
-        mine_to_fill |= Q(waits_for__contains=f"|{group}|")
-    for_review = Q(status=Status.PENDING) & ~_own(user) & ~Exists(decided) & mine_to_fill
-    on_probation = Exists(Probation.objects.running().filter(request=OuterRef("pk")))
-    return for_review | ((OWES_REVIEW | (Q(status=Status.APPLIED) & on_probation)) & ~_own(user))
-
-
-def _own(user: User) -> Q:
-    """What they asked for, themself or by a service account that they answer for."""
-    return Q(requester__in=User.objects.filter(Q(pk=user.pk) | Q(owner=user)).values("pk"))
+    return Whose.of(user).to_review
 
 
 def unfinished() -> RequestQuerySet:
@@ -87,7 +114,7 @@ def tab(name: str, user: User) -> RequestQuerySet:
         case "others":
             return waiting_for_others(user)
         case "mine":
-            return PromotionRequest.objects.filter(_own(user))
+            return PromotionRequest.objects.filter(Whose.of(user).own)
         case "glass":
             return PromotionRequest.objects.owing_review()
         case "decided":
@@ -184,11 +211,19 @@ def for_list(found: RequestQuerySet, *, evidence: bool = False) -> RequestQueryS
 
 def came_back_count(user: User) -> int:
     """Of what waits for the person, what is no review: the rest of `to_review`."""
-    return PromotionRequest.objects.filter(_came_back(user)).count()
+    return composed.sums(_came_back, Whose.of(user))[0]
+
+
+def _came_back(whose: Whose) -> QuerySet[Any, Any]:
+    return PromotionRequest.objects.filter(whose.came_back).values(one=Value(1))
 
 
 def waiting_count(user: User) -> int:
-    return waiting_for(user).count()
+    return composed.sums(_waiting, Whose.of(user))[0]
+
+
+def _waiting(whose: Whose) -> QuerySet[Any, Any]:
+    return whose.waiting.values(one=Value(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +241,13 @@ class Counts:
 
 
 def counts(user: User) -> Counts:
-    """In one query over what is unfinished, and one for the person's groups."""
-    can_review = _reviewable(user) if user.has_perm(reviewers.REVIEW) else Q(pk__in=[])
-    waiting = can_review | _came_back(user)
-    found = unfinished().aggregate(
-        waiting=Count("pk", filter=waiting),
-        others=Count("pk", filter=(Q(status__in=OPEN) | OWES_REVIEW) & ~waiting),
-        glass=Count("pk", filter=OWES_REVIEW),
-        review=Count("pk", filter=can_review),
-    )
-    return Counts(**found)
+    """In one query over what is unfinished."""
+    return Counts(*composed.sums(_counts, Whose.of(user)))
+
+
+def _counts(whose: Whose) -> QuerySet[Any, Any]:
+    can_review = whose.reviewable if whose.may_review else Q(pk__in=[])
+    waiting = can_review | whose.came_back
+    others = (Q(status__in=OPEN) | OWES_REVIEW) & ~waiting
+    told = {"waiting": waiting, "others": others, "glass": OWES_REVIEW, "review": can_review}
+    return unfinished().values(**{name: Case(When(which, then=1), default=0) for name, which in told.items()})

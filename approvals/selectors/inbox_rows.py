@@ -135,14 +135,13 @@ def rows(
     }
     checked = _checked(requests)
     provisional = dict(Probation.objects.running().filter(request__in=requests).values_list("request_id", "ends_at"))
-    groups = list(user.groups.order_by("name").values_list("name", flat=True))
     addressed = nominations.addressed(requests, user)
     found = []
     for request in requests:
         rule = policy.Rule.from_json(request.rule)
         metrics = metrics_of_record.rows_of(request.version, request.champion, rule.metrics)
         waits_for = _waits_for(request) if can_decide else []
-        slot = next((group for group in [*groups, "*"] if group in waits_for), "")
+        slot = next((group for group in [*user.group_names, "*"] if group in waits_for), "")
         row = Row(
             request,
             given=given.get(request.pk, 0),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef, Q
 
 from accounts.models import User
 from approvals.models import CheckResult, FreezeWindow, Outcome, PromotionRequest, RequestKind, Status, Target
@@ -40,27 +40,20 @@ class Line:
         return "approves; delivered when the freeze ends" if self.effect == Effect.WAITS else "approves and delivers"
 
 
-def _possible(user: User, wanted: inbox.Wanted) -> RequestQuerySet:
+def possible() -> Q:
     """Promotions under a policy that allows it, all of whose checks passed."""
     unpassed = CheckResult.objects.live().filter(request=OuterRef("pk")).exclude(outcome=Outcome.PASS)
-    found = inbox.narrowed(inbox.to_review(user), wanted)
-    return found.filter(~Exists(unpassed), kind=RequestKind.PROMOTION, status=Status.PENDING, rule__batch_approval=True)
+    return Q(~Exists(unpassed), kind=RequestKind.PROMOTION, status=Status.PENDING, rule__batch_approval=True)
 
 
-def is_offered(user: User, wanted: inbox.Wanted) -> bool:
-    """Whether there may be something to approve together. One query."""
-    return bool(_numbers(user, wanted))
-
-
-def _numbers(user: User, wanted: inbox.Wanted) -> dict[int, int]:
-    """How many for each target, by its id; of those with enough."""
-    counted = _possible(user, wanted).order_by().values_list("target").annotate(Count("pk"))
-    return {target: number for target, number in counted if number >= batches.FEWEST}
+def _possible(user: User, wanted: inbox.Wanted) -> RequestQuerySet:
+    return inbox.narrowed(inbox.to_review(user), wanted).filter(possible())
 
 
 def choices(user: User, wanted: inbox.Wanted) -> list[Choice]:
     """The targets, the one with most requests first. Two queries."""
-    numbers = _numbers(user, wanted)
+    counted = _possible(user, wanted).order_by().values_list("target").annotate(Count("pk"))
+    numbers = {target: number for target, number in counted if number >= batches.FEWEST}
     found = [Choice(target, numbers[target.pk]) for target in Target.objects.filter(pk__in=numbers).order_by("name")]
     return sorted(found, key=lambda each: -each.count)
 

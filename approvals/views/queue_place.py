@@ -13,7 +13,8 @@ from django.utils import timezone
 from accounts.models import User
 from approvals.forms.inbox import InboxFilterForm
 from approvals.models import PromotionRequest
-from approvals.selectors import inbox, inbox_rows, together
+from approvals.selectors import inbox, inbox_rows, queue_numbers
+from approvals.selectors.queue_numbers import Numbers
 from approvals.views.shared import SignedInRequest
 
 SHOWN = 15
@@ -51,10 +52,9 @@ class Place:
     def after_one_less(self) -> "Place":
         return replace(self, done=max(self.done - 1, 0))
 
-    def numbers(self, user: User) -> list[int]:
+    def numbers(self, user: User) -> Numbers:
         """Of the requests that wait for this person, in order."""
-        found = inbox.narrowed(inbox.to_review(user), self.wanted)
-        return list(inbox.ordered(found, self.wanted.sort).values_list("pk", flat=True))
+        return queue_numbers.of(user, self.wanted)
 
 
 def of_query(query: Mapping[str, Any]) -> Place:
@@ -98,7 +98,7 @@ class Leaving:
 def leaving(request: SignedInRequest, pk: int) -> Leaving | None:
     """None where the form does not stand in the queue. One query for the list, and those of the filters."""
     place = of_form(request)
-    return Leaving(place, pk, neighbours(place.numbers(request.user), pk)[1]) if place else None
+    return Leaving(place, pk, neighbours(place.numbers(request.user).requests, pk)[1]) if place else None
 
 
 def neighbours(numbers: list[int], pk: int) -> tuple[int | None, int | None]:
@@ -151,8 +151,9 @@ class Queue:
         return self.place.wanted.is_filtered
 
 
-def around(user: User, place: Place, numbers: list[int], pk: int | None) -> Queue:
-    """The list round one request, which need not be in it. Nine queries, however long the list is."""
+def around(user: User, place: Place, known: Numbers, pk: int | None) -> Queue:
+    """The list round one request, which need not be in it. Seven queries, however long the list is."""
+    numbers = known.requests
     index = numbers.index(pk) if pk in numbers else 0
     page = Paginator(numbers, SHOWN).get_page(index // SHOWN + 1)
     found = {each.pk: each for each in inbox.for_list(PromotionRequest.objects.filter(pk__in=page.object_list))}
@@ -169,5 +170,5 @@ def around(user: User, place: Place, numbers: list[int], pk: int | None) -> Queu
         later=len(numbers) - page.end_index(),
         previous=place.address(before) if before else "",
         following=place.address(after) if after else "",
-        together=place.together() if len(numbers) > 1 and together.is_offered(user, place.wanted) else "",
+        together=place.together() if known.offers_together else "",
     )

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from approvals.models import PromotionRequest
 from approvals.selectors import inbox, request_state, undoing
+from approvals.selectors.queue_numbers import Numbers
 from approvals.views import given, queue_place, request_page
 from approvals.views.queue_place import Place
 from approvals.views.shared import SignedInRequest
@@ -22,9 +23,9 @@ def first(request: SignedInRequest) -> HttpResponse:
         return redirect(f"{request.path}?{chosen}")
     place = queue_place.of_query(request.GET)
     numbers = place.numbers(request.user)
-    if numbers:
-        return show(request, request_page.get_request(numbers[0]), place, numbers=numbers)
-    around = queue_place.around(request.user, place, [], None)
+    if numbers.requests:
+        return show(request, request_page.get_request(numbers.requests[0]), place, numbers=numbers)
+    around = queue_place.around(request.user, place, numbers, None)
     return _answer(request, {"queue": around, "last": _last(request)}, place.address(), 200)
 
 
@@ -61,7 +62,7 @@ def show(
     found: PromotionRequest,
     place: Place,
     *,
-    numbers: list[int] | None = None,
+    numbers: Numbers | None = None,
     bound: Mapping[str, Any] | None = None,
     status: int = 200,
     conflict: str = "",
@@ -76,7 +77,7 @@ def show(
     context["queue"] = queue_place.around(request.user, place, numbers, found.pk)
     context["is_ahead"] = is_ahead
     if not place.wanted.is_filtered:  # for the top bar, which need not look at all of them again
-        context["inbox_count"] = len(numbers) + inbox.came_back_count(request.user)
+        context["inbox_count"] = len(numbers.requests) + inbox.came_back_count(request.user)
     context["last"] = _last(request, now) if status == 200 else None
     return _answer(request, context, place.address(found.pk) if status == 200 else "", status)
 
