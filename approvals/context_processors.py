@@ -24,19 +24,29 @@ _PAGES = {
     "notifications": "approvals:notifications",
 }
 _BELOW = {
-    "inbox": ("approvals:review_queue", "approvals:review_queue_request", "approvals:review_together"),
-    "models": ("model", "version"),
-    "history": ("approvals:event",),
-    "people": ("approvals:person", "approvals:person_invite", "approvals:person_invite_list"),
+    "models": (
+        "model",
+        "version",
+        "approvals:request_new",
+        "approvals:break_glass",
+        "approvals:roll_back",
+        "approvals:model_",
+    ),
+    "inbox": ("approvals:review_", "approvals:request", "approvals:finding"),
+    "history": ("approvals:history_", "approvals:event", "approvals:incident", "approvals:ledger", "approvals:audit"),
+    "policies": ("approvals:polic", "approvals:target", "approvals:freeze"),
+    "people": ("approvals:person", "approvals:group_"),
 }
-_HISTORY = ("approvals:history_", "approvals:incident", "approvals:ledger", "approvals:audit")
+"""How the names of the pages begin that lie below it; the first that fits."""
 
 
-def _here(view_name: str) -> dict[str, str]:
+def place_of(view_name: str) -> dict[str, str]:
     """What of the navigation is the page itself ("page"), or leads to what lies above it ("true"): for aria-current."""
-    found = {name: "page" for name, page in _PAGES.items() if page == view_name}
-    found |= {name: "true" for name, below in _BELOW.items() if view_name in below}
-    return found | ({"history": "true"} if view_name.startswith(_HISTORY) else {})
+    for name, page in _PAGES.items():
+        if page == view_name:
+            return {name: "page"}
+    above = next((name for name, below in _BELOW.items() if view_name.startswith(below)), None)
+    return {above: "true"} if above else {}
 
 
 def inbox(request: HttpRequest) -> dict[str, Any]:
@@ -46,7 +56,7 @@ def inbox(request: HttpRequest) -> dict[str, Any]:
     newest = cache(_newest_incident)
     match = request.resolver_match
     return {
-        "here": _here(match.view_name if match else ""),
+        "here": place_of(match.view_name if match else ""),
         "inbox_count": SimpleLazyObject(lambda: inbox_queries.waiting_count(person)),
         "unread_count": SimpleLazyObject(lambda: bell.unread_count(person)),
         "unreviewed": SimpleLazyObject(follow_up.unreviewed),

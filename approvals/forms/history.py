@@ -52,7 +52,7 @@ class ImportForm(forms.Form):
         label="CSV file",
         help_text=f"UTF-8, or UTF-16 as Excel saves it; at most {importing.LARGEST // 1024 // 1024} MB and "
         f"{importing.MOST_ROWS:,} rows.",
-        widget=forms.ClearableFileInput(attrs={"accept": ".csv,text/csv"}),
+        widget=forms.ClearableFileInput(attrs={"accept": ".csv,text/csv", "class": "form-control"}),
         max_length=200,
     )
 

@@ -64,3 +64,8 @@ class PolicyVersion(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.number} of the policy {self.policy_id}"
+
+    @property
+    def is_from_installation(self) -> bool:
+        """Nobody wrote it: it came with the tables."""
+        return self.number == 1 and self.saved_by_id is None and self.terms.get("model_pattern", "*") == "*"

@@ -28,6 +28,7 @@ class Version:
     number: int
     saved_at: datetime
     saved_as: str
+    is_from_installation: bool
     lines: dict[str, str]
     """The whole document as it was: label → words."""
 
@@ -41,7 +42,9 @@ def of(policy: Policy) -> list[Version]:
     before: Mapping[str, Any] | None = None
     for row in policy.versions.order_by("number"):
         changes = differences(before, row.terms) if before is not None else []
-        found.append(Version(row.number, row.saved_at, row.saved_as, describe(row.terms), changes))
+        found.append(
+            Version(row.number, row.saved_at, row.saved_as, row.is_from_installation, describe(row.terms), changes)
+        )
         before = row.terms
     return found[::-1]
 

@@ -55,7 +55,8 @@ def inbox(request: SignedInRequest) -> HttpResponse:
         list(page.object_list), request.user, now=timezone.now(), can_decide=is_mine, tells_missing=not is_mine
     )
     permission = policy.may_request(reviewers.actor_of(request.user))
-    tabs = _tabs(name, counts)
+    may_review = request.user.has_perm(reviewers.REVIEW)
+    tabs = _tabs(name, counts, may_review=may_review)
     context = {
         "inbox_count": counts.waiting,  # for the top bar, which need not count again
         "to_review": counts.review,
@@ -67,7 +68,11 @@ def inbox(request: SignedInRequest) -> HttpResponse:
         "is_filtered": wanted.is_filtered,
         "page": page,
         "rows": rows,
-        "nothing": None if rows else NO_MATCH if wanted.is_filtered else _nothing(name, permission),
+        "nothing": None
+        if rows
+        else NO_MATCH
+        if wanted.is_filtered
+        else _nothing(name, permission, may_review=may_review),
         "permission": permission,
         "is_swap": bool(request.htmx),  # type: ignore[attr-defined]
     }
@@ -87,24 +92,26 @@ def _kept(query: QueryDict) -> str:
     return f"?{shown}" if shown else ""
 
 
-def _tabs(shown: str, counts: queries.Counts) -> list[Tab]:
-    """The one of emergency promotions is there while it has rows, or while somebody looks at it."""
+def _tabs(shown: str, counts: queries.Counts, *, may_review: bool) -> list[Tab]:
+    """The one of emergency promotions is there while it has rows, or while somebody looks at it. To whom no review can
+    come, only their own requests come back."""
+    named = TABS if may_review else TABS | {"waiting": "Needs my action"}
     marked = {name for name in ("waiting", "glass") if counts.of(name) or name == "glass"}
     return [
         Tab(name, words, name == shown, counts.of(name), name in marked)
-        for name, words in TABS.items()
+        for name, words in named.items()
         if name != "glass" or shown == "glass" or counts.glass
     ]
 
 
 RECENT = ("See closed requests", "?tab=decided")
-ASK = "Choose a model and one of its versions, and request its promotion."
+ASK = "Choose a version of a model, and request its promotion."
 NO_MATCH = Nothing("filter", "No request matches.", "Remove a filter, or look in another tab.")
 
 
-def _nothing(tab: str, permission: policy.Answer) -> Nothing:
+def _nothing(tab: str, permission: policy.Answer, *, may_review: bool) -> Nothing:
     """What the tab says while it has no rows."""
-    models = reverse("models")
+    models = f"{reverse('models')}{'?request=1' if permission else ''}"
     if not PromotionRequest.objects.exists():
         title = "No promotion has been requested yet."
         if permission:
@@ -112,6 +119,13 @@ def _nothing(tab: str, permission: policy.Answer) -> Nothing:
         return Nothing("inbox", title, "New requests appear here.", "Look at the models", models)
     match tab:
         case "waiting":
+            if not may_review:
+                return Nothing(
+                    "inbox",
+                    "Nothing needs your action.",
+                    "Your requests appear here when they came back to you.",
+                    *RECENT,
+                )
             text = "Requests that you can decide, and your own that came back to you, appear here."
             return Nothing("inbox", "Nothing needs your review.", text, *RECENT)
         case "others":

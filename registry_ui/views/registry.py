@@ -51,6 +51,7 @@ def models(request: SignedInRequest) -> HttpResponse:
         "page": page,
         "rows": catalogue.model_rows(list(page.object_list), targets),
         "is_filtered": bool(q or show),
+        "is_choosing": "request" in request.GET and bool(policy.may_request(reviewers.actor_of(request.user))),
     }
     return render(request, "registry_ui/models.html", context)
 

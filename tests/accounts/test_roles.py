@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals import administration, workflow
+from approvals.context_processors import place_of
 from approvals.models import (
     AuditEvent,
     CheckResult,
@@ -269,6 +270,16 @@ def test_pages_are_shown_to_those_who_may_see_them_and_refused_with_the_reason(
     }
     there = places(asked)
     assert {name: outcome(client.get(address.format(**there))) for name, (address, _) in PAGES.items()} == expected
+
+
+WITHOUT_A_PLACE = {"system", "preferences", "approvals:notification_choices", "jump", "approvals:counts"}
+NO_PAGES = {"overview_csv", "overview_json", "approvals:exhibit", "approvals:checkpoints", "approvals:verifier"}
+
+
+def test_every_page_has_its_place_in_the_navigation() -> None:
+    assert {name for name in PAGES if not place_of(name)} == WITHOUT_A_PLACE | NO_PAGES
+    assert place_of("overview") == {"overview": "page"}
+    assert place_of("approvals:request_new") == {"models": "true"}
 
 
 @pytest.mark.parametrize("role", INSIDE)

@@ -32,7 +32,7 @@ def model(stack: Stack, request: pytest.FixtureRequest) -> str:
 def ask(page: Page, stack: Stack, model: str, reason: str = "Better on the October hold-out.") -> str:
     """Through the pages, from the version; returns the request's address."""
     page.goto(f"{stack.url}/models/{model}/versions/2/")
-    page.get_by_role("link", name=re.compile("Request Production")).first.click()
+    page.get_by_role("link", name=re.compile("Request promotion to Production")).first.click()
     page.get_by_label("Why should it be promoted?").fill(reason)
     page.get_by_role("button", name="Submit request").click()
     page.wait_for_url(re.compile(r"/requests/\d+/"))

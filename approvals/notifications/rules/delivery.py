@@ -14,7 +14,7 @@ def delivered(this: Occasion) -> list[Told]:
     if request.is_rollback:
         title = f"{model}: {request.target.name} was rolled back to version {number}"
         return [this.tell(Kind.ROLLED_BACK, people | _replaced(request), title)]
-    title = f"{model} {number} reached {request.target.name}"
+    title = f"{model} v{number} reached {request.target.name}"
     if request.is_break_glass:
         return [this.tell(Kind.BREAK_GLASS, people | audience.watchers_of(request), f"{title} without approvals")]
     return [this.tell(Kind.DELIVERED, people, title)]

@@ -104,7 +104,7 @@ def decided(this: Occasion) -> list[Told]:
         case Action.REVIEW_REJECTED:
             title = f"{this.subject} was rejected"
         case Action.REVIEW_CHANGES_REQUESTED:
-            title = f"{wording.name_of(this.event.actor_label)} asks for changes to {this.subject}"
+            title = f"{wording.name_of(this.event.actor_label)} requested changes: {this.subject}"
         case _ if this.event.data.get("alone"):
             return []  # what comes of it is told
         case _:

@@ -147,7 +147,7 @@ def test_a_comment_is_told_to_those_who_take_part_but_not_to_its_author(
     ("verdict", "title"),
     [
         ("reject", "churn_predictor v7 to Production was rejected"),
-        ("request_changes", "Rosa Lind asks for changes to churn_predictor v7 to Production"),
+        ("request_changes", "Rosa Lind requested changes: churn_predictor v7 to Production"),
     ],
 )
 def test_a_refusal_is_told_to_the_requester_and_who_reviewed(
@@ -174,7 +174,7 @@ def test_a_delivery_is_told_to_the_requester_and_the_approvers(asked: PromotionR
     approve(asked, remy, rosa)
     forget()
     settle(asked)
-    title = "churn_predictor 7 reached Production"
+    title = "churn_predictor v7 reached Production"
     assert told() == {name: [title] for name in ("Rita", "Remy", "Rosa")}
     assert "promoted churn_predictor version 7 to Production." in Notification.objects.all()[0].text
 

@@ -47,7 +47,7 @@ def test_a_row_says_what_is_asked_by_whom_how_far_and_what_matters_most(
     text = text_of(html)
     assert "Promote churn_predictor v2 to Production (replaces v1)" in text
     assert f"Better. #{request.pk} · Rita Sanz" in text
-    assert "1 of 2 approvals your slot: any reviewer · expires" in text
+    assert "1 of 2 approvals your slot: any reviewer expires" in text
     assert "Waiting for review" not in html.partition("data-item")[2]  # so do all rows here
     assert "auc_roc 0.95 +0.05 (+5.6 %) better 1 better, 1 worse against v1" in text
     assert f'href="/requests/{request.pk}/"' in html
@@ -60,9 +60,9 @@ def test_the_tab_follows_what_each_person_can_do(
     title = "Promote churn_predictor v2"
     assert title in text_of(seen_by(rosa))
     assert "Needs my review 1 Waiting on others 0" in text_of(seen_by(rosa))
-    for person in (rita, remy, vera):
+    for person, words in ((rita, "Needs my action"), (remy, "Needs my review"), (vera, "Needs my action")):
         assert title not in text_of(seen_by(person))
-        assert "Needs my review 0 Waiting on others 1" in text_of(seen_by(person))
+        assert f"{words} 0 Waiting on others 1" in text_of(seen_by(person))
         assert title in text_of(seen_by(person, "/?tab=others"))
     assert "you: approved" in text_of(seen_by(remy, "/?tab=others"))
     assert "waits for any reviewer" in text_of(seen_by(rita, "/?tab=mine"))
@@ -131,7 +131,7 @@ def test_an_empty_tab_says_what_to_do_next(
 
 def test_the_first_run_leads_to_the_models(seen_by: See, rita: User, vera: User) -> None:
     assert "No promotion has been requested yet." in text_of(seen_by(vera))
-    assert 'href="/models/">Choose a model' in seen_by(rita)
+    assert 'href="/models/?request=1">Choose a model' in seen_by(rita)
 
 
 def test_pages_keep_the_tab_and_nonsense_is_the_first(seen_by: See, rita: User, staging: Target) -> None:
@@ -141,7 +141,7 @@ def test_pages_keep_the_tab_and_nonsense_is_the_first(seen_by: See, rita: User, 
     assert html.count("data-item") == 25
     assert 'href="?tab=mine&amp;page=2"' in html
     assert seen_by(rita, "/?tab=mine&page=2").count("data-item") == 2
-    assert "Nothing needs your review." in text_of(seen_by(rita, "/?tab=nonsense&page=-3"))
+    assert "Nothing needs your action." in text_of(seen_by(rita, "/?tab=nonsense&page=-3"))
 
 
 def test_the_list_fetches_itself_anew_only_when_something_changed(

@@ -27,6 +27,23 @@ def admin(client: Client, ada: User) -> Client:
     return client
 
 
+def test_the_policies_that_came_with_the_installation_say_so(
+    admin: Client, production: Target, staging: Target
+) -> None:
+    make_policy("fraud_*", production, (1, None))
+    shown = text_of(admin.get(URL).content.decode())
+    assert (
+        shown.count("the default policy, created at installation") == Policy.objects.filter(model_pattern="*").count()
+    )
+    assert "by Countersign upgrade" not in shown
+    assert re.search(r"Version 1 , saved [^;]* by ", shown)
+    came = Policy.objects.filter(model_pattern="*").first()
+    assert came
+    assert "The default policy, created at installation" in text_of(
+        admin.get(f"{URL}{came.pk}/versions/").content.decode()
+    )
+
+
 def policy_data(target: Target, pattern: str, *slots: tuple[Any, Any], **fields: Any) -> dict[str, Any]:
     """What the form sends in a browser without script: three rows, filled from the first."""
     rows = [*slots, ("", ""), ("", "")][:3]

@@ -49,8 +49,8 @@ def test_the_page_names_who_asked_and_who_approved_with_which_meaning(
     words = page("?at=2026-03-01T13:00")
     assert "Version 1 Promoted Production and @champion Since 2026-03-01 12:00:00 UTC ." in words
     assert f"Request #{request.pk} , requested by Rita Sanz ; approved by" in words
-    assert "Remy Ortiz (approved)" in words
     assert "Rosa Lind (responsible)" in words
+    assert "Remy Ortiz ," in words
     html = client.get("/history/at/?at=2026-03-01T13:00").content.decode()
     for path in (f"/requests/{request.pk}/certificate/", f"/requests/{request.pk}/compare/", "/history/1/"):
         assert f'href="{path}"' in html

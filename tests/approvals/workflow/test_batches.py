@@ -89,7 +89,7 @@ def test_a_batch_is_undone_as_a_whole_but_for_what_cannot_be(
     workflow.withdraw(asked[1], by=asked[1].requester)
     undone = workflow.undo_together(newest.request, by=rosa, review=newest.review.pk)
     assert {each.request for each in undone.reviews} == {asked[0], asked[2]}
-    assert undone.refusals == ["fraud v2: It is too late to undo this verdict: withdrawn."]
+    assert undone.refusals == ["fraud v2: It is too late to undo this decision: withdrawn."]
     assert list(Review.objects.live().filter(reviewer=rosa)) == [signed[1]]
     assert not OutboxEntry.objects.open().exists()
     with pytest.raises(workflow.NotAllowed, match="Only Rosa Lind"):

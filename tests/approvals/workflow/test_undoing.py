@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals import delivery, ledger, notifications, watch, workflow
+from approvals.audit import certificates
 from approvals.ledger.sentences import sentence
 from approvals.models import (
     Action,
@@ -173,7 +174,7 @@ def test_a_review_of_another_request_is_none(
     asked: PromotionRequest, registry: FakeRegistry, rita: User, remy: User, staging: Target
 ) -> None:
     other = approve(world.ask(registry, 3, staging, by=rita), remy)
-    with pytest.raises(Invalid, match="no such verdict on this request"):
+    with pytest.raises(Invalid, match="no such decision on this request"):
         workflow.undo_review(asked, by=remy, review=last_of(other))
 
 
@@ -204,7 +205,7 @@ def test_wishes_that_were_answered_stay(asked: PromotionRequest, remy: User) -> 
 def test_what_was_withdrawn_is_over(asked: PromotionRequest, remy: User, rosa: User) -> None:
     approve(asked, remy, rosa)
     workflow.withdraw(asked, by=asked.requester)
-    with pytest.raises(Conflict, match="too late to undo this verdict: withdrawn"):
+    with pytest.raises(Conflict, match="too late to undo this decision: withdrawn"):
         undo(asked, rosa)
 
 
@@ -310,3 +311,19 @@ def test_a_rejection_puts_back_only_when_it_stands(rita: User, remy: User, produ
     age(60)
     watch.follow()
     assert Incident.objects.filter(is_owed=True).exists()
+
+
+def test_the_certificate_tells_an_approval_that_was_undone_as_such(
+    asked: PromotionRequest, remy: User, rosa: User
+) -> None:
+    undo(approve(asked, remy), remy)
+    approve(asked, remy, rosa)
+    found = certificates.of(asked)
+    assert found
+    assert [review.reviewer for review in found.signatures] == [remy, rosa]
+    assert [event.action for event in found.events if event.action.startswith("review.")] == [
+        Action.REVIEW_APPROVED,
+        Action.REVIEW_UNDONE,
+        Action.REVIEW_APPROVED,
+        Action.REVIEW_APPROVED,
+    ]

@@ -58,6 +58,20 @@ def test_a_model_row_names_holders_newest_version_and_open_requests(
     assert "Version 7 1 open" in row
 
 
+def test_who_wants_to_request_a_promotion_chooses_the_version_in_the_list(
+    page: Callable[[str], str], client: Client, rita: User
+) -> None:
+    make_version(MODEL, 7)
+    choosing = '<a class="btn btn-quiet btn-sm" href="/models/churn_predictor/versions/7/promote/"'
+    assert choosing not in page("/models/?request=1")  # an auditor
+    client.force_login(rita)
+    shown = client.get("/models/?request=1&q=churn").content.decode()
+    assert choosing in shown
+    assert "<h1>Request promotion</h1>" in shown
+    assert '<input type="hidden" name="request" value="1">' in shown
+    assert choosing not in client.get("/models/").content.decode()
+
+
 def test_a_holder_without_a_request_was_there_before_the_gate(page: Callable[[str], str], production: Target) -> None:
     hold(make_version(MODEL, 1), production)
     assert "before Countersign" in text_of(page("/models/"))
@@ -146,7 +160,7 @@ def test_the_model_page_shows_champion_cards_chart_versions_and_history(
     text = text_of(html)
     assert f"request #{request.pk}" in text
     assert "Approved by RO Remy Ortiz RL Rosa Lind" in text
-    assert "No version is in Staging." in text
+    assert "No version Staging is empty." in text
     assert (
         'aria-label="auc_roc from 0.81 in version 1 to 0.87 in version 7. Version 7 holds Production with 0.87."'
         in html

@@ -180,7 +180,7 @@ def test_the_panel_offers_what_can_be_asked_and_says_why_not(
     request = make_request(seven, production, by=rita)
     assert f"Request #{request.pk} is open" in text_of(seen_by(rita))
     other = text_of(seen_by(vera, make_version(MODEL, 8).get_absolute_url()))
-    assert "Request Production" not in other
+    assert "Request promotion" not in other
     assert "You need the requester role to request a promotion." in other
 
 
