@@ -98,13 +98,13 @@ def confirm_fit(mlflow: Administrator) -> None:
     if not mlflow.has_sign_in():
         raise Unfit(
             f"MLflow at {mlflow.url} does not run its basic-auth app, so it has no roles: anybody who reaches it may "
-            "write. Start it with --app-name basic-auth, or close it with the gate's plugin (docs/operations.md)."
+            "write. Start it with --app-name basic-auth, or close it with the gate's plugin (docs/enforcement.md)."
         )
     found = re.match(r"(\d+)\.(\d+)", version)
     if not found or (int(found[1]), int(found[2])) < OLDEST:
         raise Unfit(
             f"MLflow at {mlflow.url} is {version[:20]}. Before 3.17 anyone who may register a version may also promote "
-            "it, so roles hold nothing. The gate's plugin does (docs/operations.md)."
+            "it, so roles hold nothing. The gate's plugin does (docs/enforcement.md)."
         )
 
 

@@ -56,7 +56,16 @@ def test_every_variable_is_documented_and_every_documented_one_is_read() -> None
 
 def test_no_page_names_a_variable_that_nothing_reads() -> None:
     named = {name.removesuffix("_FILE") for page in PAGES for name in OURS.findall(page.read_text())}
-    assert named <= settings.env.names | compose_only()
+    assert named <= settings.env.names | compose_only() | gates_own()
+
+
+def gates_own() -> set[str]:
+    """Variables that the plugin reads, in the environment of MLflow's server."""
+    return set(OURS.findall((ROOT / "packages" / "mlflow_gate" / "mlflow_gate" / "settings.py").read_text()))
+
+
+def test_every_variable_of_mlflows_gate_is_documented() -> None:
+    assert gates_own() <= set(OURS.findall((ROOT / "docs" / "enforcement.md").read_text()))
 
 
 def compose_only() -> set[str]:
@@ -176,6 +185,13 @@ def test_every_path_of_ours_that_a_page_names_exists() -> None:
     for page in PAGES:
         for path in ours.findall(page.read_text()):
             assert (ROOT / path).exists(), f"{page.relative_to(ROOT)} names {path}."
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    named = {found for page in PAGES for found in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text())}
+    assert named
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text(), f"There is no {name} in {path}."
 
 
 def test_the_tree_that_the_architecture_draws_is_the_one_there_is() -> None:

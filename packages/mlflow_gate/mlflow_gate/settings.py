@@ -33,6 +33,8 @@ class Settings:
     """Which MLflow this is: grants and policies for another one do not hold."""
     mode: str
     """The most that is done here, whatever the policy says: the operator can weaken it and not strengthen it."""
+    database: str = ""
+    """Address of MLflow's database as the role that writes permits, where triggers stand there."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -51,6 +53,7 @@ class Settings:
             state=Path(environment.get("COUNTERSIGN_GATE_STATE", "").strip() or STATE).expanduser(),
             audience=environment.get("COUNTERSIGN_GATE_AUDIENCE", "").strip() or "mlflow",
             mode=mode,
+            database=environment.get("COUNTERSIGN_GATE_DATABASE_URL", "").strip(),
         )
 
     @property

@@ -17,7 +17,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -29,6 +29,7 @@ from mlflow_gate import __version__, changes, notes
 from mlflow_gate.changes import Call, Judge, Registry, Touched
 from mlflow_gate.grants import HEADER, Grant, Invalid, check
 from mlflow_gate.once import Once
+from mlflow_gate.permits import Permits
 from mlflow_gate.policy import ENFORCE, OFF, Policy
 from mlflow_gate.refusals import Teller
 from mlflow_gate.settings import Settings, weaker
@@ -62,6 +63,7 @@ class Gate:
     policy: Callable[[], Policy]
     tell: Callable[[dict[str, Any]], None]
     used: Once
+    permits: Permits = field(default_factory=Permits)
 
 
 @functools.lru_cache(maxsize=1)
@@ -71,9 +73,11 @@ def gate() -> Gate:
         settings = Settings.from_environment()
     except ValueError as error:
         raise MlflowException(f"The gate cannot stand: {error}", INVALID_PARAMETER_VALUE) from error
+    permits = Permits(settings.database)
+    permits.confirm()
     source = Source(settings)
     source.policy()  # begins to ask, so that something is known when the first request comes
-    return Gate(settings, source.policy, Teller(settings).tell, Once(settings.used))
+    return Gate(settings, source.policy, Teller(settings).tell, Once(settings.used), permits)
 
 
 def _builders() -> Any:
@@ -130,7 +134,8 @@ def _guarded(plain: type, name: str, judge: Judge, gate: Gate) -> Callable[..., 
             _leave_out(bound.arguments)
         arguments = _spread(dict(list(bound.arguments.items())[1:]))
         grant = decide(gate, Call(name, arguments, Registry(self, plain), gate.policy()), judge)
-        answer = method(*bound.args, **bound.kwargs)
+        with gate.permits.around(name, arguments):
+            answer = method(*bound.args, **bound.kwargs)
         if grant:
             gate.used.use(grant.id)
         return answer

@@ -81,4 +81,4 @@ class Command(BaseCommand):
             self.stdout.write(
                 "\nIs default_permission in MLflow's basic_auth.ini EDIT or MANAGE? Make it READ or less."
             )
-        self.stdout.write("\nWhat is open here, the gate's plugin closes for guarded places (see docs/operations.md).")
+        self.stdout.write("\nWhat is open here, the gate's plugin closes for guarded places (docs/enforcement.md).")

@@ -1,0 +1,87 @@
+"""Lets what the guard lets pass through the triggers in MLflow's own database, where a second layer stands there.
+
+The triggers (`deploy/mlflow-triggers` of Countersign) refuse each change of a guarded stage or alias for which there is
+no permit. Permits are written with a database role of their own, which the address of MLflow's store does not name: so
+who has that address, or starts MLflow without this plugin, has none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
+
+from mlflow_gate.grants import STAGES
+
+
+class Permits:
+    """With an empty address there are no triggers, and nothing is written."""
+
+    def __init__(self, address: str = "") -> None:
+        self._engine: Any = None
+        if address:
+            import sqlalchemy  # noqa: PLC0415 -- MLflow's own, and only where it is used
+
+            self._text = sqlalchemy.text
+            self._engine = sqlalchemy.create_engine(address, pool_pre_ping=True, isolation_level="AUTOCOMMIT")
+
+    def confirm(self) -> None:
+        """Raises MlflowException, with a sentence for who starts MLflow, where permits could not be written."""
+        if self._engine is None:
+            return
+        try:
+            with self.around("delete_model_version", {"name": "countersign-probe-start"}):
+                pass
+        except MlflowException as error:
+            raise MlflowException(
+                f"The gate cannot stand: COUNTERSIGN_GATE_DATABASE_URL: {error.message}", INVALID_PARAMETER_VALUE
+            ) from error
+        finally:
+            self._engine.dispose()  # the server's processes are made from this one, and share no connection
+
+    @contextlib.contextmanager
+    def around(self, operation: str, arguments: Mapping[str, Any]) -> Iterator[None]:
+        """While the change is made it has its permits. Raises MlflowException, 503, where they cannot be written."""
+        wanted = _wanted(operation, arguments) if self._engine is not None else []
+        numbers = [self._ask("SELECT countersign.permit(:model, :place, :version)", each) for each in wanted]
+        try:
+            yield
+        finally:
+            for number in numbers:
+                with contextlib.suppress(MlflowException):  # it ends by itself in ten seconds
+                    self._ask("SELECT countersign.withdraw(:number)", {"number": number})
+
+    def _ask(self, statement: str, values: Mapping[str, Any]) -> Any:
+        import sqlalchemy  # noqa: PLC0415
+
+        try:
+            with self._engine.connect() as connection:
+                return connection.execute(self._text(statement), values).scalar()
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+            raise MlflowException(
+                f"MLflow's database takes no permit of the gate ({reason}).", TEMPORARILY_UNAVAILABLE
+            ) from error
+
+
+def _wanted(operation: str, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the triggers ask for: the model, and the place and version that come together; none means any."""
+    name = arguments.get("name")
+    if operation == "transition_model_version_stage":
+        stage = STAGES.get(str(arguments["stage"]).lower(), "")
+        return [_permit(name, f"stage:{stage}", arguments["version"])]
+    if operation == "set_registered_model_alias":
+        return [_permit(name, f"alias:{arguments['alias']}", arguments["version"])]
+    if operation == "rename_registered_model":
+        return [_permit(name), _permit(arguments["new_name"])]
+    if operation in ("delete_registered_model_alias", "delete_model_version", "delete_registered_model"):
+        return [_permit(name)]
+    return []
+
+
+def _permit(model: Any, place: str | None = None, version: Any = None) -> dict[str, Any]:
+    number = int(str(version)) if str(version).isdecimal() else None
+    return {"model": str(model), "place": place, "version": number}
