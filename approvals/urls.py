@@ -54,6 +54,11 @@ urlpatterns = [
     path("requests/<int:pk>/comment/", requests.comment, name="request_comment"),
     path("requests/<int:pk>/follow/", notifications.follow_request, name="request_follow"),
     path("requests/<int:pk>/nominate/", requests.nominate, name="request_nominate"),
+    path(
+        "requests/<int:pk>/nominate/<int:nomination>/take-back/",
+        requests.take_back_nomination,
+        name="request_nomination_take_back",
+    ),
     path("requests/<int:pk>/checks/<int:check>/override/", requests.override, name="request_override"),
     path("requests/<int:pk>/withdraw/", requests.withdraw, name="request_withdraw"),
     path("requests/<int:pk>/resubmit/", requests.resubmit, name="request_resubmit"),

@@ -80,6 +80,11 @@ def _nominated(facts: Facts) -> str:
     return f"asked {_names(people) if people else f'the group {group}'} to review"
 
 
+def _nomination_taken_back(facts: Facts) -> str:
+    people, group = facts["people"], facts["group"]
+    return f"no longer asks {_names(people) if people else f'the group {group}'} to review"
+
+
 def _reopened(facts: Facts) -> str:
     void = f"; void: {_names(facts['voided'])}" if facts["voided"] else ""
     kept = f"; kept: {_names(facts['kept'])}" if facts["kept"] else ""
@@ -303,6 +308,8 @@ class Action(models.TextChoices):
 
     REVIEWERS_NOMINATED = EventType("request.reviewers_nominated", "Reviewer asked by name", "user-check",
         _nominated, is_told=True)
+    NOMINATION_TAKEN_BACK = EventType("request.nomination_taken_back", "Reviewer no longer asked by name",
+        "arrow-back-up", _nomination_taken_back)
 
     CHECK_ANSWERED = EventType("check.answered", "External check answered", "checks", _answered, said="reason")
     CHECK_OVERRIDDEN = EventType("check.overridden", "Failed check overridden", "alert-triangle",

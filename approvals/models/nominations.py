@@ -9,6 +9,12 @@ from django.utils import timezone
 from approvals.models.requests import PromotionRequest
 
 
+class NominationQuerySet(models.QuerySet["Nomination"]):
+    def live(self) -> "NominationQuerySet":
+        """Not taken back."""
+        return self.filter(taken_back_at=None)
+
+
 class Nomination(models.Model):
     request = models.ForeignKey(PromotionRequest, on_delete=models.PROTECT, related_name="nominations")
     person = models.ForeignKey(
@@ -17,6 +23,9 @@ class Nomination(models.Model):
     group = models.CharField(max_length=150, blank=True, help_text="Its name, instead of a person.")
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
+    taken_back_at = models.DateTimeField(null=True, blank=True)
+
+    objects = NominationQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -25,10 +34,14 @@ class Nomination(models.Model):
                 name="a_nomination_is_of_a_person_or_a_group",
             ),
             models.UniqueConstraint(
-                fields=["request", "person"], condition=Q(person__isnull=False), name="one_nomination_per_person"
+                fields=["request", "person"],
+                condition=Q(person__isnull=False, taken_back_at=None),
+                name="one_nomination_per_person",
             ),
             models.UniqueConstraint(
-                fields=["request", "group"], condition=~Q(group=""), name="one_nomination_per_group"
+                fields=["request", "group"],
+                condition=~Q(group="") & Q(taken_back_at=None),
+                name="one_nomination_per_group",
             ),
         ]
 

@@ -13,28 +13,22 @@ from approvals.selectors.request_state import RequestState
 
 @dataclass(frozen=True, slots=True)
 class Nominations:
-    people: Sequence[User]
-    groups: Sequence[str]
+    asked: Sequence[Nomination]
+    """Not taken back, the first first."""
+
     possible_people: Sequence[policy.Reviewer]
     """Who can give a missing approval and was not asked yet, by name."""
     possible_groups: Sequence[str]
 
-    @property
-    def names(self) -> list[str]:
-        """`Remy Ortiz`, `group risk`."""
-        return [*(person.name or person.email for person in self.people), *(f"group {name}" for name in self.groups)]
-
 
 def of(now: RequestState) -> Nominations:
     """One query."""
-    rows = list(now.request.nominations.select_related("person").order_by("pk"))
-    people, groups = [row.person for row in rows if row.person], [row.group for row in rows if row.group]
-    asked = {person.pk for person in people}
+    rows = list(now.request.nominations.live().select_related("person").order_by("pk"))
+    asked, groups = {row.person_id for row in rows}, {row.group for row in rows}
     free = {each.id: each for state in _open(now) for each in state.candidates if each.id not in asked}
     wanted = dict.fromkeys(state.slot.group for state in _open(now) if state.slot.group and state.candidates)
     return Nominations(
-        people,
-        groups,
+        rows,
         sorted(free.values(), key=lambda each: each.label.lower()),
         [group for group in wanted if group not in groups],
     )
@@ -73,10 +67,11 @@ def refusal_of_group(now: RequestState, group: str) -> str:
 def addressed(requests: Collection[PromotionRequest], user: User) -> set[int]:
     """Ids of those of these requests that this person was asked to review, by name or with a group. One query."""
     mine = Q(person=user) | Q(group__in=user.groups.values("name"))
-    return set(Nomination.objects.filter(mine, request__in=requests).values_list("request_id", flat=True))
+    return set(Nomination.objects.live().filter(mine, request__in=requests).values_list("request_id", flat=True))
 
 
 def nominated(request: PromotionRequest) -> set[int]:
     """Ids of everyone who was asked by name or with a group, whether they still may review or not. One query."""
-    mine = Q(nominations__request=request) | Q(groups__name__in=request.nominations.exclude(group="").values("group"))
+    live = request.nominations.live()
+    mine = Q(nominations__in=live) | Q(groups__name__in=live.exclude(group="").values("group"))
     return set(User.objects.filter(mine).values_list("pk", flat=True))

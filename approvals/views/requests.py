@@ -1,6 +1,7 @@
 """What people do on the page of a request: each view is one verb of the workflow."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -142,6 +143,13 @@ def nominate(request: SignedInRequest, pk: int) -> HttpResponse:
     return do(
         request, pk, "nominate_form", form, workflow.nominate, done="They are asked to review.", part="#approvals"
     )
+
+
+@require_POST
+def take_back_nomination(request: SignedInRequest, pk: int, nomination: int) -> HttpResponse:
+    verb = partial(workflow.take_back_nomination, nomination=nomination)
+    done = "They are no longer asked by name, and can still review."
+    return do(request, pk, "take_back_form", forms.Form(request.POST), verb, done=done, part="#approvals")
 
 
 @require_POST

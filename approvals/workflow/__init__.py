@@ -17,7 +17,7 @@ from approvals.workflow.check_results import FILES, Answered, answer_check, conc
 from approvals.workflow.emergency import break_glass, call_out_overdue, review_afterwards
 from approvals.workflow.escalation import escalate
 from approvals.workflow.findings import FindingInput, close_finding, may_close
-from approvals.workflow.nominations import nominate
+from approvals.workflow.nominations import nominate, take_back_nomination
 from approvals.workflow.opening import mark_opened
 from approvals.workflow.probation import (
     Reported,
@@ -90,6 +90,7 @@ __all__ = [
     "settle_probations",
     "store_attempt",
     "submit_under",
+    "take_back_nomination",
     "under_other_policies",
     "undo_review",
     "undo_together",

@@ -21,6 +21,7 @@ from approvals.models import (
     AuditEvent,
     CheckResult,
     Finding,
+    Nomination,
     Policy,
     Probation,
     PromotionRequest,
@@ -322,6 +323,10 @@ def has_a_finding(asked: PromotionRequest) -> None:
     workflow.review(asked, by=other, verdict="approve", findings=[finding])
 
 
+def has_a_nomination(asked: PromotionRequest) -> None:
+    workflow.nominate(asked, by=asked.requester, person=make_person("Olga Lind", "reviewer"))
+
+
 def has_failed(asked: PromotionRequest) -> None:
     other = make_person("Olga Lind", "reviewer")
     workflow.review(asked, by=other, verdict="approve")
@@ -436,6 +441,13 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
         frozenset({"requester", "reviewer", "administrator"}),
         "The requester, reviewers and administrators can ask a person by name to review.",
         is_pending,
+    ),
+    "approvals:request_nomination_take_back": (
+        "/requests/{request}/nominate/{nomination}/take-back/",
+        {},
+        frozenset({"requester", "reviewer", "administrator"}),
+        "The requester, reviewers and administrators can ask a person by name to review.",
+        has_a_nomination,
     ),
     "approvals:request_withdraw": (
         "/requests/{request}/withdraw/",
@@ -606,6 +618,7 @@ def prepared(name: str, asked: PromotionRequest) -> tuple[str, dict[str, str]]:
         "policy": Policy.objects.get(target__name="Staging", model_pattern="*").pk,
         "freeze": make_freeze().pk,
         "incident": make_incident().pk,
+        "nomination": Nomination.objects.values_list("pk", flat=True).first(),
         "finding": Finding.objects.values_list("pk", flat=True).first(),
         "movable": Policy.objects.filter(target__name="Staging", retired_at=None).order_by("-position")[0].pk,
         "person": User.objects.get(email="rita@example.com").pk,
@@ -736,6 +749,7 @@ def test_an_auditor_who_posts_to_every_address_changes_no_row(
     has_two_policies(asked)
     has_a_finding(asked)
     numbers = {"number": 1, "sequence": 1, "check": asked.checks.live().get().pk, "pk": asked.pk}
+    numbers["nomination"] = 1
     client = client_of(vera)
     before, people_before = everything(), people_but_for_their_own(vera)
     answers = {}
@@ -825,6 +839,7 @@ SAMPLES = {
     "<int:sequence>": "1",
     "<str:filename>": "roc.png",
     "<int:check>": "1",
+    "<int:nomination>": "1",
     "<slug:page>": "overview",
 }
 

@@ -44,13 +44,15 @@ def checked(this: Occasion) -> list[Told]:
 
 @tells_of(Action.REVIEWERS_NOMINATED)
 def nominated(this: Occasion) -> list[Told]:
-    """At once where people are asked already; else with all others, when the checks have passed."""
+    """At once where people are asked already; else with all others, when the checks have passed. Not where it was taken
+    back meanwhile."""
     if this.request.status != Status.PENDING:
         return []
     group = this.event.data.get("group", "")
     members = set(User.objects.active().filter(groups__name=group).values_list("pk", flat=True)) if group else set()
     now = request_state.of(this.request)
-    people = (this.event.people("people") | members) & audience.waited_for(this.request, now)
+    people = (this.event.people("people") | members) & nominations.nominated(this.request)
+    people &= audience.waited_for(this.request, now)
     title = (
         f"{wording.name_of(this.event.actor_label)} asks you to review {this.subject}{wording.by_when(this.request)}"
     )

@@ -7,7 +7,7 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import ledger, notifications, workflow
 from approvals.models import Action, AuditEvent, Kind, Nomination, Notification, PromotionRequest, Target
-from approvals.selectors import inbox, inbox_rows
+from approvals.selectors import inbox, inbox_rows, nominations
 from tests.support.factories import approve, check, make_person, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
@@ -138,9 +138,56 @@ def test_the_page_asks_and_shows_who_was_asked(
     for who in (f"person:{remy.pk}", "group:risk"):
         assert client.post(address, {"who": who}).status_code == 302
     shown = page(client, rita, asked)
-    assert "Asked: <bdi>Remy Ortiz</bdi>, <bdi>group risk</bdi>" in shown
+    assert "Asked: <bdi>Remy Ortiz</bdi>" in shown
+    assert "Asked: <bdi>risk</bdi> (group)" in shown
     assert f'value="person:{remy.pk}"' not in shown
     assert client.post(address, {"who": f"person:{remy.pk}"}).status_code == 409
     assert client.post(address, {"who": f"person:{vera.pk}"}).status_code == 422
     for nonsense in ("", "person:x", "person:999999", "dog:1", "group:"):
         assert client.post(address, {"who": nonsense}).status_code == 422
+
+
+def test_what_is_taken_back_is_asked_no_more_and_may_be_asked_anew(
+    asked: PromotionRequest, rita: User, remy: User, vera: User
+) -> None:
+    made = workflow.nominate(asked, by=rita, person=remy)
+    with pytest.raises(workflow.NotAllowed):
+        workflow.take_back_nomination(asked, by=vera, nomination=made.pk)
+    with pytest.raises(workflow.Invalid):
+        workflow.take_back_nomination(asked, by=rita, nomination=made.pk + 1)
+    workflow.take_back_nomination(asked, by=remy, nomination=made.pk)  # who is asked may, too
+    with pytest.raises(workflow.Conflict, match=r"Remy Ortiz is no longer asked by name\."):
+        workflow.take_back_nomination(asked, by=rita, nomination=made.pk)
+    event = AuditEvent.objects.get(action=Action.NOMINATION_TAKEN_BACK)
+    assert ledger.sentences.sentence(event) == "no longer asks Remy Ortiz to review"
+    assert not row_of(remy).is_addressed
+    assert nominations.nominated(asked) == set()
+    workflow.nominate(asked, by=rita, person=remy)
+    assert row_of(remy).is_addressed
+    assert Nomination.objects.count() == 2
+    assert ledger.verify().problem == ""
+
+
+def test_during_the_checks_a_nomination_that_was_taken_back_makes_no_difference(
+    rita: User, remy: User, rosa: User, production: Target
+) -> None:
+    request = make_request(make_version(number=7), production, by=rita, is_checked=False)
+    made = workflow.nominate(request, by=rita, person=remy)
+    workflow.take_back_nomination(request, by=rita, nomination=made.pk)
+    check(request)
+    assert told_of(Kind.ASKED) == {}
+    assert {"Remy Ortiz", "Rosa Lind"} <= set(told_of(Kind.WAITS))
+
+
+def test_the_page_takes_it_back(client: Client, asked: PromotionRequest, rita: User, remy: User, vera: User) -> None:
+    made = workflow.nominate(asked, by=rita, person=remy)
+    address = f"{asked.get_absolute_url()}nominate/{made.pk}/take-back/"
+    assert address not in page(client, vera, asked)
+    assert address in page(client, remy, asked)
+    assert client.post(address).status_code == 302
+    shown = page(client, remy, asked)
+    assert "They are no longer asked by name" in shown
+    assert "Asked: <bdi>" not in shown
+    assert f'value="person:{remy.pk}"' in shown
+    assert client.post(address).status_code == 409
+    assert client.post(f"{asked.get_absolute_url()}nominate/999/take-back/").status_code == 422
