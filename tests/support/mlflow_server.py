@@ -10,6 +10,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+GATE = Path(__file__).resolve().parents[2] / "packages" / "mlflow_gate"
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -70,7 +72,8 @@ class MlflowServer:
     def _environment(self) -> dict[str, str]:
         # The job runner is seven more processes and half a minute, and the registry does not use it.
         small = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        return os.environ | small | self.environment
+        # A server with the gate has the gate of this folder, and not the one that was installed some time ago.
+        return os.environ | small | {"PYTHONPATH": str(GATE)} | self.environment
 
     def stop(self) -> None:
         """Ends the whole process group: the uvicorn workers outlive their parent otherwise."""

@@ -170,8 +170,8 @@ def decide(gate: Gate, call: Call, judge: Judge) -> Grant | None:
     mode = gate.settings.mode
     probed = call.operation == "set_model_version_tag" and call.name.startswith(call.policy.probe)
     if probed:  # it is asked whether the gate stands, and in which mode: answered in each of them
-        raise _refusal(
-            f"The tag {call.arguments['key']} is written by Countersign alone.", call, gate.settings.mode_now()
+        raise refusal(
+            f"The tag {call.arguments['key']} is written by Countersign alone.", call.policy, gate.settings.mode_now()
         )
     if mode == OFF:
         return None
@@ -188,9 +188,9 @@ def decide(gate: Gate, call: Call, judge: Judge) -> Grant | None:
     mode = weaker(mode, strictest.rule.mode)
     if mode == OFF:
         return None
-    _tell(gate, call, strictest, mode)
+    tell(gate, call.operation, strictest, mode)
     if mode == ENFORCE:
-        raise _refusal(_sentence(strictest, gate.settings.site, invalid), call, mode)
+        raise refusal(_sentence(strictest, gate.settings.site, invalid), call.policy, mode)
     return None
 
 
@@ -216,14 +216,14 @@ def _hold_against(grant: Grant, call: Call) -> None:
     for place, expected in grant.expect.items():
         kind, _, name = place.partition(":")
         if kind not in ("stage", "alias"):
-            raise _refusal(f"The grant expects something of {place!r}, which is no place.", call, ENFORCE)
+            raise refusal(f"The grant expects something of {place!r}, which is no place.", call.policy, ENFORCE)
         found = (
             call.registry.in_stage(call.name, name) if kind == "stage" else call.registry.with_alias(call.name, name)
         )
         if found != sorted(expected) and not changes.is_in_effect(call):
             where = f"in {name}" if kind == "stage" else f"as @{name}"
             sentence = f"the grant expects {_versions(expected)} {where}, MLflow has {_versions(found)}"
-            raise _refusal(f"{call.name} was not changed: {sentence}.", call, ENFORCE)
+            raise refusal(f"{call.name} was not changed: {sentence}.", call.policy, ENFORCE)
 
 
 def _versions(numbers: Any) -> str:
@@ -240,21 +240,23 @@ def _sentence(touched: Touched, site: str, invalid: str) -> str:
     return f"{touched.sentence}: {touched.rule.words}. Ask for it: {address}"
 
 
-def _refusal(sentence: str, call: Call, mode: str) -> MlflowException:
+def refusal(sentence: str, policy: Policy, mode: str) -> MlflowException:
+    """What is raised for whoever is refused: 403."""
     version = ".".join(__version__.split(".")[:2])
     return MlflowException(
-        f"{sentence} [gate {version} · policy {call.policy.serial} · {mode}]", error_code=PERMISSION_DENIED
+        f"{sentence} [gate {version} · policy {policy.serial} · {mode}]", error_code=PERMISSION_DENIED
     )
 
 
-def _tell(gate: Gate, call: Call, touched: Touched, mode: str) -> None:
+def tell(gate: Gate, operation: str, touched: Touched, mode: str) -> None:
+    """The log and Countersign: who was refused what, or would have been."""
     who, address = _who()
     log.warning("%s, for %s: %r", mode, who or "somebody", touched.sentence)
     gate.tell(
         {
             "id": secrets.token_urlsafe(12),
             "who": who,
-            "operation": call.operation,
+            "operation": operation,
             "model": touched.model,
             "version": touched.version,
             "place": touched.place,
