@@ -1,5 +1,5 @@
-"""`make bench`, or `python -m bench [--versions N] [mirror] [delivery] [queues] [artifacts] [pages] [ledger]`: runs the
-rows, prints the ratios."""
+"""`make bench`, or `python -m bench [--versions N] [mirror] [delivery] [queues] [artifacts] [gate] [pages] [ledger]`:
+runs the rows, prints the ratios."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.report import HEADER, Row
 
-PARTS = ("mirror", "delivery", "queues", "artifacts", "pages", "ledger")
+PARTS = ("mirror", "delivery", "queues", "artifacts", "gate", "pages", "ledger")
 
 SMALL_LOADS = ((2, 1_000_000), (20, 4_000))
 SMALL_ROUNDS = 2
@@ -71,6 +71,11 @@ def _rows(part: str, options: argparse.Namespace) -> Iterator[Row]:
         from bench import ledger
 
         yield from ledger.rows()
+    elif part == "gate":
+        folder.mkdir()
+        from bench import gate
+
+        yield from gate.rows(folder, rounds=SMALL_ROUNDS if options.small else gate.ROUNDS)
     else:
         yield from _rows_with_servers(part, options)
 

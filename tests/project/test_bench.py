@@ -16,6 +16,7 @@ FIRST = {
     "mirror": "full mirror of 500 versions",
     "delivery": "approve → MLflow has it",
     "artifacts": "digest of 2 files",
+    "gate": "model-versions/get, behind the gate",
     "pages": "page ",
     "ledger": "verify ",
 }
