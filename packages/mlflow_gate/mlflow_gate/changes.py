@@ -71,16 +71,15 @@ class Registry:
         return sorted({int(number) for each, number in aliases.items() if fold(each) == fold(alias)})
 
     def in_stage(self, name: str, stage: str) -> list[int]:
-        """All versions, which are several where nobody archived the ones before. MLflow's search finds none of a model
-        of which one version is tagged as a prompt; the latest one is found in any case, and then all are looked at."""
+        """All versions, which are several where nobody archived the ones before. MLflow's search finds none at all of a
+        model of which one version is tagged as a prompt, or whose name is spelled another way here: then each is looked
+        at, up to the latest one."""
+        listed = self._search(name)
+        if listed:
+            return sorted(int(each.version) for each in listed if each.current_stage == stage)
         latest = self._plain.get_latest_versions(self._store, name, [stage])  # type: ignore[attr-defined]
-        if not latest:
-            return []
-        highest = int(latest[0].version)
-        found = {int(each.version) for each in self._search(latest[0].name) if each.current_stage == stage}
-        if highest not in found:
-            found = {number for number in range(1, highest + 1) if self._stage_of(name, number) == stage}
-        return sorted(found)
+        highest = int(latest[0].version) if latest else 0
+        return [number for number in range(1, highest + 1) if self._stage_of(name, number) == stage]
 
     def _search(self, name: str) -> list[Any]:
         quote = '"' if "'" in name else "'"
