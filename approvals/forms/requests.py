@@ -1,5 +1,6 @@
 """Shapes of what people send. Rules live in `approvals.workflow` and `approvals.policy`; forms never save."""
 
+import re
 from typing import Any
 
 from django import forms
@@ -8,8 +9,24 @@ from accounts.models import User
 from approvals.models import Target, Verdict
 from approvals.policy import Meaning
 from approvals.selectors.approval_effect import Effect
+from approvals.selectors.nominations import Possible
 
 _LONG = forms.Textarea(attrs={"rows": 4})
+
+
+class WhoField(forms.ChoiceField):
+    """A person or a group who is asked by name: `person:7`, `group:risk`. Cleans to what the verbs take: `person` or
+    `group`, the other empty. The verb says who cannot be asked, and why."""
+
+    def valid_value(self, value: str) -> bool:
+        return re.fullmatch(r"person:\d{1,18}|group:.{1,150}", value) is not None
+
+    def clean(self, value: Any) -> dict[str, Any]:
+        kind, _, name = str(super().clean(value)).partition(":")
+        person = User.objects.filter(pk=int(name)).first() if kind == "person" else None
+        if kind == "person" and person is None:
+            raise forms.ValidationError("This person does not exist any more.")
+        return {"person": person, "group": name if kind == "group" else ""}
 
 
 class NewRequestForm(forms.Form):
@@ -22,10 +39,19 @@ class NewRequestForm(forms.Form):
         label="Why should it be promoted?",
         help_text="Reviewers and auditors read this. Describe what is better, for whom, and what could go wrong.",
     )
+    who = WhoField(
+        required=False,
+        label="Ask a reviewer by name",
+        help_text="They are notified when the checks have passed. Others can still review.",
+    )
 
-    def __init__(self, *args: Any, targets: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, targets: Any, possible: Possible, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["target"].queryset = targets  # type: ignore[attr-defined]
+        groups = [(f"group:{name}", name) for name in possible.groups]
+        people = [(f"person:{each.id}", each.label.partition(" <")[0]) for each in possible.people]
+        named = [(title, found) for title, found in (("Groups", groups), ("People", people)) if found]
+        self.fields["who"].choices = [("", "No one in particular"), *named]  # type: ignore[attr-defined]
 
 
 class ReviewForm(forms.Form):
@@ -61,16 +87,12 @@ class CommentForm(forms.Form):
 
 
 class NominateForm(forms.Form):
-    """`cleaned_data` is what the verb takes: `person` or `group`, the other empty."""
+    """`cleaned_data` is what the verb takes."""
 
-    who = forms.RegexField(r"^(person:\d{1,18}|group:.{1,150})$", label="Person or group")
+    who = WhoField(label="Person or group")
 
     def clean(self) -> dict[str, Any]:
-        kind, _, value = str(self.cleaned_data.pop("who", "")).partition(":")
-        person = User.objects.filter(pk=int(value)).first() if kind == "person" else None
-        if kind == "person" and person is None:
-            raise forms.ValidationError("This person does not exist any more.")
-        return {"person": person, "group": value if kind == "group" else ""}
+        return dict(self.cleaned_data.get("who", {}))
 
 
 class WithdrawForm(forms.Form):

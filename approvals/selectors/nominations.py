@@ -1,6 +1,6 @@
 """Who was asked by name to review a request, who still can be, and why others cannot."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Q
@@ -12,26 +12,40 @@ from approvals.selectors.request_state import RequestState
 
 
 @dataclass(frozen=True, slots=True)
+class Possible:
+    """Who can be asked by name."""
+
+    people: Sequence[policy.Reviewer]
+    """Who can give a missing approval, by name."""
+
+    groups: Sequence[str]
+    """Of whose members one can."""
+
+
+@dataclass(frozen=True, slots=True)
 class Nominations:
     asked: Sequence[Nomination]
     """Not taken back, the first first."""
 
-    possible_people: Sequence[policy.Reviewer]
-    """Who can give a missing approval and was not asked yet, by name."""
-    possible_groups: Sequence[str]
+    possible: Possible
+    """Without those who were asked."""
+
+
+def possible(states: Iterable[policy.SlotState]) -> Possible:
+    """Who could give an approval that is missing in one of these slots."""
+    missing = [state for state in states if not state.is_filled]
+    people = {each.id: each for state in missing for each in state.candidates}
+    groups = dict.fromkeys(state.slot.group for state in missing if state.slot.group and state.candidates)
+    return Possible(sorted(people.values(), key=lambda each: each.label.lower()), [*filter(None, groups)])
 
 
 def of(now: RequestState) -> Nominations:
     """One query."""
     rows = list(now.request.nominations.live().select_related("person").order_by("pk"))
     asked, groups = {row.person_id for row in rows}, {row.group for row in rows}
-    free = {each.id: each for state in _open(now) for each in state.candidates if each.id not in asked}
-    wanted = dict.fromkeys(state.slot.group for state in _open(now) if state.slot.group and state.candidates)
-    return Nominations(
-        rows,
-        sorted(free.values(), key=lambda each: each.label.lower()),
-        [group for group in wanted if group not in groups],
-    )
+    free = possible(now.states)
+    people = [each for each in free.people if each.id not in asked]
+    return Nominations(rows, Possible(people, [group for group in free.groups if group not in groups]))
 
 
 def _open(now: RequestState) -> list[policy.SlotState]:

@@ -13,7 +13,7 @@ from approvals.evidence import comparison
 from approvals.forms.requests import NewRequestForm
 from approvals.models import FreezeWindow, Target
 from approvals.policy.freezes import Freeze
-from approvals.selectors import eligibility, freezes, metrics_of_record, reviewers
+from approvals.selectors import eligibility, freezes, metrics_of_record, nominations, reviewers
 from approvals.selectors.eligibility import Candidate
 from approvals.views.request_page import in_the_way
 from approvals.views.shared import Attempt, SignedInRequest
@@ -31,12 +31,14 @@ def new(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     possible = [each.candidate.target.name for each in previews if each.candidate.is_possible]
     asked = request.GET.get("target")
     initial = {"target": asked if asked in possible else next(reversed(possible), None)}
-    form = NewRequestForm(request.POST or None, targets=targets, initial=initial)
+    states = [state for each in previews if each.candidate.is_possible for state in each.states]
+    form = NewRequestForm(request.POST or None, targets=targets, possible=nominations.possible(states), initial=initial)
     attempt = Attempt(form)
     if request.method == "POST" and form.is_valid():
         with attempt:
+            sent = form.cleaned_data
             made = workflow.request_promotion(
-                version, form.cleaned_data["target"], by=request.user, justification=form.cleaned_data["justification"]
+                version, sent["target"], by=request.user, justification=sent["justification"], **sent["who"]
             )
             messages.success(
                 request, f"Request #{made.pk} was submitted. It goes to review when the automatic checks pass."

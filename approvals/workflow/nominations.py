@@ -14,6 +14,11 @@ from mirror import clock
 def nominate(request: PromotionRequest, *, by: User, person: User | None = None, group: str = "") -> Nomination:
     """Asks one person, or one group, by name. Raises NotAllowed, Invalid (they cannot review it, with the reason) or
     Conflict (they were asked already)."""
+    return ask(request, by=by, person=person, group=group)
+
+
+def ask(request: PromotionRequest, *, by: User, person: User | None, group: str) -> Nomination:
+    """As `nominate`, in a transaction that has the locks. Raises what it raises."""
     now = request_state.of(request, by)
     require(now.actions["nominate"])
     if (person is None) == (not group):

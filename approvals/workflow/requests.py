@@ -12,7 +12,7 @@ from approvals.models import Action, Assessment, Policy, PromotionRequest, Reque
 from approvals.models.requests import UNDECIDED
 from approvals.selectors import eligibility, frozen_evidence, request_state, reviewers, rules
 from approvals.selectors.eligibility import Candidate
-from approvals.workflow import creation, locks, outbox, rollbacks
+from approvals.workflow import creation, locks, nominations, outbox, rollbacks
 from approvals.workflow.shared import Conflict, Invalid, NotAllowed, move, require
 from approvals.workflow.verbs import verb
 from mirror.isolation import alone
@@ -20,18 +20,29 @@ from mirror.models import ModelVersion
 
 
 @verb()
-def request_promotion(version: ModelVersion, target: Target, *, by: User, justification: str) -> PromotionRequest:
+def request_promotion(
+    version: ModelVersion,
+    target: Target,
+    *,
+    by: User,
+    justification: str,
+    person: User | None = None,
+    group: str = "",
+) -> PromotionRequest:
     """Asks for `version` to reach `target`: finds the rule, freezes what is known, and hands the request to the worker
-    for its checks. People are asked when `conclude` says that nothing stands against it.
+    for its checks. People are asked when `conclude` says that nothing stands against it; `person` or `group` by name.
 
-    Raises NotAllowed, Invalid (no justification, version not ready or gone, target retired, already there) or Conflict
-    (there is an open request for this version and target; it is attached).
+    Raises NotAllowed, Invalid (no justification, version not ready or gone, target retired, already there, the person
+    or group cannot review it) or Conflict (there is an open request for this version and target; it is attached).
     """
     require(policy.may_request(reviewers.actor_of(by)))
     asked = _can_be_asked(version, target)
     if not justification.strip():
         raise Invalid("Enter why this version should be promoted.")
-    return creation.make(asked, by=by, justification=justification.strip())
+    made = creation.make(asked, by=by, justification=justification.strip())
+    if person or group:
+        nominations.ask(made, by=by, person=person, group=group)
+    return made
 
 
 @verb()

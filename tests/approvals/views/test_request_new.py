@@ -1,11 +1,13 @@
 """Asking for a promotion: what each target would mean, before anything is sent."""
 
+import re
+
 import pytest
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from approvals.models import PromotionRequest, Target
+from approvals.models import Action, PromotionRequest, Target
 from tests.support.factories import make_person, make_policy, make_request, make_version
 from tests.support.pages import text_of
 from tests.support.world import hold
@@ -139,3 +141,58 @@ def test_people_who_may_not_ask_read_why_instead_of_a_form(
 def test_an_unknown_version_is_not_found(client: Client, rita: User) -> None:
     client.force_login(rita)
     assert client.get(URL).status_code == 404
+
+
+# --- Asking a reviewer by name with it
+
+
+@pytest.mark.usefixtures("two")
+def test_a_reviewer_is_asked_by_name_with_the_request(client: Client, rita: User, remy: User, rosa: User) -> None:
+    page = see(client, rita)
+    assert re.findall(r'<option value="person:(\d+)"[^>]*>\s*([\w ]+\w)', page) == [
+        (str(remy.pk), "Remy Ortiz"),
+        (str(rosa.pk), "Rosa Lind"),
+    ]
+    sent = {"target": "Production", "justification": "Better.", "who": f"person:{remy.pk}"}
+    assert client.post(URL, sent).status_code == 302
+    made = PromotionRequest.objects.get()
+    assert [each.person for each in made.nominations.all()] == [remy]
+    assert [event.action for event in made.events.order_by("sequence")] == [
+        Action.REQUEST_CREATED,
+        Action.REVIEWERS_NOMINATED,
+    ]
+
+
+@pytest.mark.usefixtures("two")
+def test_who_cannot_review_it_makes_no_request_and_what_was_typed_stays(
+    client: Client, rita: User, rosa: User, vera: User, production: Target
+) -> None:
+    risa = make_person("Risa Kern", "reviewer", "risk")
+    make_policy(MODEL, production, (1, "risk"))
+    page = see(client, rita)
+    assert '<optgroup label="Groups">' in page
+    assert f'value="person:{rosa.pk}"' in page  # for Staging she can
+    sent = {"target": "Production", "justification": "Better."}
+    for who, refusal in (
+        (f"person:{rosa.pk}", "Rosa Lind cannot give what is missing: 1 approval from risk."),
+        (f"person:{vera.pk}", "Vera Holm cannot review: that needs an active account with the reviewer role."),
+        ("person:999999", "This person does not exist any more."),
+        ("group:legal", "No missing approval has to come from the group legal."),
+        ("dog:1", "Select a valid choice."),
+    ):
+        answer = client.post(URL, sent | {"who": who})
+        assert answer.status_code == 422
+        assert refusal in text_of(answer.content.decode())
+        assert "Better.</textarea>" in answer.content.decode()
+    assert not PromotionRequest.objects.exists()
+    assert client.post(URL, sent | {"who": "group:risk"}).status_code == 302
+    assert PromotionRequest.objects.get().nominations.get().group == "risk"
+    assert risa.is_active
+
+
+@pytest.mark.usefixtures("two")
+def test_a_reviewer_who_fits_stays_chosen_when_something_else_is_wrong(client: Client, rita: User, remy: User) -> None:
+    client.force_login(rita)
+    answer = client.post(URL, {"target": "Production", "justification": "", "who": f"person:{remy.pk}"})
+    assert answer.status_code == 422
+    assert re.search(rf'<option value="person:{remy.pk}"\s+selected', answer.content.decode())
