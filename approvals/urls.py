@@ -4,6 +4,7 @@ from django.urls import path, re_path
 
 from approvals import administration
 from approvals.views import (
+    asking,
     audit,
     callbacks,
     certificate,
@@ -43,6 +44,7 @@ urlpatterns = [
     path("models/<model:name>/versions/<int:number>/break-glass/<int:pk>/", urgent.break_glass, name="break_glass"),
     path("models/<model:name>/metrics-of-record/", model_metrics.edit, name="model_metrics"),
     path("models/<model:name>/roll-back/<int:pk>/", urgent.roll_back, name="roll_back"),
+    path("p/<model:name>/<int:number>", asking.ask, name="ask"),
     path("requests/<int:pk>/", request_page.detail, name="request"),
     path("requests/<int:pk>/compare/", comparing.compare, name="request_compare"),
     path("exhibits/<int:pk>/<str:filename>", comparing.exhibit, name="exhibit"),
@@ -74,6 +76,7 @@ urlpatterns = [
     path("callbacks/health/<str:token>/", callbacks.health, name="health_callback"),
     path("callbacks/mlflow/", callbacks.mlflow, name="mlflow_callback"),
     path("gate/policy", gate.policy, name="gate_policy"),
+    path("gate/refusals", gate.refusals, name="gate_refusals"),
     path("incidents/", incidents.incidents, name="incidents"),
     path("incidents/<int:pk>/", incidents.incident, name="incident"),
     path("incidents/<int:pk>/resolve/", incidents.resolve, name="incident_resolve"),

@@ -66,6 +66,9 @@ class Statement:
     lost_incidents: int
     """Incidents that the ledger tells of and the list has not, or the other way round."""
 
+    refused: int
+    """Events of the period that tell of changes that MLflow refused; nothing changed by them."""
+
     strangers: int
     """Holders of governed places that the mirror shows now and no open tenure knows."""
 
@@ -150,6 +153,7 @@ class Statement:
             "ledger": self.ledger,
             "deliveries_that_changed_nothing": self.unmatched_deliveries,
             "incidents": {"seen": self.incident_count, **self.incidents_by_state},
+            "refused_in_mlflow": self.refused,
             "mirror_now": {"holders_without_tenure": self.strangers, "tenures_without_holder": self.missing},
             "watch": {
                 "looked_at": _iso(self.coverage.looked_at),
@@ -191,6 +195,7 @@ def state(scope: Scope, *, shown: Sequence[AuditEvent] = ()) -> Statement:
         incident_count=sum(by_state.values()),
         incidents_by_state=dict(by_state),
         lost_incidents=_lost(scope),
+        refused=_events(scope, Action.REFUSED_IN_MLFLOW).count(),
         strangers=strangers,
         missing=missing,
         coverage=_coverage(scope),

@@ -1,3 +1,3 @@
-"""Countersign's side of the gate in the MLflow server: what it is told (`feed`).
+"""Countersign's side of the gate in the MLflow server: what it is told (`feed`), and what it tells (`refusals`).
 
 Why it is refused in MLflow, and by whom, is in ADR 18."""

@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from mlflow_gate import grants
+from mlflow_gate.policy import DOCTOR, PROBE
 
 from approvals import policy
 from approvals.models import Enforcement, OutboxEntry, Policy, PolicyFeed, SealedFolder, Target
@@ -30,10 +31,6 @@ EVERY = timedelta(seconds=55)
 """So often it is signed anew, changed or not: MLflow sees by its age that Countersign is alive."""
 
 NO_KEY = "The worker has no key to sign with: set COUNTERSIGN_GATE_KEY for it."
-PROBES, DOCTOR = "countersign-probe-", "countersign-doctor-"
-"""How the models are called on which it is tried whether the gate is there; MLflow's policy always has a rule for the
-second."""
-
 FEWEST_PARTS = 3
 """`0/<run>/artifacts`, `1/models/<id>`: MLflow keeps the files of one run or model no higher than that."""
 
@@ -91,7 +88,7 @@ def contents() -> dict[str, Any]:
             .order_by("model__name", "number")
         ],
         "webhooks": [],
-        "probe": PROBES,
+        "probe": PROBE,
         "doctor": DOCTOR,
     }
 

@@ -349,7 +349,7 @@ class Action(models.TextChoices):
         "resolved incident #{incident}", said="reason", is_told=True)
 
     REFUSED_IN_MLFLOW = EventType("gate.refused", "Refused in MLflow", "shield-x",
-        _refused_there, tone="waiting")
+        _refused_there, tone="waiting", is_told=True)
     PASSED_IN_MLFLOW = EventType("gate.passed", "Let through in MLflow", "shield-x", _passed_there, tone="waiting")
 
     GLASS_BROKEN = EventType("request.glass_broken", "Emergency promotion", "alert-triangle",

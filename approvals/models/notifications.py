@@ -35,6 +35,7 @@ class Kind(models.TextChoices):
     PROBATION = "probation", "A promotion on probation: begun, confirmed or ended"
     INCIDENT = "incident", "A change outside Countersign was found or resolved"
     FINDING = "finding", "A finding that you own: new, due, overdue or closed"
+    REFUSED = "refused", "MLflow refused a change that you tried there"
 
 
 ASKING: dict[str, tuple[Status, ...]] = {
@@ -241,6 +242,8 @@ class Notification(models.Model):
         """Where to look, on this site."""
         if self.kind == Kind.INCIDENT and self.event is not None:
             return reverse("approvals:incident", args=[self.event.data["incident"]])
+        if self.kind == Kind.REFUSED and self.event is not None:
+            return reverse("approvals:ask", args=[self.event.model_name, self.event.version_number])
         return self.request.get_absolute_url() if self.request else "/"
 
 

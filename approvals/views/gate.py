@@ -1,7 +1,8 @@
-"""Where the gate in the MLflow server fetches its policy: no login, no session, but a token."""
+"""Where the gate in the MLflow server fetches its policy and reports what it refused: no login, no session, but a
+token."""
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from django.conf import settings
@@ -9,10 +10,13 @@ from django.contrib.auth.decorators import login_not_required
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST, require_safe
 from mlflow_gate import grants
 
+from approvals.enforcement import refusals as reported
 from approvals.models import PolicyFeed
+from approvals.webhooks.reply import Reply, Verdict
 
 NOTED_EVERY = timedelta(seconds=15)
 """Each process of each MLflow asks twice a minute; that it does is written down so often at most."""
@@ -39,6 +43,24 @@ def policy(request: HttpRequest) -> HttpResponse:
     if tag in request.headers.get("If-None-Match", ""):
         return HttpResponse(status=304, headers=headers)
     return HttpResponse(feed.text.encode(), content_type="application/json", headers=headers)
+
+
+@csrf_exempt
+@login_not_required
+@require_POST
+def refusals(request: HttpRequest) -> HttpResponse:
+    """Takes what MLflow refused: 204 when all of it is recorded."""
+    return _received(request, reported.receive, reported.MOST_BYTES)
+
+
+def _received(request: HttpRequest, handle: Callable[..., Reply], most_bytes: int) -> HttpResponse:
+    if refused := refuse(request):
+        return refused
+    if int(request.headers.get("Content-Length") or 0) > most_bytes or len(request.body) > most_bytes:
+        reply = Reply(Verdict.TOO_LARGE, f"At most {most_bytes // 1024} KB are taken at once.")
+    else:
+        reply = handle(request.body, now=timezone.now())
+    return HttpResponse(status=204) if reply.verdict == Verdict.TAKEN else _said(reply.words, reply.verdict)
 
 
 def refuse(request: HttpRequest) -> JsonResponse | None:

@@ -35,8 +35,7 @@ def receive(body: bytes, headers: Mapping[str, str], *, now: datetime) -> Reply:
         return Reply(Verdict.UNREADABLE, "The event is not a JSON object.")
     if not isinstance(name, str) or not 0 < len(name) <= 256 or "\0" in name:
         return Reply(Verdict.TAKEN, "The event names no model; there is nothing to read.")
-    sync.hint(name)
-    _wake()
+    read_anew(name)
     return Reply(Verdict.TAKEN, "The model will be read anew.")
 
 
@@ -58,7 +57,9 @@ def _unsigned(body: bytes, headers: Mapping[str, str], secret: str, now: datetim
     return ""
 
 
-def _wake() -> None:
+def read_anew(name: str) -> None:
+    """Leaves word that this model is to be read, and wakes the worker. Any name may be given: MLflow is asked."""
+    sync.hint(name)
     try:
         current_app.send_task("mirror.follow_hints", expires=60)
     except Exception as error:  # whatever the broker's library raises: the hint is in the database

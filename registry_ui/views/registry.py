@@ -14,7 +14,7 @@ from approvals import administration, policy
 from approvals.evidence import comparison
 from approvals.models import Incident, Probation, PromotionRequest, Target
 from approvals.policy.metrics import names_first
-from approvals.selectors import follow_up, metrics_of_record, new_versions, reviewers
+from approvals.selectors import follow_up, metrics_of_record, new_versions, refused, reviewers
 from approvals.views.shared import SignedInRequest
 from components import plots
 from components.pagination import page_of
@@ -31,6 +31,7 @@ CHARTED = 60
 KEY_METRICS = 3
 REQUESTS_SHOWN = 10
 INCIDENTS_SHOWN = 5
+REFUSED_SHOWN = 3
 
 
 @require_safe
@@ -79,6 +80,8 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
         "new_versions": new_versions.newest(model=found.pk) if may_request else [],
         "targets": targets,
         "champions": _champion_cards(targets, holdings, columns, ways_back),
+        "refused": [] if found.deleted_at else refused.unrequested(found.name)[:REFUSED_SHOWN],
+        "permission": may_request,
         "broken": follow_up.broken_for(model=found),
         "metric_names": names,
         "metric": chosen,

@@ -13,7 +13,16 @@ from accounts.models import User
 from approvals import policy
 from approvals.evidence import OWN_TAG, approval_note, comparison
 from approvals.models import PromotionRequest, Target
-from approvals.selectors import champions, eligibility, follow_up, metrics_of_record, note_claims, reviewers, rules
+from approvals.selectors import (
+    champions,
+    eligibility,
+    follow_up,
+    metrics_of_record,
+    note_claims,
+    refused,
+    reviewers,
+    rules,
+)
 from approvals.views.shared import SignedInRequest
 from components.pagination import page_of
 from mirror import lineage
@@ -62,6 +71,7 @@ def version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
             show=request.GET.get("show", ""),
             number=request.GET.get("page"),
         ),
+        "refused": [] if found.deleted_at else refused.unrequested(found.model.name, found.number),
         "broken": follow_up.broken_for(version_id=found.pk),
         "panel": [_possibility(found, target, request.user) for target in targets],
         "permission": policy.may_request(reviewers.actor_of(request.user)),

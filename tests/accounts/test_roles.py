@@ -205,7 +205,9 @@ ANSWERS_OTHERWISE = {
     "approvals:notifications_read",
     "approvals:request_follow",  # tests/approvals/notifications/test_subscribing.py
     "approvals:mlflow_callback",
-    "approvals:gate_policy",  # tests/approvals/views/test_gate.py
+    "approvals:gate_policy",  # these two: tests/approvals/views/test_gate.py
+    "approvals:gate_refusals",
+    "approvals:ask",  # tests/approvals/views/test_asking.py
 }
 """Told in tests of their own."""
 
@@ -826,6 +828,7 @@ PUBLIC = {
     "callbacks/health/<str:token>/",
     "callbacks/mlflow/",
     "gate/policy",
+    "gate/refusals",
     "healthz",
     r"^invitation/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$",
     "readyz",

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from approvals.models import Action, AuditEvent
-from approvals.notifications.rules import delivery, emergency, findings, incidents, people, requests
+from approvals.notifications.rules import delivery, emergency, findings, incidents, people, refusals, requests
 from approvals.notifications.told import RULES, Occasion, Told
 
-__all__ = ["delivery", "emergency", "findings", "incidents", "of", "people", "requests"]
+__all__ = ["delivery", "emergency", "findings", "incidents", "of", "people", "refusals", "requests"]
 
 
 def of(event: AuditEvent, earlier: Sequence[Told] = ()) -> list[Told]:

@@ -8,10 +8,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.utils import timezone
 from mlflow_gate import grants
+from mlflow_gate import policy as gate_policy
 from pytest_django import Settings
 
 from accounts.models import User
-from approvals import administration
+from approvals import administration, policy
 from approvals.enforcement import feed
 from approvals.models import Enforcement, PolicyFeed, SealedFolder, Target
 from mirror.models import Alias, ModelVersion
@@ -75,6 +76,32 @@ def test_the_signed_text_says_which_places_are_enforced(registry: FakeRegistry, 
         DOCTOR | place | {"models": ["*"]},
     ]  # fmt: skip
     assert found["sealed"] == []
+
+
+def test_mlflows_gate_reads_what_is_written(registry: FakeRegistry, enforced: Target, ada: User) -> None:
+    make_policy("fraud_*", enforced, (3, None))
+    administration.save_target(Target(name="UAT", alias="uat", enforcement=Enforcement.OBSERVE), by=ada)
+    version = holder("a", "mlflow-artifacts:/0/run1/artifacts/model", stage="Production")
+    feed.sign_if_due(registry)
+    found = gate_policy.parse(PolicyFeed.objects.get().text.encode(), "mlflow")
+    fraud = found.guarded("default", "fraud_eu")
+    assert fraud["stage:production"].rule.words == "it needs 3 approvals from any reviewer"
+    assert {key: each.rule.mode for key, each in found.guarded("default", "churn").items()} == {
+        "stage:production": "enforce",
+        "alias:champion": "enforce",
+        "alias:uat": "observe",
+    }
+    assert [(each.folder, each.model, each.version) for each in found.sealed] == [
+        ("0/run1/artifacts/model", "a", version.number)
+    ]
+    with pytest.raises(ValueError, match="another MLflow"):
+        gate_policy.parse(PolicyFeed.objects.get().text.encode(), "other")
+
+
+@pytest.mark.parametrize("pattern", ["*", "churn_*", "?hurn*", "a*b?c", "[x]", "CHURN", ""])
+@pytest.mark.parametrize("name", ["churn", "churn_eu", "aXbYc", "[x]", "Churn", "", "a*b?c"])
+def test_patterns_mean_the_same_in_mlflow_as_here(pattern: str, name: str) -> None:
+    assert gate_policy.matches(pattern, name) == policy.matches(pattern, name)
 
 
 def test_a_target_that_is_off_is_not_in_it_and_an_alias_alone_may_be_observed(
