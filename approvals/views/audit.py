@@ -2,6 +2,7 @@
 people review. What is downloaded is an event of the ledger, written first."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,7 +20,8 @@ from approvals.audit import completeness, population, replay, reviews, sampling,
 from approvals.audit.periods import Period
 from approvals.audit.population import Scope
 from approvals.forms.audit import AccessForm, PeriodForm, PopulationForm, ReviewsForm, SampleForm
-from approvals.models import AuditEvent
+from approvals.forms.moments import written
+from approvals.models import Action, AuditEvent
 from approvals.views.guard import needs
 from approvals.views.shared import SignedInRequest
 from components.times import in_utc
@@ -60,9 +62,17 @@ def audit(request: SignedInRequest) -> HttpResponse:
         "downloads": _query(request),
         "is_filtered": any(request.GET.get(name) for name in form.fields),
         "periods": _periods(request, "approvals:audit"),
+        "refused_url": _refusals(scope),
         "causes": [(population.CAUSES[cause], many) for cause, many in statement.counts.items()],
     }
     return render(request, "approvals/audit/audit.html", context, status=200 if is_valid else 422)
+
+
+def _refusals(scope: Scope) -> str:
+    """The history, filtered to what the statement counts as refused in MLflow."""
+    span = {"since": written(scope.period.since), "until": written(scope.period.until - timedelta(microseconds=1))}
+    found = {"action": str(Action.REFUSED_IN_MLFLOW), "model": scope.model_name} | span
+    return f"{reverse('approvals:history')}?{urlencode({key: value for key, value in found.items() if value})}"
 
 
 class _Keys(Sequence[Any]):

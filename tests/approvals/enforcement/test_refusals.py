@@ -251,3 +251,18 @@ def test_what_is_held_is_left_and_not_requested(rita: User, production: Target) 
     told(operation="set_registered_model_alias", place="alias:champion")
     assert refused.unrequested("churn_predictor") == []
     assert ModelVersion.objects.count() == 1
+
+
+def test_the_auditor_has_the_number_and_the_list(client: Client, rita: User, vera: User, production: Target) -> None:
+    make_version("churn_predictor")
+    client.force_login(vera)
+    assert "MLflow refused" not in client.get("/history/audit/").content.decode()
+    told()
+    told(version=2)
+    told(mode="observe")
+    page = client.get("/history/audit/")
+    assert page.context["statement"].refused == 2
+    assert page.context["statement"].as_plain()["refused_in_mlflow"] == 2
+    assert "2 direct changes" in page.content.decode()
+    listed = client.get(page.context["refused_url"])
+    assert [event.action for event in listed.context["page"].events] == [Action.REFUSED_IN_MLFLOW] * 2
