@@ -8,10 +8,17 @@ from django.utils.html import format_html
 
 from accounts import roles as role_names
 from accounts.models import User
-from approvals.models import Target
+from approvals.models import Enforcement, Target
 from mirror.models import Stage
 
 # --- Targets ----------------------------------------------------------------------------------------------------------
+
+
+ENFORCEMENTS = [
+    (Enforcement.OFF, "Off: a change made there directly is found afterwards"),
+    (Enforcement.OBSERVE, "Observe: a change made there directly is let through and recorded"),
+    (Enforcement.ENFORCE, "Enforce: a change made there directly is refused"),
+]
 
 
 class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -36,7 +43,12 @@ class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
             choices=stages, required=False, label="MLflow stage", help_text=self.Meta.help_texts["stage"]
         )
         self.fields["archives_existing"].label = "Archive the existing holder"
-        self.fields["enforcement"].required = False  # what is not sent stays as it is
+        self.fields["enforcement"] = forms.ChoiceField(
+            choices=ENFORCEMENTS, label="In MLflow", help_text=self.Meta.help_texts["enforcement"]
+        )
+        if self.is_bound and "enforcement" not in self.data:  # a page from before there was the field
+            sent = {name: self.data.get(name) for name in self.data}
+            self.data = sent | {"enforcement": self.instance.enforcement}
 
     def clean_name(self) -> str:
         name = str(self.cleaned_data["name"]).strip()

@@ -211,7 +211,7 @@ def test_the_pages_of_version_and_model_offer_the_request(client: Client, rita: 
     assert lines(client, "/models/churn_predictor/versions/1/") == ["Rita Sanz: move it to Production"]
     assert lines(client, "/models/churn_predictor/") == ["Rita Sanz: move it to Production"]
     page = " ".join(client.get("/models/churn_predictor/versions/1/").content.decode().split())
-    assert "(2 times); MLflow refused it." in page
+    assert "MLflow refused it 2 times." in page
     assert "/models/churn_predictor/versions/1/promote/?target=Production" in page
     told(operation="delete_model_version")  # a request would not do that
     assert len(refused.unrequested("churn_predictor")) == 1
