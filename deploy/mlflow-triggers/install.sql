@@ -25,27 +25,36 @@ INSERT INTO countersign.places (place)
 SELECT unnest(ARRAY['stage:Production', 'alias:champion'])
 WHERE NOT EXISTS (SELECT FROM countersign.places);
 
--- What the gate lets through now. A row is used by one transaction, and removed when the change is made.
+-- What the gate lets pass now, one batch for each call of it: a version arrives at a place, or leaves one. A batch is used by
+-- one transaction, and is withdrawn when the call is over.
+CREATE SEQUENCE IF NOT EXISTS countersign.batches;
 CREATE TABLE IF NOT EXISTS countersign.permits (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    batch bigint NOT NULL,
     model text NOT NULL,
-    place text,      -- NULL: any place of the model, for deletions and renaming
-    version integer, -- NULL: any
-    expires_at timestamptz NOT NULL,
+    place text NOT NULL, -- as above; 'stage:*' and 'alias:*' for any; 'name:churn' for the name that a model is given
+    version integer,     -- NULL: any
+    arrives boolean NOT NULL,
+    expires_at timestamptz NOT NULL DEFAULT clock_timestamp() + interval '10 seconds',
     used_by xid8
 );
 
-CREATE OR REPLACE FUNCTION countersign.permit(model text, place text, version integer) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION countersign.permit(changes jsonb) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    given bigint := nextval('countersign.batches');
+BEGIN
     DELETE FROM countersign.permits WHERE expires_at < clock_timestamp();
-    INSERT INTO countersign.permits (model, place, version, expires_at)
-    VALUES ($1, $2, $3, clock_timestamp() + interval '10 seconds')
-    RETURNING id;
+    INSERT INTO countersign.permits (batch, model, place, version, arrives)
+    SELECT given, each.model, each.place, each.version, each.arrives
+    FROM jsonb_to_recordset(changes) AS each (model text, place text, version integer, arrives boolean);
+    RETURN given;
+END
 $$;
 
-CREATE OR REPLACE FUNCTION countersign.withdraw(permit bigint) RETURNS void
+CREATE OR REPLACE FUNCTION countersign.withdraw(given bigint) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    DELETE FROM countersign.permits WHERE id = $1;
+    DELETE FROM countersign.permits WHERE batch = $1;
 $$;
 
 REVOKE ALL ON FUNCTION countersign.permit, countersign.withdraw FROM PUBLIC;
@@ -58,20 +67,21 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         AND model LIKE translate(regexp_replace(models, '([%_\\])', '\\\1', 'g'), '*?', '%_')
 $$;
 
--- Uses a permit for this change, in the transaction of the change, or raises. What leaves a place needs any permit for the
--- model: a promotion archives what was there.
-CREATE OR REPLACE FUNCTION countersign.need(asked_model text, asked_place text, asked_version integer, arrives boolean)
+-- Uses a permit for this change, in the transaction of the change, or raises.
+CREATE OR REPLACE FUNCTION countersign.need(asked_model text, asked_place text, asked_version integer, does_arrive boolean)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE countersign.permits SET used_by = pg_current_xact_id()
-    WHERE id = (
-        SELECT id FROM countersign.permits
-        WHERE model = asked_model AND expires_at > clock_timestamp()
+    WHERE batch = (
+        SELECT batch FROM countersign.permits
+        WHERE model = asked_model AND arrives = does_arrive AND expires_at > clock_timestamp()
+            AND (lower(place) = lower(asked_place) OR place = split_part(asked_place, ':', 1) || ':*')
+            AND (version IS NULL OR version = asked_version)
             AND (used_by IS NULL OR used_by = pg_current_xact_id())
-            AND (NOT arrives OR place IS NULL OR lower(place) = lower(asked_place))
-            AND (NOT arrives OR version IS NULL OR version = asked_version)
         ORDER BY used_by NULLS LAST, id LIMIT 1
-    );
+    )
+    -- Once more, because another transaction may have used it while this one waited for its row.
+    AND (used_by IS NULL OR used_by = pg_current_xact_id());
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format(
             '%s version %s: %s is guarded by Countersign, and MLflow''s gate did not let this change pass.',
@@ -80,42 +90,41 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION countersign.guard_version() RETURNS trigger
+-- One row of a version or an alias, before and after; NULL where there is none. A new name moves it from one model to another.
+CREATE OR REPLACE FUNCTION countersign.judge(kind text, place_column text, before jsonb, after jsonb)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    old_place text := kind || ':' || (before ->> place_column);
+    new_place text := kind || ':' || (after ->> place_column);
+    leaves boolean := before IS NOT NULL AND countersign.is_guarded(old_place, before ->> 'name');
+    arrives boolean := after IS NOT NULL AND countersign.is_guarded(new_place, after ->> 'name');
+BEGIN
+    IF (leaves OR arrives) AND before - 'name' = after - 'name' THEN
+        PERFORM countersign.need(before ->> 'name', 'name:' || (after ->> 'name'), (before ->> 'version')::integer, true);
+        RETURN;
+    END IF;
+    IF leaves THEN
+        PERFORM countersign.need(before ->> 'name', old_place, (before ->> 'version')::integer, false);
+    END IF;
+    IF arrives THEN
+        PERFORM countersign.need(after ->> 'name', new_place, (after ->> 'version')::integer, true);
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION countersign.guard() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     -- What may change while a version holds a place. Everything else, such as where its files are, may not.
     free text[] := ARRAY['description', 'last_updated_time', 'status', 'status_message', 'user_id'];
+    before jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) - free END;
+    after jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) - free END;
 BEGIN
-    IF TG_OP = 'UPDATE' AND to_jsonb(OLD) - free = to_jsonb(NEW) - free THEN
-        RETURN NEW;
-    END IF;
-    IF TG_OP <> 'INSERT' AND countersign.is_guarded('stage:' || OLD.current_stage, OLD.name) THEN
-        PERFORM countersign.need(OLD.name, 'stage:' || OLD.current_stage, OLD.version, false);
+    IF before IS DISTINCT FROM after THEN
+        PERFORM countersign.judge(TG_ARGV[0], TG_ARGV[1], before, after);
     END IF;
     IF TG_OP = 'DELETE' THEN
         RETURN OLD;
-    END IF;
-    IF countersign.is_guarded('stage:' || NEW.current_stage, NEW.name) THEN
-        PERFORM countersign.need(NEW.name, 'stage:' || NEW.current_stage, NEW.version, true);
-    END IF;
-    RETURN NEW;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION countersign.guard_alias() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    IF TG_OP = 'UPDATE' AND OLD IS NOT DISTINCT FROM NEW THEN
-        RETURN NEW;
-    END IF;
-    IF TG_OP <> 'INSERT' AND countersign.is_guarded('alias:' || OLD.alias, OLD.name) THEN
-        PERFORM countersign.need(OLD.name, 'alias:' || OLD.alias, OLD.version, false);
-    END IF;
-    IF TG_OP = 'DELETE' THEN
-        RETURN OLD;
-    END IF;
-    IF countersign.is_guarded('alias:' || NEW.alias, NEW.name) THEN
-        PERFORM countersign.need(NEW.name, 'alias:' || NEW.alias, NEW.version, true);
     END IF;
     RETURN NEW;
 END
@@ -133,8 +142,8 @@ DROP TRIGGER IF EXISTS countersign_guard ON registered_model_aliases;
 DROP TRIGGER IF EXISTS countersign_no_truncate ON model_versions;
 DROP TRIGGER IF EXISTS countersign_no_truncate ON registered_model_aliases;
 CREATE TRIGGER countersign_guard BEFORE INSERT OR UPDATE OR DELETE ON model_versions
-    FOR EACH ROW EXECUTE FUNCTION countersign.guard_version();
+    FOR EACH ROW EXECUTE FUNCTION countersign.guard('stage', 'current_stage');
 CREATE TRIGGER countersign_guard BEFORE INSERT OR UPDATE OR DELETE ON registered_model_aliases
-    FOR EACH ROW EXECUTE FUNCTION countersign.guard_alias();
+    FOR EACH ROW EXECUTE FUNCTION countersign.guard('alias', 'alias');
 CREATE TRIGGER countersign_no_truncate BEFORE TRUNCATE ON model_versions EXECUTE FUNCTION countersign.refuse();
 CREATE TRIGGER countersign_no_truncate BEFORE TRUNCATE ON registered_model_aliases EXECUTE FUNCTION countersign.refuse();

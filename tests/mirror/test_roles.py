@@ -9,6 +9,7 @@ import requests
 from django.core.management import CommandError, call_command
 
 from mirror import roles, sync
+from mirror.port import Denied, Refused
 from mirror.rights import Level, Trial
 from tests.support.mlflow_server import MlflowServer
 from tests.support.signed import ADMIN, PASSWORD, SignedMlflow
@@ -112,6 +113,27 @@ def test_engineers_register_and_do_not_promote_by_stage(signed: SignedMlflow, ru
     assert status(signed, "erik", "POST", "model-versions/transition-stage", **move) == 403
     assert status(signed, GATE, "POST", "model-versions/transition-stage", **move) == 200
     assert status(signed, "erik", "POST", "runs/create", experiment_id="0", start_time=1) == 200
+
+
+def test_engineers_cannot_give_themselves_more(signed: SignedMlflow, run: Any) -> None:
+    signed.person("eva")
+    run("--engineer", "eva")
+    engineer = roles.Administrator(signed.url, "eva", PASSWORD)
+    engineer.call("POST", "registered-models/create", "2.0", name="evas")
+    more = {"resource_type": "registered_model_version", "resource_pattern": "*", "permission": "MANAGE"}
+    number = role(signed, roles.ENGINEERS)["id"]
+    held = role(signed, roles.ENGINEERS)["permissions"][1]["id"]
+    for method, path, values in (
+        ("POST", "users/permissions/grant", {"username": "eva", "resource_id": "*", **more}),
+        ("POST", "users/permissions/grant", {"username": "eva", "resource_id": "evas", **more}),
+        ("POST", "roles/permissions/add", {"role_id": number, **more}),
+        ("PATCH", "roles/permissions/update", {"role_permission_id": held, "permission": "MANAGE"}),
+        ("DELETE", "roles/unassign", {"username": "eva", "role_id": number}),
+        ("POST", "roles/create", {"name": "mine", "workspace": "default"}),
+    ):
+        with pytest.raises((Denied, Refused)):
+            engineer.call(method, path, **values)
+    assert roles.ENGINEERS in run()
 
 
 def test_engineers_register_prompts(signed: SignedMlflow, run: Any) -> None:

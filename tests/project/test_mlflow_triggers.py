@@ -1,8 +1,10 @@
 """deploy/mlflow-triggers on a real PostgreSQL below a real MLflow: what is refused, what goes on, how it is undone."""
 
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, LiteralString
@@ -11,6 +13,7 @@ import psycopg
 import pytest
 import requests
 from mlflow_gate import grants
+from mlflow_gate.permits import Permits
 from psycopg import sql
 
 from registry_ui.demo.installation import ROOT
@@ -66,11 +69,21 @@ class OnPostgres(MlflowServer):
         return [stage for (stage,) in found]
 
     @contextmanager
-    def let_through(self, model: str, place: str | None = None, version: int | None = None) -> Iterator[None]:
-        """What the gate does around a change."""
-        ((number,),) = self.sql("SELECT countersign.permit(%s, %s, %s)", model, place, version, role="countersign_gate")
-        yield
-        self.sql("SELECT countersign.withdraw(%s)", number, role="countersign_gate")
+    def let_pass(self, operation: str, **arguments: Any) -> Iterator[None]:
+        """What the plugin does around a change."""
+        permits = Permits(self.as_role("countersign_gate").replace("://", "+psycopg2://"))
+        with permits.around(operation, arguments):
+            yield
+
+    def granted_move(self, name: str, version: int, stage: str = "Production", *, archive: bool = True) -> int:
+        values = {"version": str(version), "stage": stage, "archive_existing_versions": archive}
+        with self.let_pass("transition_model_version_stage", name=name, **values):
+            return self.move(name, version, stage, archive=archive)[0]
+
+    def granted_alias(self, name: str, alias: str, version: int) -> int:
+        values = {"name": name, "alias": alias, "version": str(version)}
+        with self.let_pass("set_registered_model_alias", **values):
+            return self.call("POST", "registered-models/alias", **values)[0]
 
 
 def run(server: OnPostgres, script: str, *variables: str) -> None:
@@ -132,29 +145,84 @@ def test_everything_else_goes_on(mlflow: OnPostgres) -> None:
     assert mlflow.call("DELETE", "registered-models/delete", name="sales_2")[0] == 200
 
 
-def test_a_permit_lets_one_change_through(mlflow: OnPostgres) -> None:
+def test_a_permit_lets_one_change_pass(mlflow: OnPostgres) -> None:
     name = mlflow.model("fraud", versions=3)
-    with mlflow.let_through(name, "stage:Production", 1):
+    with mlflow.let_pass("transition_model_version_stage", name=name, version="1", **INTO_PRODUCTION):
         assert mlflow.move(name, 2)[0] == 400
         assert mlflow.move(name, 1)[0] == 200
         assert mlflow.move(name, 1, "Archived", archive=False)[0] == 400, "it was used"
-    with mlflow.let_through(name, "stage:Production", 2):
-        assert mlflow.move(name, 2)[0] == 200, "and archives what was there"
+    assert mlflow.granted_move(name, 2) == 200, "and archives what was there"
     assert mlflow.stages(name) == ["Archived", "Production", "None"]
     assert mlflow.move(name, 3)[0] == 400
-    with mlflow.let_through(name, "alias:champion", 2):
-        assert mlflow.call("POST", "registered-models/alias", name=name, alias="champion", version="2")[0] == 200
+    assert mlflow.granted_move(name, 3, archive=False) == 200, "beside the other"
+    assert mlflow.granted_move(name, 3, "Archived", archive=False) == 200
+    assert mlflow.granted_alias(name, "champion", 2) == 200
+    assert mlflow.granted_alias(name, "champion", 1) == 200
+    with mlflow.let_pass("delete_registered_model_alias", name=name, alias="champion"):
+        assert mlflow.call("DELETE", "registered-models/alias", name=name, alias="champion")[0] == 200
     assert mlflow.sql("SELECT count(*) FROM countersign.permits", role="countersign") == [(0,)]
 
 
+def test_two_transactions_do_not_use_one_permit(mlflow: OnPostgres) -> None:
+    name = mlflow.model("raced")
+    change = "UPDATE model_versions SET current_stage = 'Production' WHERE name = 'raced' AND version = 1"
+    address = mlflow.as_role("mlflow")
+    with (
+        mlflow.let_pass("transition_model_version_stage", name=name, version="1", **INTO_PRODUCTION),
+        psycopg.connect(address) as first,
+        psycopg.connect(address) as second,
+        ThreadPoolExecutor() as pool,
+    ):
+        first.execute(change)
+        # Another row, so that it is the permit that it waits for.
+        second.execute("UPDATE model_versions SET version = 3 WHERE name = 'raced' AND version = 2")
+        waits = pool.submit(
+            second.execute,
+            "INSERT INTO model_versions (name, version, current_stage) VALUES ('raced', 1, 'production')",
+        )
+        with pytest.raises(TimeoutError):
+            waits.result(timeout=1)
+        first.execute(
+            "UPDATE model_versions SET version = 4, current_stage = 'None' WHERE name = 'raced' AND version = 1"
+        )
+        first.commit()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match=SAID):
+            waits.result(timeout=30)
+        second.rollback()
+
+
+INTO_PRODUCTION = {"stage": "Production", "archive_existing_versions": True}
+
+UNGUARDED = (
+    # Calls that everybody may make, while which somebody with the database tries what nobody may.
+    ("transition_model_version_stage", {"version": "2", "stage": "Staging", "archive_existing_versions": True}),
+    ("set_registered_model_alias", {"version": "1", "alias": "challenger"}),
+    ("delete_registered_model_alias", {"alias": "challenger"}),
+    ("delete_model_version", {"version": "2"}),
+    ("rename_registered_model", {"new_name": "elsewhere"}),
+)
+
+
+@pytest.mark.parametrize(("operation", "arguments"), UNGUARDED, ids=[name for name, _ in UNGUARDED])
+def test_an_unguarded_call_opens_nothing_while_it_takes(
+    mlflow: OnPostgres, held: str, operation: str, arguments: dict[str, Any]
+) -> None:
+    with mlflow.let_pass(operation, name=held, **arguments):
+        for statement in (
+            "UPDATE model_versions SET current_stage = 'Production' WHERE name = %s AND version = 2",
+            "UPDATE model_versions SET current_stage = 'None' WHERE name = %s AND version = 1",
+            "UPDATE registered_model_aliases SET version = 2 WHERE name = %s",
+            "DELETE FROM registered_model_aliases WHERE name = %s",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match=SAID):
+                mlflow.sql(statement, held)
+
+
 @pytest.fixture
-def held(mlflow: OnPostgres, request: pytest.FixtureRequest) -> str:
+def held(mlflow: OnPostgres) -> str:
     """A model whose first version is in Production, and champion."""
-    name = mlflow.model(f"held_{request.node.name[:60]}")
-    with mlflow.let_through(name, "stage:Production", 1):
-        assert mlflow.move(name, 1)[0] == 200
-    with mlflow.let_through(name, "alias:champion", 1):
-        assert mlflow.call("POST", "registered-models/alias", name=name, alias="champion", version="1")[0] == 200
+    name = mlflow.model(f"held_{secrets.token_hex(4)}")
+    assert (mlflow.granted_move(name, 1), mlflow.granted_alias(name, "champion", 1)) == (200, 200)
     return name
 
 
@@ -170,14 +238,17 @@ def test_what_holds_a_place_stays_as_it_is(mlflow: OnPostgres, held: str) -> Non
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match=SAID):
             mlflow.sql(change.format(sql.Identifier(column)), value, held)
     assert mlflow.call("PATCH", "model-versions/update", name=held, version="1", description="mine")[0] == 200
-    with mlflow.let_through(held):
-        assert mlflow.call("DELETE", "registered-models/delete", name=held)[0] == 200
+    with mlflow.let_pass("delete_model_version", name=held, version="1"):
+        assert mlflow.call("DELETE", "model-versions/delete", name=held, version="1")[0] == 200
 
 
-def test_renaming_passes_with_a_permit_for_both_names(mlflow: OnPostgres, held: str) -> None:
-    with mlflow.let_through(held), mlflow.let_through("renamed"):
-        assert mlflow.call("POST", "registered-models/rename", name=held, new_name="renamed")[0] == 200
-    assert mlflow.stages("renamed")[0] == "Production"
+def test_renaming_and_deleting_pass_with_a_permit(mlflow: OnPostgres, held: str) -> None:
+    names = {"name": held, "new_name": f"new_{held}"}
+    with mlflow.let_pass("rename_registered_model", **names):
+        assert mlflow.call("POST", "registered-models/rename", **names)[0] == 200
+    assert mlflow.stages(f"new_{held}")[0] == "Production"
+    with mlflow.let_pass("delete_registered_model", name=f"new_{held}"):
+        assert mlflow.call("DELETE", "registered-models/delete", name=f"new_{held}")[0] == 200
 
 
 def test_places_say_what_is_guarded(mlflow: OnPostgres) -> None:
@@ -192,11 +263,11 @@ def test_places_say_what_is_guarded(mlflow: OnPostgres) -> None:
 
 def test_mlflows_role_cannot_make_permits_or_change_what_is_guarded(mlflow: OnPostgres) -> None:
     for statement in (
-        "SELECT countersign.permit('churn', NULL, NULL)",
-        "INSERT INTO countersign.permits (model, expires_at) VALUES ('churn', now() + interval '1 hour')",
+        "SELECT countersign.permit('[]')",
+        "INSERT INTO countersign.permits (batch, model, place, arrives) VALUES (1, 'churn', 'stage:*', true)",
         "DELETE FROM countersign.places",
         "SELECT countersign.need('churn', 'stage:Production', 1, true)",
-        "DROP FUNCTION countersign.guard_version() CASCADE",
+        "DROP FUNCTION countersign.guard() CASCADE",
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             mlflow.sql(statement)

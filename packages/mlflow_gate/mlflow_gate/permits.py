@@ -8,6 +8,7 @@ who has that address, or starts MLflow without this plugin, has none.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,7 +26,6 @@ class Permits:
         if address:
             import sqlalchemy  # noqa: PLC0415 -- MLflow's own, and only where it is used
 
-            self._text = sqlalchemy.text
             self._engine = sqlalchemy.create_engine(address, pool_pre_ping=True, isolation_level="AUTOCOMMIT")
 
     def confirm(self) -> None:
@@ -46,20 +46,22 @@ class Permits:
     def around(self, operation: str, arguments: Mapping[str, Any]) -> Iterator[None]:
         """While the change is made it has its permits. Raises MlflowException, 503, where they cannot be written."""
         wanted = _wanted(operation, arguments) if self._engine is not None else []
-        numbers = [self._ask("SELECT countersign.permit(:model, :place, :version)", each) for each in wanted]
+        if not wanted:
+            yield
+            return
+        batch = self._ask("SELECT countersign.permit(CAST(:given AS jsonb))", json.dumps(wanted))
         try:
             yield
         finally:
-            for number in numbers:
-                with contextlib.suppress(MlflowException):  # it ends by itself in ten seconds
-                    self._ask("SELECT countersign.withdraw(:number)", {"number": number})
+            with contextlib.suppress(MlflowException):  # it ends by itself in ten seconds
+                self._ask("SELECT countersign.withdraw(:given)", batch)
 
-    def _ask(self, statement: str, values: Mapping[str, Any]) -> Any:
+    def _ask(self, statement: str, given: Any) -> Any:
         import sqlalchemy  # noqa: PLC0415
 
         try:
             with self._engine.connect() as connection:
-                return connection.execute(self._text(statement), values).scalar()
+                return connection.execute(sqlalchemy.text(statement), {"given": given}).scalar()
         except sqlalchemy.exc.SQLAlchemyError as error:
             reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
             raise MlflowException(
@@ -68,20 +70,32 @@ class Permits:
 
 
 def _wanted(operation: str, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the triggers ask for: the model, and the place and version that come together; none means any."""
-    name = arguments.get("name")
+    """What the triggers ask for: which version arrives where, and which leaves. No more than the call does, because for
+    as long as it takes, what is permitted may be done by others."""
+    name, version = str(arguments.get("name")), _number(arguments.get("version"))
     if operation == "transition_model_version_stage":
-        stage = STAGES.get(str(arguments["stage"]).lower(), "")
-        return [_permit(name, f"stage:{stage}", arguments["version"])]
+        place = f"stage:{STAGES.get(str(arguments['stage']).lower(), '')}"
+        archived = [_leaves(name, place)] if arguments["archive_existing_versions"] else []
+        return [_arrives(name, place, version), _leaves(name, "stage:*", version), *archived]
     if operation == "set_registered_model_alias":
-        return [_permit(name, f"alias:{arguments['alias']}", arguments["version"])]
+        place = f"alias:{arguments['alias']}"
+        return [_arrives(name, place, version), _leaves(name, place)]
+    if operation == "delete_registered_model_alias":
+        return [_leaves(name, f"alias:{arguments['alias']}")]
+    if operation in ("delete_model_version", "delete_registered_model"):
+        return [_leaves(name, "stage:*", version), _leaves(name, "alias:*", version)]
     if operation == "rename_registered_model":
-        return [_permit(name), _permit(arguments["new_name"])]
-    if operation in ("delete_registered_model_alias", "delete_model_version", "delete_registered_model"):
-        return [_permit(name)]
+        return [_arrives(name, f"name:{arguments['new_name']}")]
     return []
 
 
-def _permit(model: Any, place: str | None = None, version: Any = None) -> dict[str, Any]:
-    number = int(str(version)) if str(version).isdecimal() else None
-    return {"model": str(model), "place": place, "version": number}
+def _arrives(model: str, place: str, version: int | None = None) -> dict[str, Any]:
+    return {"model": model, "place": place, "version": version, "arrives": True}
+
+
+def _leaves(model: str, place: str, version: int | None = None) -> dict[str, Any]:
+    return {"model": model, "place": place, "version": version, "arrives": False}
+
+
+def _number(version: Any) -> int | None:
+    return int(str(version)) if str(version).isdecimal() else None
