@@ -165,7 +165,7 @@ def test_a_method_that_nobody_looked_at_keeps_away_from_what_is_sealed(world: Wo
     refused(lambda: repository.link_artifact("1/models", "2/y"))
 
 
-@pytest.mark.parametrize("first", ["mlflow", "mlflow_gate.store", "mlflow_gate.artifacts"])
+@pytest.mark.parametrize("first", ["mlflow", "mlflow_gate.store"])
 def test_mlflow_finds_it_whatever_is_imported_first(first: str) -> None:
     """MLflow loads it while it makes its registry, which is not there yet then."""
     known = "mlflow.store.artifact.artifact_repository_registry import get_registered_artifact_repositories as known"
