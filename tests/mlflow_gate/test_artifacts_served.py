@@ -12,7 +12,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow_gate import attacks
 from mlflow_gate.attacks import GOES_ON, NOT_TAKEN, REFUSED
 
-from tests.support.gate import Countersign, policy_text
+from tests.support.gate import Countersign
 from tests.support.mlflow_server import MlflowServer
 
 SEALED = "1/models/m-7e81/artifacts"
@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     (folder / "artifacts" / SEALED).mkdir(parents=True)
     (folder / "artifacts" / SEALED / "model.pkl").write_bytes(b"approved")
     with (
-        Countersign(policy_text()) as site,
+        Countersign() as site,
         SealedServer(folder, environment=site.environment(COUNTERSIGN_GATE_STATE=str(folder / "gate.json"))) as started,
     ):
         yield started

@@ -52,6 +52,7 @@ class Countersign:
 
     def __init__(self, text: bytes | None = None, *, key: Ed25519PrivateKey = KEY) -> None:
         self.refusals: list[dict[str, Any]] = []
+        self.openings: list[dict[str, Any]] = []
         self.asked = self.unchanged = 0
         self.redirect = ""
         self.silent = threading.Lock()
@@ -75,11 +76,16 @@ class Countersign:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.headers.get("Authorization") != f"Bearer {TOKEN}" or self.path != "/gate/refusals":
+                if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                     self.answer(403)
-                else:
+                elif self.path == "/gate/refusals":
                     site.refusals += json.loads(body)
                     self.answer(204)
+                elif self.path == "/gate/openings":
+                    site.openings.append(json.loads(body))
+                    self.answer(204)
+                else:
+                    self.answer(404)
 
             def answer(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
                 self.send_response(status)

@@ -13,6 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -120,8 +121,9 @@ def checked(settings: Settings, signed: Signed, *, at_least: int = 0) -> Policy:
 class Source:
     """The policy that counts in this process."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, reached: Callable[[], object] = bool) -> None:
+        """`reached` is called each time that Countersign answered, beside the requests, too."""
+        self._settings, self._reached = settings, reached
         self._policy, self._etag, self._kept = UNKNOWN, "", b""
         self._asked_at = self._told_at = 0.0
         self._background = Background("countersign-policy", self._run)
@@ -147,6 +149,7 @@ class Source:
             if self._told_at:
                 log.warning("Countersign's policy is there again: number %s.", self._policy.serial)
             self._asked_at, self._told_at = time.time(), 0.0
+            self._reached()
         except Exception as error:  # a policy that cannot be had must not end the thread that asks for the next one
             self._complain(error)
 

@@ -25,7 +25,7 @@ from flask import g, has_request_context, request
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, PERMISSION_DENIED
 
-from mlflow_gate import __version__, changes, notes
+from mlflow_gate import __version__, changes, notes, opening
 from mlflow_gate.changes import Call, Judge, Registry, Touched
 from mlflow_gate.grants import HEADER, Grant, Invalid, check
 from mlflow_gate.once import Once
@@ -75,7 +75,7 @@ def gate() -> Gate:
         raise MlflowException(f"The gate cannot stand: {error}", INVALID_PARAMETER_VALUE) from error
     permits = Permits(settings.database)
     permits.confirm()
-    source = Source(settings)
+    source = Source(settings, reached=functools.partial(opening.tell, settings))
     source.policy()  # begins to ask, so that something is known when the first request comes
     return Gate(settings, source.policy, Teller(settings).tell, Once(settings.used), permits)
 
