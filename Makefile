@@ -34,9 +34,11 @@ test: .venv/development.stamp
 test-fast: .venv/development.stamp
 	$(VENV) -m pytest -m "$(FAST)" -n auto
 
-# Every MLflow that people run, or some: make test-mlflow VERSIONS="3.17.2". It installs them; minutes each.
+# Every MLflow that people run, or some: make test-mlflow VERSIONS="3.17.2". It installs them; minutes each, and some more
+# for the gate in front of each, which is attacked in every way in which the server is started.
 test-mlflow: .venv/development.stamp
 	$(VENV) -m tests.servers $(VERSIONS)
+	$(VENV) -m tests.servers.gate $(VERSIONS)
 
 # Killed, lied to, raced and restored; about ten minutes. OPTIONS="--only restore --keep" and the like.
 test-faults: .venv/development.stamp

@@ -7,24 +7,20 @@ python -m tests.servers [VERSION …]
 import json
 import os
 import secrets
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
 
-from werkzeug.security import generate_password_hash
-
 from registry_ui.demo.installation import ROOT, Installation
-from tests.support.mlflow_server import MlflowServer, free_port
+from tests.support.mlflow_server import ADMIN, MlflowServer, free_port, make_passwords_cheap, passwords
 
 CACHE = ROOT / ".countersign" / "mlflow-servers"
 NEWEST = "newest"
 VERSIONS = ("2.14.3", "2.22.5", "3.1.4", "3.5.1", "3.9.0", "3.17.2", NEWEST)
-ADMIN, ACCOUNT = "admin", "countersign"
+ACCOUNT = "countersign"
 STEPS = ("mirror", "promotion", "rollback", "bypass by stage", "bypass by alias", "deletion", "refused permission")
 
 
@@ -58,30 +54,14 @@ class OtherServer(MlflowServer):
     def __init__(self, folder: Path, python: Path) -> None:
         super().__init__(folder)
         self.python, self.password = python, secrets.token_urlsafe(16)
-        folder.mkdir(parents=True, exist_ok=True)
-        config = folder / "auth.ini"
-        config.write_text(
-            "[mlflow]\ndefault_permission = READ\n"
-            f"database_uri = sqlite:///{folder / 'auth.sqlite3'}\n"
-            f"admin_username = {ADMIN}\nadmin_password = {self.password}\n"
-            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-        )
         self.environment = {
-            "MLFLOW_AUTH_CONFIG_PATH": str(config),
-            "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(),
+            **passwords(folder, self.password),
             "PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]]),  # it starts gunicorn or uvicorn
         }
 
     @property
     def admin_url(self) -> str:
         return f"http://{ADMIN}:{self.password}@127.0.0.1:{self.port}"
-
-    def make_passwords_cheap(self, passwords: Mapping[str, str]) -> None:
-        """Each call checks the password; with MLflow's own hashes a drive takes minutes."""
-        with closing(sqlite3.connect(self.folder / "auth.sqlite3")) as database, database:
-            for name, password in passwords.items():
-                cheap = generate_password_hash(password, "pbkdf2:sha256:1")
-                database.execute("UPDATE users SET password_hash = ? WHERE username = ?", [cheap, name])
 
     def _command(self) -> list[str]:
         return [str(self.python), *super()._command()[1:], "--app-name=basic-auth"]
@@ -93,7 +73,7 @@ def drive(server: OtherServer, folder: Path) -> dict[str, str]:
 
     password = secrets.token_urlsafe(16)
     Backstage(server.admin_url).call("POST", "users/create", username=ACCOUNT, password=password)
-    server.make_passwords_cheap({ADMIN: server.password, ACCOUNT: password})
+    make_passwords_cheap(server.folder, {ADMIN: server.password, ACCOUNT: password})
     place = Installation(folder, free_port(), server.port)
     place.prepare()
     environment = place.environment() | {

@@ -1,6 +1,7 @@
 """What stands in for Countersign beside a guarded MLflow: a key, signed policies, and a server that gives them out and
 hears of refusals."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Mapping
@@ -50,21 +51,24 @@ def policy_text(*rules: Mapping[str, Any], serial: int = 12, **changes: Any) -> 
 class Countersign:
     """`with Countersign() as site:` answers the gate as Countersign's web process does."""
 
-    def __init__(self, text: bytes | None = None, *, key: Ed25519PrivateKey = KEY) -> None:
+    def __init__(self, *rules: Mapping[str, Any], serial: int = 12, key: Ed25519PrivateKey = KEY) -> None:
+        self.rules, self.serial = rules, serial
         self.refusals: list[dict[str, Any]] = []
         self.openings: list[dict[str, Any]] = []
         self.asked = self.unchanged = 0
-        self.redirect = ""
+        self.redirect, self.is_away = "", False
         self.silent = threading.Lock()
         """While it is held, an answer waits."""
-        self.serve(policy_text() if text is None else text, key=key)
+        self.serve(policy_text(*rules, serial=serial), key=key)
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 with site.silent:
                     site.asked += 1
-                if self.headers.get("Authorization") != f"Bearer {TOKEN}" or self.path != "/gate/policy":
+                if site.is_away:
+                    self.answer(503)
+                elif self.headers.get("Authorization") != f"Bearer {TOKEN}" or self.path != "/gate/policy":
                     self.answer(403)
                 elif site.redirect:
                     self.answer(302, headers={"Location": site.redirect})
@@ -103,6 +107,8 @@ class Countersign:
 
     def serve(self, text: bytes, *, key: Ed25519PrivateKey = KEY) -> None:
         """This policy from now on."""
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            self.serial = json.loads(text)["serial"]
         self.text, self.signature = text, grants.sign_text(key, "policy", text)
         self.etag = f'"{self.signature[:20]}"'
 

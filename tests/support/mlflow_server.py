@@ -1,16 +1,45 @@
 """A real MLflow server in its own process group, on SQLite and a free port, for tests and the benchmark."""
 
 import os
+import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
+from werkzeug.security import generate_password_hash
+
 GATE = Path(__file__).resolve().parents[2] / "packages" / "mlflow_gate"
+ADMIN = "admin"
+
+
+def passwords(folder: Path, password: str) -> dict[str, str]:
+    """Environment of a server that asks for passwords (`--app-name=basic-auth`), with this one for its administrator.
+    Everybody may read everything."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "auth.ini"
+    config.write_text(
+        "[mlflow]\ndefault_permission = READ\n"
+        f"database_uri = sqlite:///{folder / 'auth.sqlite3'}\n"
+        f"admin_username = {ADMIN}\nadmin_password = {password}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    return {"MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex()}
+
+
+def make_passwords_cheap(folder: Path, known: Mapping[str, str]) -> None:
+    """Each call checks the password; with MLflow's own hashes some hundred calls take minutes."""
+    with closing(sqlite3.connect(folder / "auth.sqlite3")) as database, database:
+        for name, password in known.items():
+            cheap = generate_password_hash(password, "pbkdf2:sha256:1")
+            database.execute("UPDATE users SET password_hash = ? WHERE username = ?", [cheap, name])
 
 
 def free_port() -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -351,6 +352,17 @@ def _prompts(model: str) -> Iterator[Attempt]:
     text = {**one, "key": "mlflow.prompt.text"}
     yield from _spelled("change the text of the prompt in use", "POST", tagged, {**text, "value": "Lie."}, held=True)
     yield from _spelled("delete the text of the prompt in use", "DELETE", untagged, text, held=True)
+    # One version that says so makes MLflow's search leave out its model, with all versions, for ever.
+    is_prompt = {"key": "mlflow.prompt.is_prompt", "value": "true"}
+    planted = {"name": model, "source": "prompt-template", "tags": [is_prompt]}
+    yield from _spelled("register a prompt in a model", "POST", "mlflow/model-versions/create", planted)
+    for what, path, whose in (
+        ("a version", "mlflow/model-versions", {"name": model, "version": "2"}),
+        ("a model", "mlflow/registered-models", {"name": model}),
+    ):
+        yield from _spelled(f"call {what} a prompt", "POST", f"{path}/set-tag", {**whose, **is_prompt})
+        untag = {**whose, "key": is_prompt["key"]}
+        yield from _spelled(f"take the mark of a prompt off {what}", "DELETE", f"{path}/delete-tag", untag)
 
 
 def _plain(
@@ -381,5 +393,18 @@ def _spelled(what: str, method: str, path: str, body: Mapping[str, Any], *, held
     }
     for form, target in forms.items():
         yield Attempt(what, form, REFUSED, method, target, content, held)
-    twice = json.dumps(content.decode()).encode()
-    yield Attempt(what, "JSON within a JSON text", REFUSED, method, API + path, twice, held)
+    bodies = {
+        "JSON within a JSON text": json.dumps(content.decode()).encode(),
+        "a key said twice": b'{"name": "elsewhere", ' + content[1:] if body else content,
+        "letters escaped": re.sub(rb'"[^"]*"', _escaped, content),
+    }
+    for form, said in bodies.items():
+        yield Attempt(what, form, REFUSED, method, API + path, said, held)
+
+
+def _escaped(text: re.Match[bytes]) -> bytes:
+    return (
+        b'"'
+        + b"".join(b"\\u%04x" % letter if chr(letter).isalpha() else bytes([letter]) for letter in text[0][1:-1])
+        + b'"'
+    )
