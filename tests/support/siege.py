@@ -15,7 +15,6 @@ from mlflow_gate import attacks, grants
 from mlflow_gate.attacks import GOES_ON, NOT_TAKEN, REFUSED, Answer
 from mlflow_gate.source import EVERY
 
-from registry_ui.demo.installation import ROOT
 from tests.support.gate import KEY, OTHER_KEY, Countersign, policy_text
 from tests.support.mlflow_server import MlflowServer
 
@@ -53,7 +52,6 @@ class GuardedMlflow(MlflowServer):
             MLFLOW_REGISTRY_STORE_URI=f"countersign:{self.store}",
             MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS="true",
             MLFLOW_WEBHOOK_ALLOWED_SCHEMES="http,https",
-            PYTHONPATH=str(ROOT / "packages" / "mlflow_gate"),
             PATH=os.pathsep.join([str(Path(python).parent), os.environ["PATH"]]),
             **(environment or {}),
         )
