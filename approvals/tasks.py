@@ -7,7 +7,7 @@ from celery import shared_task
 
 from approvals import administration, assessment, delivery, notifications, watch, workflow
 from approvals.assessment import external_calls
-from approvals.enforcement import feed
+from approvals.enforcement import feed, probe
 from approvals.workflow import outbox
 from mirror import connect, port, stopping
 
@@ -96,6 +96,11 @@ def check_holder_files() -> int:
 @shared_task(name="approvals.sign_policy")
 def sign_policy() -> int | None:
     return feed.sign_if_due(_registry())
+
+
+@shared_task(name="approvals.probe_gate")
+def probe_gate() -> str:
+    return probe.probe(_registry())
 
 
 @shared_task(name="approvals.verify_ledger")

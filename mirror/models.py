@@ -242,6 +242,9 @@ class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by its
         default=dict, help_text='{"mlflow": s, "worker": s}: seconds ahead of the database\'s clock, as last measured.'
     )
     halt = models.TextField(blank=True, help_text="Why nothing is written to MLflow until a person says so.")
+    gate = models.JSONField(
+        default=dict, help_text="Whether MLflow refuses what was not approved, when it was last asked: see probe."
+    )
 
     objects: ClassVar[Any] = MirrorStateManager()
 

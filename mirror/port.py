@@ -197,6 +197,18 @@ class ServerInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """What the gate inside the registry says of itself."""
+
+    version: str
+    serial: int
+    """Of the policy that it enforces; 0 while it knows none."""
+
+    mode: str
+    """`enforce`, `observe` or `off`: whatever a policy says, it does no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """By what a registry is known again: see `identity`."""
 
@@ -289,6 +301,10 @@ class Registry(Protocol):
 
     def clock_skew(self) -> float | None:
         """Seconds by which MLflow's clock is ahead of this host's, to about one; None where it tells no date."""
+
+    def gate(self) -> Gate | None:
+        """As one process of the server says it, on a connection of its own; None where it has no gate. Changes nothing.
+        Raises Refused where neither can be told."""
 
     def unsigned(self) -> "Registry":
         """The same server, asked without credentials."""

@@ -69,6 +69,7 @@ def examine() -> dict[str, dict[str, Any]]:
         "registry": registry(mirror),
         "ledger": _check(not mirror.halt, mirror.halt or "Complete as far as MLflow shows."),
         "rights": _rights(),
+        "gate": gate(mirror),
         "clocks": clocks(mirror),
         "mirror": _pull(mirror),
         "sweep": _sweep(mirror),
@@ -118,6 +119,16 @@ def _rights() -> dict[str, Any]:
         return _check(True, "Not checked: manage.py check_mlflow does.")
     bad = [row["what"] for row in last.rows if row["level"] == "bad"]
     return _check(last.is_good, f"Missing: {', '.join(bad)}." if bad else f"Checked {last.at:%Y-%m-%d %H:%M} UTC.")
+
+
+def gate(mirror: MirrorState) -> dict[str, Any]:
+    """Well too where no target is to be enforced."""
+    if not mirror.gate:
+        return _check(True, "Not asked: no target is enforced in MLflow.")
+    stands = f"Version {', '.join(mirror.gate['versions'])}, policy {mirror.gate['serial']}."
+    return _check(
+        not mirror.gate["trouble"], mirror.gate["trouble"] or (stands if mirror.gate["versions"] else "None.")
+    )
 
 
 def clocks(mirror: MirrorState) -> dict[str, Any]:

@@ -70,6 +70,7 @@ LANES = (
     Lane(REST, ("approvals.end_probations",)),
     Lane(REST, ("approvals.call_out_overdue",)),
     Lane(REST, ("approvals.sign_policy",)),
+    Lane(REST, ("approvals.probe_gate",)),
     Lane(REST, ("approvals.verify_ledger",)),
     Lane(REST, ("approvals.checkpoint",)),
     Lane(REST, ("approvals.prune",)),

@@ -334,6 +334,7 @@ CELERY_BEAT_SCHEDULE = {
         "approvals.end_probations": 60,
         "approvals.call_out_overdue": 60,
         "approvals.sign_policy": DRAIN_SECONDS,
+        "approvals.probe_gate": 60,
         "approvals.verify_ledger": 30,
         "approvals.checkpoint": CHECKPOINT_SECONDS,
         "approvals.prune": 3600,

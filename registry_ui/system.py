@@ -57,6 +57,7 @@ def parts() -> list[Part]:
         _registry(mirror),
         *_cut(),
         _rights(),
+        _gate(mirror),
         _clocks(mirror),
         _worker(mirror),
         _mirror(mirror),
@@ -170,6 +171,26 @@ def _rights() -> Part:
             "Rights in MLflow", BAD, "Missing", "Checked", last.at, error=said, remedy=f"{remedies} {how}".strip()
         )
     return Part("Rights in MLflow", GOOD, "OK", " ".join([*notes, "Checked"]), last.at)
+
+
+def _gate(mirror: MirrorState) -> Part:
+    """Whether MLflow refuses what was not approved."""
+    found = mirror.gate
+    if not found:
+        return Part("Gate in MLflow", GOOD, "Not used", "No target is enforced in MLflow; changes there are reported.")
+    at, said = datetime.fromisoformat(found["at"]), " and ".join(found["versions"])
+    if found["trouble"]:
+        remedy = (
+            "Who runs MLflow starts it with MLFLOW_REGISTRY_STORE_URI=countersign:… in every process, and without "
+            "COUNTERSIGN_GATE_MODE; an opening ends by itself. Until then, changes there are reported as incidents."
+        )
+        since = datetime.fromisoformat(found["since"])
+        return Part("Gate in MLflow", BAD, "Not enforced", "Since", since, error=found["trouble"], remedy=remedy)
+    if not found["versions"]:
+        word = "Missing" if found["state"] == "missing" else "Unknown"
+        return Part("Gate in MLflow", SLOW, word, "Targets are observed, and MLflow tells nothing; last asked", at)
+    modes = " and ".join(found["modes"])
+    return Part("Gate in MLflow", GOOD, "Stands", f"Version {said}, policy {found['serial']}, {modes}; last asked", at)
 
 
 def _clocks(mirror: MirrorState) -> Part:

@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 from django.apps import apps
 from django.core.management import call_command
 from django.db import connection, transaction
-from django.test.utils import setup_databases, teardown_databases
+from django.test.utils import override_settings, setup_databases, teardown_databases
 
 from accounts.models import User
 from approvals.ledger import triggers
@@ -17,6 +17,8 @@ from approvals.models import Target, defaults
 from tests.support.backstage import Backstage
 from tests.support.compose import MlflowOfCompose, make_mlflows_database
 from tests.support.factories import make_person
+from tests.support.gate import KEY
+from tests.support.gated import GatedMlflow
 from tests.support.mlflow_server import MlflowServer
 from tests.support.postgres import postgres
 from tests.support.waiting import within
@@ -168,8 +170,38 @@ def mlflow_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowS
             yield server
 
 
+@pytest.fixture(scope="session")
+def gated_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatedMlflow]:
+    """Another, with the gate inside."""
+    with GatedMlflow(tmp_path_factory.mktemp("mlflow-gated")) as server:
+        yield server
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A file that says `ALSO_GATED` has its MLflow twice: as it comes, and with the gate inside."""
+    if "mlflow_server" in metafunc.fixturenames and getattr(metafunc.module, "ALSO_GATED", False):
+        metafunc.parametrize("mlflow_server", ["plain", "gated"], indirect=True, scope="module")
+
+
 @pytest.fixture(scope="module")
-def mlflow_server(mlflow_process: MlflowServer) -> MlflowServer:
+def mlflow_server(request: pytest.FixtureRequest) -> Iterator[MlflowServer]:
     """The run's MLflow, without the models of the files before."""
-    Backstage(mlflow_process.url).delete_all_models()
-    return mlflow_process
+    if getattr(request, "param", "plain") == "plain":
+        server: MlflowServer = request.getfixturevalue("mlflow_process")
+        Backstage(server.url).delete_all_models()
+        yield server
+    else:
+        yield from gated(request.getfixturevalue("gated_process"))
+
+
+@pytest.fixture(scope="module")
+def gated_server(gated_process: GatedMlflow) -> Iterator[GatedMlflow]:
+    """The run's MLflow with the gate inside, without the models of the files before. This process has the key."""
+    yield from gated(gated_process)
+
+
+def gated(server: GatedMlflow) -> Iterator[GatedMlflow]:
+    with server.opened():
+        Backstage(server.url).delete_all_models()
+    with override_settings(GATE_KEY=KEY.private_bytes_raw()):
+        yield server

@@ -179,6 +179,8 @@ def _found(facts: Facts) -> str:
 
 
 def _changed_outside(facts: Facts) -> str:
+    if facts["kind"] == "unenforced":
+        return "found that MLflow does not enforce {place}".format_map(facts)
     if facts["kind"] not in ("prompt", "hidden"):
         return "found a change outside Countersign: {place} of {subject}".format_map(facts)
     marked = "marked as a prompt in MLflow" if facts["kind"] == "prompt" else "hidden from MLflow's search"

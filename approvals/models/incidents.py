@@ -24,8 +24,9 @@ class Incident(models.Model):
         FILES = "files", "Model files changed"
         PROMPT = "prompt", "Marked as a prompt"
         HIDDEN = "hidden", "Hidden from MLflow's search"
+        UNENFORCED = "unenforced", "Gate not enforced by MLflow"
 
-    BESIDE = (Kind.FILES, Kind.RENAMED, Kind.PROMPT, Kind.HIDDEN)
+    BESIDE = (Kind.FILES, Kind.RENAMED, Kind.PROMPT, Kind.HIDDEN, Kind.UNENFORCED)
     """Kinds that say nothing of which version holds the place."""
 
     class Response(models.TextChoices):
@@ -98,6 +99,11 @@ class Incident(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("approvals:incident", args=[self.pk])
+
+    @property
+    def is_of_all_models(self) -> bool:
+        """What it is about is no model."""
+        return self.kind == self.Kind.UNENFORCED
 
     @property
     def is_open(self) -> bool:

@@ -14,6 +14,9 @@ from approvals.selectors import rules
 from approvals.workflow.verbs import verb
 
 RESOLVE = "approvals.resolve_incident"
+EVERY_MODEL = "*"
+"""Stands for the model of an incident that is about no single one, as in a policy."""
+
 MOST_PUT_BACKS = 3
 WITHIN = timedelta(hours=1)
 """After so many put-backs of one place in this time, somebody else puts it there again and again: people decide."""
@@ -33,6 +36,7 @@ NOT_RESTORABLE: Mapping[str, str] = {
     Incident.Kind.PROMPT: "It changed no target. Delete the tag mlflow.prompt.is_prompt in MLflow.",
     Incident.Kind.HIDDEN: "No place was changed by it, and MLflow has no call that shows it in the search again.",
     Incident.Kind.FILES: "Countersign keeps no copy of model files; restore them in the artifact store.",
+    Incident.Kind.UNENFORCED: "Who runs MLflow starts it with the gate again; then this ends by itself.",
 }
 
 
@@ -70,6 +74,8 @@ def open_incident(found: Found) -> tuple[Incident, AuditEvent]:
     response = Incident.Response(rules.rule_for(found.model, found.target).on_bypass)
     details = {**found.details, "approved": sorted(found.approved)}
     is_owed = False
+    if found.kind == Incident.Kind.UNENFORCED:  # nothing was changed that could be reverted or reviewed
+        response = Incident.Response.REPORT
     # After a restored backup nobody here knows what was approved since: nothing is put back by itself.
     if LedgerCut.objects.settling().exists():
         response = Incident.Response.REPORT

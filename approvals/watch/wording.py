@@ -34,15 +34,21 @@ def title(incident: Incident) -> str:
             return f"{f'{numbers(marked).capitalize()} of {name}' if marked else name} was marked as a prompt in MLflow"
         case Incident.Kind.HIDDEN:
             return f"MLflow's search hides {name} or its versions"
+        case Incident.Kind.UNENFORCED:
+            return f"MLflow does not enforce {place}"
 
 
 def notice(incident: Incident) -> str:
     """For the notice on every page, as a sentence."""
+    if incident.is_of_all_models:
+        return f"{title(incident)}."
     return f"{incident.model_name}: {incident.place} was changed outside Countersign."
 
 
 def between(incident: Incident) -> str:
     """When it happened, as far as that can be said, as a sentence."""
+    if incident.is_of_all_models:
+        return f"{incident.details['trouble']} Found at {_moment(incident.seen_at)}."
     seen = f"MLflow showed it at {_moment(incident.seen_at)}"
     if incident.not_before is None:
         return f"{seen}; the time of the change is unknown."
@@ -51,6 +57,8 @@ def between(incident: Incident) -> str:
 
 def response(incident: Incident) -> str:
     """What the policy asks for, as a sentence."""
+    if incident.is_of_all_models:
+        return "Who runs MLflow starts it with the gate again; then this incident ends by itself."
     match Incident.Response(incident.response):
         case Incident.Response.REPORT:
             return (
@@ -89,6 +97,7 @@ _STAYS = {
     Incident.Kind.FILES: "The files stay unchanged, without an approval.",
     Incident.Kind.PROMPT: "Countersign still reads it by name and number.",
     Incident.Kind.HIDDEN: "Countersign still reads it by name and number.",
+    Incident.Kind.UNENFORCED: "The watch still reports each change outside Countersign.",
 }
 
 
@@ -104,7 +113,7 @@ def resolution(incident: Incident) -> str:
         case Incident.Resolution.REVIEWED:
             return "Approved afterwards."
         case Incident.Resolution.UNDONE:
-            return "Changed back in MLflow."
+            return "Over." if incident.is_of_all_models else "Changed back in MLflow."
         case Incident.Resolution.SUPERSEDED:
             return "Replaced by a promotion."
 

@@ -1,6 +1,7 @@
 """Grants: how the gate inside MLflow knows that Countersign wants a change. Over `mlflow_gate.grants`, which says what
 is signed; the key is the worker's (COUNTERSIGN_GATE_KEY)."""
 
+import json
 import re
 from collections.abc import Container, Mapping
 from functools import lru_cache
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from mlflow_gate import grants
 
-from mirror.port import Denied, Grounds, Outdated, Refused, RegistryError
+from mirror.port import Denied, Gate, Grounds, Outdated, Refused, RegistryError
 
 ROUTES = {
     # method of MLflow's registry store: how it is called over HTTP, with its arguments as the body
@@ -22,7 +23,7 @@ ROUTES = {
     "delete_model_version_tag": ("DELETE", "model-versions/delete-tag"),
     "delete_registered_model": ("DELETE", "registered-models/delete"),
 }
-_MARK = re.compile(r"\s*\[gate [^\]]*\]\s*$")
+_MARK = re.compile(r"\s*\[gate (?P<version>[^\s\]]+) · policy (?P<serial>\d+) · (?P<mode>\w+)\]\s*$")
 """What the gate ends its sentences with."""
 
 _AMISS = (
@@ -68,6 +69,15 @@ def refusal(message: str, sent: Container[str]) -> RegistryError | None:
         if words in said:
             return Denied(f"MLflow's gate does not accept the worker's grant: {said.rstrip('.')}. {remedy}")
     return Refused(said)
+
+
+def gate_in(answer: str) -> Gate | None:
+    """What the gate says of itself in the JSON of a refusal; None where it is not the gate that refused."""
+    try:
+        found = _MARK.search(str(json.loads(answer)["message"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+    return Gate(found["version"], int(found["serial"]), found["mode"]) if found else None
 
 
 @lru_cache(maxsize=2)

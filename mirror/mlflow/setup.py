@@ -2,6 +2,7 @@
 `manage.py check_mlflow` tries what the service account may do. Over `MlflowRegistry`'s own calls; no MLflow here."""
 
 import os
+import secrets
 from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,9 +11,13 @@ from typing import Any
 
 import requests
 
-from mirror.port import Identity, NotFound, Refused, RegistryError
+from mirror.mlflow import granting
+from mirror.port import Gate, Identity, NotFound, Refused, RegistryError
 
 IDENTITY_TAG = "countersign.registry"
+SET_TAG = "/api/2.0/mlflow/model-versions/set-tag"
+PROBE = "countersign-probe-"
+"""How models are called that never exist, on which it is tried whether MLflow has a gate."""
 DEFAULT, OWN = "Default", "countersign"
 """The experiments that may keep the identity: MLflow's default one, or, where the account may not write to it, one of
 our own. Both are there without being listed among the models, in each workspace for itself."""
@@ -28,11 +33,27 @@ class MlflowSetup:
 
     @abstractmethod
     def _send(
-        self, method: str, path: str, values: Mapping[str, Any] | None = None, *, stream: bool = False
+        self,
+        method: str,
+        path: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        stream: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> requests.Response: ...
 
     @abstractmethod
-    def _call(self, method: str, path: str, values: Mapping[str, Any] | None = None) -> dict[str, Any]: ...
+    def _call(
+        self,
+        method: str,
+        path: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def _error(self, response: requests.Response) -> RegistryError: ...
 
     @abstractmethod
     def _change(self, operation: str, arguments: Mapping[str, Any]) -> None: ...
@@ -91,6 +112,22 @@ class MlflowSetup:
             return None
         # The header has whole seconds, rounded down; half of one is added on average.
         return ((there - before) + (there - after)).total_seconds() / 2 + 0.5
+
+    # --- Its gate
+
+    def gate(self) -> Gate | None:
+        """A tag on a version that does not exist: the gate refuses it, and MLflow without one does not find it."""
+        values = {"name": f"{PROBE}{secrets.token_hex(8)}", "version": "1", "key": "countersign.probe", "value": "x"}
+        # Each on a connection of its own, so that another process of the server may answer it.
+        response = self._send("POST", SET_TAG, values, headers={"Connection": "close"})
+        if response.status_code == 403 and (found := granting.gate_in(response.text)):
+            return found
+        if response.status_code == 200:
+            raise Refused("MLflow took a tag for a version that does not exist.")
+        error = self._error(response)
+        if isinstance(error, NotFound):
+            return None
+        raise error
 
     # --- The canary
 

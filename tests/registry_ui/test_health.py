@@ -72,7 +72,7 @@ def test_everything_well_is_ready_with_strict_too(client: Client, filled: None) 
     assert (status, answer["status"]) == (200, "ready")
     assert {name: check["ok"] for name, check in answer["checks"].items()} == dict.fromkeys(
         (
-            *("database", "broker", "mlflow", "registry", "ledger", "rights", "clocks"),
+            *("database", "broker", "mlflow", "registry", "ledger", "rights", "gate", "clocks"),
             *("mirror", "sweep", "outbox"),
         ),
         True,

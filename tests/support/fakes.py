@@ -17,6 +17,7 @@ from mirror.port import (
     UNASKED,
     ArtifactFile,
     Denied,
+    Gate,
     Grounds,
     Identity,
     LoggedModelFacts,
@@ -54,6 +55,9 @@ class FakeRegistry:
         self.calls: list[tuple[Any, ...]] = []
         self.is_gated = False
         """Whether a gate holds changes to their grounds, as the one inside MLflow does."""
+
+        self.gates: list[Gate | None] = [None]
+        """What the processes of the server say of their gate, in turn."""
 
         self.grounds: list[tuple[str, Grounds]] = []
         """On what each change was made, with the name of its method."""
@@ -347,6 +351,10 @@ class FakeRegistry:
         if self.is_down:
             raise Unreachable("MLflow cannot be reached: Connection refused.")
         return self.skew_seconds
+
+    def gate(self) -> Gate | None:
+        self._request("gate")
+        return self.gates[self.count("gate") % len(self.gates)]
 
     def unsigned(self) -> "FakeRegistry":
         return self

@@ -23,7 +23,10 @@ def opened_or_resolved(this: Occasion) -> list[Told]:
 def _opened(incident: Incident) -> wording.Words:
     not_done = [str(incident.details[key]) for key in ("not_put_back", "not_reviewed") if key in incident.details]
     text = " ".join([incident_words.between(incident), incident_words.response(incident), *not_done]).strip()
-    return wording.Words(wording.one_line(f"Changed outside Countersign: {incident_words.title(incident)}"), text)
+    title = incident_words.title(incident)
+    if not incident.is_of_all_models:
+        title = f"Changed outside Countersign: {title}"
+    return wording.Words(wording.one_line(title), text)
 
 
 def _resolved(incident: Incident) -> wording.Words:

@@ -18,6 +18,7 @@ from tests.support.mlflow_server import MlflowServer
 from tests.support.world import MODEL
 
 pytestmark = [pytest.mark.server, pytest.mark.django_db]
+ALSO_GATED = True
 
 
 @pytest.fixture

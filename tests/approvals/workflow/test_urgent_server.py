@@ -22,6 +22,7 @@ from tests.support.mlflow_server import MlflowServer
 from tests.support.world import MODEL, REASON, break_glass, freeze, model, promote, version
 
 pytestmark = [pytest.mark.server, pytest.mark.django_db]
+ALSO_GATED = True
 
 
 @pytest.fixture

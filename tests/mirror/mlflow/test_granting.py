@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlflow_gate import grants
 
 from mirror.mlflow.client import MlflowRegistry
-from mirror.port import Denied, Grounds, Outdated, Refused, RegistryError
+from mirror.port import Denied, Gate, Grounds, Outdated, Refused, RegistryError, Unreachable, Unsigned
 from tests.support.scripted import Scripted, error_of
 
 KEY = Ed25519PrivateKey.generate()
@@ -140,3 +140,33 @@ def test_what_mlflow_itself_does_not_allow_is_no_refusal_of_the_gate(server: Scr
     error = refused(server, "Permission denied [gate keeper]. Ask Ada.")
     assert type(error) is Denied
     assert "needs EDIT on the registered model" in error.message
+
+
+# --- Whether there is a gate
+
+
+def test_a_gate_is_known_by_its_refusal_on_a_connection_of_its_own(server: Scripted) -> None:
+    said = "The tag countersign.probe is written by Countersign alone. [gate 0.1 \\u00b7 policy 12 \\u00b7 observe]"
+    registry = server.says(403, f'{{"error_code": "PERMISSION_DENIED", "message": "{said}"}}')
+    assert registry.gate() == Gate("0.1", 12, "observe")
+    assert server.seen[0]["Connection"] == "close"
+    assert grants.HEADER not in server.seen[0]
+
+
+def test_a_server_without_a_gate_does_not_find_the_version(server: Scripted) -> None:
+    assert server.says(404, '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "not found"}').gate() is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (403, "Permission denied", Denied),
+        (401, "Who are you?", Unsigned),
+        (200, "{}", Refused),
+        (502, "<html>", Unreachable),
+    ],
+)
+def test_whatever_else_is_answered_tells_neither(
+    server: Scripted, status: int, body: str, kind: type[RegistryError]
+) -> None:
+    assert type(error_of(server.says(status, body).gate)) is kind
