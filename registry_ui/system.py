@@ -182,7 +182,7 @@ def _gate(mirror: MirrorState) -> Part:
     if found["trouble"]:
         remedy = (
             "Who runs MLflow starts it with MLFLOW_REGISTRY_STORE_URI=countersign:… in every process, and without "
-            "COUNTERSIGN_GATE_MODE; an opening ends by itself. Until then, changes there are reported as incidents."
+            "COUNTERSIGN_GATE_MODE; an opening ends on its own. Until then, changes there are reported as incidents."
         )
         since = datetime.fromisoformat(found["since"])
         return Part("Gate in MLflow", BAD, "Not enforced", "Since", since, error=found["trouble"], remedy=remedy)

@@ -49,7 +49,7 @@ class Finding:
         """Why what Countersign has enforced is not; "" when it is, as a sentence."""
         match self.state:
             case State.MISSING:
-                return "MLflow does not enforce the gate: whoever may write to it can promote directly."
+                return "MLflow does not enforce the gate: anyone who may write to it can promote directly."
             case State.PARTLY:
                 many = f"{CONNECTIONS - len(self.gates)} of {CONNECTIONS}"
                 return f"MLflow does not enforce the gate everywhere: {many} connections were answered without it."

@@ -36,7 +36,7 @@ NOT_RESTORABLE: Mapping[str, str] = {
     Incident.Kind.PROMPT: "It changed no target. Delete the tag mlflow.prompt.is_prompt in MLflow.",
     Incident.Kind.HIDDEN: "No place was changed by it, and MLflow has no call that shows it in the search again.",
     Incident.Kind.FILES: "Countersign keeps no copy of model files; restore them in the artifact store.",
-    Incident.Kind.UNENFORCED: "Who runs MLflow starts it with the gate again; then this ends by itself.",
+    Incident.Kind.UNENFORCED: "Who runs MLflow starts it with the gate again; then this incident ends.",
 }
 
 

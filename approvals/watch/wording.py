@@ -58,7 +58,7 @@ def between(incident: Incident) -> str:
 def response(incident: Incident) -> str:
     """What the policy asks for, as a sentence."""
     if incident.is_of_all_models:
-        return "Who runs MLflow starts it with the gate again; then this incident ends by itself."
+        return "Who runs MLflow starts it with the gate again; then this incident ends."
     match Incident.Response(incident.response):
         case Incident.Response.REPORT:
             return (

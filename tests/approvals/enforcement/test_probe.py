@@ -56,7 +56,7 @@ def test_a_gate_that_stands_is_good(registry: FakeRegistry, client: Client, ada:
 @pytest.mark.parametrize(
     ("gates", "state", "told"),
     [
-        ([None], "missing", "MLflow does not enforce the gate: whoever may write to it can promote directly."),
+        ([None], "missing", "MLflow does not enforce the gate: anyone who may write to it can promote directly."),
         ([STANDS, None], "partly", "4 of 8 connections were answered without it."),
         ([OPENED], "stands", "its operator has opened it or set COUNTERSIGN_GATE_MODE."),
         ([STANDS, OPENED], "stands", "its operator has opened it"),

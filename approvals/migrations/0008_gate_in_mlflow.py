@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('approvals', '0005_version_0_6'),
+        ('approvals', '0007_refusals_told'),
     ]
 
     operations = [
