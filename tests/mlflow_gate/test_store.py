@@ -253,6 +253,18 @@ def test_what_is_observed_goes_on_and_is_told(registry: GuardedRegistry) -> None
     assert [(told["place"], told["mode"]) for told in registry.told] == [("stage:Production", "observe")]
 
 
+def test_a_probe_is_answered_in_each_mode(registry: GuardedRegistry) -> None:
+    registry.policy = parse(policy_text(rule(mode="observe")), "mlflow")
+    name = "countersign-probe-1"
+    tag, model_tag = ModelVersionTag("countersign.probe", "x"), RegisteredModelTag("countersign.probe", "x")
+    for ask in (
+        lambda: registry.guarded.set_model_version_tag(name, "1", tag),
+        lambda: registry.guarded.set_registered_model_tag(name, model_tag),
+    ):
+        assert refused(ask).endswith("[gate 0.1 · policy 12 · enforce]")
+    assert registry.told == []
+
+
 def test_what_could_be_a_place_is_closed_while_nothing_is_known(registry: GuardedRegistry) -> None:
     registry.policy = UNKNOWN
     registry.versions("churn", 2)

@@ -39,6 +39,10 @@ log = logging.getLogger("mlflow_gate")
 
 SCHEME = "countersign:"
 
+PROBED = ("set_registered_model_tag", "set_model_version_tag")
+"""By which it is asked whether the gate stands, on a model that does not exist. MLflow's basic-auth lets the first one
+pass for an account that may edit all models, and the second one for administrators alone."""
+
 
 def build(store_uri: str, tracking_uri: str | None = None) -> Any:
     """MLflow's entry point: the store behind `countersign:`, guarded. Raises MlflowException, and then MLflow does not
@@ -168,7 +172,7 @@ def decide(gate: Gate, call: Call, judge: Judge) -> Grant | None:
     """Returns when the call may go on, with the grant that it was made with. Raises MlflowException, 403, with a
     sentence for whoever made the call."""
     mode = gate.settings.mode
-    probed = call.operation == "set_model_version_tag" and call.name.startswith(call.policy.probe)
+    probed = call.operation in PROBED and call.name.startswith(call.policy.probe)
     if probed:  # it is asked whether the gate stands, and in which mode: answered in each of them
         raise refusal(
             f"The tag {call.arguments['key']} is written by Countersign alone.", call.policy, gate.settings.mode_now()
