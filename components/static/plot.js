@@ -85,6 +85,24 @@
       chart.setScale("x", { min: from, max: Math.min(full[1], from + width) });
     };
     const reset = () => chart.setScale("x", { min: full[0], max: full[1] });
+    /* Two fingers: what was under them stays under them. One finger scrolls the page; a tap shows the values. */
+    const pinch = (over) => {
+      let held = null;
+      const places = ({ touches }) => [...touches].map((touch) => touch.clientX - over.getBoundingClientRect().left);
+      over.addEventListener("touchstart", (event) => {
+        held = event.touches.length === 2 ? places(event).map((left) => chart.posToVal(left, "x")) : null;
+      }, { passive: true });
+      over.addEventListener("touchmove", (event) => {
+        if (!held || event.touches.length !== 2) return;
+        event.preventDefault();
+        const [one, other] = places(event);
+        const all = full[1] - full[0];
+        const width = Math.min(all, (held[0] - held[1]) / (one - other) * over.clientWidth);
+        if (!(width > all / 1000)) return; /* fingers on one place, or crossed */
+        const from = Math.max(full[0], Math.min(full[1] - width, held[0] - one / over.clientWidth * width));
+        chart.setScale("x", { min: from, max: from + width });
+      }, { passive: false });
+    };
 
     /* --- What uPlot does not draw: the band, marks at places, and the marks of the lines */
     const paint = (u) => {
@@ -195,6 +213,7 @@
       chart?.destroy();
       chart = new uPlot(options(), data, area);
       chart.over.addEventListener("dblclick", reset);
+      pinch(chart.over);
       reset();
     };
 

@@ -144,15 +144,17 @@ def welcome(installation: Installation) -> str:
     ada@example.com    manages people, targets and policies (administrator)
 
   Try first
-    1. Sign in as Remy. churn_predictor version 7 waits in the inbox: compare it
-       with version 6 and approve it.
-    2. Sign in as Rosa in a private window and approve it, too. Watch the page:
-       the worker moves version 7 to Production and names both of you in MLflow.
-    3. Sign in as Otto: roll churn_predictor back to the version that held
+    1. Sign in as Rita. The overview offers lead_scoring version 3, which nobody has
+       requested yet: request its promotion.
+    2. Sign in as Remy in a private window. churn_predictor version 7 waits in the
+       inbox: compare it with version 6 and approve it.
+    3. Sign in as Rosa and approve it, too. Watch the page: the worker moves
+       version 7 to Production and names both of you in MLflow.
+    4. Sign in as Otto: roll churn_predictor back to the version that held
        Production before.
-    4. demand_forecast version 2 was rejected, and then changed outside Countersign:
+    5. demand_forecast version 2 was rejected, and then changed outside Countersign:
        it is in Production. Sign in as Remy, open the red notice and resolve it.
-    5. Sign in as Vera: History has the ledger, time travel and the audit.
+    6. Sign in as Vera: History has the ledger, time travel and the audit.
 
   Ctrl-C stops everything. The logs are in {shown(installation.logs)};
   worker.log has the mails, which are printed there and not sent.

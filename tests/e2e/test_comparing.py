@@ -96,6 +96,31 @@ def test_the_chart_follows_keys_and_mouse(stack: Stack, model: str, sign_in: Cal
     expect(page.locator("[data-plot-said]")).to_have_text("Version 1, baseline: 0.91")
 
 
+FINGERS = """(over, [first, second]) => {
+  const { left, top } = over.getBoundingClientRect();
+  const touch = (x, identifier) =>
+    new Touch({ identifier, target: over, clientX: left + x * over.clientWidth, clientY: top + 40 });
+  const send = (kind, places) =>
+    over.dispatchEvent(new TouchEvent(kind, { touches: places.map(touch), bubbles: true, cancelable: true }));
+  send("touchstart", first);
+  send("touchmove", second);
+  send("touchend", []);
+}"""
+
+
+def test_two_fingers_zoom_the_chart(stack: Stack, model: str, sign_in: Callable[..., Page]) -> None:
+    page = sign_in("vera", width=390)
+    page.goto(f"{stack.url}/models/{model}/compare/?v=1&v=2&v=3&base=1&plot=loss&over=steps")
+    over, reset = page.locator("[data-plot] .u-over"), page.get_by_role("button", name="Reset zoom")
+    expect(over).to_be_visible()
+    over.evaluate(FINGERS, [[0.4], [0.2]])
+    expect(reset).to_be_hidden()  # one finger scrolls the page
+    over.evaluate(FINGERS, [[0.4, 0.6], [0.2, 0.8]])
+    expect(reset).to_be_visible()
+    over.evaluate(FINGERS, [[0.1, 0.9], [0.45, 0.55]])
+    expect(reset).to_be_hidden()
+
+
 def test_two_figures_are_blended_by_keys(stack: Stack, model: str, sign_in: Callable[..., Page]) -> None:
     page = sign_in("vera")
     page.goto(f"{stack.url}/models/{model}/compare/?v=1&v=2")

@@ -116,7 +116,7 @@ def _packaging(facts: Facts, champion: Facts | None) -> Line:
         told = [f"{group.title.lower()} ({named(_names(group.rows))})" for group in groups if group.changed]
         if not told:
             return Line("packaging", title, "The same signature, flavors and requirements.")
-        return Line("packaging", title, f"Not the same: {', '.join(told)}.", True)
+        return Line("packaging", title, f"Changed: {', '.join(told)}.", True)
     counts = [f"{len(group.rows):,} {group.title.lower()}" for group in groups if group.key in ("inputs", "outputs")]
     signature = ", ".join(counts) if mine.get("signature") else "no signature"
     flavors = ", ".join(sorted(mine.get("flavors") or {})) or "no flavors"
@@ -130,7 +130,7 @@ def _names(rows: Sequence[ValueRow]) -> list[str]:
 
 
 def _data(facts: Facts, champion: Facts | None) -> Line:
-    title, mine = "Training data", facts.get("datasets") or ()
+    title, mine = "Data sets", facts.get("datasets") or ()
     known = dict(facts.get("provenance") or {})
     if not mine and not known:
         return Line("data", title, "No data set, hash or cutoff was logged.")
@@ -143,7 +143,7 @@ def _data(facts: Facts, champion: Facts | None) -> Line:
     different = _names(rows)
     if not different:
         return Line("data", title, "The same data sets, hash, cutoff and commit.")
-    return Line("data", title, f"Not the same: {named(different)}.", True)
+    return Line("data", title, f"Changed: {named(different)}.", True)
 
 
 ORIGINS = {

@@ -195,8 +195,8 @@ def test_the_request_page_leads_to_the_sections(client: Client, asked: Promotion
     assert f'href="{asked.get_absolute_url()}compare/#packaging"' in html
     text = text_of(html)
     assert "Compare side by side" in text
-    assert "Not the same: inputs (age changed" not in text
-    assert "Not the same: inputs (age and plan), requirements (scikit-learn and numpy)." in text
+    assert "Changed: inputs (age changed" not in text
+    assert "Changed: inputs (age and plan), requirements (scikit-learn and numpy)." in text
     assert "3 files, 2.5 MB, digest bbbbbbbb." in text
     assert "2 are kept with the evidence." in text
     assert "every review signs it" in text
