@@ -144,7 +144,7 @@ def welcome(installation: Installation) -> str:
     ada@example.com    manages people, targets and policies (administrator)
 
   Try first
-    1. Sign in as Rita. The overview offers lead_scoring version 3, which nobody has
+    1. Sign in as Rita. The overview offers lead_scoring version 3, which no one has
        requested yet: request its promotion.
     2. Sign in as Remy in a private window. churn_predictor version 7 waits in the
        inbox: compare it with version 6 and approve it.

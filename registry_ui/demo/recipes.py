@@ -50,7 +50,7 @@ class Recipe:
 @dataclass(frozen=True)
 class Small:
     """A model of the team beside those that the story is about: two versions, the first in Production from before, and
-    for one a third, which nobody has requested yet."""
+    for one a third, which no one has requested yet."""
 
     model: str
     description: str
