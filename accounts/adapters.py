@@ -75,7 +75,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         return bool(settings.OIDC_SIGNUP_OPEN)
 
     def authenticate_by_email(self, sociallogin: Any) -> tuple[User, str] | None:
-        """Only the address that stands beside the person's name counts, not one that they have yet to confirm."""
+        """Only the address that is beside the person's name counts, not one that they have yet to confirm."""
         for address in sociallogin.email_addresses:
             found = User.objects.people().filter(email=address.email.lower())
             person = found.first() if address.verified else None
@@ -84,7 +84,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         return None
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
-        """Refuses who is new but has the address of somebody known, and the provider does not vouch for it. Who came to
+        """Refuses who is new but has the address of a person known, and the provider does not vouch for it. Who came to
         prove who they are goes no further: they are signed in already, or have no business here."""
         if sociallogin.state.get("process") == at_provider.PROCESS:
             raise ImmediateHttpResponse(at_provider.finish(request, sociallogin))

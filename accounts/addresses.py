@@ -1,4 +1,4 @@
-"""The form that changes a person's e-mail address, stricter than django-allauth's: the address stands on approvals."""
+"""The form that changes a person's e-mail address, stricter than django-allauth's: the address is on approvals."""
 
 from typing import Any
 

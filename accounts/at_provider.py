@@ -27,7 +27,7 @@ from django.utils.http import urlencode
 from accounts import claims
 
 PROCESS = "prove"
-"""The `process` of allauth's state. Whoever comes back with it is never signed in, whatever else is true of them."""
+"""The `process` of allauth's state. Anyone who comes back with it is never signed in, whatever else is true of them."""
 
 METHOD = "socialaccount"
 CLOCK_SKEW_SECONDS = 60
@@ -57,7 +57,7 @@ def came_lately(request: HttpRequest, within: float) -> bool:
 
 def begin(request: HttpRequest, next_url: str) -> HttpResponse:
     """Leads to the provider, which is to make them sign in now. `next_url` is an address here, known to be safe.
-    Raises ValueError for somebody without an account there."""
+    Raises ValueError for a person without an account there."""
     found = linked(request.user)
     if found is None:
         raise ValueError("You need an account at the provider.")
@@ -109,7 +109,7 @@ def failed(request: HttpRequest, provider: Any, state: dict[str, Any], error: st
 
 
 def _not_this_person(request: HttpRequest, sociallogin: Any) -> str:
-    """Why this is not the account that belongs to whoever is signed in here; empty if it is."""
+    """Why this is not the account that belongs to the person who is signed in here; empty if it is."""
     account = sociallogin.account
     mine = SocialAccount.objects.filter(user_id=request.user.pk, provider=account.provider, uid=account.uid)
     if not request.user.is_authenticated or not mine.exists():

@@ -24,7 +24,7 @@ NONCE_LENGTH = 255
 
 
 class Unusable(OAuth2Error):
-    """The provider's answer cannot be used. The sentence goes on after the provider's name, and quotes no claim."""
+    """The provider's answer cannot be used. The sentence continues after the provider's name, and quotes no claim."""
 
 
 class Adapter(OpenIDConnectOAuth2Adapter):

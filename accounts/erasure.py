@@ -1,5 +1,5 @@
 """Takes a person's name, address and every way to sign in out of the tables of accounts. The row stays, with its
-number: what others recorded goes on pointing at it."""
+number: what others recorded continues pointing at it."""
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
@@ -40,7 +40,7 @@ def erase(person: User) -> None:
 
 
 def _end_sessions(person: User) -> None:
-    """All of theirs, the run-out ones too: a session has the address that somebody signed in with. What is in a session
+    """All of theirs, the run-out ones too: a session has the address that a person signed in with. What is in a session
     can only be seen by opening it."""
     store = SessionStore()
     for key, data in Session.objects.values_list("session_key", "session_data").iterator(chunk_size=500):

@@ -1,4 +1,4 @@
-"""The one field that sign-up asks for beyond e-mail and password: the name that stands on approvals."""
+"""The one field that sign-up asks for beyond e-mail and password: the name that is on approvals."""
 
 from django import forms
 

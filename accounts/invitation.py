@@ -23,7 +23,7 @@ def link_for(person: User) -> str:
 
 
 def is_printed() -> bool:
-    """E-mail goes to the terminal of the web process, so nobody receives it."""
+    """E-mail goes to the terminal of the web process, so no one receives it."""
     return bool(settings.EMAIL_BACKEND == CONSOLE)
 
 

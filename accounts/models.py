@@ -18,7 +18,7 @@ class UserQuerySet(models.QuerySet["User"]):
         return self.filter(is_active=True)
 
     def people(self) -> "UserQuerySet":
-        """Without the program's own account, which nobody administers."""
+        """Without the program's own account, which no one administers."""
         return self.exclude(email=COUNTERSIGN)
 
     def holding(self, permission: str) -> "UserQuerySet":
@@ -34,14 +34,14 @@ class UserQuerySet(models.QuerySet["User"]):
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """Stores a person; the address in lower case, None for nobody's password: then no password signs them in."""
+        """Stores a person; the address in lower case, None for no one's password: then no password signs them in."""
         user = self.model(email=self.normalize_email(email).lower(), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
 
     def countersign(self) -> "User":
-        """The program's own account: inactive, so that nobody can sign in as it, without roles, and made when it is
+        """The program's own account: inactive, so that no one can sign in as it, without roles, and made when it is
         first needed. Safe to call from two workers at once."""
         made: User = self.get_or_create(
             email=COUNTERSIGN,
@@ -65,7 +65,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         default=list, blank=True, help_text="What MLflow calls this person, besides the e-mail address; list of text."
     )
     former_mlflow_names = models.JSONField(
-        default=list, blank=True, help_text="What an administrator noted before; goes on counting; list of text."
+        default=list, blank=True, help_text="What an administrator noted before; still counts; list of text."
     )
     former_names = models.JSONField(
         default=list, blank=True, help_text="Names and e-mail addresses that they had before; list of text."
@@ -109,7 +109,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """In a transaction: what others record of a change of name commits with it, or neither does. What they were
-        called before is kept: nobody sheds what they did by another name or address."""
+        called before is kept: no one sheds what they did by another name or address."""
         with transaction.atomic():
             fields = kwargs.get("update_fields")
             if self.pk is not None and (fields is None or {"name", "email"} & set(fields)):

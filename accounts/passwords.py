@@ -7,7 +7,8 @@ from allauth.account.models import EmailAddress
 
 
 class NewPasswordForm(ResetPasswordKeyForm):
-    """The link came by mail, so whoever follows it owns the address, if there is but one that it can have gone to."""
+    """The link came by mail, so anyone who follows it owns the address, if there is but one that it can have gone
+    to."""
 
     def save(self) -> None:
         super().save()

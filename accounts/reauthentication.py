@@ -50,9 +50,9 @@ def ask(request: HttpRequest) -> HttpResponse:
 
 
 def is_owed_to_provider(request: HttpRequest) -> bool:
-    """Whether somebody who signs in through the provider alone has to come from there first, because they last did
-    longer ago than allauth lets a proof be old. Else whoever finds their session open could add a passkey or a password
-    of their own to it, and prove with that to be them."""
+    """Whether a person who signs in through the provider alone has to come from there first, because they last did
+    longer ago than allauth lets a proof be old. Else anyone who finds their session open could add a passkey or a
+    password of their own to it, and prove with that to be them."""
     user: Any = request.user
     if get_reauthentication_flows(user) or at_provider.linked(user) is None:
         return False

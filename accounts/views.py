@@ -25,7 +25,7 @@ from accounts import at_provider, claims
 from accounts.models import User
 
 NAMED = 20
-"""So many administrators are named; nobody needs to ask more."""
+"""So many administrators are named; no one needs to ask more."""
 
 FAILURES = (requests.RequestException, claims.Unusable)
 """What a provider that is away, or answers nonsense, raises outside the part that django-allauth guards."""
@@ -33,7 +33,7 @@ FAILURES = (requests.RequestException, claims.Unusable)
 
 @require_safe
 def welcome(request: HttpRequest) -> HttpResponse:
-    """What somebody without a role may do already, and who can give them one."""
+    """What a person without a role may do already, and who can give them one."""
     if request.user.is_authenticated and request.user.groups.exists():
         return redirect("home")
     context = {"administrators": User.objects.holding("accounts.manage_people")[:NAMED]}

@@ -1,4 +1,4 @@
-"""The numbers beside *Inbox* and the bell, the break-glass promotions that wait for a review, and the open incidents:
+"""The numbers beside *Inbox* and the bell, the emergency promotions that wait for a review, and the open incidents:
 counted lazily, so that pages without the top bar do not pay for them."""
 
 from functools import cache

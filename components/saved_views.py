@@ -1,4 +1,4 @@
-"""Saved views: filters, order and groups of a page with a list, kept by a person under a name. They are how somebody
+"""Saved views: filters, order and groups of a page with a list, kept by a person under a name. They are how a person
 likes their pages, so they stand with the person and in no ledger."""
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What somebody typed when their session had ended: kept until they have signed in again, and then shown on the page
+"""What a person typed when their session had ended: kept until they have signed in again, and then shown on the page
 where they typed it. Nothing of it is done, logged or put into an address.
 
 It lies in the session of the browser, and is for one person alone: the browser keeps, signed, who was signed in last.

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from django.db import connection
 
 MOST_SECONDS = 30
-"""Clocks further apart than this are called out."""
+"""Clocks further apart than this are flagged."""
 
 
 def now() -> datetime:

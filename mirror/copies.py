@@ -8,7 +8,7 @@ from mirror.port import NotFound, Refused, Registry, VersionSnapshot
 from mirror.rows import moment
 
 MOST_COPIES = 10
-"""So long a chain is followed; nobody copies as often."""
+"""So long a chain is followed; no one copies as often."""
 
 PREFIX = "models:/"
 _BY_NUMBER = re.compile(r"models:/([^/]+)/([0-9]{1,9})")
@@ -58,7 +58,7 @@ def _read(registry: Registry, source: str, row: ModelVersion) -> tuple[VersionSn
     try:
         if named := _BY_NUMBER.fullmatch(source):
             version = registry.version(named[1], int(named[2]))
-        else:  # MLflow writes the number instead when it copies; a source that somebody wrote may have an alias
+        else:  # MLflow writes the number instead when it copies; a source that a person wrote may have an alias
             name, _, alias = source.removeprefix(PREFIX).rpartition("@")
             number = registry.model(name).aliases.get(alias)
             if number is None:

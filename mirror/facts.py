@@ -1,7 +1,7 @@
 """Copies what runs and LoggedModels say (metrics, params, data sets, tags) beside the mirrored versions. For `sync`
 alone.
 
-MLflow tells nobody when a metric is logged, so facts are read again while a version is young, live or its run
+MLflow tells no one when a metric is logged, so facts are read again while a version is young, live or its run
 unfinished, and now and then afterwards.
 """
 
@@ -38,7 +38,7 @@ def unread() -> "QuerySet[ModelVersion]":
 def due(now: datetime) -> "QuerySet[ModelVersion]":
     """Versions whose facts may have moved since they were read, the longest unread first."""
     lively = Q(created_at__gt=now - YOUNG) | Q(stage__in=(Stage.STAGING, Stage.PRODUCTION)) | ~Q(run__status__in=FINAL)
-    lively |= Q(run__is_unreadable=True) | Q(run__logged_model__is_unreadable=True)  # until somebody gives the right
+    lively |= Q(run__is_unreadable=True) | Q(run__logged_model__is_unreadable=True)  # until a person gives the right
     old = Q(facts_at__lt=now - EVERY_DAY)
     return ModelVersion.objects.filter(_HAS_SOURCE, lively | old, facts_at__lt=now, deleted_at=None).order_by(
         "facts_at"

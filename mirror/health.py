@@ -1,6 +1,6 @@
 """Records in MirrorState whether MLflow answers, of pulls and of sweeps apart: a pull that succeeds says nothing of a
 sweep that failed. Pages and /readyz know it from there alone. When MLflow is seen again after a gap, the gap is kept as
-an Outage: nobody can say what happened in it."""
+an Outage: no one can say what happened in it."""
 
 from datetime import datetime
 from typing import Any
@@ -45,7 +45,7 @@ def _record(*, is_pull: bool, **facts: Any) -> None:
 
 
 def _is_gap(state: MirrorState, now: datetime, *, is_pull: bool) -> bool:
-    """Pulls failed since MLflow was last seen, or nobody asked for longer than STALE_AFTER_SECONDS: the worker stood
+    """Pulls failed since MLflow was last seen, or no one asked for longer than STALE_AFTER_SECONDS: the worker stood
     still."""
     seen_at = state.seen_at
     is_stale = seen_at is not None and (now - seen_at).total_seconds() > settings.STALE_AFTER_SECONDS

@@ -1,5 +1,5 @@
 """Whether the MLflow that answers is the one that is mirrored. An identity is kept in both: a tag on MLflow's default
-experiment, where it is in nobody's way, and a copy in MirrorState.
+experiment, where it is in no one's way, and a copy in MirrorState.
 
 A wrong MLFLOW_TRACKING_URI, a forgotten MLFLOW_WORKSPACE, a server that was restored empty and a copy of it are
 all found by it. Nothing is read from another registry and nothing is written there, until a person accepts it.

@@ -1,7 +1,7 @@
 """Looks at a version's files for a decision: hashes all of them, reads the few that describe the model, and keeps the
 curves, figures and tables of its run. Files are streamed and hashed, never loaded.
 
-For the worker: assessment before people are asked, and delivery before anything moves.
+For the worker: assessment before review, and delivery before anything moves.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ class TookTooLong(RegistryError):
 
 
 class _VanishedError(Exception):
-    """A file that was listed is gone: somebody writes to the folder."""
+    """A file that was listed is gone: a person writes to the folder."""
 
 
 class _LargerError(Exception):
@@ -45,7 +45,7 @@ class _LargerError(Exception):
 
 
 def nothing() -> None:
-    """Progress that nobody follows."""
+    """Progress that no one follows."""
 
 
 def inspect(
@@ -90,7 +90,7 @@ def _described(job: "_Job", root: str, kept: dict[str, bytes] | None) -> tuple[d
 
 
 def _decoration(what: str, read: Callable[[], T]) -> tuple[T | None, str]:
-    """What `read` gives; where MLflow does not, None and a sentence. Nobody waits for what only decorates."""
+    """What `read` gives; where MLflow does not, None and a sentence. No one waits for what only decorates."""
     try:
         return read(), ""
     except RegistryError as error:

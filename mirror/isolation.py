@@ -1,4 +1,4 @@
-"""What goes wrong with one thing stays with that thing: it is logged and counted, and the next one goes on."""
+"""What goes wrong with one thing stays with that thing: it is logged and counted, and the next one continues."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

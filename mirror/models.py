@@ -296,7 +296,7 @@ class Outage(models.Model):
 
     started_at = models.DateTimeField(help_text="When MLflow was last seen before, or when it first failed.")
     ended_at = models.DateTimeField(help_text="When it was seen again.")
-    error = models.TextField(blank=True, help_text="What it said, or why it did not answer; empty: nobody asked.")
+    error = models.TextField(blank=True, help_text="What it said, or why it did not answer; empty: it was not asked.")
 
     objects = OutageQuerySet.as_manager()
 

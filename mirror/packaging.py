@@ -1,7 +1,7 @@
 """Reads what lies beside a model's weights: MLmodel, requirements, input example. Text in, facts out; nothing is
 imported, unpickled or executed. Pure, and imports nothing of Countersign: `sandbox` runs this file as a program.
 
-The text is somebody's: YAML's references and merge keys make a small file endless, and both formats know values that
+The text is a person's: YAML's references and merge keys make a small file endless, and both formats know values that
 no database stores. So YAML is counted before anything is built of it, and everything goes through `_Plainer`, which
 counts.
 """

@@ -177,7 +177,7 @@ class Trial:
     def _unsigned(self, name: str, numbers: list[int]) -> None:
         what = "No writing without sign-in"
         try:
-            # No tag of Countersign's: of those, a gate refuses it whoever asks, and sign-in would not be seen.
+            # No tag of Countersign's: of those, a gate refuses it no matter who asks, and sign-in would not be seen.
             self.registry.unsigned().set_tag(name, numbers[0], "canary", "without a name")
         except Unreachable as error:
             self._add(what, Level.NOTE, f"Could not be tried: {error.message}")
@@ -190,7 +190,7 @@ class Trial:
             )  # fmt: skip
 
     def _owned(self) -> None:
-        """On real models, whose owner is somebody else."""
+        """On real models, whose owner is another person."""
         what = "The same on the models that are mirrored"
         rows = ModelVersion.objects.filter(deleted_at=None, model__deleted_at=None).order_by("-last_updated_at")
         newest: dict[str, int] = {}

@@ -1,8 +1,8 @@
 """MLflow's own roles as a layer under the gate, through the API of its basic-auth app; for `manage.py mlflow_roles`.
 
-From 3.17 on MLflow tells a registered model from its versions: whoever has EDIT on the model and READ on the versions
-may register and may not promote by stage. What that holds is not believed but tried, with an account and two models
-that are removed again. No MLflow here: the calls are an administrator's, not the worker's.
+From 3.17 on MLflow tells a registered model from its versions: anyone who has EDIT on the model and READ on the
+versions may register and may not promote by stage. What that holds is not believed but tried, with an account and two
+models that are removed again. No MLflow here: the calls are an administrator's, not the worker's.
 """
 
 import os
@@ -213,7 +213,7 @@ class Work:
 class Tried:
     what: str
     is_open: bool
-    """Somebody with the role may do it, on another's model or on one of their own."""
+    """A person with the role may do it, on another's model or on one of their own."""
     only_own: bool
     is_right: bool
     """As this layer promises it; else something about this MLflow undoes the roles."""
@@ -247,7 +247,7 @@ ACTS: Sequence[tuple[str, bool, Sequence[Call]]] = (
 
 
 def try_out(mlflow: Administrator) -> list[Tried]:
-    """What somebody with the engineers' role may do, on a model of their own and on another's. Raises a RegistryError
+    """What a person with the engineers' role may do, on a model of their own and on another's. Raises a RegistryError
     where the trial itself cannot be made."""
     with _trial(mlflow) as (engineer, models):
         rows = []

@@ -23,7 +23,7 @@ T = TypeVar("T")
 Key = tuple[str, int]
 
 CHUNK = 1000
-"""Rows in one transaction: on SQLite nobody else can write meanwhile, and this many take some 30 ms."""
+"""Rows in one transaction: on SQLite no one else can write meanwhile, and this many take some 30 ms."""
 
 PER_STATEMENT = 400
 """Times some 20 columns this stays far below SQLite's 32,766 parameters."""

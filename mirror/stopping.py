@@ -3,4 +3,4 @@
 import threading
 
 is_stopping = threading.Event()
-"""Set when this worker was asked to end: what could go on for long begins nothing more."""
+"""Set when this worker was asked to end: what could continue for long begins nothing more."""

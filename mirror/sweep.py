@@ -207,7 +207,7 @@ class _Sweep:
     ) -> Missing | None:
         """Asks by name and number for what was mirrored before and is not listed now, for what MLflow says it has and
         does not list, and for what was hidden before; the longest unread first. Where too much is missing at once and
-        nobody has confirmed it, asks for what was hidden before alone, and returns what is missing."""
+        no one has confirmed it, asks for what was hidden before alone, and returns what is missing."""
         rest = RegisteredModel.objects.filter(deleted_at=None).values_list(
             "name", "read_at", "hidden_at", "unreadable_at"
         )

@@ -227,7 +227,7 @@ def refresh_facts(registry: Registry, versions: "QuerySet[ModelVersion]", *, lim
 
 def confirm_missing() -> dict[str, int]:
     """Lets the sweeps ask for everything that is missing, and mark what MLflow says does not exist; returns what is
-    missing, {} when nothing is or somebody has confirmed it. In the transaction of the caller, who records it."""
+    missing, {} when nothing is or a person has confirmed it. In the transaction of the caller, who records it."""
     state: MirrorState = MirrorState.objects.select_for_update().filter(pk=1).first() or MirrorState()
     if not state.is_stopped:
         return {}

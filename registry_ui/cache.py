@@ -9,7 +9,7 @@ from django.db import OperationalError, connections, router
 
 class LoudDatabaseCache(DatabaseCache):
     """Django's takes a database that is locked or away for a key that is there already. django-allauth counts tries at
-    signing in under such keys, and would tell people of too many requests that nobody made."""
+    signing in under such keys, and would tell people of too many requests that no one made."""
 
     def _base_set(self, mode: str, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT) -> bool:
         failures: list[OperationalError] = []

@@ -1,4 +1,4 @@
-"""How a model's name stands in an address: any text that MLflow takes for a name, line breaks included."""
+"""How a model's name is in an address: any text that MLflow takes for a name, line breaks included."""
 
 from django.urls.converters import StringConverter
 

@@ -1,5 +1,5 @@
 """The checklist of an installation's first day, for administrators: what is left to do before teams work with it. Asks
-the database and the settings; and the mail server, when somebody wants a test mail."""
+the database and the settings; and the mail server, when a person wants a test mail."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""kombu's transport over a folder, such that a file that was not written to the end harms nobody: a message appears
+"""kombu's transport over a folder, such that a file that was not written to the end harms no one: a message appears
 whole or not at all, and what cannot be read all the same, after a power cut, is put aside with a line in the log.
 
 The broker only carries hints, so that what is put aside is not missed.

@@ -31,7 +31,7 @@ class ResponseHeaders:
 
 
 class SignIn(LoginRequiredMiddleware):
-    """Every page needs a sign-in. What somebody sends after their session has ended is not lost, and nobody lands on an
+    """Every page needs a sign-in. What a person sends after their session has ended is not lost, and no one lands on an
     address that only takes what a form sends."""
 
     def __call__(self, request: HttpRequest) -> Any:
@@ -72,7 +72,7 @@ class ReaderZone:
             return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view_func: Callable[..., Any], *_: Any) -> None:
-        # Where nobody has to sign in, nobody is asked for: health checks answer without the database.
+        # Where no one has to sign in, no one is asked for: health checks answer without the database.
         chosen = getattr(request.user, "time_zone", "") if getattr(view_func, "login_required", True) else ""
         zone = times.zone_named(chosen) or times.zone_named(request.COOKIES.get(times.COOKIE, ""))
         if zone is not None:

@@ -21,7 +21,7 @@ def take_checkpoint(*, by: User | None) -> Checkpoint:
     """Signs the head and returns the checkpoint; the last one again when nothing was recorded since. The first one with
     another key is preceded by an event that says so.
 
-    Raises NotAllowed, or Invalid: there is no key, or the chain does not go on from the last checkpoint, which was
+    Raises NotAllowed, or Invalid: there is no key, or the chain does not continue from the last checkpoint, which was
     altered or is not signed with a trusted key. Such a head is never signed. `by` None: schedule or command line.
     """
     require(by, CHECKPOINT)

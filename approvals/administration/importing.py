@@ -1,4 +1,4 @@
-"""Earlier history: the accepted rows of a file become tenures that are marked as imported for ever."""
+"""Earlier history: the accepted rows of a file become tenures that are marked as imported permanently."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -32,8 +32,8 @@ def invite(*, email: str, name: str, groups: Iterable[Group], by: User) -> User:
 
 @transaction.atomic
 def create_person(*, email: str, name: str, password: str, groups: Iterable[Group]) -> User:
-    """Adds a person with a password where nobody is signed in who could invite: for the command line alone. Asks for no
-    permission, because whoever can run it owns the installation. Raises Invalid (no name, bad or taken address).
+    """Adds a person with a password where no one is signed in who could invite: for the command line alone. Asks for no
+    permission, because anyone who can run it owns the installation. Raises Invalid (no name, bad or taken address).
     """
     person = _add_person(email=email, name=name, password=password, groups=groups)
     data = {**_who(person), "groups": _groups_of(person)}
@@ -73,10 +73,10 @@ def set_person(
 ) -> None:
     """Saves everything that the page of a person has: roles and groups, what MLflow calls them and called them before
     (None: as it was), whether it is a program, and who answers for that. A name in MLflow that is taken away becomes a
-    former one, which goes on counting; what is taken from those was never theirs.
+    former one, which continues counting; what is taken from those was never theirs.
 
     Raises NotAllowed, or Invalid: a service account cannot be a reviewer or the last administrator, and has an owner;
-    nobody says of themself that a name was never theirs.
+    no one says of themself that a name was never theirs.
     """
     require(by, PEOPLE)
     refuse_pseudonymised(person)
@@ -88,7 +88,7 @@ def set_person(
     former = person.former_mlflow_names if former_mlflow_names is None else list(former_mlflow_names)
     if by.pk == person.pk and not set(person.former_mlflow_names) <= {*former, *names}:
         raise Invalid("You cannot remove a name of your own: ask another administrator.")
-    # A name that is taken away goes on counting: who trained under it stays a contributor.
+    # A name that is taken away continues counting: who trained under it stays a contributor.
     shed = [name for name in person.mlflow_names if name not in names]
     former = [name for name in dict.fromkeys([*former, *shed]) if name not in names]
     before = _identity(person)
@@ -106,7 +106,7 @@ def set_person(
 
 @verb()
 def set_active(person: User, *, is_active: bool, by: User) -> None:
-    """Deactivates or reactivates; nobody is ever deleted. Raises NotAllowed, or Invalid for the last administrator."""
+    """Deactivates or reactivates; no one is ever deleted. Raises NotAllowed, or Invalid for the last administrator."""
     require(by, PEOPLE)
     refuse_pseudonymised(person)
     lock_concerned(person)
@@ -170,8 +170,8 @@ def _add_person(*, email: str, name: str, password: str | None, groups: Iterable
 
 
 def reconsider_reviews_of(person: User, *, by: User | None) -> None:
-    """Their approvals may count again, or no longer, in requests that are still open; and so may those of whoever
-    answers for a service account. `by` made the change, None: nobody who is signed in. In the caller's transaction,
+    """Their approvals may count again, or no longer, in requests that are still open; and so may those of anyone who
+    answers for a service account. `by` made the change, None: no one who is signed in. In the caller's transaction,
     which has called `lock_concerned` before it recorded anything."""
     for request in _concerned(person):
         workflow.reconsider(request, by=by)

@@ -72,7 +72,7 @@ def _check_problems(rule: rules.Rule) -> list[str]:
 
 
 def directed_metrics(metrics: Iterable[rules.MetricRule]) -> tuple[rules.MetricRule, ...]:
-    """As they are kept: each with its direction. Raises Invalid where nobody can tell it."""
+    """As they are kept: each with its direction. Raises Invalid where no one can tell it."""
     found = tuple(map(comparison.directed, metrics))
     if unknown := [each.name for each in found if comparison.is_undirected(each)]:
         raise Invalid(f"Choose whether higher or lower is better for {', '.join(unknown)}: the name does not say.")

@@ -1,5 +1,5 @@
 """Pseudonymising: a person's name and address are taken out of every table that can be changed. The ledger keeps its
-tokens, which then lead nowhere; what else still has the name is listed before, because afterwards nobody knows what to
+tokens, which then lead nowhere; what else still has the name is listed before, because afterwards no one knows what to
 look for."""
 
 import re
@@ -31,14 +31,14 @@ from approvals.workflow import Invalid
 from approvals.workflow.verbs import verb
 
 SHORTEST_NAME = 3
-"""Characters: what is shorter stands in too many words to be looked for."""
+"""Characters: what is shorter is in too many words to be looked for."""
 
 MOST_NUMBERS = 5
 
 
 @verb()
 def pseudonymise(person: User, *, reason: str, by: User) -> AuditEvent:
-    """Takes away name, address and every way to sign in, for ever; deactivates first whoever is still active.
+    """Takes away name, address and every way to sign in, permanently; deactivates first anyone who is still active.
 
     Raises NotAllowed, or Invalid: oneself, the last administrator, no reason or one that has the name in it, and who
     still has something under way (`hindrances`).
@@ -47,7 +47,7 @@ def pseudonymise(person: User, *, reason: str, by: User) -> AuditEvent:
     refuse_pseudonymised(person)
     if person.pk == by.pk:
         raise Invalid("You cannot pseudonymise yourself: ask another administrator.")
-    # Read before anything is erased: afterwards nobody knows what to look for.
+    # Read before anything is erased: afterwards no one knows what to look for.
     called = _labels_of(person)
     reason = reason.strip()
     if not reason:
@@ -59,7 +59,7 @@ def pseudonymise(person: User, *, reason: str, by: User) -> AuditEvent:
     # An event of its own, and before the names go: it has the label, as a token that leads nowhere afterwards.
     if person.is_active:
         set_active(person, is_active=False, by=by)
-    ChainHead.objects.select_for_update().get(pk=1)  # so that nobody records the name again before the event
+    ChainHead.objects.select_for_update().get(pk=1)  # so that no one records the name again before the event
     pseudonyms.erase(person)
     _erase_copies(person, called)
     erasure.erase(person)

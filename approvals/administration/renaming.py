@@ -16,7 +16,7 @@ from approvals.models.identities import Naming
 
 NAMING = {"name", "email"}
 SIGN_IN = "Countersign sign-in"
-"""Acts where nobody is signed in yet: who confirms an address in another browser, or comes from the provider."""
+"""Acts where no one is signed in yet: who confirms an address in another browser, or comes from the provider."""
 
 _BEFORE = "_named_before"
 

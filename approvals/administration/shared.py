@@ -50,7 +50,7 @@ def valid(taken: str) -> Iterator[None]:
 
 
 def require(by: User | None, permission: str) -> None:
-    """Raises NotAllowed. None is the command line: whoever can run it owns the installation."""
+    """Raises NotAllowed. None is the command line: anyone who can run it owns the installation."""
     answer = rules.YES if by is None else may(by, permission)
     if not answer:
         raise NotAllowed(answer.reason)
@@ -65,7 +65,7 @@ def record(
     model_name: str = "",
     rows: Iterable[Model] | Callable[[AuditEvent], Iterable[Model]] = (),
 ) -> AuditEvent:
-    """One event; `by` None is the command line. `rows` are what it tells of: see `ledger.record`."""
+    """One event; `by` None is the command line. `rows` are what it records: see `ledger.record`."""
     return ledger.record(
         action,
         actor=by,

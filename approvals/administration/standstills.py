@@ -1,5 +1,5 @@
-"""What stops Countersign until a person says how it goes on: another registry that answers, a ledger that was cut off,
-and more missing from MLflow at once than is believed. Each is declared once, for the verb, the System page, its
+"""What stops Countersign until a person says how it continues: another registry that answers, a ledger that was cut
+off, and more missing from MLflow at once than is believed. Each is declared once, for the verb, the System page, its
 address and the command line."""
 
 from collections.abc import Callable
@@ -40,8 +40,8 @@ class Standstill:
 
 @verb()
 def end_standstill(standstill: Standstill, *, by: User | None, reason: str) -> AuditEvent:
-    """A person's word that it goes on. `by` None: the command line. Raises NotAllowed, Invalid (no reason) or Conflict
-    (nothing stands still)."""
+    """A person's word that it continues. `by` None: the command line. Raises NotAllowed, Invalid (no reason) or
+    Conflict (nothing stands still)."""
     require(by, POLICIES)
     reason = reason.strip()
     if not reason:
@@ -63,8 +63,8 @@ def _accept(by: User | None, reason: str) -> dict[str, Any]:
 
 
 def _acknowledge(by: User | None, reason: str) -> dict[str, Any]:
-    """Goes on with a ledger that ends before what MLflow knows of. What holds a place in MLflow now is taken as it is:
-    reported where nobody here approved it, and not put back."""
+    """Continues with a ledger that ends before what MLflow knows of. What holds a place in MLflow now is taken as it
+    is: reported where no one here approved it, and not put back."""
     cut = LedgerCut.objects.select_for_update().open().first()
     if cut is None:
         raise Conflict("The ledger is complete, or another person has acknowledged it already.")

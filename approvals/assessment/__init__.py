@@ -1,4 +1,4 @@
-"""What machines do before people are asked: read the files, run the checks, call external ones."""
+"""What machines do before review: read the files, run the checks, call external ones."""
 
 from approvals.assessment.running import MOST_FAILURES, assess, drain, reread, watch
 

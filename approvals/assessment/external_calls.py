@@ -24,7 +24,7 @@ from mirror.isolation import alone
 logger = structlog.get_logger(__name__)
 
 AT_ONCE = 8
-"""Calls under way at a time: one that hangs holds up nobody else's."""
+"""Calls under way at a time: one that hangs holds up no one else's."""
 
 FIRST_PAUSE = timedelta(seconds=15)
 LONGEST_PAUSE = timedelta(minutes=10)

@@ -1,4 +1,4 @@
-"""The worker's part before people are asked: read facts and files from MLflow, then `workflow.conclude`.
+"""The worker's part before review: read facts and files from MLflow, then `workflow.conclude`.
 
 Which requests are owed is in the database (`Assessment`); the broker only says when to look. Called by
 `approvals.tasks` and by tests, with a registry.
@@ -28,7 +28,7 @@ MOST_FAILURES = 5
 
 
 class GivenUp(Exception):
-    """It failed too often in a row in a way that nobody foresaw."""
+    """It failed too often in a row in a way that no one foresaw."""
 
 
 def assess(request_id: int, registry: Registry) -> str:
@@ -81,7 +81,7 @@ def assess(request_id: int, registry: Registry) -> str:
 
 
 def _given_up(claimed: Assessment) -> str:
-    """Why there is no further try: a sentence for the page, or "". Whoever asked can submit the request again."""
+    """Why there is no further try: a sentence for the page, or "". The requester can submit the request again."""
     hours = settings.CHECKING_HOURS
     if claimed.waiting_since and clock.now() - claimed.waiting_since > timedelta(hours=hours):
         return f"The model's files could not be read within {hours} hours. Last: {claimed.last_error}"
@@ -134,7 +134,7 @@ def drain(
     registry: Registry, *, first: int | None = None, limit: int = 200, is_over: Callable[[], bool] = lambda: False
 ) -> int:
     """Assesses `first`, and then what is due, the oldest first, until nothing is, `limit` is reached or it `is_over`;
-    returns how many were looked at. What raises is logged and keeps nobody waiting."""
+    returns how many were looked at. What raises is logged and keeps no one waiting."""
     if first is not None:
         _assess_alone(first, registry)
     for done in range(limit):
@@ -152,7 +152,7 @@ def _assess_alone(request_id: int, registry: Registry) -> None:
 
 def reread(registry: Registry, *, limit: int = 100) -> int:
     """Reads again what people are deciding on: the sweep reads old versions once a day, and a run that is deleted or
-    goes on has to be seen before somebody approves. Returns how many versions."""
+    continues has to be seen before a person approves. Returns how many versions."""
     open_requests = PromotionRequest.objects.filter(status__in=UNDECIDED)
     versions = ModelVersion.objects.filter(
         Q(pk__in=open_requests.values("version")) | Q(pk__in=open_requests.values("champion"))

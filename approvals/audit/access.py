@@ -150,7 +150,7 @@ class RoleChange:
 
 def role_events(*, until: datetime | None = None, person: str = "") -> QuerySet[AuditEvent]:
     """Events of roles, groups, policies and targets, the newest first; `person` is part of a label
-    that somebody had, then or since; events from before names were tokens have it in their text."""
+    that a person had, then or since; events from before names were tokens have it in their text."""
     found = AuditEvent.objects.filter(action__in=replay.TOLD).order_by("-sequence")
     found = found.filter(at__lte=until) if until else found
     if not person:

@@ -37,7 +37,7 @@ class Certificate:
     signatures: Sequence[Review]
     checks: Sequence[CheckResult]
     allowed_by: Sequence[str]
-    """Of a roll back that needed no approval: who or what allowed it."""
+    """Of a rollback that needed no approval: who or what allowed it."""
 
     probation: Probation | None
     files: Mapping[str, Any]
@@ -52,7 +52,7 @@ class Certificate:
 
 
 def of(found: PromotionRequest) -> Certificate | None:
-    """None until all approvals are given, or the glass was broken: there is nothing to certify before."""
+    """None until all approvals are given, or it is an emergency promotion: there is nothing to certify before."""
     events = list(found.events.filter(action__in=TOLD).order_by("sequence"))
     approved = [event for event in events if event.action in CERTIFIED]
     if not approved or found.decided_at is None or found.status == "rejected":

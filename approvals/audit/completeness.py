@@ -51,7 +51,7 @@ class Statement:
     """Every cause, those with nothing too."""
 
     ledger: dict[str, int]
-    """By action: the events of the period that tell of changes."""
+    """By action: the events of the period that record changes."""
 
     unmatched_deliveries: int
     """Events of a promotion in the period with which no tenure began: the version held its places already."""
@@ -64,7 +64,7 @@ class Statement:
     """"open", and each resolution in words."""
 
     lost_incidents: int
-    """Incidents that the ledger tells of and the list has not, or the other way round."""
+    """Incidents that the ledger records and the list has not, or the other way round."""
 
     refused: int
     """Events of the period that tell of changes that MLflow refused; nothing changed by them."""

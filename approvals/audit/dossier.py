@@ -216,7 +216,7 @@ def _policy(request: PromotionRequest) -> dict[str, Any]:
 
 
 def _events(unit: Unit, request: PromotionRequest | None) -> Iterator[tuple[str, bytes]]:
-    """The request's part of the ledger and the events that tell of the changes, with their hashes."""
+    """The request's part of the ledger and the events that record the changes, with their hashes."""
     ends = [(each.sequence, each.tenure.start_sequence, each.tenure.end_sequence) for each in unit.changes]
     sequences = {number for numbers in ends for number in numbers if number is not None}
     if unit.incident is not None:

@@ -108,7 +108,7 @@ class Change:
 
     cause: Cause
     sequence: int | None
-    """Number of the event that tells of it."""
+    """Number of the event that records it."""
 
     event: AuditEvent | None
     incident: Incident | None
@@ -280,7 +280,7 @@ def _replaced(begun: Sequence[Tenure]) -> dict[int, list[int]]:
 TELL_OF_INCIDENTS = (Action.INCIDENT_OPENED, Action.INCIDENT_RESOLVED, Action.VERSION_RESTORED)
 _DELIVERED = {RequestKind.ROLLBACK: Cause.ROLLBACK, RequestKind.BREAK_GLASS: Cause.BREAK_GLASS}
 _ORIGINS: dict[str, tuple[str, ...]] = {
-    # origin or end: the events that may tell of it
+    # origin or end: the events that may record it
     Tenure.Origin.DELIVERY: (Action.VERSION_PROMOTED, Action.DELIVERY_HALFWAY),
     Tenure.End.REPLACED: (Action.VERSION_PROMOTED, Action.DELIVERY_HALFWAY),
     Tenure.Origin.RESTORED: (Action.VERSION_RESTORED,),
@@ -290,20 +290,20 @@ _ORIGINS: dict[str, tuple[str, ...]] = {
     Tenure.Origin.FOUND: (Action.TENURE_FOUND,),
 }
 GOES_ON: Mapping[str, str] = {
-    # What an event says with which a tenure goes on under the origin that it had: the model was renamed, or what was
-    # changed outside the gate was changed back.
+    # What an event says with which a tenure continues under the origin that it had: the model was renamed, or what was
+    # changed outside Countersign was changed back.
     Action.INCIDENT_OPENED: canonical({"kind": Incident.Kind.RENAMED})[1:-1],
     Action.INCIDENT_RESOLVED: canonical({"resolution": Incident.Resolution.UNDONE})[1:-1],
 }
 _CHANGED_OUTSIDE = (Tenure.Origin.OUTSIDE, Tenure.End.DELETED, Tenure.End.RENAMED)
 _EXACT = (Action.VERSION_PROMOTED, Action.VERSION_RESTORED, Action.DELIVERY_HALFWAY)
-"""Events that name the very model (and, of what began, the very version) that they tell of."""
+"""Events that name the very model (and, of what began, the very version) that they record."""
 
 
 def cause_of(how: str, action: str | None, kind: str | None) -> Cause:
-    """`how` is the tenure's origin or end, `action` that of the event that tells of it (None: there is none), `kind`
-    that of the event's request. A delivery without its event, or a change outside the gate without an incident, is not
-    explained. What was imported or is no longer watched needs no event."""
+    """`how` is the tenure's origin or end, `action` that of the event that records it (None: there is none), `kind`
+    that of the event's request. A delivery without its event, or a change outside Countersign without an incident, is
+    not explained. What was imported or is no longer watched needs no event."""
     if how == Tenure.Origin.IMPORTED:
         return Cause.IMPORTED
     if how == Tenure.End.RETIRED:
@@ -331,7 +331,7 @@ def tells_of(event: AuditEvent, tenure: Tenure, begins: bool) -> bool:
 
 
 def event_facts(found: QuerySet[Tenure], *, begins: bool) -> QuerySet[Tenure]:
-    """Annotates `action` and `kind` of the event that tells of the start or the end, as `cause_of` takes them."""
+    """Annotates `action` and `kind` of the event that records the start or the end, as `cause_of` takes them."""
     sequence = "start_sequence" if begins else "end_sequence"
     exact = Q(model_name=OuterRef("model_name"))
     exact &= Q(version_number=OuterRef("version_number")) if begins else Q()

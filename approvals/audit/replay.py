@@ -27,7 +27,7 @@ class Person:
     is_active: bool = True
     is_service_account: bool = False
     is_recorded: bool = True
-    """False: no event by then tells of this person's roles, so they are as the next event says or as they are now."""
+    """False: no event by then records this person's roles, so they are as the next event says or as they are now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def at(moment: datetime) -> State:
 
 def _beginnings() -> dict[str, list[Term]]:
     """The targets and policies that the installation came with, and those of no event: see `defaults`. A policy's first
-    version, unless an event tells of its making."""
+    version, unless an event records its making."""
     made = set(_policies_made())
     renamed = _first_names()
     found: dict[str, list[Term]] = {}
@@ -127,7 +127,7 @@ def _labels() -> dict[int, str]:
 
 
 def _person_of(state: State, event: AuditEvent, ids: Mapping[str, int]) -> Person | None:
-    """Whom the event is about: by number, or in older events by the label that they still have; None: nobody known."""
+    """Whom the event is about: by number, or in older events by the label that they still have; None: no one known."""
     data = event.data
     label = str(data.get("person") or data.get("after") or "")
     number = data.get("person_id") or ids.get(label) or _by_label(state, str(data.get("person", "")))
@@ -141,7 +141,7 @@ def _by_label(state: State, label: str) -> int | None:
 
 
 def _remember_before(state: State, later: dict[int, Person], event: AuditEvent, ids: Mapping[str, int]) -> None:
-    """The first event after the moment says what somebody was before it, if nothing has said so yet."""
+    """The first event after the moment says what a person was before it, if nothing has said so yet."""
     if not event.action.startswith("person."):
         return
     found, data = _person_of(state, event, ids), event.data
@@ -260,7 +260,7 @@ def _term(told: Mapping[str, Any]) -> Term | None:
 
 
 def _nothing(state: State, event: AuditEvent, ids: Mapping[str, int]) -> None:
-    """A new group is nobody's yet; a pseudonym changes no role."""
+    """A new group is no one's yet; a pseudonym changes no role."""
 
 
 _STEPS: dict[Action, Step] = {

@@ -22,10 +22,10 @@ from approvals.models import (
 )
 
 HASTY_SECONDS = 30
-"""An approval within so many seconds of opening the request is called out."""
+"""An approval within so many seconds of opening the request is flagged."""
 
 PAIR_SHARE, PAIR_LEAST = 0.75, 5
-"""A pair is called out when one person approved at least this share of another's requests, and at least so many."""
+"""A pair is flagged when one person approved at least this share of another's requests, and at least so many."""
 
 MOST_ROWS = 50
 
@@ -108,7 +108,7 @@ class Analytics:
 
     by_policy: Sequence[Wait]
     pairs: Sequence[Pair]
-    """Those called out first, then the most frequent."""
+    """Those flagged first, then the most frequent."""
 
     readers: Sequence[Reader]
     hasty: Sequence[Hasty]
@@ -162,7 +162,8 @@ def of(period: Period, *, target: Target | None = None, hasty_seconds: int = HAS
 
 
 def _waits(asked: QuerySet[PromotionRequest]) -> tuple[list[Wait], list[Wait]]:
-    """By target, and by target and pattern of the policy. Break-glass asks nobody first, so it waits for nobody."""
+    """By target, and by target and pattern of the policy. Emergency promotion asks no one first, so it waits for no
+    one."""
     by_target: dict[str, list[tuple[float | None, float | None]]] = defaultdict(list)
     by_policy: dict[str, list[tuple[float | None, float | None]]] = defaultdict(list)
     rows = (

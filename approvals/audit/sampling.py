@@ -1,8 +1,8 @@
 """A random sample that anybody can draw again: the ids of all units in the order of a hash that a seed decides.
 
 SHA-256 of `<seed>:<unit id>` (UTF-8), as hexadecimal digits; ascending; the first N. The seed is the hash of the last
-event of the period unless somebody gives another: whoever made the changes could not know it, and whoever draws the
-sample does not choose it.
+event of the period unless a person gives another: anyone who made the changes could not know it, and anyone who draws
+the sample does not choose it.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ class Sample:
 
 
 def key(seed: str, unit_id: str) -> str:
-    """Where a unit stands in the draw: SHA-256 of `seed:unit`, 64 hexadecimal digits; the lowest are drawn."""
+    """Where a unit is in the draw: SHA-256 of `seed:unit`, 64 hexadecimal digits; the lowest are drawn."""
     return hashlib.sha256(f"{seed}:{unit_id}".encode()).hexdigest()
 
 

@@ -1,5 +1,5 @@
 """What an audit counts and draws: one delivery, put-back or incident with everything that it changed. A delivery that
-moves a stage and an alias and empties another stage is one unit of three changes. What no event tells of, such as what
+moves a stage and an alias and empties another stage is one unit of three changes. What no event records, such as what
 was imported, is a unit by itself.
 """
 
@@ -23,7 +23,7 @@ _WORST = {cause: place for place, cause in enumerate((Cause.UNEXPLAINED, Cause.I
 @dataclass(frozen=True, slots=True)
 class Unit:
     id: str
-    """`event-412`: the event that tells of it; or the id of its only change."""
+    """`event-412`: the event that records it; or the id of its only change."""
 
     changes: Sequence[Change]
     """At least one, in the order of their tenures."""

@@ -27,7 +27,7 @@ def _present(_: Settings, evidence: Evidence, __: date) -> tuple[str, str]:
 
 
 def _compatible(_: Settings, evidence: Evidence, __: date) -> tuple[str, str]:
-    """Whoever calls the champion can call the challenger: no new required input, no other type, no output less."""
+    """Anyone who calls the champion can call the challenger: no new required input, no other type, no output less."""
     mine, champion = _packaging(evidence, "version"), _packaging(evidence, "champion")
     if evidence.get("champion") is None:
         return "pass", "Nothing holds the target, so there is nothing to be compatible with."

@@ -26,7 +26,7 @@ from mirror.port import Outdated, Registry, RegistryError
 logger = structlog.get_logger(__name__)
 
 LOOKS = 3
-"""Times that an attempt looks at MLflow when its gate finds that somebody was faster."""
+"""Times that an attempt looks at MLflow when its gate finds that a person was faster."""
 
 
 def deliver(entry_id: int, registry: Registry) -> str:
@@ -89,7 +89,7 @@ def _run(attempt: Attempt) -> str:
 
 def _step(attempt: Attempt, half: halfway.Halfway, *, is_again: bool) -> str:
     view, plan = attempt.begin(is_again=is_again)
-    if attempt.claim.entry.ending:  # a person has said how the half delivery ends
+    if attempt.claim.entry.ending:  # a person has said how the partial delivery ends
         return half.end(view, plan)
     return attempt.run(view, plan)
 
@@ -98,7 +98,7 @@ def drain(
     registry: Registry, *, first: int | None = None, limit: int = 500, is_over: Callable[[], bool] = lambda: False
 ) -> int:
     """Delivers `first`, and then what is due, the urgent and the oldest before the others, until nothing is, `limit` is
-    reached or it `is_over`; returns how many were looked at. What raises is logged and keeps nobody waiting.
+    reached or it `is_over`; returns how many were looked at. What raises is logged and keeps no one waiting.
 
     This is what finds the rows whose hint was lost: with the broker, or with a killed worker.
     """

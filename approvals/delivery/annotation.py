@@ -21,7 +21,7 @@ two, which bear witness to the ledger itself."""
 
 
 def note_of(request: PromotionRequest) -> approval_note.Note:
-    """Who allowed the request, when and on what ground. Raises RuntimeError while nobody has decided on it."""
+    """Who allowed the request, when and on what ground. Raises RuntimeError while no one has decided on it."""
     if request.decided_at is None:
         raise RuntimeError(f"{request} is not decided.")
     names, ground = workflow.approver_labels(request), approval_note.Ground.APPROVED
@@ -115,6 +115,6 @@ def take_back(request: PromotionRequest, registry: Registry) -> None:
 
 
 def _applied_before(request: PromotionRequest) -> PromotionRequest | None:
-    """The newest other promotion of the same version: the tags tell of it again when this one does not come about."""
+    """The newest other promotion of the same version: the tags record it again when this one does not come about."""
     others = PromotionRequest.objects.with_subject().filter(version_id=request.version_id, status=Status.APPLIED)
     return others.exclude(pk=request.pk).order_by("-closed_at").first()

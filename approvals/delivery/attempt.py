@@ -24,7 +24,7 @@ ANNOTATED_AGAIN = 2
 
 
 class Stop(Exception):
-    """Delivery must not go on: `outcome` and a sentence for the page."""
+    """Delivery must not continue: `outcome` and a sentence for the page."""
 
     def __init__(self, outcome: OutboxEntry.Outcome, message: str) -> None:
         super().__init__(message)
@@ -114,7 +114,7 @@ class Attempt:
 
     @cached_property
     def is_unreviewed(self) -> bool:
-        """An urgent request that needed nobody's approval: when something else is there than its author saw, it fails
+        """An urgent request that needed no one's approval: when something else is there than its author saw, it fails
         and they look again, since there are no reviewers to send it back to."""
         approvals = self.request.reviews.live().filter(verdict=Verdict.APPROVE)
         return self.request.is_urgent and not approvals.exists()
@@ -180,7 +180,7 @@ class Attempt:
                 f"Reviewers compared with {was}, but {holds} {self.target.name} now. Nothing was promoted.",
             )
         now = frozen_evidence.frozen_now(request, champion=request.champion)
-        # Nobody decided on its facts where nobody reviewed it; the files below count all the same.
+        # No one decided on its facts where no one reviewed it; the files below count all the same.
         if not self.is_unreviewed and (changed := evidence.differences(request.evidence, now)):
             raise Stop(
                 OutboxEntry.Outcome.REOPENED,
@@ -193,7 +193,7 @@ class Attempt:
 
     def confirm(self, view: View, reviewed: int | None) -> None:
         """Raises Unreachable when these versions, asked for by name, are elsewhere than the list said: it came from a
-        replica that is behind, and nobody is sent back to review for it."""
+        replica that is behind, and no one is sent back to review for it."""
         for number in {view.champion, reviewed} - {None} if self.target.stage else ():
             with contextlib.suppress(NotFound):
                 stage = self.registry.version(self.name, number or 0).stage
@@ -251,7 +251,7 @@ class Attempt:
         """Reads what MLflow says now, the archived versions included; raises Unreachable when the move, or the note and
         tags, are not to be seen (it is then tried again)."""
         version = self.registry.version(self.name, self.number)
-        for _ in range(ANNOTATED_AGAIN):  # somebody saved the description, or MLflow took it without effect
+        for _ in range(ANNOTATED_AGAIN):  # a person saved the description, or MLflow took it without effect
             if not annotation.lacks(self.request, version, witness=plan.witness):
                 break
             annotation.write(self.request, version, self.registry, witness=plan.witness)

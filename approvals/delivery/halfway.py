@@ -19,7 +19,7 @@ Ending = OutboxEntry.Ending
 
 
 class Halfway:
-    """What an attempt does when the move has begun and does not go on, or a person has said how it ends."""
+    """What an attempt does when the move has begun and does not continue, or a person has said how it ends."""
 
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
@@ -96,7 +96,7 @@ class Halfway:
         return str(OutboxEntry.Outcome.APPLIED)
 
     def _put_back(self, view: View, plan: Plan) -> str:
-        """Alias and stage, each where it is still as the half delivery left it."""
+        """Alias and stage, each where it is still as the partial delivery left it."""
         # Before the first write: the watch passes over a model at which something is being moved.
         self.claim.renew(is_at_rest=False)
         target, aliases = self.target, {}

@@ -91,7 +91,7 @@ def settle(
     locks.lock_targets([target.pk])
     reached = tenures.places_of(target) if reached is None else reached
     has_alias = bool(target.alias) and tenures.alias_place(target.alias) in reached
-    # Do not write anything before it: who lost the claim ends here, and somebody else has settled.
+    # Do not write anything before it: who lost the claim ends here, and another person has settled.
     claim.close(OutboxEntry.Outcome.APPLIED, is_at_rest=False)
     _move(request, Status.APPLIED, accepted)
     # Locked before the first event, although they end after it.
@@ -184,7 +184,7 @@ def settle_reverted(
     aliases: Mapping[str, int | None],
     message: str,
 ) -> None:
-    """The same for a half that was put back: what held a place before goes on, with one event for each place, and the
+    """The same for a half that was put back: what held a place before continues, with one event for each place, and the
     request has failed. `aliases` says who has each alias again. Raises ClaimLost."""
     locks.lock_targets([request.target_id])
     claim.close(OutboxEntry.Outcome.FAILED, last_error=message, **OVER)
@@ -192,7 +192,7 @@ def settle_reverted(
     sync.store_versions(snapshots, asked_at=asked_at)
     for alias, holder in aliases.items():
         sync.store_alias(name, alias, holder)
-    # By the event that began the half in a place, what it ended there is known again, and goes on.
+    # By the event that began the half in a place, what it ended there is known again, and continues.
     for place, sequence in (claim.entry.half or {}).get("places", {}).items():
         held = Tenure.objects.filter(model_name=name, target=target, place=place)
         before: list[Tenure | None] = list(held.filter(end_sequence=sequence).order_by("version_number"))
@@ -219,7 +219,7 @@ def settle_reverted(
 
 
 def _end_halves_beside(request: PromotionRequest) -> None:
-    """What was half delivered to the same target is not owed any more: this request has taken its place."""
+    """What was partly delivered to the same target is not owed any more: this request has taken its place."""
     halves = OutboxEntry.objects.open().filter(
         is_at_rest=True, model_name=request.version.model.name, target_id=request.target_id
     )

@@ -26,7 +26,7 @@ class Ground(StrEnum):
 
     APPROVED = "Approved for {target}"
     ROLLED_BACK = "Rolled back into {target}"
-    """By somebody who needed nobody's approval for it."""
+    """By a person who needed no one's approval for it."""
     BREAK_GLASS = "Promoted to {target} without approval (break-glass)"
 
 
@@ -35,7 +35,7 @@ class Note:
     request_id: int
     target: str
     approvers: Sequence[str]
-    """Labels, `Name <e-mail>`, in the order of their approvals; else who rolled back or broke the glass."""
+    """Labels, `Name <e-mail>`, in the order of their approvals; else who rolled back or promoted in an emergency."""
     approved_at: datetime
     ground: Ground = Ground.APPROVED
 

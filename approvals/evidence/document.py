@@ -47,7 +47,7 @@ def freeze(
     early: bool = False,
 ) -> str:
     """Canonical JSON of everything that is decided on. Of the champion, the same facts but for its files. `files`
-    stand instead of those that were read last: a roll back is held to the bytes that were approved. `early` writes a
+    stand instead of those that were read last: a rollback is held to the bytes that were approved. `early` writes a
     document as it was before there was a format."""
     facts = version_facts(version, rule, early=early)
     return canonical(
@@ -165,7 +165,7 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 def contributors(version: Any, tags: Iterable[str]) -> list[str]:
-    """The names, as MLflow has them, of whoever owns the run or logged the model, and of those whom the tags name.
+    """The names, as MLflow has them, of anyone who owns the run or logged the model, and of those whom the tags name.
     MLflow does not keep who registered a version."""
     run, logged_model = version.run, version.run.get("logged_model") or {}
     named = [str(run.get("user") or ""), str((logged_model.get("tags") or {}).get("mlflow.user") or "")]

@@ -176,7 +176,7 @@ class InviteForm(GroupsForm):
 
 
 def whose_address(person: User) -> str:
-    """Why nobody else is invited to the address of this person."""
+    """Why no one else is invited to the address of this person."""
     inactive = "" if person.is_active else " The account is deactivated; reactivate it instead."
     return f"{person.name or person.email} has this address already.{inactive}"
 

@@ -77,7 +77,7 @@ class SampleForm(forms.Form):
 
     @property
     def wanted(self) -> tuple[int, str]:
-        """Size and seed; the seed "" where nobody gave one."""
+        """Size and seed; the seed "" where no one gave one."""
         found = self.cleaned_data if self.is_valid() else {}
         return found.get("size") or sampling.DEFAULT_SIZE, found.get("seed", "")
 

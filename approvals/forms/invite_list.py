@@ -133,7 +133,7 @@ def _fields(text: str) -> list[str]:
 
 
 def _parts(fields: list[str]) -> tuple[str, str, list[str]]:
-    """Name, address and what comes after them; the name stands in the field of the address, in the one before it, or as
+    """Name, address and what comes after them; the name is in the field of the address, in the one before it, or as
     `Blake, Fred` in both."""
     place = next((index for index, field in enumerate(fields[:2]) if "@" in field), None)
     if place is None:

@@ -1,4 +1,4 @@
-"""Shapes of what people send to roll back, to break the glass, and about what was promoted so."""
+"""Shapes of what people send to roll back, to promote in an emergency, and about what was promoted so."""
 
 from typing import Any, cast
 

@@ -51,7 +51,7 @@ def of_table() -> Iterator[Anchor | Fault]:
 
 
 def _is_signed_with(kept: Checkpoint) -> bool:
-    """With the key that the row names, and nothing stands in the text beside what is signed."""
+    """With the key that the row names, and nothing is in the text beside what is signed."""
     try:
         (note,) = notes.read(kept.text, keys=[kept.key])
     except (notes.BadNote, ValueError):
@@ -60,7 +60,7 @@ def _is_signed_with(kept: Checkpoint) -> bool:
 
 
 def of_texts(texts: Iterable[str]) -> Iterator[Anchor | Fault]:
-    """Checkpoints that somebody kept elsewhere."""
+    """Checkpoints that a person kept elsewhere."""
     for text in texts:
         try:
             for note in notes.read(text):

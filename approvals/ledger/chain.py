@@ -15,7 +15,7 @@ Progress = Callable[[int], None]
 
 
 def quiet(_: int) -> None:
-    """Tells nobody how far it has come."""
+    """Tells no one how far it has come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 now, it would do without knowing what was decided since.
 
 Delivery writes the ledger's head and the number of the request to each version. Versions that MLflow changed since the
-last look are held against the ledger; the first that tells of more stops every write to MLflow until an administrator
+last look are held against the ledger; the first that records more stops every write to MLflow until an administrator
 acknowledges it.
 """
 
@@ -26,7 +26,7 @@ SPARE = 1000
 """Numbers of requests that are passed over after a cut: some were given and never reached MLflow."""
 
 HIGHEST = 10**12
-"""Numbers beyond it were not given by Countersign; somebody wrote them."""
+"""Numbers beyond it were not given by Countersign; a person wrote them."""
 
 MOST_SHOWN = 10
 NOTICE = (
@@ -64,7 +64,7 @@ def check(registry: Registry) -> None:
 
 def look() -> bool:
     """Holds what MLflow has changed since the last look against the ledger; returns whether the ledger is cut off and
-    nobody has acknowledged it. Cheap when nothing changed."""
+    no one has acknowledged it. Cheap when nothing changed."""
     state = WatchState.objects.get_or_create(pk=1)[0]
     changed = ModelVersion.objects.order_by("last_updated_at")
     if state.witnessed_at is not None:
@@ -122,7 +122,8 @@ def _number(tags: dict[str, str]) -> int | None:
 
 
 def _stop(beyond: _Beyond) -> None:
-    """Written once; while it is open, what else is found is added to it. Numbers of requests go on from beyond it."""
+    """Written once; while it is open, what else is found is added to it. Numbers of requests continue from beyond
+    it."""
     end = ChainHead.objects.get(pk=1).sequence
     try:
         with transaction.atomic():

@@ -59,7 +59,7 @@ def new_key() -> tuple[str, str]:
 
 
 def moment(at: datetime) -> str:
-    """In UTC, ISO 8601 with microseconds, as it stands in a checkpoint."""
+    """In UTC, ISO 8601 with microseconds, as it is in a checkpoint."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 

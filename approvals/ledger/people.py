@@ -1,4 +1,4 @@
-"""The people whom the ledger names against the people there are: tokens that lead to nobody or to somebody else, names
+"""The people whom the ledger names against the people there are: tokens that lead to no one or to another person, names
 that became others without an event, two people or two identities that were swapped."""
 
 from collections.abc import Callable, Iterator

@@ -31,7 +31,7 @@ def tokenised(value: Any, *, known: Iterable[User] = ()) -> Any:
     """JSON data (or one text) with every label and address of a person in it, also inside longer text, replaced by a
     token. At most one query for the people, one for what they are called, and an insert per name that is new.
 
-    `known` are people who certainly occur. Text that only looks like a token, because somebody typed it, loses
+    `known` are people who certainly occur. Text that only looks like a token, because a person typed it, loses
     its brackets. Call it in the transaction of the event.
     """
     texts = list(_texts(value))
@@ -143,7 +143,7 @@ def problems(*, with_events: bool = True) -> list[str]:
 
 
 def between() -> Iterator[Problem]:
-    """What does not fit between people, their identities and the events that tell of their names. Memory holds the
+    """What does not fit between people, their identities and the events that record their names. Memory holds the
     identities."""
     pseudonymised = {int(_payload(text).get("number", 0)) for text in _payloads(Action.PERSON_PSEUDONYMISED)}
     labels: dict[int, list[Identity]] = {}
@@ -168,7 +168,7 @@ def between() -> Iterator[Problem]:
 
 
 def known_tokens() -> frozenset[str]:
-    """Every token that stands for somebody, erased or not."""
+    """Every token that stands for a person, erased or not."""
     rows = Identity.objects.values_list("person_id", "commitment").iterator(chunk_size=5000)
     return frozenset(token(person_id, commitment) for person_id, commitment in rows)
 

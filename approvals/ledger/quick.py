@@ -22,7 +22,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.connection import ConnectionProxy
 
 BLOCK = 1000
-"""Events an answer: about half a megabyte, as long as nobody writes long comments."""
+"""Events an answer: about half a megabyte, as long as no one writes long comments."""
 
 READERS = max(1, min(os.cpu_count() or 1, 4))
 
@@ -71,7 +71,7 @@ class Block:
     hashes: bytes
 
     def ending(self, before: str) -> str | None:
-        """The hash of its last event, if it goes on from the hash `before` and every row is as it was written."""
+        """The hash of its last event, if it continues from the hash `before` and every row is as it was written."""
         if self.previous.split(b"\n", 1)[0] != before.encode() or self.previous[65:] != self.hashes[:-65]:
             return None
         texts, stored = self.texts(), self.hashes.split(b"\n")

@@ -39,11 +39,11 @@ def record(
 
     `actor` None is no person but the program that `acting` names. Model, version, target and correlation come from
     `request` unless given. `data` must be JSON without NaN and without secrets. Raises RuntimeError outside a
-    transaction: an event commits with what it tells of, or not at all. People whom it names are stored as tokens.
+    transaction: an event commits with what it records, or not at all. People whom it names are stored as tokens.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("ledger.record needs the transaction of what it records.")
-    # From here to the end of the caller's transaction nobody else records: no gap in the numbers, no fork in the chain.
+    # From here to the end of the caller's transaction no one else records: no gap in the numbers, no fork in the chain.
     head = ChainHead.objects.select_for_update().get(pk=1)
     event = AuditEvent(
         sequence=head.sequence + 1,

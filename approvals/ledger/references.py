@@ -1,5 +1,5 @@
 """What the ledger says against the tables beside it: requests and reviews here, tenures and people in modules of their
-own. Whoever changes one of them has to change the ledger as well, and the chain shows that.
+own. Anyone who changes one of them has to change the ledger as well, and the chain shows that.
 
 Read in portions, so memory stays bounded. A fault that is found while people work may be a change that was half seen:
 it is looked at again under the lock that every event is written with, before it is told.

@@ -1,4 +1,4 @@
-"""Seals: what an event keeps of the rows that it tells of, column by column, as they are when it is written. Short
+"""Seals: what an event keeps of the rows that it records, column by column, as they are when it is written. Short
 facts are kept as they are, texts and documents as their digest, people's names as tokens."""
 
 import hashlib
@@ -122,7 +122,7 @@ def _digest(text: str) -> str:
 
 
 def _tokens(pk: int, value: Any) -> Any:
-    """A label becomes a token with the rest of the event; what MLflow calls somebody is known as theirs alone."""
+    """A label becomes a token with the rest of the event; what MLflow calls a person is known as theirs alone."""
     if not isinstance(value, list) or not value:
         return value
     person = User.objects.get(pk=pk)

@@ -1,11 +1,11 @@
-"""How an event of the ledger reads: one sentence, and what somebody said with it."""
+"""How an event of the ledger reads: one sentence, and what a person said with it."""
 
 from approvals.models import Action, AuditEvent
 from approvals.models.event_types import Facts
 
 
 def said(event: AuditEvent) -> str:
-    """What somebody said with it, or the reason; "" where nothing, or where the next event says it."""
+    """What a person said with it, or the reason; "" where nothing, or where the next event says it."""
     if event.data.get("kind") == "break_glass":
         return ""
     return str(event.data.get(Action(event.action).type.said, ""))

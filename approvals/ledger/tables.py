@@ -1,5 +1,5 @@
 """Which columns of which tables the ledger answers for, and why not for the others. Every event keeps what the rows
-that it tells of were left at (`sealing`), and verification holds the rows against that (`sealed`)."""
+that it records were left at (`sealing`), and verification holds the rows against that (`sealed`)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -241,5 +241,5 @@ def unsettled(table: Table, row: Row) -> frozenset[str]:
     if table.model is CheckResult and row["outcome"] == Outcome.WAITING:
         return frozenset({"reason"})  # of the last call, until the answer
     if table.model is Tenure and not row["files_digest"]:
-        return frozenset({"files_digest"})  # of files that nobody approved: the watch takes them as it reads them
+        return frozenset({"files_digest"})  # of files that no one approved: the watch takes them as it reads them
     return frozenset()

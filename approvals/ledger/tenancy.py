@@ -1,4 +1,4 @@
-"""Tenures against the events that tell of their beginning and end, and promotions against their tenures."""
+"""Tenures against the events that record their beginning and end, and promotions against their tenures."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -18,7 +18,7 @@ _BEGINS: dict[str, Sequence[str]] = {
     Tenure.Origin.IMPORTED: (A.HISTORY_IMPORTED,),
 }
 _GOES_ON: Mapping[str, tuple[str, str]] = {
-    # events with which a tenure goes on under the origin that it had: what each says, and of what
+    # events with which a tenure continues under the origin that it had: what each says, and of what
     A.INCIDENT_OPENED: ("kind", Incident.Kind.RENAMED),
     A.INCIDENT_RESOLVED: ("resolution", Incident.Resolution.UNDONE),
 }
@@ -93,7 +93,7 @@ def _is_rename(event: AuditEvent) -> bool:
 
 
 def _goes_on(tenure: Tenure, event: AuditEvent) -> bool:
-    """The model was renamed, or what was changed outside the gate was changed back: what held before holds on."""
+    """The model was renamed, or what was changed outside Countersign was changed back: what held before holds on."""
     key, value = _GOES_ON.get(event.action, ("", ""))
     return bool(key) and event.data.get(key) == value and tenure.origin != Tenure.Origin.IMPORTED
 

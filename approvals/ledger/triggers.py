@@ -14,8 +14,8 @@ _FORGED = (
     " OR NEW.previous_hash <> (SELECT hash FROM approvals_chainhead WHERE id = 1)"
     " OR EXISTS (SELECT 1 FROM approvals_auditevent WHERE sequence = NEW.sequence OR hash = NEW.hash)"
 )
-"""A row that does not go on from the head, or that would take another's place: SQLite's INSERT OR REPLACE deletes what
-is in its way without asking the DELETE trigger."""
+"""A row that does not continue from the head, or that would take another's place: SQLite's INSERT OR REPLACE deletes
+what is in its way without asking the DELETE trigger."""
 
 _SKIPPED = (
     "NEW.sequence <> OLD.sequence + 1"

@@ -1,4 +1,4 @@
-"""What machines do with a request before people are asked: the inspection that is owed, and the checks' results."""
+"""What machines do with a request before review: the inspection that is owed, and the checks' results."""
 
 from datetime import datetime, timedelta
 
@@ -13,7 +13,7 @@ from mirror import clock
 
 class AssessmentQuerySet(models.QuerySet["Assessment"]):
     def due(self, now: datetime) -> "AssessmentQuerySet":
-        """Owed now, and nobody is at it."""
+        """Owed now, and no one is at it."""
         free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
         return self.filter(free, is_owed=True, due_at__lte=now)
 
@@ -33,7 +33,7 @@ class AssessmentQuerySet(models.QuerySet["Assessment"]):
         return self.get(request_id=request_id) if won else None
 
     def owe(self, request: PromotionRequest) -> None:
-        """The worker has to look (again), at once; whoever is at it now concludes in vain."""
+        """The worker has to look (again), at once; the worker that is at it now concludes without success."""
         fields = {"is_owed": True, "due_at": clock.now(), "attempts": 0, "failures": 0}
         fields |= {"claimed_by": "", "lease_expires_at": None}
         self.update_or_create(request=request, defaults={**fields, "waiting_since": None, "last_error": ""})
@@ -76,7 +76,7 @@ class CheckResultQuerySet(models.QuerySet["CheckResult"]):
         return self.filter(replaced_at=None)
 
     def blocking(self) -> "CheckResultQuerySet":
-        """Live ones that failed, block, and that nobody overrode."""
+        """Live ones that failed, block, and that no one overrode."""
         return self.live().filter(outcome=Outcome.FAIL, effect="block", overridden_at=None)
 
 
@@ -94,7 +94,7 @@ class CheckResult(models.Model):
     terms = models.JSONField(default=dict, help_text="The check's settings, as the rule states them.")
     fingerprint = models.CharField(max_length=64, help_text="Of the evidence it looked at.")
     checked_at = models.DateTimeField(default=timezone.now)
-    replaced_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it is what stands now.")
+    replaced_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it is what applies now.")
 
     overridden_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
@@ -142,5 +142,5 @@ class CheckResult(models.Model):
 
     @property
     def is_unanswered(self) -> bool:
-        """It still waited when its request closed: nobody calls it any more, and an answer changes nothing."""
+        """It still waited when its request closed: no one calls it any more, and an answer changes nothing."""
         return self.outcome == Outcome.WAITING and not self.request.is_open

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 
 class Checkpoint(models.Model):
-    """The ledger's head as it was once, signed. The copy that counts is the one that somebody keeps elsewhere."""
+    """The ledger's head as it was once, signed. The copy that counts is the one that a person keeps elsewhere."""
 
     number = models.PositiveIntegerField(primary_key=True, help_text="1, 2, 3, … without a gap.")
     sequence = models.BigIntegerField(help_text="Number of the last event; 0 before the first.")

@@ -16,7 +16,7 @@ class LedgerCutQuerySet(models.QuerySet["LedgerCut"]):
 
 
 class LedgerCut(models.Model):
-    """Notes or tags in MLflow tell of events or requests beyond the ledger's end. While one is open, nothing is written
+    """Notes or tags in MLflow record events or requests beyond the ledger's end. While one is open, nothing is written
     to MLflow. Written by `approvals.ledger.cut`, acknowledged by `approvals.administration`."""
 
     found_at = models.DateTimeField(default=timezone.now)

@@ -24,7 +24,7 @@ class FreezeWindow(models.Model):
     name = models.CharField(
         max_length=80,
         validators=[RegexValidator(r"\S", "Give the freeze a name.")],
-        help_text="Stands on every request that it holds: Christmas, Weekend, …",
+        help_text="Is on every request that it holds: Christmas, Weekend, …",
     )
     reason = models.CharField(max_length=500, blank=True, help_text="Why, for those who wait.")
     target = models.ForeignKey(

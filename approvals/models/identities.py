@@ -20,8 +20,8 @@ def token(person_id: int, commitment: str) -> str:
 
 
 def commitment_of(salt: str, person_id: int, text: str) -> str:
-    """SHA-256, hexadecimal. The salt keeps whoever has the ledger from guessing names until one fits; the number keeps
-    an identity from being given to somebody else."""
+    """SHA-256, hexadecimal. The salt keeps anyone who has the ledger from guessing names until one fits; the number
+    keeps an identity from being given to another person."""
     return hashlib.sha256(f"{salt}\n{person_id}\n{text}".encode()).hexdigest()
 
 
@@ -76,7 +76,7 @@ class Told:
         self._names: Mapping[str, str] | None = None
 
     def text(self, text: str) -> str:
-        """A token that no identity knows stays as it is: whoever reads it is to see that."""
+        """A token that no identity knows stays as it is: anyone who reads it is to see that."""
         return TOKEN.sub(self._name, text) if "⟨person " in text else text
 
     def value(self, value: Any) -> Any:

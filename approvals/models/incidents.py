@@ -61,7 +61,7 @@ class Incident(models.Model):
         related_name="incident",
         help_text="The review that was asked for afterwards.",
     )
-    opened_sequence = models.BigIntegerField(help_text="Number of the event that tells of it.")
+    opened_sequence = models.BigIntegerField(help_text="Number of the event that records it.")
 
     # What is still owed to MLflow, in the manner of the outbox.
     is_owed = models.BooleanField(default=False, help_text="The last approved holder has to be put back.")

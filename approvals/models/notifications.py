@@ -82,7 +82,7 @@ class DigestTime(models.Model):
 LEASE = timedelta(minutes=5)
 PATIENCE = timedelta(days=3)
 LONGEST = timedelta(days=14)
-"""After so long nothing is told any more, whoever's fault it is that it was not."""
+"""After so long nothing is told any more, no matter whose fault it is that it was not."""
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
@@ -104,7 +104,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     def unread(self) -> "NotificationQuerySet":
         """Not looked at yet, and still worth it: not what need not be told any more, nor what asks for something that
-        somebody has done by now."""
+        a person has done by now."""
         needless = Q(dropped_at__isnull=False, is_undelivered=False)
         still_asks = ~Q(kind__in=list(ASKING))
         for kind, statuses in ASKING.items():
@@ -153,14 +153,14 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.update(claimed_by="", lease_expires_at=None, **later)
 
     def give_up_old(self) -> int:
-        """Of these, what nobody holds and could not be told for two weeks, because nothing was taken at all."""
+        """Of these, what no one holds and could not be told for two weeks, because nothing was taken at all."""
         now = timezone.now()
         free = self.open().filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
         old = free.filter(created_at__lt=now - LONGEST)
         return old.drop(f"It could not be sent within {LONGEST.days} days.", is_undelivered=True)
 
     def put_off(self, reason: str, *, may_give_up: bool = True) -> None:
-        """Tried in vain: due again after a pause that doubles up to an hour, given up after three days."""
+        """Tried without success: due again after a pause that doubles up to an hour, given up after three days."""
         now = timezone.now()
         if may_give_up:
             self.filter(created_at__lt=now - PATIENCE).drop(reason, is_undelivered=True)
@@ -174,7 +174,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 class Notification(models.Model):
     """One thing that one person, or one chat, is told."""
 
-    key = models.CharField(max_length=200, unique=True, help_text="Of what it follows from; nothing is told twice.")
+    key = models.CharField(max_length=200, unique=True, help_text="Of what it follows from; no one is notified twice.")
     recipient = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="notifications"
     )
@@ -186,7 +186,7 @@ class Notification(models.Model):
     event = models.ForeignKey(AuditEvent, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     title = models.CharField(max_length=400, help_text="One line: the subject of the mail.")
     text = models.TextField(blank=True, help_text="What happened, in one or a few sentences.")
-    said = models.TextField(blank=True, help_text="What somebody said with it.")
+    said = models.TextField(blank=True, help_text="What a person said with it.")
     is_digest = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
     due_at = models.DateTimeField(default=timezone.now, help_text="Not before; moves on with the backoff.")

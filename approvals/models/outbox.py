@@ -26,9 +26,9 @@ class OutboxQuerySet(models.QuerySet["OutboxEntry"]):
         return self.open().filter(~Exists(behind) | Q(is_urgent=True)).order_by(since, "pk")
 
     def due(self, now: datetime) -> "OutboxQuerySet":
-        """Owed now: open, its time has come, nobody holds it, and no older entry of the same model and target is
-        open. An urgent one overtakes those that a freeze holds, those that are half delivered, and those whose approval
-        can still be undone."""
+        """Owed now: open, its time has come, no one holds it, and no older entry of the same model and target is
+        open. An urgent one overtakes those that a freeze holds, those that are partly delivered, and those whose
+        approval can still be undone."""
         older = OutboxEntry.objects.filter(
             closed_at=None, model_name=OuterRef("model_name"), target_id=OuterRef("target_id"), pk__lt=OuterRef("pk")
         )
@@ -71,7 +71,7 @@ class OutboxEntry(models.Model):
         UNDONE = "undone"
 
     class Ending(models.TextChoices):
-        """How a half delivery ends that is not tried again."""
+        """How a partial delivery ends that is not tried again."""
 
         ACCEPT = "accept", "Accept the partial delivery"
         REVERT = "revert", "Undo the partial delivery"
@@ -86,14 +86,18 @@ class OutboxEntry(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     waiting_since = models.DateTimeField(null=True, blank=True, help_text="First time that MLflow did not answer.")
     last_error = models.TextField(blank=True)
-    is_urgent = models.BooleanField(default=False, help_text="No freeze holds it: a rollback, or break-glass.")
+    is_urgent = models.BooleanField(
+        default=False, help_text="No freeze holds it: a rollback or an emergency promotion."
+    )
     held_until = models.DateTimeField(null=True, blank=True, help_text="A freeze holds, or held, it until then.")
     held_by = models.CharField(max_length=80, blank=True, help_text="Name of the freeze.")
     half = models.JSONField(
-        null=True, blank=True, help_text="Half delivered: the event of each place that is reached, and what is missing."
+        null=True,
+        blank=True,
+        help_text="Partly delivered: the event of each place reached, and what is missing.",
     )
     is_at_rest = models.BooleanField(
-        default=False, help_text="Half delivered, with tenures as MLflow has it: no attempt is under way."
+        default=False, help_text="Partly delivered, with tenures as MLflow has it: no attempt is under way."
     )
     ending = models.CharField(max_length=10, choices=Ending, blank=True, help_text="What a person decided of the half.")
     plan = models.JSONField(null=True, blank=True, help_text="What the first look found, before anything was written.")
@@ -125,12 +129,12 @@ class OutboxEntry(models.Model):
 
     @property
     def missing(self) -> list[str]:
-        """What a half delivery lacks, in words: `the alias @champion`."""
+        """What a partial delivery lacks, in words: `the alias @champion`."""
         return list((self.half or {}).get("missing", ()))
 
     @property
     def reached(self) -> list[str]:
-        """The places that a half delivery reached: `Production`, `@champion`."""
+        """The places that a partial delivery reached: `Production`, `@champion`."""
         return list((self.half or {}).get("places", ()))
 
     @property

@@ -26,7 +26,7 @@ class Policy(models.Model):
     )
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="policies")
     position = models.PositiveIntegerField(default=0, help_text="Of one target, the first that fits applies.")
-    version = models.PositiveIntegerField(default=1, help_text="Number of the version that stands now.")
+    version = models.PositiveIntegerField(default=1, help_text="Number of the version that applies now.")
     terms = models.JSONField(default=dict, help_text="The policy document: see policy.Rule.terms.")
     created_at = models.DateTimeField(auto_now_add=True)
     retired_at = models.DateTimeField(null=True, blank=True)
@@ -48,7 +48,7 @@ class Policy(models.Model):
 
 
 class PolicyVersion(models.Model):
-    """A policy as somebody saved it; never changed afterwards."""
+    """A policy as a person saved it; never changed afterwards."""
 
     policy = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
@@ -67,5 +67,5 @@ class PolicyVersion(models.Model):
 
     @property
     def is_from_installation(self) -> bool:
-        """Nobody wrote it: it came with the tables."""
+        """No one wrote it: it came with the tables."""
         return self.number == 1 and self.saved_by_id is None and self.terms.get("model_pattern", "*") == "*"

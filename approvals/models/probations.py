@@ -1,4 +1,4 @@
-"""Probation: a promotion that is provisional until somebody confirms it. Written by `approvals.workflow` alone."""
+"""Probation: a promotion that is provisional until a person confirms it. Written by `approvals.workflow` alone."""
 
 from django.conf import settings
 from django.db import models

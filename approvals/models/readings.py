@@ -1,4 +1,4 @@
-"""When somebody who may decide first opened a request's page, with which evidence on it. Written by
+"""When a person who may decide first opened a request's page, with which evidence on it. Written by
 `approvals.workflow` alone."""
 
 from django.conf import settings

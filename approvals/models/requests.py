@@ -123,12 +123,14 @@ class PromotionRequest(models.Model):
     waits_for = models.TextField(
         blank=True, help_text="Groups whose approval is missing, `|risk|*|`; * is any reviewer."
     )
-    correlation_id = models.UUIDField(help_text="Stands on every event and log line of this request.")
+    correlation_id = models.UUIDField(help_text="Is on every event and log line of this request.")
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     decided_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
-    afterwards_due_at = models.DateTimeField(null=True, blank=True, help_text="Break-glass: to be reviewed until then.")
+    afterwards_due_at = models.DateTimeField(
+        null=True, blank=True, help_text="Of an emergency promotion: to be reviewed until then."
+    )
     afterwards_at = models.DateTimeField(null=True, blank=True)
     afterwards_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"

@@ -8,7 +8,7 @@ from approvals.models.notifications import Kind
 from approvals.models.requests import PromotionRequest
 
 MUTABLE = frozenset({Kind.COMMENTED, Kind.DECIDED, Kind.DELIVERED, Kind.EXPIRED, Kind.WITHDRAWN, Kind.ROLLED_BACK})
-"""News: whoever muted a request is not told. Everything else asks for something, and is told all the same."""
+"""News: anyone who muted a request is not told. Everything else asks for something, and is told all the same."""
 
 FOLLOWED = MUTABLE | {Kind.FAILED, Kind.PROBATION}
 """What everybody who follows a request is told of it."""

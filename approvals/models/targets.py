@@ -88,5 +88,5 @@ class Target(models.Model):
 
     @property
     def enforcement_words(self) -> str:
-        """What becomes of a change that somebody makes in MLflow, as a sentence."""
+        """What becomes of a change that a person makes in MLflow, as a sentence."""
         return _DIRECT_CHANGE[Enforcement(self.enforcement)]

@@ -58,8 +58,8 @@ class Tenure(models.Model):
         related_name="tenures",
         help_text="Whose approvals it rests on; of one that began outside, given afterwards.",
     )
-    start_sequence = models.BigIntegerField(null=True, blank=True, help_text="Number of the event that tells of it.")
-    end_sequence = models.BigIntegerField(null=True, blank=True, help_text="Number of the event that tells of its end.")
+    start_sequence = models.BigIntegerField(null=True, blank=True, help_text="Number of the event that records it.")
+    end_sequence = models.BigIntegerField(null=True, blank=True, help_text="Number of the event that records its end.")
     version_created_at = models.DateTimeField(
         null=True, blank=True, help_text="As MLflow has it; another one is another version under the same number."
     )

@@ -2,7 +2,7 @@
 
 A projection of the ledger: no verb knows of it. `collecting` reads the events after its cursor and writes down who is
 owed what (`rules` says who, `wording` in which words), `reminding` adds what time brings, `sending` pays it by mail
-and chat, `reading` notes what people have seen on the pages. What is owed stands in the database, so a mail server that
+and chat, `reading` notes what people have seen on the pages. What is owed is in the database, so a mail server that
 is away delays nothing but its mails.
 """
 

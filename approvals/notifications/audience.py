@@ -55,7 +55,7 @@ def needed(now: request_state.RequestState) -> str:
 
 
 def is_moot(kind: Kind, request: PromotionRequest, person_id: int | None, waiting: Collection[int]) -> bool:
-    """Whether it need not be said any more: nobody is asked for what somebody else has given. `waiting` is what
+    """Whether it need not be said any more: no one is asked for what another person has given. `waiting` is what
     `waited_for` says now; a `person_id` of None is a chat."""
     match kind:
         case Kind.WAITS | Kind.ASKED if person_id:

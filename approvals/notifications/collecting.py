@@ -71,7 +71,7 @@ def _write_down_one(event: AuditEvent, cursor: int) -> None:
 
 
 def state() -> NotificationState:
-    """The one row. Where it is missing, reading begins now: nobody is told of what is long past."""
+    """The one row. Where it is missing, reading begins now: no one is told of what is long past."""
     if found := NotificationState.objects.filter(pk=1).first():
         return found
     head = ChainHead.objects.filter(pk=1).values_list("sequence", flat=True).first() or 0
@@ -85,7 +85,7 @@ def _of(event: AuditEvent, earlier: Sequence[Told]) -> list[Told]:
         return [] if undone.is_undone(event) else rules.of(event, earlier)
     except DatabaseError:
         raise  # the next go reads the same events
-    except Exception:  # whatever stands in an event
+    except Exception:  # whatever is in an event
         logger.exception("notification.not_understood", sequence=event.sequence, action=event.action)
         return []
 
@@ -113,7 +113,7 @@ def notifications(told: Iterable[Told]) -> list[Notification]:
 
 
 def _to_followers(told: Sequence[Told]) -> list[Told]:
-    """News of a request goes to everybody who follows it, and to nobody who muted it, or whom the same event tells
+    """News of a request goes to everybody who follows it, and to no one who muted it, or whom the same event tells
     something of their own, such as that they are mentioned."""
     news = [each for each in told if each.kind in FOLLOWED and each.request is not None]
     known = subscriptions.followers({each.request for each in news if each.request is not None})

@@ -31,7 +31,7 @@ LONGEST_PAUSE = timedelta(minutes=15)
 
 
 class ServerTrouble(Exception):
-    """The mail server cannot be used now, whoever the mail is for."""
+    """The mail server cannot be used now, no matter who the mail is for."""
 
 
 def send_due(now: datetime, claim: str) -> int:
@@ -41,7 +41,8 @@ def send_due(now: datetime, claim: str) -> int:
     if state.mail_paused_until and state.mail_paused_until > now:
         return 0
     due = Notification.objects.due(now).filter(chat="").order_by("due_at", "pk")[:PER_GO]
-    # What was tried in vain comes last, so that a mail that the server cannot stand keeps no other from being sent.
+    # What was tried without success comes last, so that a mail that the server cannot stand keeps no other from being
+    # sent.
     rows = _still_wanted(list(due.claim(by=claim).with_subject().order_by("attempts", "pk")), claim)
     if not rows:
         return 0
@@ -68,7 +69,7 @@ def send_due(now: datetime, claim: str) -> int:
 
 
 def _still_wanted(rows: Sequence[Notification], claim: str) -> list[Notification]:
-    """Without those that need not be told any more, because somebody else did what they ask for."""
+    """Without those that need not be told any more, because another person did what they ask for."""
     waiting: dict[int, frozenset[int] | None] = {}
     wanted = []
     for row in rows:

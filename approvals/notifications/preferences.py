@@ -1,4 +1,4 @@
-"""How each person wants to be told: at once, in a daily digest or not at all. What nobody chose is the default."""
+"""How each person wants to be told: at once, in a daily digest or not at all. What no one chose is the default."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -18,7 +18,7 @@ HOUR = timedelta(hours=1)
 NEAR_EXPIRY = timedelta(days=2)
 DUE_SOON = timedelta(days=1)
 CAME_TO_REST = (Action.REQUEST_CHECKED, Action.REVIEW_CHANGES_REQUESTED, Action.DELIVERY_FAILED)
-"""Since the last of these a request waits for somebody."""
+"""Since the last of these a request waits for a person."""
 
 
 def remind() -> int:
@@ -39,7 +39,7 @@ def remind() -> int:
 
 
 def _waiting() -> Iterator[tuple[PromotionRequest, AuditEvent]]:
-    """Open requests that wait for somebody, each with the event since which they do."""
+    """Open requests that wait for a person, each with the event since which they do."""
     last = (
         AuditEvent.objects.filter(request=OuterRef("pk"), action__in=CAME_TO_REST)
         .order_by("-sequence")

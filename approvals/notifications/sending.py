@@ -23,6 +23,6 @@ def send() -> int:
     for way in (mailing, chat):
         try:
             sent += way.send_due(clock.now(), f"{claim}/{way.__name__.rpartition('.')[2]}")
-        except Exception:  # what is wrong with one way keeps nobody from being told the other
+        except Exception:  # what is wrong with one way keeps no one from being told the other
             logger.exception("notifications.not_sent", way=way.__name__)
     return sent

@@ -16,7 +16,7 @@ class Told:
     people: frozenset[int]
     words: wording.Words
     key: str
-    """What it follows from; nobody is told the same thing of the same key twice."""
+    """What it follows from; no one is told the same thing of the same key twice."""
 
     event: AuditEvent | None = None
     chat: str = ""

@@ -7,7 +7,7 @@ from approvals.ledger import sentences
 from approvals.models import AuditEvent, PromotionRequest
 
 LONGEST_SAID = 2000
-"""Characters of what somebody said that a mail repeats; the page has all of it."""
+"""Characters of what a person said that a mail repeats; the page has all of it."""
 
 LONGEST_TITLE = 300
 

@@ -67,7 +67,7 @@ class RequestFacts:
 
     kind: str = "promotion"
     unanswered: str = ""
-    """Why nobody can be told from the requester, as a sentence: a service account without an owner asked; else ""."""
+    """Why no one can be told from the requester, as a sentence: a service account without an owner asked; else ""."""
     gone: str = ""
     """Why there is nothing to deliver: the version no longer exists under this name, as a sentence; else ""."""
 
@@ -152,7 +152,7 @@ def _may_comment(actor: Actor) -> Answer:
 
 
 def _may_nominate(actor: Actor, facts: RequestFacts) -> Answer:
-    """Asking somebody by name to review."""
+    """Asking a person by name to review."""
     if facts.status not in ("checking", "pending"):
         return no(f"No review is open: {facts.status_label.lower()}.")
     if actor.id not in facts.asked_by and not actor.may("approvals.retry_delivery"):
@@ -194,7 +194,7 @@ _HALF = "MLflow applied only part of it. A reviewer or administrator undoes it o
 
 
 def _may_end(actor: Actor, facts: RequestFacts) -> Answer:
-    """What nobody pursues any more does not stay open: somebody else than the requester can end it as well."""
+    """What no one pursues any more does not stay open: another person than the requester can end it as well."""
     if facts.status not in _OPEN:
         return no(f"It has ended: {facts.status_label.lower()}.")
     if facts.delivery == "half":

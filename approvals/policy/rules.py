@@ -116,7 +116,7 @@ class RollbackRule:
     approvals: int = 1
     group: str | None = None
     permission_suffices: bool = True
-    """Whoever holds `approvals.roll_back` needs nobody else's approval."""
+    """Anyone who holds `approvals.roll_back` needs no one else's approval."""
 
 
 @dataclass(frozen=True, slots=True)

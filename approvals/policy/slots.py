@@ -51,7 +51,7 @@ def assign(slots: Sequence[SlotRule], people: Sequence[Reviewer]) -> list[list[R
 
     def place(person: Reviewer, tried: set[int]) -> bool:
         open_to = [spot for spot, index in enumerate(places) if person.fits(slots[index])]
-        # A free place first, so that nobody is moved without need.
+        # A free place first, so that no one is moved without need.
         for spot in sorted(open_to, key=lambda spot: holder[spot] is not None):
             if spot in tried:
                 continue
@@ -73,7 +73,7 @@ def assign(slots: Sequence[SlotRule], people: Sequence[Reviewer]) -> list[list[R
 def excluded(
     rule: Rule, *, asked_by: Iterable[int], named: Iterable[str], people: Iterable[Reviewer]
 ) -> frozenset[int]:
-    """Ids of those who have no say: who counts as the requester (`asked_by`), and, where the rule excludes
+    """Ids of those who cannot approve: who counts as the requester (`asked_by`), and, where the rule excludes
     contributors, everyone whom MLflow names as one (`named`)."""
     if not rule.excludes_contributors:
         return frozenset(asked_by)
@@ -85,7 +85,7 @@ def slot_states(
     rule: Rule, *, approvers: Sequence[Reviewer], eligible: Sequence[Reviewer], excluded: Collection[int] = ()
 ) -> list[SlotState]:
     """`approvers` approved already (in time order) and are still eligible; `eligible` are all who may review;
-    `excluded` are the ids of those who have no say here: the requester, and contributors where the rule says so."""
+    `excluded` are the ids of those who cannot approve: the requester, and contributors where the rule says so."""
     decided = {person.id for person in approvers}
     counted = [person for person in approvers if person.id not in excluded]
     free = [person for person in eligible if person.id not in decided and person.id not in excluded]

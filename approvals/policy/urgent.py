@@ -1,4 +1,5 @@
-"""What may be done without the usual approvals, or after them: roll back, break-glass, its review, probation."""
+"""What may be done without the usual approvals, or after them: roll back, emergency promotion, its review,
+probation."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -7,7 +8,7 @@ from approvals.policy.actions import NOBODY_ANSWERS, YES, Actor, Answer, no
 from approvals.policy.rules import BreakGlassRule, ProbationRule, Rule, SlotRule
 
 SHORTEST_REASON = 20
-"""Characters that breaking the glass asks for."""
+"""Characters that an emergency promotion asks for."""
 
 
 def rollback_rule(rule: Rule, *, files_limit_mb: int | None) -> Rule:
@@ -28,7 +29,7 @@ def may_roll_back(actor: Actor) -> Answer:
 
 
 def may_roll_back_alone(actor: Actor, rule: Rule, *, was_approved: bool) -> Answer:
-    """Whether nobody else need approve. `was_approved`: the version held the target through the gate before."""
+    """Whether no one else need approve. `was_approved`: the version held the target through Countersign before."""
     if not actor.may("approvals.roll_back") or actor.is_service_account:
         return no("Without the permission to roll back, another person must approve it.")
     if not rule.rollback.permission_suffices:
@@ -60,7 +61,7 @@ class AfterFacts:
     is_reviewed: bool = False
     on_probation: bool = False
     unanswered: str = ""
-    """Why nobody can be told from the requester, as a sentence; "" when they can."""
+    """Why no one can be told from the requester, as a sentence; "" when they can."""
 
     contributes: str = ""
     """How the actor contributed to the version, where the rule excludes contributors; else ""."""

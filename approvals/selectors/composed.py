@@ -1,4 +1,4 @@
-"""Queries whose SQL hangs on few facts, such as who somebody is and what they may: the ORM composes it once for these
+"""Queries whose SQL hangs on few facts, such as who a person is and what they may: the ORM composes it once for these
 facts, which takes several times as long as the answer. What is asked, and when, stays the same."""
 
 from collections.abc import Callable, Hashable, Sequence

@@ -1,4 +1,5 @@
-"""Queries for pages about what follows a promotion: break-glass that waits for its review, probation, the way back."""
+"""Queries for pages about what follows a promotion: emergency promotion that waits for its review, probation, the way
+back."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ REPORTS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Unreviewed:
-    """Break-glass promotions that nobody has reviewed."""
+    """Emergency promotions that no one has reviewed."""
 
     count: int
     overdue: int
@@ -46,7 +47,7 @@ def unreviewed() -> Unreviewed:
 
 
 def broken_for(*, model: RegisteredModel | None = None, version_id: int | None = None) -> list[PromotionRequest]:
-    """The break-glass promotions of a model that wait for a review, or all of a version; the newest first."""
+    """The emergency promotions of a model that wait for a review, or all of a version; the newest first."""
     found = PromotionRequest.objects.filter(kind=RequestKind.BREAK_GLASS).select_related(
         "version__model", "target", "requester", "afterwards_by"
     )
@@ -152,14 +153,14 @@ class FollowUp:
 
     probation: ProbationState | None
     may_review_afterwards: policy.Answer | None
-    """None where it was no break-glass promotion."""
+    """None where it was no emergency promotion."""
 
     offers_roll_back: bool
     """It was found not to be justified, and its version still holds the target."""
 
 
 def of_request(request: PromotionRequest, user: User, holder: ModelVersion | None) -> FollowUp:
-    """`holder` is what holds the target now; it matters for a break-glass promotion only."""
+    """`holder` is what holds the target now; it matters for an emergency promotion only."""
     actor = reviewers.actor_of(user)
     is_broken = request.is_break_glass
     is_doubtful = is_broken and request.afterwards_verdict == "not_justified"

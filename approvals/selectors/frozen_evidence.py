@@ -49,8 +49,8 @@ def in_todays_format(request: PromotionRequest, champion: ModelVersion | None) -
 
 
 def approved_before(request: PromotionRequest) -> PromotionRequest | None:
-    """Of a roll back: the newest request with which its version reached the target before; None when it was there
-    before the gate. A break-glass promotion counts once it was found justified."""
+    """Of a rollback: the newest request with which its version reached the target before; None when it was there
+    before Countersign. An emergency promotion counts once it was found justified."""
     unapproved = Q(kind=RequestKind.BREAK_GLASS) & ~Q(afterwards_verdict=AfterVerdict.JUSTIFIED)
     found = PromotionRequest.objects.filter(
         version_id=request.version_id, target_id=request.target_id, status=Status.APPLIED
@@ -59,7 +59,7 @@ def approved_before(request: PromotionRequest) -> PromotionRequest | None:
 
 
 def approved_files(request: PromotionRequest) -> dict[str, Any] | None:
-    """Of a roll back: what was known of the version's files when it was approved; None where nothing was."""
+    """Of a rollback: what was known of the version's files when it was approved; None where nothing was."""
     if request.kind != RequestKind.ROLLBACK:
         return None
     before = approved_before(request)
@@ -68,7 +68,7 @@ def approved_files(request: PromotionRequest) -> dict[str, Any] | None:
 
 
 def other_files(request: PromotionRequest) -> str:
-    """Of a roll back: that the bytes are others than those that were approved, as a sentence; else ""."""
+    """Of a rollback: that the bytes are others than those that were approved, as a sentence; else ""."""
     approved = approved_files(request)
     found = Inspection.objects.filter(version=request.version_id).first()
     if approved is None or found is None or found.files == approved:

@@ -29,7 +29,7 @@ OWES_REVIEW = Q(kind=RequestKind.BREAK_GLASS, afterwards_at=None)
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """What makes a request somebody's work, as far as it lies in the person."""
+    """What makes a request a person's work, as far as it lies in the person."""
 
     pk: int
     may_review: bool
@@ -93,7 +93,7 @@ def to_review(user: User) -> RequestQuerySet:
 
 
 def unfinished() -> RequestQuerySet:
-    """Open requests, and closed ones that somebody still has to look at. A union, because each part has an index of its
+    """Open requests, and closed ones that a person still has to look at. A union, because each part has an index of its
     own, and with OR the database would walk through all requests that were ever made."""
     known = PromotionRequest.objects.order_by()
     open_ones, owing = known.open().values("pk"), known.owing_review().values("pk")
@@ -102,7 +102,7 @@ def unfinished() -> RequestQuerySet:
 
 
 def waiting_for_others(user: User) -> RequestQuerySet:
-    """Open requests, and break-glass promotions without their review, that this person can do nothing about now."""
+    """Open requests, and emergency promotions without their review, that this person can do nothing about now."""
     return unfinished().filter(Q(status__in=OPEN) | OWES_REVIEW).exclude(pk__in=waiting_for(user).values("pk"))
 
 
@@ -128,7 +128,7 @@ SORTS = {"expiry": "Expires first", "age": "Oldest first", "risk": "Most failed 
 """How unfinished work can be read."""
 
 ENDED_SORTS = {"newest": "Newest first", "model": "Model"}
-"""How the lists can be read that grow for ever."""
+"""How the lists can be read that grow permanently."""
 
 
 def sorts(tab_name: str) -> dict[str, str]:

@@ -72,7 +72,7 @@ class Row:
 
     @property
     def glass(self) -> str:
-        """How a break-glass promotion stands with its review."""
+        """How an emergency promotion stands with its review."""
         if self.request.is_review_overdue:
             return "Emergency promotion: review overdue"
         return "Emergency promotion: not reviewed" if self.request.owes_review else "Emergency promotion"

@@ -1,7 +1,7 @@
 """Whom `@remy.ortiz` in a comment means.
 
 A handle is the name in lower case, without accents, its words joined by dots. People who would share one have their
-number behind it (`remy.ortiz.12`), so that a handle means one person or nobody. What means nobody stays text.
+number behind it (`remy.ortiz.12`), so that a handle means one person or no one. What means no one stays text.
 """
 
 import re
@@ -60,7 +60,7 @@ def people_in(text: str) -> list[User]:
 
 def suggested(now: RequestState, user: User) -> list[Mentionable]:
     """Those whom a comment on this request is most likely for: who asked, who reviewed, who can. Two queries, of few
-    people: that two names differ in accents alone is found when the comment is sent, and then it means nobody."""
+    people: that two names differ in accents alone is found when the comment is sent, and then it means no one."""
     reviewers = [review.reviewer_id for review in now.reviews]
     candidates = [person.id for state in now.states for person in (*state.filled_by, *state.candidates)]
     order = [pk for pk in dict.fromkeys([*now.request.asked_by, *reviewers, *candidates]) if pk != user.pk]

@@ -41,7 +41,7 @@ class Yardsticks:
     """Those that models bring themselves, by the model's name."""
 
     def of(self, model: RegisteredModel, target: Target) -> tuple[MetricRule, ...]:
-        """The metrics of record, the most important first; () where nobody has named any. No query."""
+        """The metrics of record, the most important first; () where no one has named any. No query."""
         found = next((each for each in self.policies.get(target.pk, ()) if each.fits(model.name)), None)
         return policy.merged_metrics(found.metrics if found else (), self.own.get(model.name, ()))
 

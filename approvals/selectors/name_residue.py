@@ -1,5 +1,5 @@
 """Where a person's name still stands that pseudonymising does not take away: in MLflow, in frozen evidence, in what
-people typed, and in events from before there were tokens. For the page that asks before, since afterwards nobody knows
+people typed, and in events from before there were tokens. For the page that asks before, since afterwards no one knows
 what to look for. Looks through whole tables: for rare use."""
 
 import json

@@ -1,4 +1,4 @@
-"""The newest versions that nobody has asked for yet: what an engineer comes for, one click from the form."""
+"""The newest versions that no one has asked for yet: what an engineer comes for, one click from the form."""
 
 from django.db.models import Exists, OuterRef, Q
 

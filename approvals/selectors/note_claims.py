@@ -25,7 +25,7 @@ class CheckedNote:
     """The request is approved and being delivered: the note is written before the version is moved."""
 
     has_erased_name: bool = False
-    """It fits but for the name of somebody who was pseudonymised since: our records no longer have that name."""
+    """It fits but for the name of a person who was pseudonymised since: our records no longer have that name."""
 
     @property
     def tone(self) -> str:
@@ -35,7 +35,7 @@ class CheckedNote:
 
 def check(version: ModelVersion) -> list[CheckedNote]:
     """Every line of the description that says it was approved, rolled back or promoted without approval: those of the
-    block, oldest first, then those in the text. Two queries, three where a roll back is named; none where nothing
+    block, oldest first, then those in the text. Two queries, three where a rollback is named; none where nothing
     claims anything."""
     lines = approval_note.notes(version.description)
     named = {line: _request_of(line) for line in lines}
@@ -49,12 +49,12 @@ def check(version: ModelVersion) -> list[CheckedNote]:
 
 
 def of(request: PromotionRequest) -> CheckedNote | None:
-    """The request's own note, as it stands in the description of its version now."""
+    """The request's own note, as it is in the description of its version now."""
     return next((each for each in check(request.version) if each.request == request), None)
 
 
 def _signed(requests: Mapping[int, PromotionRequest]) -> dict[int, list[str]]:
-    """Who allowed each promotion, or broke the glass for it, as the ledger has it."""
+    """Who allowed each promotion, or promoted in an emergency for it, as the ledger has it."""
     if not requests:
         return {}
     events = AuditEvent.objects.filter(
@@ -79,7 +79,7 @@ def _grounds(requests: Mapping[int, PromotionRequest]) -> dict[int, approval_not
 
 
 def _fits_but_for_names(line: str, note: approval_note.Note, labels: list[str]) -> bool:
-    """Whether it is the gate's line with a name in the place of somebody who has none any more."""
+    """Whether it is the gate's line with a name in the place of a person who has none any more."""
     nameless = [label for label in labels if label.endswith(identities.ERASED)]
     pattern = re.escape(note.line)
     for label in nameless:

@@ -26,7 +26,7 @@ class RequestState:
     """Everyone who may review at all."""
 
     excluded: frozenset[int]
-    """Who has no say here: the requester, and contributors where the rule excludes them."""
+    """Who cannot approve: the requester, and contributors where the rule excludes them."""
 
     checks: list[CheckResult]
     """The results that stand now, in the rule's order."""
@@ -35,7 +35,7 @@ class RequestState:
     """A sentence when what is asked is out of date: the champion or the version's facts have changed since."""
 
     unanswered: str = ""
-    """A sentence when nobody can approve, because nobody answers for the service account that asked."""
+    """A sentence when no one can approve, because no one answers for the service account that asked."""
 
     @property
     def approvals_given(self) -> int:
@@ -43,7 +43,7 @@ class RequestState:
 
     @property
     def needed_none(self) -> bool:
-        """A roll back that went ahead without another's approval."""
+        """A rollback that went ahead without another's approval."""
         return self.request.is_rollback and self.request.decided_at is not None and not self.approvals_given
 
     @property
@@ -66,7 +66,7 @@ class RequestState:
 
 
 def of(request: PromotionRequest, user: User | None = None, *, before: RequestState | None = None) -> RequestState:
-    """How the request stands, for this person (None: for nobody in particular). `before` is how it stood earlier in the
+    """How the request stands, for this person (None: for no one in particular). `before` is how it stood earlier in the
     same transaction: who may review, and whether what is asked is out of date, is taken from there."""
     eligible = before.eligible if before else reviewers.eligible()
     rule = policy.Rule.from_json(request.rule)
@@ -117,7 +117,7 @@ def of(request: PromotionRequest, user: User | None = None, *, before: RequestSt
 def _approvers(
     request: PromotionRequest, live: Sequence[Review], eligible: Sequence[policy.Reviewer]
 ) -> list[policy.Reviewer]:
-    """Who approved, as eligible now. An approval of somebody who no longer may review does not count towards a decision
+    """Who approved, as eligible now. An approval of a person who no longer may review does not count towards a decision
     that is still open; one that is taken stands as it was signed."""
     by_id = {person.id: person for person in eligible}
     found = []

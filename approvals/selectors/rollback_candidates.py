@@ -1,4 +1,4 @@
-"""Which earlier holders of a target a roll back can go to, and why not to others. The pages, the verb and the end of a
+"""Which earlier holders of a target a rollback can go to, and why not to others. The pages, the verb and the end of a
 probation ask the same functions."""
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Earlier:
 
     version: ModelVersion | None
     was_left: bool
-    """It was rolled back from, so it is no place to go back to unless somebody says so."""
+    """It was rolled back from, so it is no place to go back to unless a person says so."""
 
     problem: str
     """Why it cannot be gone back to, as a sentence; "" when it can."""
@@ -63,12 +63,12 @@ def earlier(model: RegisteredModel, target: Target, holders: Sequence[ModelVersi
 
 
 def first(found: Sequence[Earlier]) -> Earlier | None:
-    """The one that is gone back to where nobody says which."""
+    """The one that is gone back to where no one says which."""
     return next((each for each in found if not each.problem and not each.was_left), None)
 
 
 def _left(found: Sequence[Tenure]) -> set[int]:
-    """Numbers of the versions that were the champion when a roll back to another one ended their last tenure; what was
+    """Numbers of the versions that were the champion when a rollback to another one ended their last tenure; what was
     archived beside them is no worse for it."""
     ends = {tenure.version_number: tenure.end_sequence for tenure in found if tenure.end_sequence}
     events = AuditEvent.objects.filter(sequence__in=set(ends.values()), request__kind=RequestKind.ROLLBACK)

@@ -1,5 +1,5 @@
-"""Who follows a request. Whoever requested, reviewed or commented does by default; others can subscribe, and everybody
-can mute it."""
+"""Who follows a request. Anyone who requested, reviewed or commented does by default; others can subscribe, and
+everybody can mute it."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping

@@ -37,7 +37,7 @@ def settles_at(request: PromotionRequest) -> datetime | None:
 
 
 def may_change(request: PromotionRequest) -> bool:
-    """Whether somebody may still undo a verdict on it; for what does not come after it in one order."""
+    """Whether a person may still undo a verdict on it; for what does not come after it in one order."""
     return bool(window()) and request.reviews.live().filter(created_at__gt=clock.now() - window() - MARGIN).exists()
 
 

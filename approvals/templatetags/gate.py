@@ -212,7 +212,7 @@ def label_names(labels: Sequence[str]) -> str:
 @register.simple_tag
 def difference_bar(row: MetricRow, widest: float) -> SafeString:
     """`{% difference_bar row summary.widest %}`: better grows to the right, worse to the left; `widest` fills its half.
-    Decoration of what stands in words beside it, so it is hidden from screen readers."""
+    Decoration of what is in words beside it, so it is hidden from screen readers."""
     judgement = row.judgement
     if judgement not in (Judgement.BETTER, Judgement.WORSE) or row.relative is None:
         return SafeString("")

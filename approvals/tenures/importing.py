@@ -65,7 +65,7 @@ class Row:
 
     @property
     def people(self) -> str:
-        """`asked for by Rita; approved by Remy`; "" where the row names nobody."""
+        """`asked for by Rita; approved by Remy`; "" where the row names no one."""
         named = (("asked for by", "requested_by"), ("approved by", "approved_by"))
         return "; ".join(f"{words} {who}" for words, column in named if (who := self.cells.get(column)))
 
@@ -148,7 +148,7 @@ def _verdict(row: Row, targets: Mapping[str, Target], known: "_Known", now: date
         return "“until” is not after “from”."
     places = tenures.places_of(row.target)
     if end is None:
-        # The found tenure goes on; the imported one leads up to it and ends where it begins.
+        # The found tenure continues; the imported one leads up to it and ends where it begins.
         joined = {place: known.found.get((row.model, row.target.pk, place, row.version)) for place in places}
         row.spans = [Span(place, start, at) for place, at in joined.items() if at is not None]
         if not row.spans:

@@ -33,7 +33,7 @@ def look(tenure: Tenure) -> str:
 
 
 def short(tenure: Tenure) -> str:
-    """Two or three words for a chip: "Promoted", "Rolled back", "Before the gate"."""
+    """Two or three words for a chip: "Promoted", "Rolled back", "Before Countersign"."""
     if look(tenure) != GATE:
         return {GLASS: "Emergency"}.get(look(tenure)) or LOOKS[look(tenure)].removesuffix(" from earlier records")
     if tenure.origin == Tenure.Origin.RESTORED:

@@ -29,13 +29,13 @@ def places_of(target: Target) -> list[str]:
 
 
 def is_sole(target: Target, place: str) -> bool:
-    """Whether whoever takes the place through the gate has it alone: an alias always, a stage where it archives."""
+    """Whether what takes the place through Countersign has it alone: an alias always, a stage where it archives."""
     return place.startswith("@") or target.archives_existing
 
 
 def takes_alone(request: PromotionRequest, place: str) -> bool:
-    """The same of what one request delivers: a roll back leaves nothing beside it, since MLflow would go on serving the
-    higher version that is left."""
+    """The same of what one request delivers: a rollback leaves nothing beside it, since MLflow would continue serving
+    the higher version that is left."""
     return is_sole(request.target, place) or request.is_rollback
 
 
@@ -94,7 +94,7 @@ def begin(
     sole: bool | None = None,
 ) -> Tenure:
     """Opens one. `after` is the last moment at which it was known not to hold; `version` the mirrored row. It is held
-    to the files that its request's reviewers saw; what nobody saw, to those that the watch reads first."""
+    to the files that its request's reviewers saw; what no one saw, to those that the watch reads first."""
     return Tenure.objects.create(
         model_name=model_name,
         version_number=number,
@@ -113,7 +113,7 @@ def begin(
 
 
 def digest_of(request: PromotionRequest | None) -> str:
-    """Of the files that were approved; "" where the policy did not ask for them, or nobody approved."""
+    """Of the files that were approved; "" where the policy did not ask for them, or no one approved."""
     if request is None:
         return ""
     return str((json.loads(request.evidence)["version"].get("files") or {}).get("digest") or "")
@@ -142,7 +142,7 @@ def carry_on(
 
 def adopt(held: QuerySet[Tenure], request: PromotionRequest) -> bool:
     """Puts the request's approvals behind a tenure that runs already; False when there is none. One that rests on a
-    request keeps it: who approved it then does not change because somebody approves it again. What was approved last
+    request keeps it: who approved it then does not change because a person approves it again. What was approved last
     are the files that it is held to."""
     held.filter(request=None).update(request=request)
     if digest := digest_of(request):
@@ -166,7 +166,7 @@ def finish(
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """A tenure from before the gate, as somebody's records have it; so are `requested_by` and `approved_by`."""
+    """A tenure from before Countersign, as a person's records have it; so are `requested_by` and `approved_by`."""
 
     model_name: str
     number: int
@@ -180,7 +180,7 @@ class Earlier:
 
 
 def imported(found: Iterable[Earlier], event: AuditEvent) -> list[Tenure]:
-    """Stores what an import accepted, and returns it; `event` tells of it. Marked as imported for ever."""
+    """Stores what an import accepted, and returns it; `event` records it. Marked as imported permanently."""
     return Tenure.objects.bulk_create(
         (
             Tenure(
@@ -216,7 +216,7 @@ def touched(since: int, *models: str) -> QuerySet[Tenure]:
 
 
 def is_approved(tenure: Tenure) -> bool:
-    """Whether somebody answers for it: it came through the gate, was there before it, or was approved afterwards."""
+    """Whether a person answers for it: it came through Countersign, was there before it, or was approved afterwards."""
     return tenure.origin != Tenure.Origin.OUTSIDE or tenure.request_id is not None
 
 
@@ -227,9 +227,9 @@ def holders(model_name: str, target: Target, place: str) -> list[int]:
 
 
 def approved_before(model_name: str, target: Target, *, but: Iterable[int] = ()) -> Sequence[Tenure]:
-    """Tenures of the target that a rollback may go back to, the last one first: promoted through the gate, or there
+    """Tenures of the target that a rollback may go back to, the last one first: promoted through Countersign, or there
     before it. Where several versions share a stage, first those that hold it still, the highest before the others. A
-    break-glass promotion counts once it was found justified. Versions in `but` are left out; each version stands
+    emergency promotion counts once it was found justified. Versions in `but` are left out; each version stands
     once."""
     found = (
         Tenure.objects.filter(model_name=model_name, target=target)

@@ -13,7 +13,7 @@ from components.times import in_utc
 @require_safe
 @in_utc
 def certificate(request: SignedInRequest, pk: int) -> HttpResponse:
-    """404 until all approvals are given, or the glass was broken: there is nothing to certify before."""
+    """404 until all approvals are given, or it is an emergency promotion: there is nothing to certify before."""
     found = certificates.of(get_object_or_404(PromotionRequest.objects.with_subject(), pk=pk))
     if found is None:
         raise Http404("There is a certificate once all approvals are given.")

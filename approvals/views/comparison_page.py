@@ -95,7 +95,7 @@ class Sheet:
 
     @property
     def files_told(self) -> list[tuple[Side, str]]:
-        """How many files each version has and how large they are; the digest stands beside."""
+        """How many files each version has and how large they are; the digest is beside."""
         told = [(side, overview.lines(side.facts, None)) for side in self.sides]
         sentences = [(side, next(line.sentence for line in lines if line.key == "files")) for side, lines in told]
         return [(side, sentence.partition(" digest ")[0]) for side, sentence in sentences]

@@ -70,7 +70,7 @@ def _facts_now(version: ModelVersion) -> dict[str, Any]:
 def _inspections(versions: Sequence[ModelVersion | None]) -> dict[int, Inspection]:
     wanted = [version for version in versions if version]
     found = {row.version_id: row for row in Inspection.objects.filter(version__in=wanted)}
-    for version in wanted:  # so that nobody asks the database once more
+    for version in wanted:  # so that no one asks the database once more
         if row := found.get(version.pk):
             version.inspection = row
     return found

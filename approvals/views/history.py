@@ -1,4 +1,4 @@
-"""The history: what stands in the ledger, filtered and page by page; one event; and the export of what is shown."""
+"""The history: what is in the ledger, filtered and page by page; one event; and the export of what is shown."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -93,7 +93,7 @@ def _kept(query: QueryDict) -> str:
 
 
 def _tabs(shown: str, counts: queries.Counts, *, may_review: bool) -> list[Tab]:
-    """The one of emergency promotions is there while it has rows, or while somebody looks at it. To whom no review can
+    """The one of emergency promotions is there while it has rows, or while a person looks at it. To whom no review can
     come, only their own requests come back."""
     named = TABS if may_review else TABS | {"waiting": "Needs my action"}
     marked = {name for name in ("waiting", "glass") if counts.of(name) or name == "glass"}

@@ -1,4 +1,4 @@
-"""Changes outside the gate: what is open, what came of each, and resolving one with a reason."""
+"""Changes outside Countersign: what is open, what came of each, and resolving one with a reason."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -35,7 +35,7 @@ class Invitation(PasswordResetFromKeyView):  # type: ignore[misc]
         }
 
     def form_valid(self, form: FirstPasswordForm) -> HttpResponse:
-        """Whoever read the mail and chose the password need not type it again."""
+        """Anyone who read the mail and chose the password need not type it again."""
         form.save()
         answer: HttpResponse = perform_password_reset_login(self.request, self.reset_user)
         return answer

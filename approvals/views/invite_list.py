@@ -22,7 +22,7 @@ from approvals.workflow import Invalid
 
 @dataclass(frozen=True, slots=True)
 class Invited:
-    """What came of one line; its `refusal` says why nobody was invited."""
+    """What came of one line; its `refusal` says why no one was invited."""
 
     line: invite_list.Line
     person: User | None = None

@@ -182,7 +182,7 @@ def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(administration.PEOPLE)
 def pseudonymise(request: SignedInRequest, pk: int) -> HttpResponse:
-    """Asks first, and shows what will still have the name: afterwards nobody can look for it."""
+    """Asks first, and shows what will still have the name: afterwards no one can look for it."""
     found = get_object_or_404(User, pk=pk)
     if found.pseudonymised_at:
         return redirect("approvals:person", pk=pk)

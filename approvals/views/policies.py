@@ -153,7 +153,7 @@ def move_policy(request: SignedInRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def policy_versions(request: SignedInRequest, pk: int) -> HttpResponse:
-    """Every version of a policy, a retired one's too: requests go on naming them."""
+    """Every version of a policy, a retired one's too: requests continue naming them."""
     policy = get_object_or_404(Policy.objects.select_related("target"), pk=pk)
     context = {
         "policy": policy,

@@ -151,7 +151,7 @@ class Delivery:
 
     @property
     def is_waiting(self) -> bool:
-        """Nobody is at it, and it is not about to be."""
+        """No one is at it, and it is not about to be."""
         return self.state in ("delayed", "waiting", "held", "undoable")
 
     @property
@@ -254,7 +254,7 @@ class Moving:
     """The page shows the evidence as it was before: it has changed since."""
 
     keeps_forms: bool
-    """Where somebody may be typing, the forms stay, and what they would do is told anew."""
+    """Where a person may be typing, the forms stay, and what they would do is told anew."""
 
     has_decision: bool
     """The form of the decision is on the page when this has been put into it."""

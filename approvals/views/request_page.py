@@ -94,7 +94,7 @@ def mark_seen(request: SignedInRequest, now: request_state.RequestState) -> None
 
 def body(request: SignedInRequest, now: request_state.RequestState, *, conflict: str = "") -> dict[str, Any]:
     """What `approvals/requests/_body.html` needs, which is all of a request: here, and in the review queue. Notes
-    nobody's reading: who shows it calls `mark_seen`."""
+    no one's reading: who shows it calls `mark_seen`."""
     found, holder = now.request, _holder(now.request)
     if found.champion:
         found.champion.model = found.version.model

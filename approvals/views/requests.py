@@ -86,8 +86,8 @@ def _overtaken(
     typed: str,
     findings: Any = None,
 ) -> HttpResponse:
-    """Somebody else may have been faster by a second, or this person has no say. What was typed stays on the page: in
-    the decision form where there still is one (over the evidence as it is now), else as a comment not yet sent."""
+    """Another person may have been faster by a second, or this person cannot approve. What was typed stays on the page:
+    in the decision form where there still is one (over the evidence as it is now), else as a comment not yet sent."""
     fresh = {"comment": typed, "fingerprint": found.fingerprint, "meaning": request.POST.get("meaning", "")}
     return page(
         request,
@@ -138,7 +138,7 @@ def comment(request: SignedInRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def nominate(request: SignedInRequest, pk: int) -> HttpResponse:
-    """Asks somebody by name, or a group, to review."""
+    """Asks a person by name, or a group, to review."""
     form = NominateForm(request.POST)
     return do(
         request, pk, "nominate_form", form, workflow.nominate, done="They are asked to review.", part="#approvals"
@@ -154,7 +154,7 @@ def take_back_nomination(request: SignedInRequest, pk: int, nomination: int) -> 
 
 @require_POST
 def override(request: SignedInRequest, pk: int, check: int) -> HttpResponse:
-    """Goes on in spite of a failed check."""
+    """Continues in spite of a failed check."""
     found = get_request(pk)
     result = get_object_or_404(found.checks, pk=check)
     try:
@@ -193,7 +193,7 @@ def submit_under(request: SignedInRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def end(request: SignedInRequest, pk: int) -> HttpResponse:
-    """Somebody else than the requester ends it."""
+    """Another person than the requester ends it."""
     return do(request, pk, "end_form", EndForm(request.POST), workflow.end, done="The request is ended.")
 
 

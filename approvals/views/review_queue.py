@@ -91,7 +91,7 @@ def _last(request: SignedInRequest, now: request_state.RequestState | None = Non
 
 
 def _answer(request: SignedInRequest, context: dict[str, Any], address: str, status: int) -> HttpResponse:
-    """The page, or for HTMX what stands in it; a step back in the browser gets the page again."""
+    """The page, or for HTMX what is in it; a step back in the browser gets the page again."""
     htmx = request.htmx  # type: ignore[attr-defined]
     is_part = bool(htmx) and not htmx.history_restore_request
     name = "_queue_part" if is_part else "queue"

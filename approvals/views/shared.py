@@ -28,7 +28,7 @@ def tell(request: HttpRequest, error: WorkflowError) -> int:
 
 
 class Attempt:
-    """`with Attempt(form, "email") as attempt:` around a verb and what follows it. A refusal stands on the form, at the
+    """`with Attempt(form, "email") as attempt:` around a verb and what follows it. A refusal is on the form, at the
     field, and `attempt.status` is what its page answers."""
 
     def __init__(self, form: forms.BaseForm, field: str | None = None) -> None:

@@ -106,7 +106,7 @@ def at_json(request: SignedInRequest) -> HttpResponse:
         return JsonResponse({"error": f"There are {page.paginator.num_pages} pages."}, status=400)
     names = [] if is_future else list(page.object_list)
     has_next = page.has_next() and not is_future
-    # The next page is of the same moment, even where `at` was left out and time goes on.
+    # The next page is of the same moment, even where `at` was left out and time continues.
     following = _query(request, at=written(question.moment), page=str(page.number + 1))
     answer = {
         "at": question.moment,

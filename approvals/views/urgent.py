@@ -1,4 +1,4 @@
-"""Rolling back, breaking the glass, and what people say of a promotion afterwards."""
+"""Rolling back, an emergency promotion, and what people say of a promotion afterwards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Choice:
     """What going back to it would change, in a sentence."""
 
     approval: str
-    """What follows on the request that it was approved in: `, by Remy Ortiz (a roll back)`."""
+    """What follows on the request that it was approved in: `, by Remy Ortiz (a rollback)`."""
 
     metrics: Sequence[comparison.MetricRow]
     """Where it differs most from the holder of now; of the default choice alone."""
@@ -132,7 +132,7 @@ def _differences(
     return [row for row in comparison.by_weight(rows) if row.difference is not None][:METRICS_SHOWN]
 
 
-# --- Breaking the glass -----------------------------------------------------------------------------------------------
+# --- Emergency promotions ---------------------------------------------------------------------------------------------
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -3,7 +3,7 @@
 
     baseline → look → follow → restore → files
 
-`baseline` takes what is there on the first look for held before the gate. `detection` finds what differs and no
+`baseline` takes what is there on the first look for held before Countersign. `detection` finds what differs and no
 delivery explains, `classification` writes it down: tenures, an incident, one event. `closing` ends incidents that are
 over, and sees what became of a review that was asked for afterwards. `restoring` puts back what the policy wants put
 back: beside delivery the only thing that writes to MLflow. `file_checks` reads the files of what is in place once more,

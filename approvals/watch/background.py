@@ -23,7 +23,7 @@ class Holder:
 
 
 def approved_holders(incident: Incident) -> list[Holder]:
-    """Those that held the place last by a request, or before there was a gate; nobody has approved the latter."""
+    """Those that held the place last by a request, or before there was a gate; no one has approved the latter."""
     names = names_of(incident.model_name)
     begun = Q(start_sequence=None) | Q(start_sequence__lte=incident.opened_sequence)
     found = (

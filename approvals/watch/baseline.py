@@ -1,4 +1,4 @@
-"""The first look at a place: what is there was held before the gate. Before it, what earlier promotions put there is
+"""The first look at a place: what is there was held before Countersign. Before it, what earlier promotions put there is
 read back from the ledger. And the end: places that no target means any more are not watched."""
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from approvals.watch.places import Holder, Key, Observed, expected, observed, wa
 from mirror.models import MirrorState, ModelVersion
 
 CHUNK = 50
-"""Models in one transaction: nobody else can write to the ledger meanwhile."""
+"""Models in one transaction: no one else can write to the ledger meanwhile."""
 
 
 def take() -> bool:
@@ -36,7 +36,7 @@ def take() -> bool:
     for place, target in new.items():
         WatchedPlace.objects.get_or_create(
             target=target, place=place, defaults={"first_seen_at": timezone.now()}
-        )  # last: from now on, what is not explained is a change outside the gate
+        )  # last: from now on, what is not explained is a change outside Countersign
     return bool(places)
 
 
@@ -83,13 +83,13 @@ def _replay_model(name: str, target: Target) -> None:
 
 @transaction.atomic
 def _find(new: Mapping[str, Target], names: Iterable[str]) -> None:
-    """What the mirror shows and no tenure explains was held before the gate; a tenure that was read back and is not to
-    be seen ended outside it, nobody knows when."""
+    """What the mirror shows and no tenure explains was held before Countersign; a tenure that was read back and is not
+    to be seen ended outside it, no one knows when."""
     names = list(names)
     tenures.hold_settlements()
     since = ledger.head().sequence
     seen, held = dict(observed(new, names)), expected(names)
-    # Where a delivery is at work, what it found first was there before the gate; what it wrote, it settles itself.
+    # Where a delivery is at work, what it found first was there before Countersign; what it wrote, it settles itself.
     seen.update(_before_deliveries(new, names))
     for key in sorted(seen.keys() | held.keys()):
         if new.get(key.place) is None or new[key.place].pk != key.target_id:
@@ -107,14 +107,14 @@ def _seal(rows: Iterable[Tenure]) -> None:
 
 
 def _take_place(target: Target, key: Key, came: Mapping[int, Holder], gone: list[Tenure], *, is_alone: bool) -> None:
-    """What is there was found; what was promoted there and is not, ended before that, and an event tells of it."""
+    """What is there was found; what was promoted there and is not, ended before that, and an event records it."""
     if not came and not gone:
         return
     told = {number: _tell(target, key, number) for number in came} or {
         gone[-1].version_number: _tell(target, key, gone[-1].version_number, is_gone=True)
     }
     latest = max((tenure.started_at for tenure in gone), default=None)
-    # No tenure begins after the event that tells of it, although the clocks of hosts differ.
+    # No tenure begins after the event that records it, although the clocks of hosts differ.
     seen = {number: min(holder.read_at, told[number].at) for number, holder in came.items()}
     if latest is not None:
         seen = {number: max(at, latest) for number, at in seen.items()}
@@ -156,7 +156,7 @@ def _half_moved() -> set[str]:
 
 
 def _before_deliveries(new: Mapping[str, Target], names: list[str]) -> Observed:
-    """Of models at which a delivery is: what its first look found in its target. Settling goes on from there."""
+    """Of models at which a delivery is: what its first look found in its target. Settling continues from there."""
     found: dict[Key, dict[int, Holder]] = {}
     entries = OutboxEntry.objects.open().filter(plan__isnull=False, model_name__in=names).select_related("target")
     for entry in entries:

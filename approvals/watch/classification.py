@@ -174,7 +174,7 @@ class _Change:
         return not any(is_other(self.holders[number].created_at, at) for number, at in made.items())
 
     def _take_back(self, approved: Sequence[int]) -> None:
-        """The tenures of what was approved go on as new ones, under the request that they had; each of the place's
+        """The tenures of what was approved continue as new ones, under the request that they had; each of the place's
         open incidents ends."""
         event: AuditEvent | None = None
         for incident in self._open().select_related("target", "request").order_by("pk"):
@@ -211,7 +211,7 @@ class _Change:
         basis: Tenure | None = None,
         sole: bool = True,
     ) -> None:
-        """A found tenure that comes back is found still: nobody approved it, and nobody has to."""
+        """A found tenure that comes back is found still: no one approved it, and no one has to."""
         was_found = basis is not None and basis.request_id is None
         started = tenures.begin(
             model_name=self.key.model,
@@ -239,8 +239,8 @@ def _last_approved(key: Key, number: int) -> Tenure | None:
 
 
 def last_approved(model: str, target_id: int, place: str, number: int) -> Tenure | None:
-    """The newest tenure of this version in the place that somebody answers for. Earlier records say what was, and give
-    nobody the right to hold it now."""
+    """The newest tenure of this version in the place that a person answers for. Earlier records say what was, and give
+    no one the right to hold it now."""
     found: Iterable[Tenure] = (
         Tenure.objects.filter(model_name__in=names_of(model), target_id=target_id, place=place, version_number=number)
         .exclude(origin=Tenure.Origin.IMPORTED)
@@ -251,7 +251,7 @@ def last_approved(model: str, target_id: int, place: str, number: int) -> Tenure
 
 
 def approved_of(key: Key, held: Mapping[int, Tenure]) -> list[int]:
-    """Numbers of the versions that held the place last with somebody's approval: those that hold it by the tenures, or,
+    """Numbers of the versions that held the place last with a person's approval: those that hold it by the tenures, or,
     when these are themselves from outside, what the incident before them says."""
     if held and all(tenures.is_approved(tenure) for tenure in held.values()):
         return sorted(held)

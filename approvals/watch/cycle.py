@@ -14,7 +14,7 @@ from mirror.port import Registry
 
 
 def run(registry: Registry) -> int:
-    """Compares, and puts back what is owed; returns how many changes outside the gate were found."""
+    """Compares, and puts back what is owed; returns how many changes outside Countersign were found."""
     found = compare(registry)
     put_back(registry)
     return found
@@ -29,7 +29,7 @@ def put_back(registry: Registry) -> int:
 
 
 def compare(registry: Registry) -> int:
-    """Looks and follows what is open; returns how many changes outside the gate were found. Gives way when another
+    """Looks and follows what is open; returns how many changes outside Countersign were found. Gives way when another
     worker is at it. After one that was killed, the next runs when its lease ends."""
     now = clock.now()
     lease = now + timedelta(seconds=settings.DELIVERY_LEASE_SECONDS)

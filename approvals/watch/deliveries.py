@@ -1,7 +1,7 @@
 """Whether Countersign itself is in the middle of changing a model in MLflow. Reads alone.
 
 In a transaction that holds settlements off (`tenures.hold_settlements`), this is asked after the mirror was read and
-never before: the plan is committed before delivery's first write, so that whoever sees what was written finds the
+never before: the plan is committed before delivery's first write, so that anyone who sees what was written finds the
 plan, and settling takes the plan away in the transaction that changes tenures and mirror.
 """
 
@@ -15,7 +15,7 @@ from approvals.models.requests import OPEN
 
 def half_done(models: Collection[str]) -> set[str]:
     """Those of the models in which an open request has been moved, or may have been, and is not settled: its last
-    outbox entry has a plan. What is half delivered and at rest is settled as far as it is there. Also those to which
+    outbox entry has a plan. What is partly delivered and at rest is settled as far as it is there. Also those to which
     something is being put back right now."""
     last = OutboxEntry.objects.filter(request=OuterRef("pk")).order_by("-pk")
     moving = PromotionRequest.objects.filter(status__in=OPEN, version__model__name__in=models).annotate(

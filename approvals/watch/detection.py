@@ -16,7 +16,7 @@ from mirror.port import Registry
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a look did: how many changes outside the gate it `found`, and the models that it `passed` over because a
+    """What a look did: how many changes outside Countersign it `found`, and the models that it `passed` over because a
     delivery is at them, or because MLflow has to be asked first."""
 
     found: int = 0

@@ -93,7 +93,7 @@ def _settle(tenure: Tenure, digest: str) -> None:
         return
     name, number = running.model_name, running.version_number
     same = Tenure.objects.open().filter(model_name=name, version_number=number)
-    # What nobody approved by its bytes is held to those that were read first.
+    # What no one approved by its bytes is held to those that were read first.
     if not running.files_digest:
         same.filter(files_digest="").update(files_digest=digest)
         return
@@ -106,7 +106,7 @@ def _settle(tenure: Tenure, digest: str) -> None:
         Q(resolved_at=None) | Q(resolution=Incident.Resolution.EXPLAINED), kind=Incident.Kind.FILES, model_name=name
     )
     if told.filter(details__version=number, details__digest=digest).exists():
-        return  # these very bytes stand in an incident already; resolved, somebody has said why they may stay
+        return  # these very bytes stand in an incident already; resolved, a person has said why they may stay
     incidents.open_incident(
         Found(
             kind=Incident.Kind.FILES,

@@ -1,6 +1,6 @@
-"""Models that MLflow's search hides, or takes for prompts, while something depends on them: whoever marks a model, or
-one version of it, so hides it from MLflow's own pages. The mirror goes on reading it by name and number, so its places
-stay watched; that it was done is told by an incident."""
+"""Models that MLflow's search hides, or takes for prompts, while something depends on them: anyone who marks a model,
+or one version of it, so hides it from MLflow's own pages. The mirror continues reading it by name and number, so its
+places stay watched; that it was done is told by an incident."""
 
 from collections.abc import Mapping
 
@@ -42,7 +42,7 @@ def over(incident: Incident) -> "tuple[Incident.Resolution, str] | None":
 def _judge(row: RegisteredModel, places: Mapping[str, Target], known: Known) -> int:
     marked = _marked(row)
     kind = Kind.PROMPT if row.is_prompt or marked else Kind.HIDDEN
-    # Told once for each time that it was hidden: resolved, somebody has said why it may stay so.
+    # Told once for each time that it was hidden: resolved, a person has said why it may stay so.
     told = Q(resolved_at=None) | Q(resolution=Resolution.EXPLAINED, seen_at=row.hidden_at)
     if Incident.objects.filter(told, model_name=row.name, kind=kind).exists():
         return 0
@@ -77,7 +77,7 @@ def _marked(row: RegisteredModel) -> list[int]:
 
 def _at_stake(row: RegisteredModel, places: Mapping[str, Target]) -> tuple[Key, list[int], int] | None:
     """The place that matters most, what holds it and the version that the incident is about; None when nothing of the
-    model holds a place and nobody asks for one."""
+    model holds a place and no one asks for one."""
     held: dict[Key, Mapping[int, Tenure]] = {
         key: running for key, running in expected([row.name]).items() if key.place in places
     }

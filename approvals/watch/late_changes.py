@@ -1,4 +1,4 @@
-"""Changes outside the gate that a delivery overwrote before any pull or sweep saw them: its plan says what it found,
+"""Changes outside Countersign that a delivery overwrote before any pull or sweep saw them: its plan says what it found,
 the tenures say what should have been there."""
 
 from datetime import datetime
@@ -18,7 +18,7 @@ BATCH = 200
 
 def look(state: WatchState) -> int:
     """Holds each promotion since the last look against the tenures; returns how many incidents were opened."""
-    if state.read_sequence == 0:  # the first look: what was promoted before it went on from what nobody knew
+    if state.read_sequence == 0:  # the first look: what was promoted before it went on from what no one knew
         head = ChainHead.objects.get(pk=1).sequence
         WatchState.objects.filter(pk=1, read_sequence=0).update(read_sequence=max(head, 1))
         return 0
@@ -33,7 +33,7 @@ def look(state: WatchState) -> int:
 @transaction.atomic
 def _hold_against(event: AuditEvent, known: Known) -> int:
     tenures.hold_settlements()
-    # Moved on in this transaction, so that a promotion is read once, whoever is killed.
+    # Moved on in this transaction, so that a promotion is read once, whichever worker is killed.
     if not WatchState.objects.filter(pk=1, read_sequence__lt=event.sequence).update(read_sequence=event.sequence):
         return 0
     request = event.request
@@ -52,7 +52,7 @@ def _hold_against(event: AuditEvent, known: Known) -> int:
     halfway = AuditEvent.objects.in_bulk((entry.half or {}).get("places", {}).values())
     for place, numbers in saw.items():
         watched = WatchedPlace.objects.filter(target=target, place=place, first_seen_at__lte=entry.created_at)
-        reached = (entry.half or {}).get("places", {}).get(place)  # by a half delivery, before the whole
+        reached = (entry.half or {}).get("places", {}).get(place)  # by a partial delivery, before the whole
         held = _held_before(halfway.get(reached, event), target.pk, place)
         if numbers == held or not watched.exists() or _was_put_back(event, target.pk, place, entry.created_at):
             continue

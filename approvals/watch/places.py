@@ -47,7 +47,7 @@ def watched() -> dict[str, Target]:
 
 
 def observed(places: Mapping[str, Target], models: Collection[str] | None = None) -> Observed:
-    """Who holds which place, in two queries: of all models, or of these. Places that nobody holds are absent."""
+    """Who holds which place, in two queries: of all models, or of these. Places that no one holds are absent."""
     found: dict[Key, dict[int, Holder]] = defaultdict(dict)
     versions = ModelVersion.objects.filter(deleted_at=None, model__deleted_at=None)
     in_stage = versions.filter(stage__in=[place for place in places if not place.startswith("@")])

@@ -75,7 +75,7 @@ def _confirmed(old: str, new: str, registry: Registry | None) -> tuple[str, str]
 
 @transaction.atomic
 def settle(old: str, new: str, *, places: Mapping[str, Target], known: Known) -> int:
-    """One incident that names both; the tenures go on under the new name."""
+    """One incident that names both; the tenures continue under the new name."""
     incidents.lock(old, new)
     holders = observed(places, [new])
     # After the mirror was read, never before: see `deliveries`.
@@ -120,7 +120,7 @@ def settle(old: str, new: str, *, places: Mapping[str, Target], known: Known) ->
                 after=max(incident.not_before, tenure.started_at) if incident.not_before else None,
             )  # fmt: skip
             tenures.carry_on(tenure, name=new, at=at, sequence=event.sequence)
-    # They go on under the name that people find.
+    # They continue under the name that people find.
     renamed = list(Incident.objects.open().filter(model_name=old))
     for open_one in renamed:
         open_one.model_name, open_one.details = new, {**open_one.details, "found_under": old}

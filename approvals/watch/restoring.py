@@ -3,8 +3,8 @@
     claim → look → begin → move → read back → settle
 
 In the manner of delivery: idempotent by value, so that a worker killed between any two steps is resumed by the next one
-with the same end state. What was begun stands on the incident before the first write; until it is settled, the watch
-takes nothing at the model for a change outside the gate, and delivery's own writes are not ours to undo: a model at
+with the same end state. What was begun is on the incident before the first write; until it is settled, the watch
+takes nothing at the model for a change outside Countersign, and delivery's own writes are not ours to undo: a model at
 which a delivery is waits.
 """
 
@@ -152,7 +152,7 @@ class _Job:
         view = self.look()
         has_begun = "began_at" in self.incident.details
         is_as_found = list(view.holders) == self.incident.after
-        # As it was found, as we left it half way, or as another put-back left it. Else somebody changed it again: it is
+        # As it was found, as we left it half way, or as another put-back left it. Else a person changed it again: it is
         # judged anew before they are overwritten.
         if not is_as_found and not (has_begun and self._is_between(view)) and not self._went_home(view):
             raise ChangedAgain

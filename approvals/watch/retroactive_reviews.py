@@ -1,4 +1,4 @@
-"""The review that a policy asks for after a change outside the gate."""
+"""The review that a policy asks for after a change outside Countersign."""
 
 from approvals import workflow
 from approvals.models import Incident, Target
@@ -7,7 +7,7 @@ from mirror.models import ModelVersion
 
 
 def ask(incident: Incident, target: Target) -> None:
-    """Asks, where the policy wants it, for a review of the version that holds the place now. Where nobody can be asked,
+    """Asks, where the policy wants it, for a review of the version that holds the place now. Where no one can be asked,
     the incident says why. In the transaction that opened it."""
     if incident.response != Incident.Response.REVIEW:
         return
@@ -15,7 +15,7 @@ def ask(incident: Incident, target: Target) -> None:
     if incident.kind not in (Incident.Kind.MOVED, Incident.Kind.EXCHANGED) or version is None:
         hindrance = "Nothing new holds the place, so there is no version to review."
     elif (existing := eligibility.open_request(version, target)) is not None:
-        incident.details["request"] = existing.pk  # of the target's other place, or somebody asks for it already
+        incident.details["request"] = existing.pk  # of the target's other place, or a person asks for it already
     else:
         champion = _approved(incident)
         request = workflow.ask_afterwards(version, target, champion=champion, found=_words(incident, target))

@@ -1,4 +1,4 @@
-"""Health reports of versions on probation: what whoever watches them posts, signed, to the address that names the
+"""Health reports of versions on probation: what anyone who watches them posts, signed, to the address that names the
 probation. Takes what is rightly signed to `workflow.report_health`."""
 
 import json
@@ -31,8 +31,8 @@ class Report:
 
 
 def secret_for(model_name: str) -> str:
-    """The secret that reports about this model are signed with: one per model, so that whoever watches one cannot speak
-    about another. Derived, not stored."""
+    """The secret that reports about this model are signed with: one per model, so that anyone who watches one cannot
+    speak about another. Derived, not stored."""
     return signing.secret_for(model_name, purpose=PURPOSE)
 
 

@@ -1,5 +1,5 @@
 """MLflow's webhooks: an event that is signed names a model, and that model is read anew. Nothing else in it is
-believed, so whoever has the secret can make the worker read, and no more."""
+believed, so anyone who has the secret can make the worker read, and no more."""
 
 import hmac
 import json

@@ -2,13 +2,13 @@
 the commit.
 
 Views, tasks, the demo and (later) the API call these; nothing else changes a request. `requests` asks and takes back,
-with `creation`; `check_results` is what machines do before people are asked, `reviews` is what people decide,
+with `creation`; `check_results` is what machines do before review, `reviews` is what people decide,
 `batches` approves several at once, `approvals_count` whether that suffices, `undoing` takes back a verdict that was
 just given, `findings` what they want put right afterwards, `reopening` sends a request back to review when its
-content changed, `nominations` ask somebody by name to review, `escalation` hands on what has waited too long,
+content changed, `nominations` ask a person by name to review, `escalation` hands on what has waited too long,
 `opening` notes when a reviewer opened it. `rollbacks`, `emergency` and `probation` are the ways that need fewer
-approvals, or undo what was approved; `retroactive_reviews` asks for reviews of what went round the gate. `outbox` is
-what is owed to MLflow, `verbs` the frame of them all.
+approvals, or undo what was approved; `retroactive_reviews` asks for reviews of what went around Countersign. `outbox`
+is what is owed to MLflow, `verbs` the frame of them all.
 """
 
 from approvals.workflow.approvals_count import approver_labels

@@ -61,8 +61,8 @@ def void_what_changed(request: PromotionRequest) -> tuple[list[Review], list[str
 
 
 def approver_labels(request: PromotionRequest) -> list[str]:
-    """`Name <e-mail>` of everyone whose approval stands, in the order in which they approved. Of a roll back that
-    needed no approval, who or what allowed it. A break-glass promotion has none: nobody approved it."""
+    """`Name <e-mail>` of everyone whose approval stands, in the order in which they approved. Of a rollback that
+    needed no approval, who or what allowed it. An emergency promotion has none: no one approved it."""
     given = (
         request.reviews.live().filter(verdict=Verdict.APPROVE).select_related("reviewer").order_by("created_at", "pk")
     )

@@ -1,4 +1,4 @@
-"""What machines do before people are asked: freeze the evidence, run the checks, and move on when nothing stands
+"""What machines do before review: freeze the evidence, run the checks, and move on when nothing stands
 against the request. A failed check that blocks can be overridden, by a person and with a reason."""
 
 import json
@@ -75,7 +75,7 @@ def advance(
 ) -> None:
     """Asks people when no check is waited for and none blocks. In the caller's transaction, with the request locked;
     `rows` are what was written in it for which there is no event yet. Raises Conflict where it was not locked and
-    somebody was faster."""
+    a person was faster."""
     live = list(request.checks.live().order_by("position", "pk"))
     # The worker looks (again) first where the rule or the files are others than those that were checked.
     is_owed = Assessment.objects.filter(request=request, is_owed=True).exists()
@@ -134,7 +134,7 @@ def _run_checks(request: PromotionRequest, problem: str) -> list[CheckResult]:
         old = earlier.pop(result.key, None)
         if old is not None and _says_the_same(old, result, settings, request.fingerprint):
             continue
-        # Replaced, and never deleted: somebody may have decided on it.
+        # Replaced, and never deleted: a person may have decided on it.
         if old is not None:
             request.checks.filter(pk=old.pk).update(replaced_at=timezone.now())
             written.append(old)
@@ -168,7 +168,7 @@ def row(request: PromotionRequest, position: int, result: checks.Result, setting
 
 def _says_the_same(old: CheckResult, new: checks.Result, settings: dict[str, Any], fingerprint: str) -> bool:
     if old.kind == "external":
-        # One that failed is asked again when the request is submitted again; unless somebody overrode it.
+        # One that failed is asked again when the request is submitted again; unless a person overrode it.
         stands = old.outcome in (Outcome.PASS, Outcome.WAITING) or old.overridden_at is not None
         return stands and old.fingerprint == fingerprint and old.terms == settings and old.effect == new.effect
     return (old.outcome, old.reason, old.effect, old.title) == (new.outcome, new.reason, new.effect, new.title)
@@ -197,8 +197,8 @@ def _files_result(frozen: dict[str, Any], rule: policy.Rule, problem: str) -> ch
 
 @verb()
 def override(request: PromotionRequest, result: CheckResult, *, by: User, reason: str) -> None:
-    """Lets the request go on in spite of one failed check; it is seen on the page and in the ledger ever after. Raises
-    NotAllowed or Invalid (no reason, or the result does not block (any more))."""
+    """Lets the request continue in spite of one failed check; it is seen on the page and in the ledger ever after.
+    Raises NotAllowed or Invalid (no reason, or the result does not block (any more))."""
     require(request_state.of(request, by).actions["override"])
     if not reason.strip():
         raise Invalid("Enter why it is right to continue despite the check.")

@@ -61,7 +61,7 @@ def make(
         if existing is None:
             raise
         raise _asked_already(existing) from error
-    # The worker looks before people are asked, unless it is decided already.
+    # The worker looks before review, unless it is decided already.
     Assessment.objects.create(request=request, is_owed=not is_decided, concluded_at=now if is_decided else None)
     if not is_decided:
         outbox.hint_assessment(request)

@@ -1,4 +1,4 @@
-"""Break-glass: a promotion goes ahead without its approvals, loudly, and is reviewed afterwards."""
+"""Emergency promotion: a promotion goes ahead without its approvals, loudly, and is reviewed afterwards."""
 
 import json
 from dataclasses import replace
@@ -37,7 +37,7 @@ def break_glass(
         raise Invalid(asked.problem)
     if len(reason) < policy.SHORTEST_REASON:
         raise Invalid(f"Describe the emergency in at least {policy.SHORTEST_REASON} characters.")
-    # After the plain reasons against it, so that nobody shows who they are for nothing.
+    # After the plain reasons against it, so that no one shows who they are for nothing.
     signed_with = _check_proof(rule.signature, proof)
     # What is on its way need not be overtaken; what still waits for people makes way.
     if existing is not None and existing.is_urgent and existing.status == Status.APPROVED:
@@ -53,7 +53,7 @@ def break_glass(
         is_decided=True,
         afterwards_due_at=due_at,
     )
-    # Checks stop nothing here, but whoever reviews it afterwards is to know what they found.
+    # Checks stop nothing here, but anyone who reviews it afterwards is to know what they found.
     # Nothing waits for them; the review afterwards, and the event, have what they would have said.
     found = _check_for_the_record(request, rule)
     entry = outbox.enqueue(request)
@@ -99,7 +99,7 @@ def _check_for_the_record(request: PromotionRequest, rule: policy.Rule) -> list[
 
 @verb()
 def review_afterwards(request: PromotionRequest, *, by: User, verdict: str, comment: str) -> None:
-    """One reviewer's word on a break-glass promotion, `justified` or `not_justified`, once. It moves nothing: what is
+    """One reviewer's word on an emergency promotion, `justified` or `not_justified`, once. It moves nothing: what is
     not justified can be rolled back. Raises NotAllowed or Invalid (no comment, or no such verdict)."""
     require(policy.may_review_afterwards(reviewers.actor_of(by), request_state.after_facts(request, by)))
     comment = comment.strip()
@@ -115,10 +115,10 @@ def review_afterwards(request: PromotionRequest, *, by: User, verdict: str, comm
 
 
 def call_out_overdue() -> int:
-    """Records, once for each, that a break-glass promotion was not reviewed in time; returns how many are new. Safe to
+    """Records, once for each, that an emergency promotion was not reviewed in time; returns how many are new. Safe to
     run twice at once."""
     due = PromotionRequest.objects.owing_review().filter(afterwards_due_at__lte=timezone.now())
-    # Without a lock first: most were called out before.
+    # Without a lock first: most were flagged before.
     called = due.filter(events__action=Action.AFTERWARDS_OVERDUE)
     new = 0
     for request in due.exclude(pk__in=called.values("pk")).order_by("pk"):

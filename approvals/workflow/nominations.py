@@ -37,9 +37,9 @@ def ask(request: PromotionRequest, *, by: User, person: User | None, group: str)
 
 @verb()
 def take_back_nomination(request: PromotionRequest, *, by: User, nomination: int) -> None:
-    """The person, or group, is no longer asked by name; they may still review, and may be asked anew. For whoever may
-    ask, the one who is asked among them. Raises NotAllowed, Invalid (the request has no such nomination) or Conflict
-    (taken back already)."""
+    """The person, or group, is no longer asked by name; they may still review, and may be asked anew. For anyone who
+    may ask, the one who is asked among them. Raises NotAllowed, Invalid (the request has no such nomination) or
+    Conflict (taken back already)."""
     require(request_state.of(request, by).actions["nominate"])
     found = request.nominations.select_related("person").filter(pk=nomination).first()
     if found is None:

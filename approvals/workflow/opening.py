@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 def mark_opened(request: PromotionRequest, *, by: User, now: request_state.RequestState | None = None) -> None:
-    """Notes that somebody who may decide has the request on the screen; once for each person and evidence. Others leave
+    """Notes that a person who may decide has the request on the screen; once for each person and evidence. Others leave
     no trace. Never raises for the database: a page that cannot be noted is still shown. `now` saves looking again."""
     if request.status != Status.PENDING or not by.has_perm(reviewers.REVIEW):
         return

@@ -1,4 +1,4 @@
-"""Probation: a promotion that is provisional. Unless somebody confirms it in time, or when a health report about it is
+"""Probation: a promotion that is provisional. Unless a person confirms it in time, or when a health report about it is
 bad, the target goes back to the last approved holder by itself."""
 
 import contextlib
@@ -47,9 +47,9 @@ def _hold(requests: "QuerySet[PromotionRequest]") -> None:
 
 
 def settle(request: PromotionRequest, beside: Sequence[Probation]) -> None:
-    """The request's version has reached its target: what is on probation there `beside` it is over, and it goes on
+    """The request's version has reached its target: what is on probation there `beside` it is over, and it continues
     probation itself where its rule says so. In the transaction of delivery's settlement."""
-    # Whoever replaces it by a roll back has judged it; whoever promotes the next version has not.
+    # Anyone who replaces it by a rollback has judged it; anyone who promotes the next version has not.
     is_rollback = request.kind == RequestKind.ROLLBACK
     for other in beside:
         _close(
@@ -129,7 +129,7 @@ def _record_report(probation: Probation, is_healthy: bool, reason: str, reported
         return Reported.TOO_MANY
     told = {"healthy": is_healthy, "reason": reason, "reported_by": reported_by, "message_id": message_id}
     if not is_healthy:
-        # Kept on the row, so that the end follows from it whoever carries it out.
+        # Kept on the row, so that the end follows from it no matter who carries it out.
         said = f"{reported_by} reported that it is not healthy" + (f": {reason}" if reason else ".")
         running.filter(reason="").update(ends_at=timezone.now(), reason=said)
     ledger.record(Action.HEALTH_REPORTED, actor=None, acting=reported_by, request=request, data=told, rows=[probation])
@@ -140,7 +140,7 @@ def _record_report(probation: Probation, is_healthy: bool, reason: str, reported
 
 
 def end_due_probations() -> int:
-    """Ends every probation that nobody confirmed in time; returns how many. Safe to run twice at once."""
+    """Ends every probation that no one confirmed in time; returns how many. Safe to run twice at once."""
     due = Probation.objects.running().filter(ends_at__lte=timezone.now()).order_by("ends_at", "pk")
     ended = 0
     for probation in due.select_related("request"):
@@ -153,7 +153,7 @@ def end_due_probations() -> int:
 
 
 def _stranded() -> list[Probation]:
-    """Whose roll back failed because somebody had put another version there, and whose version came back since."""
+    """Whose roll back failed because a person had put another version there, and whose version came back since."""
     failed_at = AuditEvent.objects.filter(request=OuterRef("rollback"), action=Action.DELIVERY_FAILED)
     came_back = Incident.objects.filter(
         model_name=OuterRef("request__version__model__name"),
@@ -186,10 +186,10 @@ def _fall_back_again(probation: Probation) -> None:
 
 @transaction.atomic
 def fall_back(probation: Probation) -> bool:
-    """Ends a probation that is due: the target goes back to the last approved holder. False when somebody ended it
+    """Ends a probation that is due: the target goes back to the last approved holder. False when a person ended it
     before, or while it is open whether the version comes back. Everything or nothing: killed in the middle, it is due
     again."""
-    ended = probation.request  # what a roll back may have to make way for is locked first, as a settlement does
+    ended = probation.request  # what a rollback may have to make way for is locked first, as a settlement does
     locks.lock_targets([ended.target_id])
     _hold(PromotionRequest.objects.open().filter(version__model=ended.version.model_id, target=ended.target_id))
     request = locks.lock_request(ended)
@@ -228,8 +228,8 @@ def fall_back(probation: Probation) -> bool:
 
 
 def _may_come_back(request: PromotionRequest) -> bool:
-    """Whether the request's version was taken out of its target outside the gate and is to be put back, or will be if
-    reviewers refuse what holds the target now."""
+    """Whether the request's version was taken out of its target outside Countersign and is to be put back, or will be
+    if reviewers refuse what holds the target now."""
     found = Incident.objects.open().filter(model_name=request.version.model.name, target_id=request.target_id)
     may_be = found.filter(Q(is_owed=True) | Q(request__status__in=OPEN, response=Incident.Response.REVIEW))
     return any(request.version.number in incident.approved for incident in may_be)

@@ -23,7 +23,7 @@ def reopen(
     """Sends a request whose evidence is no longer what the mirror has back through the checks; returns what changed,
     each as a few words ([]: nothing, or the request is not in one of `sources`).
 
-    `cause` is delivery's own sentence, `rows` what else the event tells of. The checks run at once where only facts
+    `cause` is delivery's own sentence, `rows` what else the event records. The checks run at once where only facts
     changed; where the version points at other files, the worker reads them first. Kept approvals may complete the
     request again. Raises Conflict when `sources` has a status from which `MOVES` does not lead back to the checks.
     """

@@ -82,7 +82,7 @@ def resubmit(request: PromotionRequest, *, by: User, justification: str = "") ->
 
 @verb()
 def submit_under(request: PromotionRequest, *, by: User) -> None:
-    """Somebody who manages policies submits an open request again under the policy that applies today; checks follow,
+    """A person who manages policies submits an open request again under the policy that applies today; checks follow,
     and approvals stay where a slot of the new rule can use them. Raises NotAllowed, Invalid (the same applies still) or
     Conflict (it is decided by now)."""
     if not by.has_perm(MANAGE):
@@ -122,7 +122,7 @@ def withdraw(request: PromotionRequest, *, by: User, reason: str = "") -> None:
 
 @verb()
 def end(request: PromotionRequest, *, by: User, reason: str) -> None:
-    """A reviewer or administrator ends somebody else's open request, whatever it waits for. Raises NotAllowed, Invalid
+    """A reviewer or administrator ends another person's open request, whatever it waits for. Raises NotAllowed, Invalid
     (no reason) or Conflict (a worker is delivering it in this moment)."""
     require(request_state.of(request, by).actions["end"])
     if not reason.strip():
@@ -155,7 +155,7 @@ def _expire(pk: int) -> bool:
 
 MANAGE = "approvals.manage_policies"
 SUBMITTED = (Status.CHECKING, Status.PENDING)
-"""Statuses from which somebody else may submit a request again; what waits for its requester takes the rule anew
+"""Statuses from which another person may submit a request again; what waits for its requester takes the rule anew
 anyway."""
 
 

@@ -1,4 +1,5 @@
-"""Reviews that nobody asked for: of what was put into a target round the gate. Countersign itself is the requester."""
+"""Reviews that no one asked for: of what was put into a target around Countersign. Countersign itself is the
+requester."""
 
 from django.db import transaction
 

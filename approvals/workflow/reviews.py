@@ -83,7 +83,7 @@ def sign(
         does = approval_effect.read(now)
         if effect != does:
             raise Conflict(_what_it_would_do(now, does), request)
-    # What the policy asks of a signature. The proof comes last: nobody shows who they are in vain.
+    # What the policy asks of a signature. The proof comes last: no one shows who they are without success.
     if not comment and verdict != Verdict.APPROVE:
         raise Invalid("Enter a reason; the requester and auditors read it.")
     if not comment and now.rule.requires_reason:
@@ -104,7 +104,7 @@ def sign(
         proof_at=proof.at if proof else None,
         created_at=at or clock.now(),  # the clock by which it can be undone and its delivery is due
     )
-    # Before the event, which tells of them and seals them.
+    # Before the event, which records them and seals them.
     raised = follow_up.raise_findings(signed, now.rule, findings)
     # One rejection ends it, and one wish for changes sends it back, whatever others said.
     if verdict == Verdict.REJECT:
@@ -138,7 +138,7 @@ def sign(
 
 
 def _what_it_would_do(now: request_state.RequestState, does: Effect) -> str:
-    """The page said another thing: somebody approved meanwhile, an approval no longer counts, or a freeze began or
+    """The page said another thing: a person approved meanwhile, an approval no longer counts, or a freeze began or
     ended."""
     request = now.request
     counted = [review.reviewer.name for review in now.reviews if review.reviewer_id in now.counted]
@@ -202,7 +202,7 @@ def retry(request: PromotionRequest, *, by: User) -> OutboxEntry:
 
 @verb()
 def end_half(request: PromotionRequest, *, by: User, how: str, reason: str) -> None:
-    """Says how a half delivery ends that is not to be tried again: `revert` has what MLflow did put back, `accept`
+    """Says how a partial delivery ends that is not to be tried again: `revert` has what MLflow did put back, `accept`
     keeps it as it is. The worker carries it out. Raises NotAllowed, Invalid (no reason, or no such end) or Conflict."""
     require(request_state.of(request, by).actions["end_half"])
     if how not in OutboxEntry.Ending.values:

@@ -23,7 +23,7 @@ def roll_back(
     back alone has it approved and on its way at once; others ask for it, and it is checked and reviewed.
 
     `leaving` is the holder that the person saw: with another one by now nothing is done. Raises NotAllowed, Invalid (no
-    reason, or no version to go back to) or Conflict (the holder is another, or somebody was faster).
+    reason, or no version to go back to) or Conflict (the holder is another, or a person was faster).
     """
     require(policy.may_roll_back(reviewers.actor_of(by)))
     reason = reason.strip()
@@ -73,14 +73,14 @@ def make_rollback(
 
 
 def rule_under(rule: policy.Rule, before: PromotionRequest | None) -> policy.Rule:
-    """What a roll back asks for under the rule of today; `before` is the request with which the version held the
+    """What a rollback asks for under the rule of today; `before` is the request with which the version held the
     target."""
     limit = policy.Rule.from_json(before.rule).files_limit_mb if before else rule.files_limit_mb
     return policy.rollback_rule(rule, files_limit_mb=limit)
 
 
 def allowed_alone(request: PromotionRequest) -> list[str]:
-    """Who or what allowed a roll back that nobody approved: the person, or the probation that ended it."""
+    """Who or what allowed a rollback that no one approved: the person, or the probation that ended it."""
     if not request.requester.is_countersign:
         return [request.requester.label]
     ended = Probation.objects.filter(rollback=request).first()

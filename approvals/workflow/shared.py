@@ -31,7 +31,7 @@ class NeedsReauthentication(WorkflowError):
 
 
 class Conflict(WorkflowError):
-    """Somebody else was faster, or the page was old. `request` is the one to look at, where there is one."""
+    """Another person was faster, or the page was old. `request` is the one to look at, where there is one."""
 
     def __init__(self, message: str, request: PromotionRequest | None = None) -> None:
         super().__init__(message)
@@ -45,7 +45,7 @@ def require(answer: policy.Answer) -> None:
 
 
 def move(request: PromotionRequest, to: Status, **fields: Any) -> None:
-    """Moves the request and reads it again, or raises Conflict when somebody else was faster."""
+    """Moves the request and reads it again, or raises Conflict when another person was faster."""
     if not PromotionRequest.objects.filter(pk=request.pk).move(to, **fields):
         raise Conflict("Another person was faster. See the request as it is now.", request)
     request.refresh_from_db()

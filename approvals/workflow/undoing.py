@@ -21,8 +21,8 @@ def undo_review(request: PromotionRequest, *, by: User, review: int) -> Review:
     more, and the person may decide anew. A request that was approved, rejected or sent back by it is pending again, and
     its delivery is not owed any more.
 
-    Raises Invalid (the request has no such review), NotAllowed (somebody else's) or Conflict (undone already, too late,
-    a worker is delivering it in this moment, or the same is asked for by another request by now).
+    Raises Invalid (the request has no such review), NotAllowed (another person's) or Conflict (undone already, too
+    late, a worker is delivering it in this moment, or the same is asked for by another request by now).
     """
     given = request.reviews.select_related("reviewer").filter(pk=review).first()
     if given is None:
@@ -59,7 +59,7 @@ def _take_back(request: PromotionRequest, verdict: Verdict) -> OutboxEntry | Non
     try:
         with transaction.atomic():
             move(request, Status.PENDING, status_reason="", sources=(request.status,))
-    except IntegrityError as error:  # it was closed, and somebody has asked anew
+    except IntegrityError as error:  # it was closed, and a person has asked anew
         existing = eligibility.open_request(request.version, request.target)
         if existing is None:
             raise

@@ -67,7 +67,7 @@ def read_again(given: dict[str, Any], edits: str = "") -> None:
 
 
 def lock_people(people: Iterable[User]) -> dict[int, User]:
-    """The people as they are now, by number; nobody changes their roles until the end of the transaction."""
+    """The people as they are now, by number; no one changes their roles until the end of the transaction."""
     numbers = {person.pk for person in people}
     found = User.objects.select_for_update(no_key=True).filter(pk__in=numbers).order_by("pk") if numbers else ()
     return {person.pk: person for person in found}

@@ -1,9 +1,9 @@
 """Where MLflow keeps files, and how to read them without loading them. For `client` alone.
 
-A store that MLflow serves itself (`mlflow-artifacts:`) is streamed from the one server that is configured. Whoever may
-write to MLflow chooses the addresses of all others, the worker's own disk among them, so those are read only below the
-addresses in COUNTERSIGN_ARTIFACT_STORES: folders in place, anything else through MLflow's client for that store, one
-file at a time by way of a temporary folder.
+A store that MLflow serves itself (`mlflow-artifacts:`) is streamed from the one server that is configured. Anyone who
+may write to MLflow chooses the addresses of all others, the worker's own disk among them, so those are read only below
+the addresses in COUNTERSIGN_ARTIFACT_STORES: folders in place, anything else through MLflow's client for that store,
+one file at a time by way of a temporary folder.
 """
 
 import re
@@ -20,7 +20,7 @@ from mirror.port import ArtifactFile, NotFound, Refused, RegistryError, Unreacha
 API = "/api/2.0/mlflow-artifacts/artifacts"
 CHUNK = 1 << 20
 DEEPEST, MOST_FOLDERS = 32, 5_000
-"""Folders below folders, and all of them; a store with a loop in it must not keep the worker for ever."""
+"""Folders below folders, and all of them; a store with a loop in it must not keep the worker permanently."""
 
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")

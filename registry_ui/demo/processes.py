@@ -28,7 +28,7 @@ class ProcessError(Exception):
 
 
 class Interrupted(Exception):
-    """Somebody asked the supervisor to end."""
+    """A person asked the supervisor to end."""
 
 
 @dataclass
@@ -271,7 +271,7 @@ def exclusive(path: Path) -> Iterator[bool]:
 
 
 def is_port_free(port: int) -> bool:
-    """Whether nobody listens on the loopback port."""
+    """Whether no one listens on the loopback port."""
     with socket.socket() as probe:
         probe.settimeout(1)
         if probe.connect_ex(("127.0.0.1", port)) == 0:

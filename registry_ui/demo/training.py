@@ -96,7 +96,8 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
 
 
 def move_as_before_the_gate(client: MlflowClient) -> None:
-    """Stages that engineers set themselves. A version that has moved on since, through the gate, stays where it is."""
+    """Stages that engineers set themselves. A version that has moved on since, through Countersign, stays where it
+    is."""
     for recipe in RECIPES:
         number = str(recipe.number)
         if recipe.stage and client.get_model_version(recipe.model, number).current_stage == "None":

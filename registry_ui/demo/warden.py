@@ -1,4 +1,4 @@
-"""Ends process groups when whoever started them is gone. Run by `processes.Supervisor` as a file of its own.
+"""Ends process groups when the process that started them is gone. Run by `processes.Supervisor` as a file of its own.
 
 It reads `+GROUP` and `-GROUP` lines from a pipe. The pipe closes when the supervisor ends, even by SIGKILL, and then
 every group that is still on the list is ended.
@@ -18,7 +18,7 @@ def is_alive(group: int) -> bool:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's: ours is gone and the number is used again
+    except PermissionError:  # another person's: ours is gone and the number is used again
         return False
     return True
 

@@ -24,7 +24,7 @@ class Holding:
     version: ModelVersion
     via: str
     """`gate`: a request put it there. `before`: it was there when Countersign first looked, or, without a tenure, no
-    request for this target was ever applied. `outside`: somebody changed MLflow directly."""
+    request for this target was ever applied. `outside`: a person changed MLflow directly."""
 
     since: datetime | None = None
     """When MLflow was changed, for `gate`; when that was seen, for `outside`, where it is known."""

@@ -98,7 +98,7 @@ def _chosen(request: HttpRequest, numbers: Sequence[int], held: Sequence[int]) -
 
 
 def _number(text: str | None) -> int | None:
-    """What stands in the address, if a version can have that number."""
+    """What is in the address, if a version can have that number."""
     if text and text.isascii() and text.isdigit() and 0 < int(text[:10]) < 2**31:
         return int(text[:10])
     return None

@@ -85,7 +85,7 @@ def version(request: SignedInRequest, name: str, number: int) -> HttpResponse:
 @dataclass(frozen=True, slots=True)
 class Possibility:
     """What the promotion panel says of one target: an open request, why it is impossible, or that it can be asked; and
-    whether this person may break the glass for it."""
+    whether this person may promote in an emergency for it."""
 
     target: Target
     open_request: PromotionRequest | None
@@ -122,7 +122,7 @@ class Table:
     fitting: int
     total: int
     nothing: str
-    """Stands in the place of rows."""
+    """Is in the place of rows."""
 
     @property
     def is_cut(self) -> bool:

@@ -39,7 +39,7 @@ def apply(document: Document, *, prune: bool = False, dry_run: bool = False, by:
             # The order in which every verb below locks, for all of them at once.
             verbs.lock_people([by] if by else [])
             lock_targets(Target.objects.values_list("pk", flat=True))
-            before = after = export()  # inside, so that nobody's edit falls between it and what it is compared with
+            before = after = export()  # inside, so that no one's edit falls between it and what it is compared with
             for target, rules in document.policies.items():
                 left += _apply_policies(target, rules, prune=prune, by=by)
             if prune:

@@ -27,7 +27,7 @@ class Judgement(StrEnum):
     """One of the two has no such metric, or none that is a number."""
 
     UNJUDGED = ""
-    """There is a difference, and nobody has said which way is better."""
+    """There is a difference, and no one has said which way is better."""
 
     @property
     def words(self) -> str:
@@ -53,7 +53,7 @@ def finite(value: Value) -> float | None:
 
 
 def judge(challenger: Value, champion: Value, *, upward: bool | None, allowed: float = 0.0) -> Judgement:
-    """`upward` says whether higher is better, None that nobody knows; `allowed` is the tolerance in the metric's own
+    """`upward` says whether higher is better, None that no one knows; `allowed` is the tolerance in the metric's own
     unit, at least 0. A difference of just the tolerance is within it. NaN is never a number: not the same as NaN, and
     not 0."""
     after, before = finite(challenger), finite(champion)
@@ -71,7 +71,7 @@ def judge(challenger: Value, champion: Value, *, upward: bool | None, allowed: f
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many metrics of each judgement; those that nobody can judge are not counted. False when empty; as text
+    """How many metrics of each judgement; those that no one can judge are not counted. False when empty; as text
     `2 better, 1 worse, 3 the same`."""
 
     better: int = 0

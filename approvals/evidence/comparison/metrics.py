@@ -25,7 +25,7 @@ _NEITHER = _set(
     "epoch epochs step steps count counts num n nb rows samples size support threshold seed std stdev stddev iteration "
     "iterations fold folds estimators depth"
 )
-"""Words that say the number is a size, a place or a spread, whatever stands beside them: `f1_threshold`, `auc_std`."""
+"""Words that say the number is a size, a place or a spread, whatever is beside them: `f1_threshold`, `auc_std`."""
 
 _LOWER = _set(
     "loss losses logloss error errors err mae mse rmse mape smape wape mdape rmsle msle medae rmspe brier perplexity "
@@ -86,7 +86,7 @@ def directed(rule: MetricRule) -> MetricRule:
 
 
 def is_undirected(rule: MetricRule) -> bool:
-    """Whether nobody can say which way is better, though one metric is meant."""
+    """Whether no one can say which way is better, though one metric is meant."""
     return not rule.is_pattern and not directed(rule).better
 
 
@@ -104,7 +104,7 @@ class MetricRow:
     """Sentences: what else MLflow says about this metric."""
 
     rule: MetricRule | None = None
-    """The metric of record that it is judged by; None where nobody has said anything about it."""
+    """The metric of record that it is judged by; None where no one has said anything about it."""
 
     place: int | None = None
     """Its place among the metrics of record, from 0; None where it is none."""
@@ -242,7 +242,7 @@ def tally(rows: Sequence[MetricRow]) -> Tally:
 def of_record(rows: Sequence[MetricRow]) -> MetricRow | None:
     """The one metric that stands for the version in a list: the first metric of record that either of the two has.
 
-    Where nobody has named any, it is chosen by name alone among those that the champion has and whose name says which
+    Where no one has named any, it is chosen by name alone among those that the champion has and whose name says which
     way is better: qualities before costs, what was measured in training last, then by the alphabet. So it is the same
     one each time, and never whatever got worst. None where there is nothing of the kind."""
     told = [row for row in rows if row.place is not None or row.upward is not None]

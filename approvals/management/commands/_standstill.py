@@ -1,4 +1,4 @@
-"""Ending a standstill from the command line: the same as on the System page, for when nobody can sign in."""
+"""Ending a standstill from the command line: the same as on the System page, for when no one can sign in."""
 
 from argparse import ArgumentParser
 from typing import Any

@@ -1,4 +1,4 @@
-"""`manage.py create_admin`: makes the first administrator, whom nobody can invite. The password is no argument."""
+"""`manage.py create_admin`: makes the first administrator, whom no one can invite. The password is no argument."""
 
 import sys
 from argparse import ArgumentParser

@@ -1,4 +1,4 @@
-"""`manage.py import_history FILE`: tenures from before the gate, from a CSV file."""
+"""`manage.py import_history FILE`: tenures from before Countersign, from a CSV file."""
 
 import sys
 from argparse import ArgumentParser

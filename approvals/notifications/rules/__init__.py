@@ -11,7 +11,7 @@ __all__ = ["delivery", "emergency", "findings", "incidents", "of", "people", "re
 
 def of(event: AuditEvent, earlier: Sequence[Told] = ()) -> list[Told]:
     """Everything that is to be told because of this event. `earlier` is what is told in the same go and not stored
-    yet. Nobody is told of their own act. Reads the database as it is now; writes nothing. Raises ValueError for an
+    yet. No one is told of their own act. Reads the database as it is now; writes nothing. Raises ValueError for an
     action that is not of the closed list, and where an event of a request has none."""
     action = Action(event.action)
     return RULES[action](Occasion(event, earlier)) if action.type.is_told else []

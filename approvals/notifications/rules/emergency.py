@@ -1,4 +1,4 @@
-"""Of emergency promotions (break-glass) and their review, and of probation."""
+"""Of emergency promotions and their review, and of probation."""
 
 from approvals.models import Action, Kind
 from approvals.notifications import audience

@@ -1,4 +1,4 @@
-"""Of people: what a change to somebody does to the approvals that they gave."""
+"""Of people: what a change to a person does to the approvals that they gave."""
 
 from django.db.models import Q
 
@@ -10,7 +10,7 @@ from approvals.selectors import request_state
 
 @tells_of(Action.PERSON_CHANGED, Action.PERSON_IDENTIFIED, Action.PERSON_DEACTIVATED)
 def changed(this: Occasion) -> list[Told]:
-    """Somebody's approval no longer counts, because of what was changed about them: others are asked instead, once
+    """A person's approval no longer counts, because of what was changed about them: others are asked instead, once
     for each approval, however often the person is changed."""
     event = this.event
     email = str(event.data.get("person", "")).rpartition("<")[2].rstrip(">")

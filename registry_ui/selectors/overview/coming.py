@@ -1,4 +1,4 @@
-"""What stands beside the matrix: what will happen by itself soon, and what was delivered last."""
+"""What is beside the matrix: what will happen by itself soon, and what was delivered last."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ class Figures:
 
     approved: int
     outside: int
-    """Emergency promotions that nobody found justified, too."""
+    """Emergency promotions that no one found justified, too."""
 
     before: int
     waiting: int

@@ -1,4 +1,4 @@
-"""The requests that the overview tells of, in one query: what is asked for in the matrix, what comes next, and what was
+"""The requests that the overview records, in one query: what is asked for in the matrix, what comes next, and what was
 delivered last."""
 
 from collections.abc import Sequence
