@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('approvals', '0006_nomination_taken_back'),
+        ('approvals', '0008_gate_in_mlflow'),
     ]
 
     operations = [

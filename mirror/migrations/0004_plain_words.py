@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mirror', '0002_version_0_4'),
+        ('mirror', '0003_gate_in_mlflow'),
     ]
 
     operations = [
