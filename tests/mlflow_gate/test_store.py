@@ -85,6 +85,29 @@ def test_a_new_name_may_not_bring_a_promotion_with_it(registry: GuardedRegistry)
     registry.guarded.rename_registered_model("empty", "still_empty")
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda plain: plain.set_registered_model_tag("sandbox_x", RegisteredModelTag("countersign.x", "1")),
+        lambda plain: plain.set_model_version_tag("sandbox_x", 1, ModelVersionTag("countersign.request", "1")),
+        lambda plain: plain.set_model_version_tag("sandbox_x", 1, ModelVersionTag("mlflow.prompt.is_prompt", "true")),
+        lambda plain: plain.update_model_version("sandbox_x", 2, NOTE),
+    ],
+)
+def test_a_new_name_may_not_bring_forged_facts_with_it(registry: GuardedRegistry, written: Any) -> None:
+    registry.versions("sandbox_x", 2)
+    written(registry.plain)
+    said = refused(lambda: registry.guarded.rename_registered_model("sandbox_x", "churn"))
+    assert said.startswith("sandbox_x cannot be renamed to churn with what it says of approvals.")
+    registry.guarded.rename_registered_model("sandbox_x", "sandbox_y")
+
+
+def test_a_prompt_may_be_renamed(registry: GuardedRegistry) -> None:
+    registry.guarded.create_prompt("sandbox_answer")
+    registry.guarded.create_prompt_version("sandbox_answer", "Be kind.")
+    registry.guarded.rename_registered_model("sandbox_answer", "answer")
+
+
 def test_what_holds_a_place_cannot_be_deleted_or_renamed(registry: GuardedRegistry) -> None:
     registry.versions("churn", 2, in_production=1)
     store = registry.guarded
@@ -194,6 +217,25 @@ def test_a_granted_change_is_made(registry: GuardedRegistry) -> None:
     registry.granted("delete_model_version_tag", name="churn", version="7", key="countersign.request")
     registry.granted("delete_registered_model_alias", expect={"alias:champion": [7]}, name="churn", alias="champion")
     assert registry.told == []
+
+
+def test_holders_are_found_of_a_model_that_mlflows_search_hides(registry: GuardedRegistry) -> None:
+    registry.versions("churn", 7, in_production=6)
+    registry.plain.set_model_version_tag("churn", 3, ModelVersionTag("mlflow.prompt.is_prompt", "true"))
+    assert registry.plain.search_model_versions("name = 'churn'") == []
+    refused(lambda: registry.guarded.delete_registered_model("churn"))
+    call = {"name": "churn", "version": "7", "stage": "Production", "archive_existing_versions": True}
+    said = refused(lambda: registry.granted("transition_model_version_stage", expect={"stage:Production": []}, **call))
+    assert "the grant expects no version in Production, MLflow has version 6" in said
+    registry.granted("transition_model_version_stage", expect={"stage:Production": [6]}, **call)
+
+
+@pytest.mark.parametrize("name", ["o'brien", 'the "best"', "a'b\"c", "x' AND name = 'churn"])
+def test_holders_are_found_whatever_the_model_is_called(registry: GuardedRegistry, name: str) -> None:
+    registry.versions("churn", 1, in_production=1)
+    registry.versions(name, 2, in_production=2)
+    move = {"name": name, "version": "1", "stage": "Production", "archive_existing_versions": True}
+    registry.granted("transition_model_version_stage", expect={"stage:Production": [2]}, **move)
 
 
 def test_a_grant_holds_while_mlflow_is_as_countersign_saw_it(registry: GuardedRegistry) -> None:

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from mlflow_gate import notes
 from mlflow_gate.grants import STAGES
-from mlflow_gate.policy import DEFAULT_WORKSPACE, Guarded, Policy, Rule, fold, key_of
+from mlflow_gate.policy import DEFAULT_WORKSPACE, ENFORCE, Guarded, Policy, Rule, fold, key_of
 
 FACTS = "countersign."
 """Tags that begin with it say what was approved; Countersign alone writes them."""
@@ -71,15 +71,18 @@ class Registry:
         return sorted({int(number) for each, number in aliases.items() if fold(each) == fold(alias)})
 
     def in_stage(self, name: str, stage: str) -> list[int]:
-        """All versions, which are several where nobody archived the ones before. MLflow's search finds none at all of a
-        model of which one version is tagged as a prompt, or whose name is spelled another way here: then each is looked
-        at, up to the latest one."""
+        """All versions, which are several where nobody archived the ones before."""
+        return sorted(int(each.version) for each in self.versions(name) if each.current_stage == stage)
+
+    def versions(self, name: str) -> list[Any]:
+        """MLflow's search finds none at all of a model of which one version is tagged as a prompt, or whose name is
+        spelled another way here: then each number is looked at, up to the latest one."""
         listed = self._search(name)
         if listed:
-            return sorted(int(each.version) for each in listed if each.current_stage == stage)
-        latest = self._plain.get_latest_versions(self._store, name, [stage])  # type: ignore[attr-defined]
-        highest = int(latest[0].version) if latest else 0
-        return [number for number in range(1, highest + 1) if self._stage_of(name, number) == stage]
+            return listed
+        latest = self._plain.get_latest_versions(self._store, name)  # type: ignore[attr-defined]
+        numbers = range(1, max((int(each.version) for each in latest), default=0) + 1)
+        return [version for number in numbers for version in self._version_if_there(name, number)]
 
     def _search(self, name: str) -> list[Any]:
         quote = '"' if "'" in name else "'"
@@ -97,11 +100,11 @@ class Registry:
         except MlflowException:
             return []  # a name that MLflow's own filter cannot say
 
-    def _stage_of(self, name: str, number: int) -> str | None:
+    def _version_if_there(self, name: str, number: int) -> list[Any]:
         try:
-            return str(self.version(name, number).current_stage)
+            return [self.version(name, number)]
         except MlflowException:
-            return None  # it was deleted
+            return []
 
 
 def _on_primary(store: Any, plain: type) -> Any:
@@ -249,9 +252,13 @@ def version_created(call: Call) -> Iterator[Touched]:
         return
     model = call.registry.model(call.name)
     rule = call.facts(model.name)
-    if rule and str(getattr(model, "_tags", {}).get(IS_PROMPT)).lower() != "true":
+    if rule and not _is_prompt(model):
         sentence = f"{model.name} is a model, and a version of it cannot be a prompt"
         yield Touched(rule, f"tag:{IS_PROMPT}", sentence, model.name)
+
+
+def _is_prompt(model: Any) -> bool:
+    return str(getattr(model, "_tags", {}).get(IS_PROMPT)).lower() == "true"  # `tags` leaves it out
 
 
 def _reserved(call: Call, key: str) -> Iterator[Touched]:
@@ -275,9 +282,22 @@ def model_deleted(call: Call) -> Iterator[Touched]:
 
 
 def model_renamed(call: Call) -> Iterator[Touched]:
-    """By the rules for either name: what was promoted freely in `sandbox_x` may not become `prod_x` with it."""
+    """By the rules for either name: what was promoted freely in `sandbox_x` may not become `prod_x` with it, nor what
+    was written there in Countersign's name."""
+    new_name = str(call.arguments["new_name"])
     yield from _held_by_any(call, "cannot be renamed")
-    yield from _held_by_any(call, "cannot be renamed", under=str(call.arguments["new_name"]))
+    yield from _held_by_any(call, "cannot be renamed", under=new_name)
+    model = call.registry.model(call.name)
+    before, rule = call.facts(model.name), call.facts(new_name)
+    if not rule or (before and before.mode == ENFORCE):
+        return
+    is_prompt = _is_prompt(model)
+    for each in [model, *call.registry.versions(call.name)]:
+        keys = [key for key in each.tags if is_fact(key) or (fold(key) == IS_PROMPT and not is_prompt)]
+        if keys or (each is not model and notes.notes(each.description)):
+            sentence = f"{model.name} cannot be renamed to {new_name} with what it says of approvals"
+            yield Touched(rule, f"tag:{keys[0]}" if keys else "note", sentence, model.name)
+            return
 
 
 def _held_by_any(call: Call, cannot: str, under: str | None = None) -> Iterator[Touched]:

@@ -10,6 +10,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from mlflow_gate.grants import STAGES
@@ -107,8 +108,11 @@ class Policy:
 
     def names(self, place: str) -> bool:
         """Whether this place is guarded on any model. If not, a change goes on without anything being read."""
-        key = key_of(place)
-        return any(key == key_of(each) for rule in (TRIED, *self.rules) for each in rule.places)
+        return key_of(place) in self._named
+
+    @cached_property
+    def _named(self) -> frozenset[str]:
+        return frozenset(key_of(place) for rule in (TRIED, *self.rules) for place in rule.places)
 
     def _find(self, workspace: str, model: str) -> Mapping[str, Guarded]:
         rules = [rule for rule in self.rules if rule.applies(workspace, model)]
