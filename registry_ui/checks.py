@@ -10,6 +10,8 @@ from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from approvals.models import Enforcement, PolicyFeed, Target
+
 
 @register(Tags.security, deploy=True)
 def deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
@@ -46,7 +48,42 @@ def deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
                 id="countersign.W004",
             )
         )
+    if settings.GATE_KEY and settings.GATE_TOKEN:
+        found.append(
+            checks.Warning(
+                "The private key of MLflow's gate and the token of the web process are in one environment.",
+                hint="Give COUNTERSIGN_GATE_KEY to the worker alone: who breaks into the web process could sign.",
+                id="countersign.W005",
+            )
+        )
     return found
+
+
+@register(Tags.database)
+def enforced_with_what_it_takes(
+    app_configs: Any, databases: Collection[str] | None = None, **_: Any
+) -> list[CheckMessage]:
+    """Whether a target is enforced in MLflow that nobody could sign or hand out a policy for."""
+    if "default" not in (databases or ()) or (settings.GATE_KEY and settings.GATE_TOKEN):
+        return []
+    if ("approvals", "0005_version_0_6") not in MigrationRecorder(connections["default"]).applied_migrations():
+        return []  # `migrate` asks before the column is there
+    enforced = Target.objects.current().exclude(enforcement=Enforcement.OFF)
+    if not enforced.exists():
+        return []
+    names = ", ".join(target.name for target in enforced)
+    # Of the two, a process needs its own; what the worker could not sign, it has written down.
+    has_policy = PolicyFeed.objects.filter(pk=1, problem="").exclude(text="").exists()
+    if settings.GATE_KEY or (settings.GATE_TOKEN and has_policy):
+        return []
+    hint = "Set COUNTERSIGN_GATE_KEY for the worker and COUNTERSIGN_GATE_TOKEN for the web process."
+    return [
+        checks.Warning(
+            f"MLflow is to enforce or observe {names}, and cannot fetch a signed policy.",
+            hint=f"{hint} manage.py gate --new-key makes the key.",
+            id="countersign.W006",
+        )
+    ]
 
 
 @register(Tags.database)
