@@ -77,6 +77,7 @@ urlpatterns = [
     path("callbacks/mlflow/", callbacks.mlflow, name="mlflow_callback"),
     path("gate/policy", gate.policy, name="gate_policy"),
     path("gate/refusals", gate.refusals, name="gate_refusals"),
+    path("gate/openings", gate.openings, name="gate_openings"),
     path("incidents/", incidents.incidents, name="incidents"),
     path("incidents/<int:pk>/", incidents.incident, name="incident"),
     path("incidents/<int:pk>/resolve/", incidents.resolve, name="incident_resolve"),

@@ -13,10 +13,13 @@ from approvals import administration
 from approvals.models import (
     Assessment,
     ChainHead,
+    Enforcement,
     LedgerCut,
     Notification,
     NotificationState,
     OutboxEntry,
+    PolicyFeed,
+    Target,
     Verification,
     WatchState,
 )
@@ -58,6 +61,7 @@ def parts() -> list[Part]:
         *_cut(),
         _rights(),
         _gate(mirror),
+        *_policy(),
         _clocks(mirror),
         _worker(mirror),
         _mirror(mirror),
@@ -191,6 +195,40 @@ def _gate(mirror: MirrorState) -> Part:
         return Part("Gate in MLflow", SLOW, word, "Targets are observed, and MLflow tells nothing; last asked", at)
     modes = " and ".join(found["modes"])
     return Part("Gate in MLflow", GOOD, "Stands", f"Version {said}, policy {found['serial']}, {modes}; last asked", at)
+
+
+def _policy() -> list[Part]:
+    """Whether MLflow has what is enforced: signed by the worker, handed out here. Nothing where no target asks."""
+    targets = [target for target in Target.objects.current() if target.enforcement != Enforcement.OFF]
+    if not targets:
+        return []
+    name, now, feed = "Policy for MLflow", timezone.now(), PolicyFeed.objects.current()
+    modes = {Enforcement.OBSERVE: "observed", Enforcement.ENFORCE: "enforced"}
+    what = " ".join(f"{target.name} is {modes[Enforcement(target.enforcement)]}." for target in targets)
+    if not settings.GATE_TOKEN:
+        remedy = "Set COUNTERSIGN_GATE_TOKEN for the web process and for MLflow: MLflow shows it to fetch the policy."
+        return [Part(name, BAD, "No token", what, remedy=remedy)]
+    if feed.problem or feed.issued_at is None:
+        remedy = "manage.py gate --new-key makes a key; give the private one to the worker alone."
+        return [
+            Part(
+                name, BAD, "Not signed", what, error=feed.problem or "The worker has not signed it yet.", remedy=remedy
+            )
+        ]
+    number = f"{what} Policy {feed.serial}"
+    if now - feed.issued_at > SIGNED_WITHIN:
+        return [Part(name, BAD, "Late", f"{number}, last signed", feed.issued_at, remedy=_QUEUE)]
+    if feed.fetched_at is None or now - feed.fetched_at > FETCHED_WITHIN:
+        words = f"{number}; MLflow last fetched it" if feed.fetched_at else f"{number}; MLflow has never fetched it."
+        remedy = (
+            "MLflow continues with the one it has. Check that it reaches this site, and its COUNTERSIGN_GATE_TOKEN."
+        )
+        return [Part(name, BAD, "Not fetched", words, feed.fetched_at, remedy=remedy)]
+    return [Part(name, GOOD, "Fetched", f"{number}; MLflow last fetched it", feed.fetched_at)]
+
+
+SIGNED_WITHIN, FETCHED_WITHIN = timedelta(minutes=5), timedelta(minutes=5)
+"""It is signed every minute and fetched twice a minute."""
 
 
 def _clocks(mirror: MirrorState) -> Part:

@@ -1,5 +1,5 @@
-"""That the operator of MLflow opened its gate: an incident, which a person reviews afterwards and resolves with a reason.
-Mostly told late, because Countersign was away when it happened."""
+"""That the operator of MLflow opened its gate: an incident, which a person reviews afterwards and resolves with a
+reason. Mostly told late, because Countersign was away when it happened."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -179,6 +179,8 @@ def _found(facts: Facts) -> str:
 
 
 def _changed_outside(facts: Facts) -> str:
+    if facts["kind"] == "opened":
+        return "found that the operator of MLflow had opened its gate"
     if facts["kind"] == "unenforced":
         return "found that MLflow does not enforce {place}".format_map(facts)
     if facts["kind"] not in ("prompt", "hidden"):

@@ -25,8 +25,9 @@ class Incident(models.Model):
         PROMPT = "prompt", "Marked as a prompt"
         HIDDEN = "hidden", "Hidden from MLflow's search"
         UNENFORCED = "unenforced", "Gate not enforced by MLflow"
+        OPENED = "opened", "Gate opened in MLflow"
 
-    BESIDE = (Kind.FILES, Kind.RENAMED, Kind.PROMPT, Kind.HIDDEN, Kind.UNENFORCED)
+    BESIDE = (Kind.FILES, Kind.RENAMED, Kind.PROMPT, Kind.HIDDEN, Kind.UNENFORCED, Kind.OPENED)
     """Kinds that say nothing of which version holds the place."""
 
     class Response(models.TextChoices):
@@ -103,7 +104,7 @@ class Incident(models.Model):
     @property
     def is_of_all_models(self) -> bool:
         """What it is about is no model."""
-        return self.kind == self.Kind.UNENFORCED
+        return self.kind in (self.Kind.UNENFORCED, self.Kind.OPENED)
 
     @property
     def is_open(self) -> bool:

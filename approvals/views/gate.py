@@ -14,6 +14,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 from mlflow_gate import grants
 
+from approvals.enforcement import openings as opened
 from approvals.enforcement import refusals as reported
 from approvals.models import PolicyFeed
 from approvals.webhooks.reply import Reply, Verdict
@@ -51,6 +52,14 @@ def policy(request: HttpRequest) -> HttpResponse:
 def refusals(request: HttpRequest) -> HttpResponse:
     """Takes what MLflow refused: 204 when all of it is recorded."""
     return _received(request, reported.receive, reported.MOST_BYTES)
+
+
+@csrf_exempt
+@login_not_required
+@require_POST
+def openings(request: HttpRequest) -> HttpResponse:
+    """Takes that MLflow's operator opened the gate: 204 when it is an incident."""
+    return _received(request, opened.receive, opened.MOST_BYTES)
 
 
 def _received(request: HttpRequest, handle: Callable[..., Reply], most_bytes: int) -> HttpResponse:

@@ -62,7 +62,7 @@ def _over(incident: Incident) -> "tuple[Incident.Resolution, str] | None":
     if incident.kind == Incident.Kind.FILES:
         version = incident.details.get("version")
         return None if version in running else (R.SUPERSEDED, f"Version {version} holds {incident.place} no more.")
-    if incident.kind in (Incident.Kind.RENAMED, Incident.Kind.UNENFORCED):  # of the latter, the probe knows
+    if incident.kind == Incident.Kind.RENAMED or incident.is_of_all_models:  # the probe, or a person, ends those
         return None
     if incident.kind in (Incident.Kind.PROMPT, Incident.Kind.HIDDEN):
         return hidden_models.over(incident)

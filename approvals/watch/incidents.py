@@ -36,6 +36,7 @@ NOT_RESTORABLE: Mapping[str, str] = {
     Incident.Kind.PROMPT: "It changed no target. Delete the tag mlflow.prompt.is_prompt in MLflow.",
     Incident.Kind.HIDDEN: "No place was changed by it, and MLflow has no call that shows it in the search again.",
     Incident.Kind.FILES: "Countersign keeps no copy of model files; restore them in the artifact store.",
+    Incident.Kind.OPENED: "It is over; what was changed meanwhile is found and judged as any other change.",
     Incident.Kind.UNENFORCED: "Who runs MLflow starts it with the gate again; then this incident ends.",
 }
 
@@ -74,7 +75,10 @@ def open_incident(found: Found) -> tuple[Incident, AuditEvent]:
     response = Incident.Response(rules.rule_for(found.model, found.target).on_bypass)
     details = {**found.details, "approved": sorted(found.approved)}
     is_owed = False
-    if found.kind == Incident.Kind.UNENFORCED:  # nothing was changed that could be reverted or reviewed
+    if found.kind in (
+        Incident.Kind.UNENFORCED,
+        Incident.Kind.OPENED,
+    ):  # nothing was changed that could be reverted or reviewed
         response = Incident.Response.REPORT
     # After a restored backup nobody here knows what was approved since: nothing is put back by itself.
     if LedgerCut.objects.settling().exists():

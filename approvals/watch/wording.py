@@ -36,6 +36,11 @@ def title(incident: Incident) -> str:
             return f"MLflow's search hides {name} or its versions"
         case Incident.Kind.UNENFORCED:
             return f"MLflow does not enforce {place}"
+        case Incident.Kind.OPENED:
+            minutes = incident.details.get("minutes")
+            return "MLflow's gate was opened" + (
+                f" for {minutes} minute{'' if minutes == 1 else 's'}" if minutes else ""
+            )
 
 
 def notice(incident: Incident) -> str:
@@ -57,6 +62,8 @@ def between(incident: Incident) -> str:
 
 def response(incident: Incident) -> str:
     """What the policy asks for, as a sentence."""
+    if incident.kind == Incident.Kind.OPENED:
+        return "Review what was changed in MLflow meanwhile; a reviewer or administrator resolves this with a reason."
     if incident.is_of_all_models:
         return "Who runs MLflow starts it with the gate again; then this incident ends."
     match Incident.Response(incident.response):
@@ -97,6 +104,7 @@ _STAYS = {
     Incident.Kind.FILES: "The files stay unchanged, without an approval.",
     Incident.Kind.PROMPT: "Countersign still reads it by name and number.",
     Incident.Kind.HIDDEN: "Countersign still reads it by name and number.",
+    Incident.Kind.OPENED: "What was changed meanwhile is judged on its own.",
     Incident.Kind.UNENFORCED: "The watch still reports each change outside Countersign.",
 }
 

@@ -205,7 +205,8 @@ ANSWERS_OTHERWISE = {
     "approvals:notifications_read",
     "approvals:request_follow",  # tests/approvals/notifications/test_subscribing.py
     "approvals:mlflow_callback",
-    "approvals:gate_policy",  # these two: tests/approvals/views/test_gate.py
+    "approvals:gate_policy",  # these: tests/approvals/views/test_gate.py, tests/approvals/enforcement
+    "approvals:gate_openings",
     "approvals:gate_refusals",
     "approvals:ask",  # tests/approvals/views/test_asking.py
 }
@@ -827,6 +828,7 @@ PUBLIC = {
     "callbacks/checks/<str:token>/",
     "callbacks/health/<str:token>/",
     "callbacks/mlflow/",
+    "gate/openings",
     "gate/policy",
     "gate/refusals",
     "healthz",

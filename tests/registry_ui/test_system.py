@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from accounts.models import User
-from approvals.models import Assessment, Target, WatchState
+from approvals.models import Assessment, Enforcement, PolicyFeed, Target, WatchState
 from mirror.models import MirrorState
 from registry_ui import system
 from tests.support.factories import make_request, make_version
@@ -39,3 +40,29 @@ def test_checks_that_nobody_looks_at_are_called_late(rita: User, staging: Target
     assert late.word == "Late"
     assert f"request #{request.pk}" in late.detail
     assert "worker must read this queue" in late.remedy
+
+
+def test_the_policy_for_mlflow_is_told_from_the_key_to_its_arrival(settings: Settings, production: Target) -> None:
+    def said() -> tuple[str, str]:
+        found = part("Policy for MLflow")
+        return found.word, found.detail
+
+    settings.GATE_TOKEN = ""
+    assert "Policy for MLflow" not in [each.name for each in system.parts()]
+    Target.objects.filter(pk=production.pk).update(enforcement=Enforcement.ENFORCE)
+    assert said() == ("No token", "Production is enforced.")
+    settings.GATE_TOKEN = "a-token-of-the-gate"
+    assert said()[0] == "Not signed"
+    now = timezone.now()
+    row = PolicyFeed.objects.create(pk=1, serial=12, issued_at=now)
+    assert said() == ("Not fetched", "Production is enforced. Policy 12; MLflow has never fetched it.")
+    PolicyFeed.objects.update(fetched_at=now)
+    assert said() == ("Fetched", "Production is enforced. Policy 12; MLflow last fetched it")
+    PolicyFeed.objects.update(fetched_at=now - timedelta(minutes=6))
+    assert said()[0] == "Not fetched"
+    PolicyFeed.objects.update(issued_at=now - timedelta(minutes=6))
+    assert said()[0] == "Late"
+    PolicyFeed.objects.filter(pk=row.pk).update(problem="The worker has no key.")
+    assert (said()[0], part("Policy for MLflow").error) == ("Not signed", "The worker has no key.")
+    Target.objects.filter(name="Staging").update(enforcement=Enforcement.OBSERVE)
+    assert said()[1] == "Staging is observed. Production is enforced."
