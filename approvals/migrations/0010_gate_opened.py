@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('approvals', '0008_gate_in_mlflow'),
+        ('approvals', '0009_plain_words'),
     ]
 
     operations = [
