@@ -15,7 +15,7 @@ from mirror.mlflow import granting
 from mirror.port import Gate, Identity, NotFound, Refused, RegistryError
 
 IDENTITY_TAG = "countersign.registry"
-SET_TAG = "/api/2.0/mlflow/model-versions/set-tag"
+SET_TAG = "/api/2.0/mlflow/registered-models/set-tag"
 PROBE = "countersign-probe-"
 """How models are called that never exist, on which it is tried whether MLflow has a gate."""
 DEFAULT, OWN = "Default", "countersign"
@@ -116,14 +116,15 @@ class MlflowSetup:
     # --- Its gate
 
     def gate(self) -> Gate | None:
-        """A tag on a version that does not exist: the gate refuses it, and MLflow without one does not find it."""
-        values = {"name": f"{PROBE}{secrets.token_hex(8)}", "version": "1", "key": "countersign.probe", "value": "x"}
+        """A tag on a model that does not exist: the gate refuses it, and MLflow without one does not find it. (On a
+        version MLflow's basic-auth would refuse it first, to all but administrators.)"""
+        values = {"name": f"{PROBE}{secrets.token_hex(8)}", "key": "countersign.probe", "value": "x"}
         # Each on a connection of its own, so that another process of the server may answer it.
         response = self._send("POST", SET_TAG, values, headers={"Connection": "close"})
         if response.status_code == 403 and (found := granting.gate_in(response.text)):
             return found
         if response.status_code == 200:
-            raise Refused("MLflow took a tag for a version that does not exist.")
+            raise Refused("MLflow took a tag for a model that does not exist.")
         error = self._error(response)
         if isinstance(error, NotFound):
             return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ import requests
 from django.core.management import CommandError, call_command
 
 from mirror import roles, sync
-from mirror.port import Denied, Refused
+from mirror.port import Denied, Gate, Refused
 from mirror.rights import Level, Trial
+from tests.support import gated
 from tests.support.mlflow_server import MlflowServer
 from tests.support.signed import ADMIN, PASSWORD, SignedMlflow
 
@@ -155,6 +157,22 @@ def test_the_gates_role_is_all_that_the_worker_needs(signed: SignedMlflow, run: 
     real = MlflowRegistry(signed.url, timeout_seconds=30)
     sync.sweep(real)
     assert [row for row in Trial(real).run() if row.level == Level.BAD] == []
+
+
+def test_with_the_gates_role_the_worker_sees_whether_the_gate_is_there(
+    signed: SignedMlflow, run: Any, settings: Any, tmp_path: Path
+) -> None:
+    from mirror.mlflow.client import MlflowRegistry
+
+    run()
+    assert MlflowRegistry(signed.url, timeout_seconds=30).gate() is None
+    server = SignedMlflow(tmp_path, default_permission="NO_PERMISSIONS")
+    server.environment |= gated.environment(tmp_path / "gate", f"sqlite:///{tmp_path / 'mlflow.sqlite3'}")
+    with server:
+        settings.MLFLOW_TRACKING_URI = server.url
+        said = run()
+        assert "Set or move an alias                           refused" in said
+        assert MlflowRegistry(server.url, timeout_seconds=30).gate() == Gate("0.1", 12, "enforce")
 
 
 def test_a_level_that_somebody_raised_is_put_right(signed: SignedMlflow, run: Any) -> None:
