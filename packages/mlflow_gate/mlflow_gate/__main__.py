@@ -1,5 +1,7 @@
-"""`python -m mlflow_gate`: what the gate enforces here, and the operator's way past it. For MLflow's own host; reads
-the environment that its server has."""
+"""`python -m mlflow_gate`: what the gate enforces here, the operator's way past it, and the doctor, who tries it.
+
+`policy` and `open` are for MLflow's own host and read the environment that its server has; `doctor` is for anybody.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,12 @@ import time
 from collections.abc import Sequence
 
 from mlflow_gate import __version__, opening, source
+from mlflow_gate.doctor import Doctor
 from mlflow_gate.policy import ENFORCE, UNKNOWN, Policy
 from mlflow_gate.settings import Settings
 
 AS_MEANT, OTHERWISE, NOT_SEEN = 0, 1, 2
-"""Exit codes. `policy`: it enforces, it does not; and it cannot look."""
+"""Exit codes. `policy`: it enforces, it does not; `doctor`: nothing is open, something is; both: it cannot be told."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -31,7 +34,13 @@ def main(words: Sequence[str] | None = None) -> int:
     opens.add_argument("--reason", help="why; Countersign shows it to who reviews it")
     opens.add_argument("--close", action="store_true", help="shut the gate before its time")
 
+    tries = commands.add_parser("doctor", help="try as an engineer what must be refused, and what must go on")
+    tries.add_argument("url", help="address of MLflow, as engineers use it")
+    tries.add_argument("--user", default=os.environ.get("MLFLOW_TRACKING_USERNAME", ""), help="who to be there")
+
     given = parser.parse_args(words)
+    if given.command == "doctor":
+        return doctor(given.url, given.user)
     try:
         settings = Settings.from_environment()
     except ValueError as error:
@@ -120,6 +129,24 @@ def close(settings: Settings) -> int:
         return _complain(str(error))
     print("The gate is shut." if ended else "The gate was not open.")
     return AS_MEANT
+
+
+# --- doctor
+
+
+def doctor(url: str, user: str) -> int:
+    """Asks for the password, unless MLFLOW_TRACKING_PASSWORD has it."""
+    password = os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
+    if user and not password:
+        password = getpass.getpass(f"Password of {user} in MLflow: ")
+    try:
+        report = Doctor(url, user=user, password=password).examine()
+    except (OSError, ValueError) as error:
+        return _complain(f"MLflow at {url} cannot be tried: {error}")
+    print(report.text)
+    if report.is_open:
+        return OTHERWISE
+    return AS_MEANT if report.is_certain else NOT_SEEN
 
 
 def _moment(seconds: float) -> str:

@@ -6,7 +6,9 @@ module only reads it.
 
 from __future__ import annotations
 
+import calendar
 import json
+import time
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -85,6 +87,14 @@ class Policy:
     probe: str = PROBE
     doctor: str = DOCTOR
     _remembered: dict[tuple[str, str], Mapping[str, Guarded]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def signed_at(self) -> float:
+        """Seconds since the epoch; 0 when it does not say."""
+        try:
+            return calendar.timegm(time.strptime(self.issued_at, "%Y-%m-%dT%H:%M:%SZ"))
+        except ValueError:
+            return 0.0
 
     def guarded(self, workspace: str, model: str) -> Mapping[str, Guarded]:
         """The places of one model that are guarded, by `key_of`."""

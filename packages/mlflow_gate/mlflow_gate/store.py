@@ -43,6 +43,9 @@ PROBED = ("set_registered_model_tag", "set_model_version_tag")
 """By which it is asked whether the gate stands, on a model that does not exist. MLflow's basic-auth lets the first one
 pass for an account that may edit all models, and the second one for administrators alone."""
 
+OLD = 10
+"""Minutes. Countersign signs its policy anew each minute."""
+
 
 def build(store_uri: str, tracking_uri: str | None = None) -> Any:
     """MLflow's entry point: the store behind `countersign:`, guarded. Raises MlflowException, and then MLflow does not
@@ -174,9 +177,8 @@ def decide(gate: Gate, call: Call, judge: Judge) -> Grant | None:
     mode = gate.settings.mode
     probed = call.operation in PROBED and call.name.startswith(call.policy.probe)
     if probed:  # it is asked whether the gate stands, and in which mode: answered in each of them
-        raise refusal(
-            f"The tag {call.arguments['key']} is written by Countersign alone.", call.policy, gate.settings.mode_now()
-        )
+        sentence = f"The tag {call.arguments['key']} is written by Countersign alone.{_age(call.policy)}"
+        raise refusal(sentence, call.policy, gate.settings.mode_now())
     if mode == OFF:
         return None
     grant, invalid = _grant(gate, call)
@@ -242,6 +244,12 @@ def _sentence(touched: Touched, site: str, invalid: str) -> str:
         return f"{touched.sentence}."
     address = f"{site}/p/{quote(touched.model, safe='')}/{touched.version}"
     return f"{touched.sentence}: {touched.rule.words}. Ask for it: {address}"
+
+
+def _age(policy: Policy) -> str:
+    """A sentence about a policy that was not signed anew for long: Countersign is away, or gives out none."""
+    minutes = (time.time() - policy.signed_at) / 60 if policy.signed_at else 0
+    return f" Its policy is {minutes:.0f} minutes old." if minutes > OLD else ""
 
 
 def refusal(sentence: str, policy: Policy, mode: str) -> MlflowException:
