@@ -14,14 +14,12 @@ from mlflow_gate.attacks import GOES_ON, NOT_TAKEN, REFUSED
 
 from tests.support.gate import Countersign
 from tests.support.mlflow_server import MlflowServer
+from tests.support.siege import GuardedMlflow
+
+pytestmark = pytest.mark.server
 
 SEALED = "1/models/m-7e81/artifacts"
 LARGE = 20_000_000
-
-
-class SealedServer(MlflowServer):
-    def _command(self) -> list[str]:
-        return [word.replace("=file://", "=countersign:file://") for word in super()._command()]
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     folder = tmp_path_factory.mktemp("sealed")
     (folder / "artifacts" / SEALED).mkdir(parents=True)
     (folder / "artifacts" / SEALED / "model.pkl").write_bytes(b"approved")
-    with (
-        Countersign() as site,
-        SealedServer(folder, environment=site.environment(COUNTERSIGN_GATE_STATE=str(folder / "gate.json"))) as started,
-    ):
+    with Countersign() as site, GuardedMlflow(folder, site) as started:
         yield started
 
 

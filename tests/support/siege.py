@@ -59,6 +59,7 @@ class GuardedMlflow(MlflowServer):
 
     def _command(self) -> list[str]:
         command = [self.python, *super()._command()[1:], *self.options]
+        command = [word.replace("-destination=", "-destination=countersign:") for word in command]
         command = [word for word in command if not word.startswith("--backend-store-uri")]
         return [
             *command,
@@ -112,6 +113,7 @@ class Siege:
         self.replay()
         self.rename_into_the_rules()
         self.attack_the_webhook()
+        self.attack(attacks.file_attacks())
         self.look_that_nothing_changed()
         self.go_on()
         self.take_back()
