@@ -121,8 +121,11 @@ class MlflowServer:
         process.wait()
 
     def _is_healthy(self) -> bool:
+        return self._answers(self.url)
+
+    def _answers(self, url: str) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
