@@ -4,6 +4,8 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
+from approvals.models import defaults
+
 
 class Migration(migrations.Migration):
 
@@ -62,4 +64,5 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(fields=['key', '-last_at'], name='refusal_by_key')],
             },
         ),
+        migrations.RunPython(defaults.enforce_production, migrations.RunPython.noop),
     ]

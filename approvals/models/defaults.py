@@ -3,6 +3,8 @@ begin there."""
 
 from typing import Any
 
+from django.conf import settings
+
 from approvals.policy import Rule, SlotRule
 
 GENESIS = "0" * 64
@@ -47,3 +49,11 @@ def create(apps: Any, schema_editor: Any) -> None:
             version.objects.create(policy=made, number=1, terms=terms, saved_as=INSTALLATION)
     head.objects.get_or_create(pk=1, defaults={"sequence": 0, "hash": GENESIS})
     state.objects.get_or_create(pk=1, defaults={"sequence": 0})
+
+
+def enforce_production(apps: Any, schema_editor: Any) -> None:
+    """Where MLflow's gate is set up with a new installation, Production is enforced from its first minute on. One that
+    works already goes on as it was until somebody decides."""
+    events, targets = apps.get_model("approvals", "AuditEvent"), apps.get_model("approvals", "Target")
+    if settings.GATE_TOKEN and not events.objects.exists():
+        targets.objects.filter(name="Production").update(enforcement="enforce")

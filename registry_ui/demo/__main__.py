@@ -77,21 +77,21 @@ def start(installation: Installation, supervisor: Supervisor, console: Console) 
     with console.step("Static files"):
         if not installation.has_current_static_files():
             supervisor.run(installation.manage("Collectstatic", "collectstatic", "--no-input"))
+    web = installation.web()
+    supervisor.start(web)
     with console.step(f"MLflow at {installation.mlflow_url}"):
         supervisor.wait_until_ready(mlflow)
+    with console.step(f"Web server at {installation.url}"):
+        supervisor.wait_until_ready(web)
     seeded = installation.folder / "seeded"
     seed = ("demo", "--password", PASSWORD)
     if not seeded.exists():  # before the worker's first look: what is in place then was held before the gate
-        supervisor.run(installation.manage("Models", *seed, "--before-the-gate", is_shown=True))
+        supervisor.run(installation.signing(installation.manage("Models", *seed, "--before-the-gate", is_shown=True)))
     elif seeded.read_text() not in ("", installation.mlflow_url):
         supervisor.run(installation.manage("Registry", *seed, "--moved", is_shown=True))
-    with console.step(f"Web server at {installation.url}"):
-        web = installation.web()
-        supervisor.start(web)
+    with console.step("Worker and beat: the mirror is filled"):
         supervisor.start(installation.beat())
         supervisor.start(installation.worker())
-        supervisor.wait_until_ready(web)
-    with console.step("Worker and beat: the mirror is filled"):
         wait_until_well(installation, supervisor)
     if not seeded.exists():
         supervisor.run(installation.manage("Seeding", *seed, is_shown=True))
@@ -154,7 +154,10 @@ def welcome(installation: Installation) -> str:
        Production before.
     5. demand_forecast version 2 was rejected, and then changed outside Countersign:
        it is in Production. Sign in as Remy, open the red notice and resolve it.
-    6. Sign in as Vera: History has the ledger, time travel and the audit.
+    6. In MLflow's own pages, give credit_risk version 1 the alias champion: it is
+       refused, with the address where to request it. The refusal is shown on the
+       page of that version here.
+    7. Sign in as Vera: History has the ledger, time travel and the audit.
 
   Ctrl-C stops everything. The logs are in {shown(installation.logs)};
   worker.log has the mails, which are printed there and not sent.

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow_gate import grants
+
 from registry_ui.demo.processes import Process, is_port_free
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -98,6 +100,19 @@ class Installation:
         """File with the Ed25519 key that signs checkpoints of the ledger: any 32 bytes are one."""
         return self._made_once("checkpoint-key", lambda: base64.b64encode(secrets.token_bytes(32)).decode())
 
+    def gate_key(self) -> Path:
+        """File with the Ed25519 key that signs for the gate in MLflow; the worker has it, and MLflow the public one."""
+        return self._made_once("gate-key", lambda: base64.b64encode(secrets.token_bytes(32)).decode())
+
+    def gate_token(self) -> str:
+        """What MLflow shows when it asks which places are enforced, or tells of a refusal."""
+        return self._made_once("gate-token", lambda: secrets.token_urlsafe(32)).read_text()
+
+    @property
+    def gate_state(self) -> Path:
+        """File in which MLflow keeps the last policy that it has read."""
+        return self.folder / "mlflow" / "gate.json"
+
     def _made_once(self, name: str, make: Callable[[], str]) -> Path:
         path = self.folder / name
         with contextlib.suppress(FileExistsError):
@@ -110,13 +125,14 @@ class Installation:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         return inherited | {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "packages" / "mlflow_gate")]),
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
             "COUNTERSIGN_STATE_DIR": str(self.folder),
             "COUNTERSIGN_SECRET_KEY": self.secret_key(),
             "COUNTERSIGN_CHECKPOINT_KEY_FILE": str(self.checkpoint_key()),
+            "COUNTERSIGN_GATE_TOKEN": self.gate_token(),
             "COUNTERSIGN_SITE_URL": self.url,
             "COUNTERSIGN_PULL_SECONDS": "2",
             "COUNTERSIGN_SWEEP_SECONDS": "60",
@@ -134,14 +150,22 @@ class Installation:
     def mlflow_server(self) -> Process:
         folder = self.folder / "mlflow"
         options = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.mlflow_port), "--workers", "1"]
-        options += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.sqlite3'}"]
-        options += ["--artifacts-destination", (folder / "artifacts").as_uri()]
-        return self._python(
+        database = f"sqlite:///{folder / 'mlflow.sqlite3'}"
+        options += ["--backend-store-uri", database, "--registry-store-uri", f"countersign:{database}"]
+        options += ["--artifacts-destination", f"countersign:{(folder / 'artifacts').as_uri()}"]
+        process = self._python(
             "MLflow",
             options,
             is_ready=lambda: answers(f"{self.mlflow_url}/health"),
             folder=folder,
         )
+        process.environment = {**process.environment, **self.gate()}
+        return process
+
+    def gate(self) -> dict[str, str]:
+        """Environment of the gate in MLflow."""
+        public_key = grants.public_key_of(grants.private_key(self.gate_key().read_text()))
+        return {"COUNTERSIGN_GATE_KEYS": public_key, "COUNTERSIGN_GATE_STATE": str(self.gate_state)}
 
     def redis_server(self, program: str) -> Process:
         path = self.redis_socket
@@ -159,7 +183,7 @@ class Installation:
     def worker(self) -> Process:
         # Without a Redis there is one worker only: the folder that stands in for it knows no second one.
         options = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
-        return self._python("Worker", ["-m", "celery", "-A", "registry_ui.celery", "worker", *options])
+        return self.signing(self._python("Worker", ["-m", "celery", "-A", "registry_ui.celery", "worker", *options]))
 
     def beat(self) -> Process:
         options = ["--schedule", str(self.folder / "beat"), "--pidfile", "", "--loglevel", "INFO"]
@@ -170,6 +194,11 @@ class Installation:
         process.is_shown = is_shown
         # Nobody reads along in what runs by itself: what it approves is delivered at once.
         process.environment = {**process.environment, "COUNTERSIGN_UNDO_SECONDS": "0"}
+        return process
+
+    def signing(self, process: Process) -> Process:
+        """With the key of the gate, which the others do not get."""
+        process.environment = {**process.environment, "COUNTERSIGN_GATE_KEY_FILE": str(self.gate_key())}
         return process
 
     def _python(

@@ -9,6 +9,7 @@ from django.db import transaction
 from accounts import roles
 from accounts.models import User
 from approvals import administration
+from approvals.models import Enforcement, Target
 
 RISK = "risk"
 """A group of reviewers beside the roles, for a policy that asks for one of them."""
@@ -37,6 +38,14 @@ def assemble(password: str) -> Cast:
         vera=_person("Vera Holm", "vera@example.com", password, [roles.AUDITOR], by=ada),
         ada=ada,
     )
+
+
+def enforce_production(enforcement: Enforcement, *, by: User) -> None:
+    """What MLflow does with a promotion that was not approved."""
+    production = Target.objects.get(name="Production")
+    if production.enforcement != enforcement:
+        production.enforcement = enforcement
+        administration.save_target(production, by=by)
 
 
 @transaction.atomic

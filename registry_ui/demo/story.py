@@ -13,10 +13,21 @@ from django.db.models import QuerySet
 
 from accounts.models import User
 from approvals import administration, workflow
-from approvals.models import Assessment, Comment, Incident, Policy, PromotionRequest, Target, Tenure, Verification
+from approvals.models import (
+    Assessment,
+    Comment,
+    Enforcement,
+    Incident,
+    Policy,
+    PromotionRequest,
+    Target,
+    Tenure,
+    Verification,
+)
 from approvals.policy import CheckRule, Effect, Rule, SlotRule
 from approvals.tenures import importing
 from mirror.models import ModelVersion
+from registry_ui.demo import people
 from registry_ui.demo.people import RISK, Cast
 
 PATIENCE_SECONDS = 90.0
@@ -51,6 +62,8 @@ class Story:
         self._earlier_history_is_imported()
         self._strict_policy_for_credit()
         self._linear_forecast_is_rejected_and_goes_round_the_gate()
+        self._the_watch_has_noticed()
+        self._mlflow_enforces_from_now_on()
         self._version_5_reaches_production()
         self._version_6_reaches_production()
         self._version_7_reaches_staging_and_waits()
@@ -58,7 +71,6 @@ class Story:
         self._router_needs_changes()
         self._blocked_for_want_of_provenance()
         self._the_rest_of_the_team_asks()
-        self._the_watch_has_noticed()
         self._the_ledger_is_signed_and_verified()
 
     def _strict_policy_for_credit(self) -> None:
@@ -166,6 +178,10 @@ class Story:
     def _the_watch_has_noticed(self) -> None:
         self.tell("the worker notices the change in MLflow outside Countersign")
         self._wait(self._incidents().exists, "The worker has not noticed that demand_forecast was moved")
+
+    def _mlflow_enforces_from_now_on(self) -> None:
+        """What is delivered from here on passes the gate in MLflow, and nothing else does."""
+        people.enforce_production(Enforcement.ENFORCE, by=self.cast.ada)
 
     def _the_ledger_is_signed_and_verified(self) -> None:
         """The worker verifies within the minute; nobody waits for it here."""

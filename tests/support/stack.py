@@ -83,6 +83,7 @@ class Stack:
         self.supervisor.wait_until_ready(self.web)
         self.probe("seed")
         self.wait_for("the first mirror", lambda: self.ready()["checks"]["mirror"]["ok"], seconds=90)
+        self.wait_for_the_gate("off")
 
     def start(self, process: Process) -> None:
         self.supervisor.start(process)
@@ -116,6 +117,16 @@ class Stack:
         import requests
 
         return dict(requests.get(f"{self.url}/readyz", timeout=10).json())
+
+    def wait_for_the_gate(self, enforcement: str) -> None:
+        """Until MLflow's gate has the policy that does this about Production."""
+
+        def found() -> bool:
+            rules = json.loads(json.loads(self.place.gate_state.read_text())["policy"])["rules"]
+            modes = {rule["mode"] for rule in rules if rule["models"] == ["*"]} or {"off"}
+            return modes == {enforcement}
+
+        self.wait_for(f"a policy of {enforcement}", found)
 
     def probe(self, name: str, *arguments: object) -> Any:
         """Calls a function of the probes inside the installation's environment; returns what it returns."""

@@ -27,7 +27,7 @@ from mlflow_gate.settings import Settings
 
 log = logging.getLogger("mlflow_gate")
 
-EVERY = 30
+EVERY = 10
 """Seconds between two questions."""
 AT_FIRST = 2
 """Seconds between two questions while nothing is known."""

@@ -9,6 +9,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from approvals import administration
+from approvals.enforcement import feed
+from approvals.models import Enforcement
 from mirror import identity
 from mirror.connect import connect
 from registry_ui.demo import people
@@ -43,8 +45,12 @@ class Command(BaseCommand):
             self._play(password, console)
             return
         with console.step("People"):
-            people.assemble(password)
+            cast = people.assemble(password)
+            people.enforce_production(Enforcement.OFF, by=cast.ada)
+            feed.sign_if_due(connect())  # there is no worker yet, and MLflow guards Production until it is told
         self._train(console)
+        people.enforce_production(Enforcement.OBSERVE, by=cast.ada)
+        feed.sign_if_due(connect())
 
     def _accept(self, console: Console) -> None:
         """The same MLflow at another address could be a copy; the demo started it, and knows that it is none."""
