@@ -24,7 +24,7 @@ def enforced(stack: Stack) -> Iterator[None]:
 def test_what_is_refused_is_requested_where_the_refusal_says_and_delivered(stack: Stack, sign_in: SignIn) -> None:
     stack.make_version(MODEL)
     stack.wait_for("the mirror", lambda: "1" in stack.probe("mirrored", MODEL), every=0.5)
-    with pytest.raises(Exception, match="cannot be moved to Production here: it needs 2 approvals") as refusal:
+    with pytest.raises(AssertionError, match="cannot be moved to Production here: it needs 2 approvals") as refusal:
         stack.stage(MODEL, 1, "Production")
     address = re.findall(rf"Ask for it: (\S+/p/{MODEL}/1)", str(refusal.value))[0]
 
@@ -48,10 +48,13 @@ def test_mlflows_own_pages_show_the_sentence_and_the_address(stack: Stack, brows
     stack.make_version("gated_alias")
     page = browser.new_page()
     page.goto(f"{stack.mlflow_url}/#/models/gated_alias/versions/1")
-    page.get_by_role("button", name=re.compile("[Aa]lias|Add")).first.click()
-    page.locator("input[role=combobox]").last.fill("champion")
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name=re.compile("Save")).click()
-    expect(page.get_by_role("dialog")).to_contain_text(f"{stack.url}/p/gated_alias/1")
-    page.screenshot(path="/tmp/mlflow-alias.png")
+    page.get_by_role("button", name="Add").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("combobox").click()
+    dialog.get_by_role("combobox").press_sequentially("champion")
+    dialog.get_by_role("combobox").press("Enter")
+    dialog.get_by_role("button", name="Save aliases").click()
+    expect(dialog).to_contain_text("cannot be made @champion here: it needs 2 approvals")
+    expect(dialog).to_contain_text(f"{stack.url}/p/gated_alias/1")
     page.close()
+    assert stack.aliases("gated_alias") == {}

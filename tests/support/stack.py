@@ -119,12 +119,12 @@ class Stack:
         return dict(requests.get(f"{self.url}/readyz", timeout=10).json())
 
     def wait_for_the_gate(self, enforcement: str) -> None:
-        """Until MLflow's gate has the policy that does this about Production."""
+        """Until MLflow's gate has the policy that does this about Production, and the process that answers has it."""
 
         def found() -> bool:
-            rules = json.loads(json.loads(self.place.gate_state.read_text())["policy"])["rules"]
-            modes = {rule["mode"] for rule in rules if rule["models"] == ["*"]} or {"off"}
-            return modes == {enforcement}
+            policy = json.loads(json.loads(self.place.gate_state.read_text())["policy"])
+            modes = {rule["mode"] for rule in policy["rules"] if rule["models"] == ["*"]} or {"off"}
+            return modes == {enforcement} and f"policy {policy['serial']} " in self.engineer.ask_the_gate()
 
         self.wait_for(f"a policy of {enforcement}", found)
 
