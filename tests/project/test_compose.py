@@ -52,6 +52,12 @@ def test_the_suite_reads_the_file_as_docker_compose_does(resolved: dict[str, Any
     }
 
 
+def test_the_key_of_mlflows_gate_is_the_workers_alone(resolved: dict[str, Any]) -> None:
+    """Neither web nor MLflow can sign a grant or a policy, whoever gets hold of them."""
+    have = [name for name, each in resolved.items() if "COUNTERSIGN_GATE_KEY" in each.get("environment", {})]
+    assert have == ["worker"]
+
+
 def _what_runs(service: Mapping[str, Any]) -> Any:
     """Command, health check and environment; Compose writes numbers as words."""
     environment = {key: str(value) for key, value in service.get("environment", {}).items()}
