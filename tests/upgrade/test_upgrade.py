@@ -20,13 +20,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 OURS = ("accounts", "approvals", "mirror")
 LAST_OF_0_3_0 = {"accounts": "0004_pseudonymised", "mirror": "0005_outages", "approvals": "0014_readings"}
-AFTER_0_3_0 = [
-    ("accounts", "0002_version_0_4"),
-    ("accounts", "0003_version_0_5"),
-    ("approvals", "0003_version_0_4"),
-    ("approvals", "0004_version_0_5"),
-    ("mirror", "0002_version_0_4"),
-]
+OF_0_3_0 = {"0001_version_0_3", "0002_ledger"}
 
 FORGED = ("was altered: it is not what event", "is not there any more", "is in no event", "was altered: it is not what")
 """Of rows from before the upgrade: a comment altered, deleted and added; a person put into a group."""
@@ -93,8 +87,9 @@ def test_who_followed_the_single_migrations_has_nothing_left_to_apply() -> None:
 
 @pytest.mark.django_db
 def test_from_0_3_0_only_what_came_after_it_is_applied() -> None:
-    left = applied_singly(until=LAST_OF_0_3_0)
-    assert sorted(left) == AFTER_0_3_0
+    after = {(app, name) for app, name in MigrationLoader(None).disk_migrations if app in OURS and name not in OF_0_3_0}
+    assert ("approvals", "0003_version_0_4") in after
+    assert set(applied_singly(until=LAST_OF_0_3_0)) == after
 
 
 @pytest.mark.django_db
