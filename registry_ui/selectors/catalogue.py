@@ -33,6 +33,13 @@ class ModelRow:
     newest: int | None
     open_requests: int
 
+    @property
+    def can_be_requested(self) -> bool:
+        """Its newest version is worth a request: there is one, none is open, and it is not in the last target yet."""
+        there = self.cells[-1].version if self.cells else None
+        is_there = there is not None and there.number == self.newest
+        return self.newest is not None and not (self.open_requests or is_there or self.model.deleted_at)
+
 
 @dataclass
 class Approval:

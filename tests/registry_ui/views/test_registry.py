@@ -59,7 +59,7 @@ def test_a_model_row_names_holders_newest_version_and_open_requests(
 
 
 def test_who_wants_to_request_a_promotion_chooses_the_version_in_the_list(
-    page: Callable[[str], str], client: Client, rita: User
+    page: Callable[[str], str], client: Client, rita: User, production: Target
 ) -> None:
     make_version(MODEL, 7)
     choosing = '<a class="btn btn-quiet btn-sm" href="/models/churn_predictor/versions/7/promote/"'
@@ -70,6 +70,8 @@ def test_who_wants_to_request_a_promotion_chooses_the_version_in_the_list(
     assert "<h1>Request promotion</h1>" in shown
     assert '<input type="hidden" name="request" value="1">' in shown
     assert choosing not in client.get("/models/").content.decode()
+    make_request(ModelVersion.objects.get(number=7), production, by=rita)
+    assert choosing not in client.get("/models/?request=1").content.decode()  # it has its request
 
 
 def test_a_holder_without_a_request_was_there_before_the_gate(page: Callable[[str], str], production: Target) -> None:
