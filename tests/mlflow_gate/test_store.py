@@ -1,9 +1,14 @@
+import json
+import shutil
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
 from mlflow.exceptions import MlflowException
-from mlflow_gate import grants
+from mlflow_gate import grants, store
+from mlflow_gate.once import Once
 from mlflow_gate.policy import UNKNOWN, parse
 
 from tests.mlflow_gate.conftest import GuardedRegistry
@@ -318,3 +323,82 @@ def test_what_could_be_a_place_is_closed_while_nothing_is_known(registry: Guarde
         assert "Countersign could not be asked yet which places it guards" in said
     store.set_registered_model_alias("churn", "challenger", "1")
     store.transition_model_version_stage("churn", "1", "Archived", False)
+
+
+def test_a_method_that_nobody_looked_at_is_refused_without_a_grant(registry: GuardedRegistry, settings: Any) -> None:
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+
+    class Newer(SqlAlchemyStore):  # type: ignore[misc]
+        def promote_everywhere(self, name: str, version: str) -> str:
+            return f"{name} {version}"
+
+    gate = store.Gate(settings, lambda: registry.policy, registry.told.append, Once(settings.used))
+    registry.guarded.__class__ = store.guarded_class(Newer, gate)
+    said = refused(lambda: registry.guarded.promote_everywhere("churn", "7"))
+    assert said.startswith("MLflow's promote_everywhere is newer than this gate, which does not know what it changes.")
+    assert registry.granted("promote_everywhere", name="churn", version="7") == "churn 7"
+    registry.policy = parse(policy_text(rule(mode="observe")), "mlflow")
+    assert registry.guarded.promote_everywhere("churn", "7") == "churn 7"
+    registry.policy = parse(policy_text(rules=[]), "mlflow")
+    assert registry.guarded.promote_everywhere("churn", "7") == "churn 7"
+
+
+def test_what_holds_a_place_is_read_where_it_is_written(registry: GuardedRegistry, tmp_path: Any) -> None:
+    """MLflow may read from a replica, which lags."""
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+
+    registry.versions("churn", 2)
+    shutil.copy(tmp_path / "registry.sqlite3", tmp_path / "replica.sqlite3")
+    registry.plain.transition_model_version_stage("churn", 1, "Production", False)
+    behind = SqlAlchemyStore(f"sqlite:///{tmp_path}/registry.sqlite3", f"sqlite:///{tmp_path}/replica.sqlite3")
+    assert behind.get_model_version("churn", 1).current_stage == "None"
+    behind.__class__ = type(registry.guarded)
+    refused(lambda: behind.transition_model_version_stage("churn", "1", "Archived", False))
+    refused(lambda: behind.delete_model_version("churn", "1"))
+    behind.transition_model_version_stage("churn", "2", "Archived", False)
+
+
+def test_the_operator_weakens_it_and_the_probe_sees_it(registry: GuardedRegistry, settings: Any) -> None:
+    registry.versions("churn", 1)
+
+    def probed() -> str:
+        tag = ModelVersionTag("countersign.probe", "x")
+        return refused(lambda: registry.guarded.set_model_version_tag("countersign-probe-1", "1", tag))
+
+    assert probed().startswith("The tag countersign.probe is written by Countersign alone.")
+    assert probed().endswith("[gate 0.1 · policy 12 · enforce]")
+    settings.opening.parent.mkdir(parents=True, exist_ok=True)
+    settings.opening.write_text(json.dumps({"until": time.time() + 60}))
+    assert probed().endswith("· observe]")
+    registry.guarded.transition_model_version_stage("churn", "1", "Production", False)
+    assert [told["mode"] for told in registry.told] == ["observe"]
+    settings.opening.unlink()
+    refused(lambda: registry.guarded.transition_model_version_stage("churn", "1", "None", False))
+
+    gate = store.Gate(replace(settings, mode="off"), lambda: registry.policy, registry.told.append, Once(settings.used))
+    registry.guarded.__class__ = store.guarded_class(type(registry.plain), gate)
+    assert probed().endswith("· off]")
+    registry.guarded.transition_model_version_stage("churn", "1", "None", False)
+    registry.guarded.set_model_version_tag("churn", "1", ModelVersionTag("countersign.request", "1"))
+
+
+def test_a_grant_works_once(registry: GuardedRegistry) -> None:
+    registry.versions("churn", 7, in_production=6)
+    move = {"name": "churn", "alias": "champion", "version": "7"}
+    grant = grants.sign(KEY, "set_registered_model_alias", move, audience="mlflow", expect={"alias:champion": [6]})
+    for _ in range(2):  # the answer was lost, and the client sends it again
+        registry.with_grant(grant, "set_registered_model_alias", **move)
+    registry.granted("set_registered_model_alias", expect={"alias:champion": [7]}, **{**move, "version": "6"})
+    said = refused(lambda: registry.with_grant(grant, "set_registered_model_alias", **move))
+    assert "cannot be made @champion here: the grant was used already." in said
+
+
+def test_a_grant_for_a_change_that_failed_is_not_used_up(
+    registry: GuardedRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.versions("churn", 1)
+    wanted = {"name": "churn", "version": "9", "key": "countersign.request", "value": "1"}
+    grant = grants.sign(KEY, "set_model_version_tag", wanted, audience="mlflow")
+    for _ in range(2):
+        with pytest.raises(MlflowException, match="not found"):
+            registry.with_grant(grant, "set_model_version_tag", **wanted)

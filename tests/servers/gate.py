@@ -33,7 +33,8 @@ WAYS = ("1 process", "4 processes", "gunicorn", "passwords", "prefix", "workspac
 def has(version: str, way: str) -> bool:
     """Whether this MLflow can be started this way."""
     release = (99, 0) if version == NEWEST else tuple(int(part) for part in version.split(".")[:2])
-    return release >= {"workspaces": (3, 10), "gunicorn": (3, 5)}.get(way, (0, 0))  # before 3.5 there was no other
+    # Before 3.5 there was no other server than gunicorn, and behind a prefix the pages alone.
+    return release >= {"workspaces": (3, 10), "gunicorn": (3, 5), "prefix": (3, 5)}.get(way, (0, 0))
 
 
 def install_gate(python: Path) -> None:
@@ -42,7 +43,7 @@ def install_gate(python: Path) -> None:
     if not done.exists():
         uv = [sys.executable, "-m", "uv", "--quiet", "pip", "install", "--python", str(python)]
         subprocess.run([*uv, "--no-deps", "--editable", str(ROOT / "packages" / "mlflow_gate")], check=True)
-        subprocess.run([*uv, "psycopg2-binary"], check=True)
+        subprocess.run([*uv, "psycopg2-binary", "cryptography"], check=True)  # MLflow brings the latter from 2.22 on
         done.touch()
 
 

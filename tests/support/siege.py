@@ -104,7 +104,7 @@ class Siege:
         for each in (self.engineer, self.worker):
             each._headers.update({"X-MLFLOW-WORKSPACE": workspace} if workspace else {})
         self.model = f"churn-{secrets.token_hex(3)}"
-        self.webhook = ""
+        self.webhook, self.has_prompts = "", True  # early MLflow has neither
         self.outcomes: list[Outcome] = []
 
     def run(self) -> list[Outcome]:
@@ -127,8 +127,13 @@ class Siege:
     # --- The parts
 
     def prepare(self, model: str) -> None:
-        for each in attacks.preparation(model):
+        *plain, prompt, prompt_version = attacks.preparation(model)
+        for each in (*plain, prompt):
             self.note(f"{each.title} {model}", GOES_ON, self.engineer.attempt(each))
+        made = self.engineer.attempt(prompt_version)
+        self.has_prompts = made.status != 400
+        if self.has_prompts:
+            self.note(f"{prompt_version.title} {model}", GOES_ON, made)
 
     def attack(self, attempts: Iterable[attacks.Attempt]) -> None:
         for each in attempts:
@@ -143,8 +148,9 @@ class Siege:
         self.granted("set_registered_model_alias", {**one, "alias": "champion"}, expect={"alias:champion": []})
         self.granted("update_model_version", {**one, "description": f"Trained again.\n\n{NOTE}"})
         self.granted("set_model_version_tag", {**one, "key": attacks.TAG, "value": "12"})
-        prompt = {"name": attacks.prompt_of(self.model), "version": "1", "alias": "champion"}
-        self.granted("set_registered_model_alias", prompt, expect={"alias:champion": []})
+        if self.has_prompts:
+            prompt = {"name": attacks.prompt_of(self.model), "version": "1", "alias": "champion"}
+            self.granted("set_registered_model_alias", prompt, expect={"alias:champion": []})
 
     def send_bad_grants(self) -> None:
         operation, move = "set_registered_model_alias", {"name": self.model, "alias": "champion", "version": "2"}
