@@ -9,6 +9,10 @@ WORKDIR /app
 COPY requirements.txt ./
 RUN pip install --require-hashes --requirement requirements.txt
 
+# MLflow's gate, for the MLflow server, and for what the worker signs.
+COPY packages/mlflow_gate packages/mlflow_gate
+RUN pip install --no-index --no-deps --no-build-isolation ./packages/mlflow_gate
+
 COPY manage.py ./
 COPY accounts accounts
 COPY mirror mirror

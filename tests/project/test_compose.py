@@ -17,6 +17,7 @@ import yaml
 
 from registry_ui.demo.installation import ROOT
 from registry_ui.demo.processes import Process, Supervisor
+from tests.support.backstage import Backstage
 from tests.support.compose import PATH, SECRETS, MlflowOfCompose, here, make_mlflows_database, services
 from tests.support.mlflow_server import free_port
 from tests.support.postgres import postgres
@@ -151,8 +152,8 @@ class Host:
     def __init__(self, folder: Path, postgres_address: str) -> None:
         self.folder, self.image, self.services = folder, Image(folder), services()
         self.postgres = postgres_address.partition("@")[2]
-        self.mlflow = MlflowOfCompose(folder / "mlflow", self.postgres)
         self.redis_port, self.web_port = str(free_port()), str(free_port())
+        self.mlflow = MlflowOfCompose(folder / "mlflow", self.postgres, web=f"127.0.0.1:{self.web_port}")
         self.places = {
             "/tmp": str(folder),  # noqa: S108 -- beat's schedule
             "/app": str(self.image.app),
@@ -234,3 +235,15 @@ def test_everything_that_it_starts_gets_healthy_and_works_together(host: Host) -
         listing = f"{host.mlflow.url}/api/2.0/mlflow/registered-models/search"
         for name, status in (("mlflow:5000", 200), ("elsewhere.example.com", 403)):
             assert requests.get(listing, headers={"Host": name}, timeout=20).status_code == status, name
+
+        # A new installation enforces Production, and nothing else, in the words of its policy.
+        engineer = Backstage(host.mlflow.url)
+        engineer.create_version("composed")
+        while "policy 0 " in (said := engineer.ask_the_gate()):
+            assert time.monotonic() < deadline + 60, said
+            time.sleep(0.5)
+        move = {"name": "composed", "version": "1"}
+        engineer.call("POST", "model-versions/transition-stage", **move, stage="Staging")
+        refused = r"it needs 2 approvals from any reviewer. Ask for it: \S+/p/composed/1"
+        with pytest.raises(AssertionError, match=refused):
+            engineer.call("POST", "model-versions/transition-stage", **move, stage="Production")

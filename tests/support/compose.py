@@ -1,5 +1,6 @@
 """What docker-compose.yml runs, read from that file and run without containers, so that the two cannot drift apart."""
 
+import base64
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 
 from registry_ui.demo.installation import ROOT
+from tests.support.gate import KEY, PUBLIC_KEY, TOKEN
 from tests.support.mlflow_server import MlflowServer
 
 FILE = ROOT / "docker-compose.yml"
@@ -18,6 +20,9 @@ SECRETS = {
     "COUNTERSIGN_SECRET_KEY": "k" * 50,
     "COUNTERSIGN_DATABASE_PASSWORD": "first-secret",
     "MLFLOW_DATABASE_PASSWORD": "second-secret",
+    "COUNTERSIGN_GATE_KEY": base64.b64encode(KEY.private_bytes_raw()).decode(),
+    "COUNTERSIGN_GATE_KEYS": PUBLIC_KEY,
+    "COUNTERSIGN_GATE_TOKEN": TOKEN,
 }
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 """The image has what the requirements install on its PATH."""
@@ -75,9 +80,12 @@ def make_mlflows_database(address: str) -> None:
 
 
 class MlflowOfCompose(MlflowServer):
-    """MLflow with the command and environment of docker-compose.yml, on a PostgreSQL of this machine (`host:port`)."""
+    """MLflow with the command and environment of docker-compose.yml, on a PostgreSQL of this machine (`host:port`); its
+    gate fetches the policy from `web`, another one."""
 
-    def __init__(self, folder: Path, postgres: str, *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, postgres: str, *, web: str = "127.0.0.1:9", environment: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(folder, environment=dict(environment or {}))
         self.service = services()["mlflow"]
         self.places = {
@@ -85,6 +93,7 @@ class MlflowOfCompose(MlflowServer):
             "--host=0.0.0.0": "--host=127.0.0.1",
             "--port=5000": f"--port={self.port}",
             "127.0.0.1:5000": f"127.0.0.1:{self.port}",
+            "//web:8000": f"//{web}",
             "/var/lib/mlflow": str(self.artifacts),
         }
 
@@ -92,4 +101,5 @@ class MlflowOfCompose(MlflowServer):
         return list(here(self.service["command"], self.places))
 
     def _environment(self) -> dict[str, str]:
-        return os.environ | {"PATH": PATH} | here(self.service["environment"], self.places) | self.environment
+        given = here(self.service["environment"], self.places)
+        return super()._environment() | {"PATH": PATH} | given | self.environment
