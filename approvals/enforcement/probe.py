@@ -19,7 +19,7 @@ from approvals.models import Enforcement, Incident, Target
 from approvals.watch import incidents
 from approvals.workflow import locks
 from mirror.models import MirrorState
-from mirror.port import Gate, Refused, Registry, RegistryError
+from mirror.port import Gate, Refused, Registry, RegistryError, Unsigned
 
 logger = structlog.get_logger(__name__)
 
@@ -33,7 +33,8 @@ class State(StrEnum):
     """Some processes have it, and others have not."""
     MISSING = "missing"
     UNKNOWN = "unknown"
-    """MLflow refuses what the gate is asked with: its own sign-in stands before it."""
+    """MLflow refuses what the gate is asked with: its own permissions stand before it. That is told and is no incident,
+    since the gate may well stand behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,11 @@ def probe(registry: Registry) -> str:
 
 
 def ask(registry: Registry) -> Finding:
-    """One round. Raises a RegistryError, but Refused, when MLflow does not answer."""
+    """One round. Raises a RegistryError when MLflow does not answer, or does not accept the credentials."""
     try:
         answers = [registry.gate() for _ in range(CONNECTIONS)]
+    except Unsigned:
+        raise
     except Refused as error:
         return Finding(State.UNKNOWN, error=error.message)
     gates = [gate for gate in answers if gate is not None]
@@ -108,10 +111,12 @@ def _settle(found: Finding | None, at: datetime) -> None:
         if not trouble or incident.target_id not in wanted:
             stands = "MLflow enforces the gate again." if incident.target_id in wanted else NOT_WANTED
             incidents.close(incident, Incident.Resolution.UNDONE, reason=stands)
+    if not found or not trouble or found.state == State.UNKNOWN:
+        return
     # What a person has resolved with a reason stays resolved, until it was well in between.
     told = Incident.objects.filter(kind=Incident.Kind.UNENFORCED, details__since=since)
     known = set(told.values_list("target_id", flat=True))
-    for target in enforced if trouble else ():
+    for target in enforced:
         if target.pk not in known:
             _open(target, at, {"since": since, "trouble": trouble}, not_before=before.get("at"))
 

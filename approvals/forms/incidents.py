@@ -16,6 +16,6 @@ class ResolveIncidentForm(forms.Form):
     reason = forms.CharField(
         max_length=4000,
         label="What happened, and why can it stay?",
-        help_text="Recorded in the history. The version stays in place without an approval.",
+        help_text="Recorded in the history. What was found stays as it is, without an approval.",
         widget=forms.Textarea(attrs={"rows": 4}),
     )

@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 from mirror.mlflow import granting
-from mirror.port import Gate, Identity, NotFound, Refused, RegistryError
+from mirror.port import Gate, Identity, NotFound, Refused, RegistryError, Unreachable
 
 IDENTITY_TAG = "countersign.registry"
 SET_TAG = "/api/2.0/mlflow/registered-models/set-tag"
@@ -124,7 +124,7 @@ class MlflowSetup:
         if response.status_code == 403 and (found := granting.gate_in(response.text)):
             return found
         if response.status_code == 200:
-            raise Refused("MLflow took a tag for a model that does not exist.")
+            raise Unreachable("Something else than MLflow took a tag for a model that does not exist.")
         error = self._error(response)
         if isinstance(error, NotFound):
             return None

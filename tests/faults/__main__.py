@@ -1,6 +1,8 @@
 """`make test-faults`: promotions through a real installation whose worker is killed, whose MLflow lies, whose processes
 race and whose database is an older backup. Ends with 0 when nothing went wrong, and with 1 otherwise.
 
+MLflow's gate enforces Production; with --unenforced it lets everything pass.
+
 python -m tests.faults [--only kill,lies,race,restore] [--deliveries 60] [--seconds 600] [--seed N] [--keep]
 """
 
@@ -48,6 +50,7 @@ def main() -> int:
     parser.add_argument("--deliveries", type=int, default=60, help="of the trial in which the worker is killed")
     parser.add_argument("--seconds", type=float, default=600, help="then no further trial begins")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--unenforced", action="store_true", help="the gate in MLflow lets everything pass")
     parser.add_argument("--keep", action="store_true", help="keeps the folder with the logs")
     options = parser.parse_args()
     deadline = time.monotonic() + options.seconds
@@ -62,6 +65,9 @@ def main() -> int:
             closing(FaultStack(supervisor, folder, liar)) as stack,
         ):
             stack.start_all()
+            if not options.unenforced:
+                stack.probe("enforce")
+                stack.wait_for_the_gate("enforce")
             print(" " * 44 + "".join(f"{title:>25}" for title in KINDS.values()), flush=True)
             for name, trial in chosen(options):
                 if time.monotonic() > deadline:

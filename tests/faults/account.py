@@ -19,6 +19,16 @@ def opened(versions: list[tuple[str, int]]) -> list[int]:
     return [open_request(model, number) for model, number in versions]
 
 
+def enforce() -> None:
+    """Has Production enforced in MLflow, whose gate is asked from then on whether it stands."""
+    from approvals import administration
+    from approvals.models import Enforcement, Target
+
+    target = Target.objects.get(name="Production")
+    target.enforcement = Enforcement.ENFORCE
+    administration.save_target(target, by=None)
+
+
 def vigilant(models: list[str]) -> None:
     for model in models:
         vigilant_policy(model)

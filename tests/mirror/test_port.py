@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from mirror.port import DESCRIPTION_LIMIT, PROMPT_TAG, LoggedModelFacts, NotFound, Refused, Registry
+from mirror.port import (
+    DESCRIPTION_LIMIT,
+    PROMPT_TAG,
+    Gate,
+    Grounds,
+    LoggedModelFacts,
+    NotFound,
+    Outdated,
+    Refused,
+    Registry,
+)
 from tests.support.backstage import Backstage
 from tests.support.fakes import FakeRegistry
 
@@ -550,3 +560,83 @@ def test_one_request_per_write(real: tuple[Registry, Backstage], model: str, mon
         "POST model-versions/transition-stage",
         "POST registered-models/alias",
     ]
+
+
+# --- A gate inside
+
+
+@pytest.fixture(params=["fake", pytest.param("mlflow", marks=pytest.mark.server)])
+def gated(request: pytest.FixtureRequest) -> World:
+    if request.param == "fake":
+        fake = FakeRegistry()
+        fake.is_gated, fake.gates = True, [Gate("0.1", 12, "enforce")]
+        return World(fake, fake)
+    from mirror.mlflow.client import MlflowRegistry
+
+    url = request.getfixturevalue("gated_server").url
+    return World(MlflowRegistry(url, timeout_seconds=15), Backstage(url))
+
+
+def held(world: World, model: str) -> tuple[list[int], dict[str, int]]:
+    in_production = sorted(each.number for each in world.registry.versions_in_stage(model, "Production"))
+    return in_production, dict(world.registry.model(model).aliases)
+
+
+def test_a_place_is_changed_only_while_those_hold_it_who_were_read_there(gated: World, model: str) -> None:
+    for _ in range(3):
+        gated.engineer.create_version(model)
+    registry, nobody = gated.registry, Grounds(7, {"Production": [], "@champion": []})
+    registry.set_stage(model, 1, "Production", archive_existing=True, grounds=nobody)
+    registry.set_alias(model, "champion", 1, grounds=Grounds(7, {"@champion": []}))
+    for wrong in ([], [2], [3]):
+        with pytest.raises(Outdated):
+            registry.set_stage(model, 2, "Production", archive_existing=True, grounds=Grounds(7, {"Production": wrong}))
+        with pytest.raises(Outdated):
+            registry.set_alias(model, "champion", 2, grounds=Grounds(7, {"@champion": wrong}))
+        with pytest.raises(Outdated):
+            registry.delete_alias(model, "champion", grounds=Grounds(7, {"@champion": wrong}))
+    assert held(gated, model) == ([1], {"champion": 1})
+    registry.set_stage(model, 2, "Production", archive_existing=False, grounds=Grounds(7, {"Production": [1]}))
+    registry.set_stage(model, 3, "Production", archive_existing=True, grounds=Grounds(7, {"Production": [2, 1]}))
+    registry.delete_alias(model, "champion", grounds=Grounds(7, {"@champion": [1]}))
+    assert held(gated, model) == ([3], {})
+
+
+def test_what_is_so_already_may_be_asked_for_again(gated: World, model: str) -> None:
+    """The answer to the first time was lost."""
+    gated.engineer.create_version(model)
+    nobody = Grounds(7, {"Production": [], "@champion": []})
+    for _ in range(2):
+        gated.registry.set_stage(model, 1, "Production", archive_existing=True, grounds=nobody)
+    for _ in range(2):
+        gated.registry.set_alias(model, "champion", 1, grounds=Grounds(7, {"@champion": []}))
+    for _ in range(2):
+        gated.registry.delete_alias(model, "champion", grounds=Grounds(7, {"@champion": [1]}))
+    assert held(gated, model) == ([1], {})
+
+
+def test_note_and_tags_are_written_through_it(gated: World, model: str) -> None:
+    gated.engineer.create_version(model, description="Mine.")
+    grounds, registry = Grounds(7), gated.registry
+    note = "Mine.\n\n<!-- countersign:begin -->\nApproved.\n<!-- countersign:end -->"
+    registry.set_description(model, 1, note, grounds=grounds)
+    registry.set_tag(model, 1, "countersign.request", "7", grounds=grounds)
+    found = registry.version(model, 1)
+    assert (found.description, found.tags) == (note, {"countersign.request": "7"})
+    registry.delete_tag(model, 1, "countersign.request", grounds=grounds)
+    registry.set_description(model, 1, "Mine.", grounds=grounds)
+    found = registry.version(model, 1)
+    assert (found.description, found.tags) == ("Mine.", {})
+
+
+def test_grounds_are_nothing_to_a_server_without_a_gate(world: World, model: str) -> None:
+    world.engineer.create_version(model)
+    world.registry.set_alias(model, "champion", 1, grounds=Grounds(7, {"@champion": [5]}))
+    assert world.registry.model(model).aliases == {"champion": 1}
+
+
+def test_whether_there_is_a_gate(world: World, gated: World) -> None:
+    assert world.registry.gate() is None
+    found = gated.registry.gate()
+    assert found is not None
+    assert (found.serial, found.mode) == (12, "enforce")

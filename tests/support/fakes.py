@@ -126,15 +126,20 @@ class FakeRegistry:
         if self._failures[method]:
             raise self._failures[method].pop(0)
 
-    def _change(self, method: str, model: str, grounds: Grounds) -> None:
+    def _change(self, method: str, model: str, grounds: Grounds, *, is_in_effect: bool = False) -> None:
+        """A gate lets through what changes nothing: a request whose answer was lost is sent again."""
         self.grounds.append((method, grounds))
-        for place, expected in grounds.holders.items() if self.is_gated else ():
-            if place.startswith("@"):
-                there = [number for alias, number in self._model(model).aliases.items() if alias == place[1:]]
-            else:
-                there = [key[1] for key, each in self._versions.items() if key[0] == model and each.stage == place]
-            if sorted(there) != sorted(expected):
-                raise Outdated(f"the grant expects {sorted(expected)} in {place}, MLflow has {sorted(there)}")
+        if not self.is_gated or is_in_effect:
+            return
+        for place, expected in grounds.holders.items():
+            there = self._holders(model, place)
+            if there != sorted(expected):
+                raise Outdated(f"the grant expects {sorted(expected)} in {place}, MLflow has {there}")
+
+    def _holders(self, model: str, place: str) -> list[int]:
+        if place.startswith("@"):
+            return [number for alias, number in self._model(model).aliases.items() if alias == place[1:]]
+        return sorted(key[1] for key, each in self._versions.items() if key[0] == model and each.stage == place)
 
     # --- The port: reading
 
@@ -311,7 +316,9 @@ class FakeRegistry:
             raise Refused("Existing versions can be archived for Staging and Production only.")
         with self._lock:
             old, now = self._version(model, number), self.clock()
-            self._change("set_stage", model, grounds)
+            there = self._holders(model, canonical)
+            is_in_effect = there == [number] if archive_existing else number in there
+            self._change("set_stage", model, grounds, is_in_effect=is_in_effect)
             for key, each in self._versions.items():
                 if archive_existing and each.model == model and each.stage == canonical and each.number != number:
                     self._versions[key] = replace(each, stage="Archived", last_updated_at=now)
@@ -326,14 +333,14 @@ class FakeRegistry:
             raise Refused(f"Version alias name '{alias}' is reserved.")
         with self._lock:
             self._version(model, number)
-            self._change("set_alias", model, grounds)
+            self._change("set_alias", model, grounds, is_in_effect=self._holders(model, f"@{alias}") == [number])
             self._models[model] = replace(self._models[model], aliases={**self._models[model].aliases, alias: number})
 
     def delete_alias(self, model: str, alias: str, *, grounds: Grounds = UNASKED) -> None:
         self._request("delete_alias", model, alias)
         with self._lock:
             old = self._model(model)
-            self._change("delete_alias", model, grounds)
+            self._change("delete_alias", model, grounds, is_in_effect=alias not in old.aliases)
             aliases = {name: number for name, number in old.aliases.items() if name != alias}
             self._models[model] = replace(old, aliases=aliases)
 

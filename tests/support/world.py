@@ -50,6 +50,7 @@ Held = dict[tuple[str, str, str], list[int]]
 def make_registry(*models: str, versions: int = 4, production: int = 0, staging: int = 0) -> FakeRegistry:
     """One model or these, mirrored; of one, the versions that hold a target are named."""
     fake = FakeRegistry(limit=5000)
+    fake.is_gated = True
     for name in models or (MODEL,):
         for number in range(1, versions + 1):
             run_id = fake.log_run({"auc_roc": 0.9 + number / 100}, {"max_depth": str(number)})

@@ -19,9 +19,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def registry() -> FakeRegistry:
-    fake = make_registry(versions=8, production=6, staging=7)
-    fake.is_gated = True
-    return fake
+    return make_registry(versions=8, production=6, staging=7)
 
 
 @pytest.fixture

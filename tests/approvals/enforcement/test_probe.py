@@ -11,7 +11,7 @@ from approvals import ledger, watch
 from approvals.enforcement import probe
 from approvals.models import Action, AuditEvent, Enforcement, Incident, Target
 from mirror.models import MirrorState
-from mirror.port import Denied, Gate, Unreachable
+from mirror.port import Denied, Gate, RegistryError, Unreachable, Unsigned
 from tests.support.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db
@@ -132,12 +132,13 @@ def test_what_a_person_has_resolved_stays_so_until_it_was_well_in_between(regist
     assert Incident.objects.count() == 2
 
 
-def test_while_mlflow_is_away_nothing_is_judged(registry: FakeRegistry) -> None:
+@pytest.mark.parametrize("error", [Unreachable("Away."), Unsigned("Who are you?")])
+def test_while_mlflow_does_not_answer_nothing_is_judged(registry: FakeRegistry, error: RegistryError) -> None:
     registry.gates = [STANDS]
     probe.probe(registry)
     before = gate()
     registry.gates = [None]
-    registry.fail_next("gate", Unreachable("Away."))
+    registry.fail_next("gate", error)
     assert probe.probe(registry) == ""
     assert gate() == before
     assert not Incident.objects.exists()
@@ -147,6 +148,11 @@ def test_a_sign_in_before_the_gate_is_said(registry: FakeRegistry, client: Clien
     registry.fail_next("gate", Denied("MLflow does not let Countersign's account set a tag."))
     assert probe.probe(registry) == "unknown"
     assert "cannot tell whether MLflow enforces the gate. MLflow does not let" in strict(client)[1]
+    assert not Incident.objects.exists(), "it may well stand behind it"
+    probe.probe(registry)
+    registry.fail_next("gate", Denied("Not you."))
+    probe.probe(registry)
+    assert Incident.objects.open().count() == 1, "nor is one over by it"
 
 
 def test_what_nobody_wants_enforced_is_not_asked(registry: FakeRegistry, client: Client, ada: User) -> None:

@@ -162,7 +162,7 @@ def test_a_server_without_a_gate_does_not_find_the_version(server: Scripted) -> 
     [
         (403, "Permission denied", Denied),
         (401, "Who are you?", Unsigned),
-        (200, "{}", Refused),
+        (200, "{}", Unreachable),
         (502, "<html>", Unreachable),
     ],
 )
