@@ -7,10 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.urls import reverse
 from django.utils import timezone
 
 from approvals.models.targets import Target
+from components import addresses
 from mirror.models import ModelVersion
 
 
@@ -193,7 +193,7 @@ class PromotionRequest(models.Model):
         return f"request #{self.pk}"
 
     def get_absolute_url(self) -> str:
-        return reverse("approvals:request", args=[self.pk])
+        return addresses.reverse("approvals:request", self.pk)
 
     @property
     def asked_by(self) -> frozenset[int]:

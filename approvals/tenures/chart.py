@@ -14,6 +14,9 @@ TONES = 6
 ROW, BAR, LANE_HEAD, LANE_GAP, AXIS = 24, 20, 20, 8, 22
 """Pixels: a row of bars, a bar in it, the name above a lane, the room under it, the dates at the foot."""
 
+HATCHED = ("before", "outside", "imported")
+"""The looks that have a pattern of that name."""
+
 MOST_ROWS = 4
 """Versions drawn one under another where several hold a stage at once; the table has all of them."""
 
@@ -77,9 +80,7 @@ class Picture:
     summary: str
     """What the picture says, for people who do not see it."""
 
-    bar_height: int = BAR
-    hatched: Sequence[str] = ("before", "outside", "imported")
-    """The looks that have a pattern of that name."""
+    hatched: Sequence[str] = HATCHED
 
     @property
     def axis_y(self) -> int:

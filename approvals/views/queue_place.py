@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, QueryDict
-from django.urls import Resolver404, resolve, reverse
+from django.urls import Resolver404, resolve
 from django.utils import timezone
 
 from accounts.models import User
@@ -16,6 +16,7 @@ from approvals.models import PromotionRequest
 from approvals.selectors import inbox, inbox_rows, queue_numbers
 from approvals.selectors.queue_numbers import Numbers
 from approvals.views.shared import SignedInRequest
+from components import addresses
 
 SHOWN = 15
 """Rows beside the request; the page of the list that has it."""
@@ -34,12 +35,14 @@ class Place:
     def address(self, pk: int | None = None) -> str:
         """Of this request in the queue; without a number, of the first one."""
         return self._at(
-            reverse("approvals:review_queue_request", args=[pk]) if pk else reverse("approvals:review_queue")
+            addresses.reverse("approvals:review_queue_request", pk)
+            if pk
+            else addresses.reverse("approvals:review_queue")
         )
 
     def together(self) -> str:
         """Of the table of those that can be approved in one go."""
-        return self._at(reverse("approvals:review_together"))
+        return self._at(addresses.reverse("approvals:review_together"))
 
     def _at(self, path: str) -> str:
         query = {name: getattr(self.wanted, name) for name in self.wanted.__slots__}

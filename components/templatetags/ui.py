@@ -5,6 +5,7 @@ Templates load them with `{% load ui %}`. Each tag's docstring shows how it is c
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -39,10 +40,14 @@ STAGES = {
     "Archived": ("archive", "grey"),
     "None": ("circle-dashed", "grey"),
 }
+DRAWN = 1024
+"""Different icons and chips that are kept drawn: a list has the same few on each of its rows."""
+
 MESSAGES = {"success": "circle-check", "warning": "alert-triangle", "error": "alert-triangle"}
 
 
 @register.simple_tag
+@lru_cache(maxsize=DRAWN, typed=True)  # markup that is safe is another thing than the same text
 def icon(name: str, label: str = "", css: str = "") -> SafeString:
     """`{% icon "inbox" %}`; `{% icon "lock" label="Locked" %}` when no word stands beside it."""
     spoken = format_html('role="img" aria-label="{}"', label) if label else SafeString('aria-hidden="true"')
@@ -50,6 +55,7 @@ def icon(name: str, label: str = "", css: str = "") -> SafeString:
     return format_html('<svg class="{}" {}><use href="{}#{}"/></svg>', classes, spoken, static("icons.svg"), name)
 
 
+@lru_cache(maxsize=DRAWN, typed=True)  # markup that is safe is another thing than the same text
 def chip(name: str, words: str, colour: str, title: str = "") -> SafeString:
     tip = format_html(' title="{}"', title) if title else ""
     return format_html('<span class="chip chip-{}"{}>{}{}</span>', colour, tip, icon(name), words)
@@ -119,16 +125,16 @@ def when(at: datetime | None, missing: str = "never", form: str = "both") -> Saf
     if at is None:
         return format_html('<span class="text-secondary">{}</span>', missing)
     exact = times.exact(at, seconds=True)
+    # Nothing of a moment needs to be escaped, and pages have a hundred of them.
     if form == "absolute":
-        return format_html('<time datetime="{}" class="text-nowrap">{}</time>', at.isoformat(), exact)
-    beside = format_html(' <span class="exact">{}</span>', times.brief(at)) if form == "both" else ""
-    return format_html(
-        '<relative-time datetime="{}" title="{}" time-zone="{}" year="numeric">{}</relative-time>{}',
-        at.isoformat(),
-        exact,
-        timezone.get_current_timezone_name(),
-        f"{timesince(at, depth=1)} ago" if at <= timezone.now() else f"in {timeuntil(at, depth=1)}",
-        beside,
+        return SafeString(f'<time datetime="{at.isoformat()}" class="text-nowrap">{exact}</time>')
+    now = timezone.now()
+    away = f"{timesince(at, now, depth=1)} ago" if at <= now else f"in {timeuntil(at, now, depth=1)}"
+    beside = f' <span class="exact">{times.brief(at)}</span>' if form == "both" else ""
+    zone = timezone.get_current_timezone_name()
+    return SafeString(
+        f'<relative-time datetime="{at.isoformat()}" title="{exact}" time-zone="{zone}" year="numeric">{away}'
+        f"</relative-time>{beside}"
     )
 
 

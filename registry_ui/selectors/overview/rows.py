@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import OuterRef, Subquery
-from django.urls import reverse
 
 from approvals import policy
 from approvals.evidence import comparison
@@ -14,6 +13,7 @@ from approvals.evidence.comparison import MetricRow
 from approvals.models import Probation, PromotionRequest, Status, Target, Tenure
 from approvals.policy import MetricRule
 from approvals.selectors import metrics_of_record
+from components import addresses
 from mirror.models import ModelVersion, RegisteredModel
 from registry_ui.selectors.overview import standings
 from registry_ui.selectors.overview.question import Question
@@ -159,7 +159,7 @@ def _held(tenures: Sequence[Tenure], metrics: Sequence[MetricRule]) -> Held | No
     until = [at for each in own if (at := _probation_until(each))]
     return Held(
         number=first.version_number,
-        url=reverse("version", args=[first.model_name, first.version_number]),
+        url=addresses.reverse("version", first.model_name, first.version_number),
         since=first.started_at,
         standing=Standing(worst.rank),  # type: ignore[attr-defined]
         request_id=first.request_id,
