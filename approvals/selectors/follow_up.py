@@ -4,14 +4,15 @@ back."""
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
 from approvals import policy
 from approvals.models import Action, AuditEvent, OutboxEntry, Probation, PromotionRequest, RequestKind, Target, Tenure
-from approvals.selectors import request_state, reviewers, rollback_candidates
+from approvals.selectors import composed, request_state, reviewers, rollback_candidates
 from mirror.models import ModelVersion, RegisteredModel
 
 REPORTS_SHOWN = 5
@@ -47,21 +48,38 @@ def unreviewed() -> Unreviewed:
 
 
 def broken_for(*, model: RegisteredModel | None = None, version_id: int | None = None) -> list[PromotionRequest]:
-    """The emergency promotions of a model that wait for a review, or all of a version; the newest first."""
+    """The emergency promotions of a model that wait for a review, or all of a version; the newest first. One query; of
+    a model, a second one where there are any."""
+    owing = [] if model is None else [number for number, of in composed.rows(_owing) if of == model.pk]
+    if model is not None and not owing:
+        return []
     found = PromotionRequest.objects.filter(kind=RequestKind.BREAK_GLASS).select_related(
         "version__model", "target", "requester", "afterwards_by"
     )
     if version_id is not None:
         found = found.filter(version_id=version_id)
     elif model is not None:
-        found = found.owing_review().filter(version__model=model)
+        found = found.owing_review().filter(pk__in=owing)
     return list(found.defer("evidence").order_by("-pk")[:5])
 
 
+def _owing() -> QuerySet[Any, Any]:
+    """Nobody has reviewed them yet: there are few."""
+    return PromotionRequest.objects.owing_review().order_by().values_list("pk", "version__model")
+
+
 def half_delivered(model: RegisteredModel) -> list[OutboxEntry]:
-    """Deliveries of the model of which MLflow has done a part."""
-    found = OutboxEntry.objects.open().exclude(half=None).filter(model_name=model.name)
+    """Deliveries of the model of which MLflow has done a part. One query; a second one where there are any."""
+    halves = [number for number, name in composed.rows(_halves) if name == model.name]
+    if not halves:
+        return []
+    found = OutboxEntry.objects.open().exclude(half=None).filter(pk__in=halves)
     return list(found.select_related("request__version", "target").defer("request__evidence").order_by("pk"))
+
+
+def _halves() -> QuerySet[Any, Any]:
+    """Of all models: there are few."""
+    return OutboxEntry.objects.open().exclude(half=None).values_list("pk", "model_name")
 
 
 def kinds(request_ids: Iterable[int]) -> dict[int, PromotionRequest]:

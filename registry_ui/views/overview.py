@@ -57,7 +57,7 @@ def overview(request: SignedInRequest) -> HttpResponse:
         "figures": counted,
         "tiles": _tiles(counted, question),
         "page": page,
-        "new_versions": new_versions.newest() if may_request else [],
+        "new_versions": new_versions.newest(last=targets[-1]) if may_request and targets else [],
         "nothing": None if found else _nothing(question),
         "is_empty": not found and not question.is_narrowed and len(question.targets) > 1,
         "groups": _groups(rows.rows(question, found, known), question.group),

@@ -77,7 +77,7 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
     may_request = policy.may_request(reviewers.actor_of(request.user)) and not found.deleted_at
     context = {
         "model": found,
-        "new_versions": new_versions.newest(model=found.pk) if may_request else [],
+        "new_versions": new_versions.newest(model=found.pk, last=targets[-1]) if may_request and targets else [],
         "targets": targets,
         "champions": _champion_cards(targets, holdings, columns, ways_back),
         "refused": [] if found.deleted_at else refused.unrequested(found.name)[:REFUSED_SHOWN],

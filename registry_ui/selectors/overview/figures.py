@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, Count, IntegerField, Min, Q, QuerySet, Value, When
+from django.db.models import Case, Count, IntegerField, Min, QuerySet, Value, When
 
 from approvals.models import Tenure
 from approvals.models.requests import UNDECIDED
+from approvals.selectors import composed
 from approvals.tenures.recording import places_of
 from registry_ui.selectors.overview import standings
 from registry_ui.selectors.overview.question import WEEK, Question
@@ -42,17 +43,22 @@ class Figures:
 
 def of(question: Question) -> Figures:
     """Of everything that name, tag and target leave, whatever the state. Two queries."""
-    cells = standings.cells(question.held).aggregate(
-        approved=Count("rank", filter=Q(rank=Standing.APPROVED)),
-        before=Count("rank", filter=Q(rank=Standing.BEFORE)),
-        outside=Count("rank", filter=Q(rank__gte=Standing.EMERGENCY)),
-    )
+    _, approved, before, outside = composed.sums(_cells, question.in_any_state)
     waits = question.asked.filter(status__in=UNDECIDED).order_by().annotate(week=Value(WAITS)).values("week")
     told = waits.annotate(count=Count("pk"), first=Min("created_at")).union(_deliveries(question), all=True)
     counted = {week: (count, first) for week, count, first in told.values_list("week", "count", "first")}
     waiting, oldest = counted.get(WAITS, (0, None))
     weeks = [counted.get(week, (0, None))[0] for week in range(WEEKS)]
-    return Figures(**cells, waiting=waiting, oldest=oldest, weeks=weeks)
+    return Figures(approved, outside, before, waiting, oldest, weeks)
+
+
+def _cells(question: Question) -> QuerySet[Any, Any]:
+    """Each with its rank, and 1 under what it counts for."""
+    return standings.cells(question.held).annotate(
+        approved=Case(When(rank=Standing.APPROVED, then=1), default=0),
+        before=Case(When(rank=Standing.BEFORE, then=1), default=0),
+        outside=Case(When(rank__gte=Standing.EMERGENCY, then=1), default=0),
+    )
 
 
 def _deliveries(question: Question) -> QuerySet[Tenure, Any]:

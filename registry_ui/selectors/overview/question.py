@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import Case, Count, F, Max, OuterRef, Q, QuerySet, Subquery, TextField, Value, When, Window
@@ -16,6 +16,7 @@ from registry_ui.selectors.overview import standings
 from registry_ui.selectors.overview.standings import Standing
 
 WEEK = timedelta(days=7)
+ALWAYS = datetime.max.replace(tzinfo=UTC)
 STATES = {
     "": "Any state",
     "approved": "Held through approval",
@@ -52,6 +53,11 @@ class Question:
     @property
     def is_narrowed(self) -> bool:
         return bool(self.q or self.tag or self.state)
+
+    @property
+    def in_any_state(self) -> "Question":
+        """Alike for all who ask for the same columns, name and tag."""
+        return Question(tuple(self.targets), ALWAYS, self.q, self.tag)
 
     @property
     def begun(self) -> QuerySet[Tenure]:

@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Case, F, FilteredRelation, Q, QuerySet, When
+from django.db.models.functions import Now
 
 from approvals.models import PromotionRequest, Status, Tenure, Verdict
 from approvals.models.requests import UNDECIDED
-from approvals.selectors import inbox
+from approvals.selectors import composed, inbox
 from mirror.models import RegisteredModel
 from registry_ui.selectors.overview.question import Question
 
@@ -32,12 +33,12 @@ class Known:
 
 def of(question: Question, found: Sequence[RegisteredModel]) -> list[Known]:
     """Open ones for the columns of these models, those of which something is due soon, and the last ones that were
-    delivered; by their number. One query, with a row for each approval."""
+    delivered; by their number. Two queries, the second with a row for each approval."""
     shown = question.asked.filter(version__model__in=found).values("pk")
-    others = [_numbered(_due(question)), _numbered(_delivered())]
+    others = [number for (number,) in composed.rows(_others)]
     approvals = FilteredRelation("reviews", condition=Q(reviews__verdict=Verdict.APPROVE, reviews__voided_at=None))
     rows = (
-        PromotionRequest.objects.filter(pk__in=shown.union(*others))
+        PromotionRequest.objects.filter(Q(pk__in=shown) | Q(pk__in=others))
         .annotate(approval=approvals, name=F("approval__reviewer__name"), address=F("approval__reviewer__email"))
         .select_related("version__model", "target", "probation")
         .only(
@@ -63,12 +64,16 @@ def of(question: Question, found: Sequence[RegisteredModel]) -> list[Known]:
     return list(known.values())
 
 
+def _others() -> QuerySet[Any, Any]:
+    return _numbered(_due()).union(_numbered(_delivered()))
+
+
 def _numbered(found: QuerySet[Any, Any]) -> QuerySet[PromotionRequest, Any]:
     """SQLite takes no part of a union that is cut off, unless another query is around it."""
     return PromotionRequest.objects.filter(pk__in=found).order_by().values("pk")
 
 
-def _due(question: Question) -> QuerySet[PromotionRequest, Any]:
+def _due() -> QuerySet[PromotionRequest, Any]:
     """The first to expire or to be reviewed afterwards within 48 hours, and the first probations to end."""
     at = Case(
         When(status__in=UNDECIDED, then=F("expires_at")),
@@ -77,7 +82,7 @@ def _due(question: Question) -> QuerySet[PromotionRequest, Any]:
     )
     near = Q(status__in=UNDECIDED) | inbox.OWES_REVIEW
     found = inbox.unfinished().exclude(status__in=(Status.APPROVED, Status.FAILED)).alias(due=at)
-    soon = (near & Q(due__lte=question.now + SOON)) | (~near & Q(due__isnull=False))
+    soon = (near & Q(due__lte=Now() + SOON)) | (~near & Q(due__isnull=False))
     return found.filter(soon).order_by("due", "pk").values("pk")[:NEXT]
 
 
