@@ -64,8 +64,9 @@ def _reviewers() -> Step:
 
 
 def _able() -> QuerySet[Any, Any]:
-    people: QuerySet[Any, Any] = User.objects.people().holding(reviewers.REVIEW).filter(is_service_account=False)
-    return people.order_by().values("pk").annotate(one=Value(1))
+    people = User.objects.people().holding(reviewers.REVIEW).filter(is_service_account=False)
+    able: QuerySet[Any, Any] = people.order_by().values("pk").annotate(one=Value(1))
+    return able
 
 
 def _policy() -> Step:

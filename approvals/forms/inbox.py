@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from approvals.models import Status, Target
+from approvals.models import Status
 from approvals.models.requests import CLOSED, OPEN
 from approvals.selectors import inbox
 
@@ -25,8 +25,8 @@ class InboxFilterForm(forms.Form):
 
     def __init__(self, data: Any, *, tab: str) -> None:
         super().__init__(data, auto_id="filter_%s")
-        people = [(str(person.pk), person.name or person.email) for person in inbox.requesters()]
-        targets = Target.objects.order_by("position", "name").values_list("name", "name")
+        people = [(str(pk), name) for pk, name in inbox.requesters()]
+        targets = [(name, name) for name in inbox.targets()]
         states = [(str(each.value), str(each.label)) for each in STATES.get(tab, tuple(Status))]
         self._offer("target", [("", "Every target"), *targets])
         self._offer("requester", [("", "Anyone"), *people])

@@ -11,7 +11,17 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals import policy
-from approvals.models import Action, AuditEvent, OutboxEntry, Probation, PromotionRequest, RequestKind, Target, Tenure
+from approvals.models import (
+    Action,
+    AuditEvent,
+    OutboxEntry,
+    Probation,
+    PromotionRequest,
+    RequestKind,
+    Status,
+    Target,
+    Tenure,
+)
 from approvals.selectors import composed, request_state, reviewers, rollback_candidates
 from mirror.models import ModelVersion, RegisteredModel
 
@@ -144,7 +154,9 @@ class ProbationState:
 
 
 def probation_of(request: PromotionRequest, user: User) -> ProbationState | None:
-    """One query without a probation, three with one."""
+    """One query without a probation, three with one; none before the delivery, with which it begins."""
+    if request.status != Status.APPLIED:
+        return None
     row = Probation.objects.select_related("rollback", "closed_by").filter(request=request).first()
     if row is None:
         return None

@@ -16,6 +16,7 @@ from approvals.models import (
     RequestKind,
     Review,
     Status,
+    Target,
 )
 from approvals.models.requests import CLOSED, OPEN, RequestQuerySet
 from approvals.selectors import composed, reviewers
@@ -189,11 +190,24 @@ def _checks_that(outcome: Outcome) -> Coalesce:
     return Coalesce(Subquery(number, output_field=IntegerField()), 0)
 
 
-def requesters() -> QuerySet[User]:
-    """Everybody who has asked for something, by name."""
+def requesters() -> list[tuple[int, str]]:
+    """Everybody who has asked for something, by name: number and what they are called."""
+    return [(pk, name or email) for pk, name, email in composed.rows(_requesters)]
+
+
+def _requesters() -> QuerySet[Any, Any]:
     asked = PromotionRequest.objects.filter(requester=OuterRef("pk"))
-    found: QuerySet[User] = User.objects.filter(Exists(asked)).order_by("name", "email")
-    return found
+    found: QuerySet[Any, Any] = User.objects.filter(Exists(asked)).order_by("name", "email")
+    return found.values_list("pk", "name", "email")
+
+
+def targets() -> list[str]:
+    """The names of all of them, the retired ones too, in their order."""
+    return [name for _, name in composed.rows(_targets)]
+
+
+def _targets() -> QuerySet[Any, Any]:
+    return Target.objects.order_by("position", "name").values_list("position", "name")
 
 
 def for_list(found: RequestQuerySet, *, evidence: bool = False) -> RequestQuerySet:

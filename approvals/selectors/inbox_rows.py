@@ -1,10 +1,9 @@
 """One request as the inbox and the review queue show it: what is better and worse, and whose turn it is."""
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-from django.db.models import Count, Q
 
 from accounts.models import User
 from approvals import policy
@@ -125,14 +124,12 @@ def rows(
     can_decide: bool = False,
     tells_missing: bool = True,
 ) -> list[Row]:
-    """Six queries, however many requests there are (of `inbox.for_list`). Approvals are counted; whether they fit
+    """Four queries, however many requests there are (of `inbox.for_list`). Approvals are counted; whether they fit
     their slots is on the page. `can_decide` says that all wait for this person, so that each row names their slot."""
-    live = Review.objects.live().filter(request__in=requests)
-    given = dict(live.filter(verdict=Verdict.APPROVE).values_list("request_id").annotate(Count("pk")))
-    own = {
-        request: Verdict(verdict).label
-        for request, verdict in live.filter(reviewer=user).values_list("request_id", "verdict")
-    }
+    live = Review.objects.live().filter(request__in=requests).values_list("request_id", "verdict", "reviewer_id")
+    reviews = list(live)
+    given = Counter(request for request, verdict, _ in reviews if verdict == Verdict.APPROVE)
+    own = {request: Verdict(verdict).label for request, verdict, person in reviews if person == user.pk}
     checked = _checked(requests)
     provisional = dict(Probation.objects.running().filter(request__in=requests).values_list("request_id", "ends_at"))
     addressed = nominations.addressed(requests, user)
@@ -144,7 +141,7 @@ def rows(
         slot = next((group for group in [*user.group_names, "*"] if group in waits_for), "")
         row = Row(
             request,
-            given=given.get(request.pk, 0),
+            given=given[request.pk],
             needed=rule.approvals,
             own_verdict=own.get(request.pk, ""),
             is_near_expiry=request.status in UNDECIDED and request.expires_at - now < NEAR_EXPIRY,
@@ -162,11 +159,10 @@ def rows(
 
 def _checked(requests: Sequence[PromotionRequest]) -> dict[int, Checked]:
     """By request, of those that have something else than passed checks."""
-    failed = Q(outcome=Outcome.FAIL, overridden_at=None)
     told = CheckResult.objects.live().filter(request__in=requests).exclude(outcome=Outcome.PASS).order_by()
-    counted = told.values_list("request_id").annotate(
-        failed=Count("pk", filter=failed),
-        warned=Count("pk", filter=Q(outcome=Outcome.WARN, overridden_at=None)),
-        blocking=Count("pk", filter=failed & Q(effect="block")),
-    )
-    return {pk: Checked(*numbers) for pk, *numbers in counted}
+    found: dict[int, Checked] = defaultdict(Checked)
+    for pk, outcome, effect, overridden_at in told.values_list("request_id", "outcome", "effect", "overridden_at"):
+        failed, warned = (outcome == each and overridden_at is None for each in (Outcome.FAIL, Outcome.WARN))
+        blocks, known = failed and effect == "block", found[pk]
+        found[pk] = Checked(known.failed + failed, known.warned + warned, known.blocking + blocks)
+    return found

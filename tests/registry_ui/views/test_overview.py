@@ -184,7 +184,7 @@ def test_who_is_signed_out_and_names_no_page_comes_home_afterwards(client: Clien
     assert client.get("/?tab=mine")["Location"].endswith("next=/%3Ftab%3Dmine")
 
 
-OWN = 8
+OWN = 9
 """Queries of the page itself, without those of the frame."""
 
 
