@@ -84,7 +84,7 @@ def test_a_model_that_the_rule_excepts_is_free(registry: GuardedRegistry) -> Non
 def test_a_new_name_may_not_bring_a_promotion_with_it(registry: GuardedRegistry) -> None:
     registry.versions("sandbox_x", 2, in_production=1)
     said = refused(lambda: registry.guarded.rename_registered_model("sandbox_x", "churn"))
-    assert said.startswith("sandbox_x cannot be renamed while version 1 is Production.")
+    assert said.startswith("sandbox_x cannot be renamed to churn while version 1 is Production.")
     registry.guarded.rename_registered_model("sandbox_x", "sandbox_y")
     registry.versions("empty", 1)
     registry.guarded.rename_registered_model("empty", "still_empty")
@@ -402,3 +402,23 @@ def test_a_grant_for_a_change_that_failed_is_not_used_up(
     for _ in range(2):
         with pytest.raises(MlflowException, match="not found"):
             registry.with_grant(grant, "set_model_version_tag", **wanted)
+
+
+def test_what_arrives_while_a_model_is_renamed_does_not_get_along(registry: GuardedRegistry, settings: Any) -> None:
+    """Neither a promotion in the sandbox nor a renaming of what holds nothing is refused by itself."""
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+
+    class Raced(SqlAlchemyStore):  # type: ignore[misc]
+        def rename_registered_model(self, name: str, new_name: str) -> Any:
+            if name == "sandbox_x":
+                registry.plain.transition_model_version_stage("sandbox_x", 1, "Production", False)
+            return super().rename_registered_model(name, new_name)
+
+    registry.versions("sandbox_x", 1)
+    gate = store.Gate(settings, lambda: registry.policy, registry.told.append, Once(settings.used))
+    registry.guarded.__class__ = store.guarded_class(Raced, gate)
+    said = refused(lambda: registry.guarded.rename_registered_model("sandbox_x", "churn"))
+    assert said.startswith("sandbox_x cannot be renamed to churn while version 1 is Production.")
+    assert registry.plain.get_model_version("sandbox_x", 1).current_stage == "Production"
+    with pytest.raises(MlflowException, match="not found"):
+        registry.plain.get_registered_model("churn")

@@ -144,9 +144,9 @@ class Call:
     def facts(self, model: str) -> Rule | None:
         return self.policy.facts(self.registry.workspace, model)
 
-    def held(self, version: Any, sentence: str, under: str | None = None) -> Iterator[Touched]:
-        """The guarded places that a version holds, by the rules for its model or for the name it is to have."""
-        guarded = self.guarded(under or version.name)
+    def held(self, version: Any, sentence: str) -> Iterator[Touched]:
+        """The guarded places that a version holds."""
+        guarded = self.guarded(version.name)
         for place in (f"stage:{version.current_stage}", *(f"alias:{alias}" for alias in version.aliases)):
             found = guarded.get(key_of(place))
             if found:
@@ -284,32 +284,40 @@ def model_deleted(call: Call) -> Iterator[Touched]:
 def model_renamed(call: Call) -> Iterator[Touched]:
     """By the rules for either name: what was promoted freely in `sandbox_x` may not become `prod_x` with it, nor what
     was written there in Countersign's name."""
-    new_name = str(call.arguments["new_name"])
     yield from _held_by_any(call, "cannot be renamed")
-    yield from _held_by_any(call, "cannot be renamed", under=new_name)
-    model = call.registry.model(call.name)
-    before, rule = call.facts(model.name), call.facts(new_name)
+    yield from brought_along(call, call.name)
+
+
+def brought_along(call: Call, name: str) -> Iterator[Touched]:
+    """What a model that is now called `name` brings under the rules for its new name."""
+    new_name = str(call.arguments["new_name"])
+    yield from _held_by_any(call, f"cannot be renamed to {new_name}", name=name, under=new_name)
+    before, rule = call.facts(call.name), call.facts(new_name)
     if not rule or (before and before.mode == ENFORCE):
         return
+    model = call.registry.model(name)
     is_prompt = _is_prompt(model)
-    for each in [model, *call.registry.versions(call.name)]:
+    for each in [model, *call.registry.versions(name)]:
         keys = [key for key in each.tags if is_fact(key) or (fold(key) == IS_PROMPT and not is_prompt)]
         if keys or (each is not model and notes.notes(each.description)):
-            sentence = f"{model.name} cannot be renamed to {new_name} with what it says of approvals"
-            yield Touched(rule, f"tag:{keys[0]}" if keys else "note", sentence, model.name)
+            sentence = f"{call.name} cannot be renamed to {new_name} with what it says of approvals"
+            yield Touched(rule, f"tag:{keys[0]}" if keys else "note", sentence, call.name)
             return
 
 
-def _held_by_any(call: Call, cannot: str, under: str | None = None) -> Iterator[Touched]:
-    model = call.registry.model(call.name)
+def _held_by_any(call: Call, cannot: str, *, name: str = "", under: str = "") -> Iterator[Touched]:
+    """The guarded places that versions hold of the model, which is now called `name`."""
+    model = call.registry.model(name or call.name)
     for found in call.guarded(under or model.name).values():
-        kind, _, name = found.place.partition(":")
+        kind, _, place = found.place.partition(":")
         holders = (
-            call.registry.in_stage(call.name, name) if kind == "stage" else call.registry.with_alias(call.name, name)
+            call.registry.in_stage(model.name, place)
+            if kind == "stage"
+            else call.registry.with_alias(model.name, place)
         )
         if holders:
-            sentence = f"{model.name} {cannot} while version {holders[-1]} is {shown(found.place)}"
-            yield Touched(found.rule, found.place, sentence, model.name, holders[-1])
+            sentence = f"{call.name} {cannot} while version {holders[-1]} is {shown(found.place)}"
+            yield Touched(found.rule, found.place, sentence, call.name, holders[-1])
 
 
 def webhook_changed(call: Call) -> Iterator[Touched]:

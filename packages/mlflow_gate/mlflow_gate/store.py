@@ -5,7 +5,7 @@ the clients of all versions. So the guard stands there. `build` has MLflow make 
 us, and gives it a class in which each changing method first asks `decide`: the call goes on as it came, or raises 403.
 
 What is read for a decision and what is then written are two transactions of MLflow's. A change that comes between them
-is one that was let through, too, and Countersign's watch sees what came of both.
+is one that was let through, too; only a renaming could make more of the two than each may, and so it looks once more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -140,11 +140,14 @@ def _guarded(plain: type, name: str, judge: Judge, gate: Gate) -> Callable[..., 
         if name in ("create_model_version", "create_registered_model") and gate.settings.mode != OFF:
             _leave_out(bound.arguments)
         arguments = _spread(dict(list(bound.arguments.items())[1:]))
-        grant = decide(gate, Call(name, arguments, Registry(self, plain), gate.policy()), judge)
+        asked = Call(name, arguments, Registry(self, plain), gate.policy())
+        grant = decide(gate, asked, judge)
         with gate.permits.around(name, arguments):
             answer = method(*bound.args, **bound.kwargs)
         if grant:
             gate.used.use(grant.id)
+        elif name == "rename_registered_model":
+            _look_again(gate, asked, functools.partial(method, self))
         return answer
 
     return call
@@ -174,30 +177,49 @@ def _leave_out(arguments: dict[str, Any]) -> None:
 def decide(gate: Gate, call: Call, judge: Judge) -> Grant | None:
     """Returns when the call may go on, with the grant that it was made with. Raises MlflowException, 403, with a
     sentence for whoever made the call."""
-    mode = gate.settings.mode
     probed = call.operation in PROBED and call.name.startswith(call.policy.probe)
     if probed:  # it is asked whether the gate stands, and in which mode: answered in each of them
         sentence = f"The tag {call.arguments['key']} is written by Countersign alone.{_age(call.policy)}"
         raise refusal(sentence, call.policy, gate.settings.mode_now())
-    if mode == OFF:
+    if gate.settings.mode == OFF:
         return None
     grant, invalid = _grant(gate, call)
     if grant:
         _hold_against(grant, call)
         return grant
-    touched = list(judge(call))
+    _refuse(gate, call, list(judge(call)), invalid)
+    return None
+
+
+def _refuse(gate: Gate, call: Call, touched: Sequence[Touched], invalid: str = "") -> None:
+    """Raises MlflowException if anything is touched that is enforced, and tells."""
     if not touched:
-        return None
+        return
+    mode = gate.settings.mode
     strictest = max(touched, key=lambda each: each.rule.mode == ENFORCE)
     if strictest.rule.mode == ENFORCE:
         mode = gate.settings.mode_now()
     mode = weaker(mode, strictest.rule.mode)
     if mode == OFF:
-        return None
+        return
     tell(gate, call.operation, strictest, mode)
     if mode == ENFORCE:
         raise refusal(_sentence(strictest, gate.settings.site, invalid), call.policy, mode)
-    return None
+
+
+def _look_again(gate: Gate, call: Call, rename: Callable[..., Any]) -> None:
+    """A version that arrived in a place while its model was renamed came by two changes of which each was let through,
+    and would now stand where neither could have put it: the name is taken back. Raises MlflowException then."""
+    if gate.settings.mode == OFF:
+        return
+    brought = changes.brought_along(call, str(call.arguments["new_name"]))
+    try:
+        _refuse(gate, call, [each for each in brought if each.rule.mode == ENFORCE])
+    except MlflowException:
+        back = {"name": call.arguments["new_name"], "new_name": call.name}
+        with gate.permits.around(call.operation, back):
+            rename(**back)
+        raise
 
 
 def _grant(gate: Gate, call: Call) -> tuple[Grant | None, str]:
