@@ -1,16 +1,20 @@
 """deploy/nginx/mlflow.conf before a real MLflow: refused are whole paths, in each spelling, for all but the worker."""
 
+import re
 import shutil
 import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from mlflow_gate import attacks
+from mlflow_gate.attacks import OPEN
 
 from registry_ui.demo.installation import ROOT
 from tests.support.backstage import Backstage
@@ -49,17 +53,6 @@ class Proxy:
         )
         certificate(folder, "server", "worker-ca", "worker", "stranger")
 
-    def start(self) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen([str(NGINX), "-c", str(self.folder / "nginx.conf"), "-e", str(self.folder / "e")])
-        for _ in range(200):
-            try:
-                requests.get(f"http://127.0.0.1:{self.people}/health", timeout=5)
-            except requests.ConnectionError:
-                time.sleep(0.05)
-            else:
-                return process
-        raise RuntimeError((self.folder / "error.log").read_text())
-
     def ask(self, method: str, path: str, body: str) -> tuple[int, str]:
         """As it stands: a client library would make the path plain first."""
         connection = HTTPConnection("127.0.0.1", self.people, timeout=60)
@@ -75,6 +68,22 @@ class Proxy:
         connection = HTTPSConnection("127.0.0.1", self.worker, timeout=60, context=context)
         connection.request("POST", path, body, {"Content-Type": "application/json"})
         return connection.getresponse().status
+
+
+@contextmanager
+def started(proxy: Proxy) -> Iterator[Proxy]:
+    folder = proxy.folder
+    process = subprocess.Popen([str(NGINX), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")])
+    try:
+        for _ in range(200):
+            with suppress(requests.ConnectionError):
+                requests.get(f"http://127.0.0.1:{proxy.people}/health", timeout=5)
+                break
+            time.sleep(0.05)
+        yield proxy
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
 
 
 def certificate(folder: Path, *names: str) -> None:
@@ -93,11 +102,8 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, Mlf
     folder = tmp_path_factory.mktemp("nginx")
     with MlflowServer(folder / "mlflow") as mlflow:
         Backstage(mlflow.url).create_version("churn")
-        made = Proxy(folder, mlflow.port)
-        process = made.start()
-        yield made, mlflow
-        process.terminate()
-        process.wait(timeout=10)
+        with started(Proxy(folder, mlflow.port)) as made:
+            yield made, mlflow
 
 
 def stage(mlflow: MlflowServer) -> str:
@@ -137,6 +143,16 @@ def test_whole_paths_are_refused_and_the_rest_goes_on(proxy: tuple[Proxy, Mlflow
     source = '{"name": "churn", "source": "s3://nothing/here"}'
     assert front.ask("POST", f"{api}model-versions/create", source)[0] == 200
     assert front.ask("POST", f"{api}runs/create", '{"experiment_id": "0", "start_time": 1}')[0] == 200
+
+
+def test_of_the_known_attacks_those_are_open_that_the_page_says(tmp_path: Path) -> None:
+    model = "countersign-doctor-nginx"
+    with MlflowServer(tmp_path / "mlflow") as mlflow, started(Proxy(tmp_path, mlflow.port)) as front:
+        at_mlflow, at_nginx = attacks.Mlflow(mlflow.url), attacks.Mlflow(f"http://127.0.0.1:{front.people}")
+        assert {at_mlflow.attempt(each).status for each in attacks.preparation(model)} == {200}
+        is_open = {each.what for each in attacks.attacks(model) if attacks.judge(each, at_nginx.attempt(each)) == OPEN}
+    assert is_open
+    assert {what for what in is_open if not re.search(r"\b(tag|note|text|prompt)\b", what)} == set()
 
 
 def test_the_worker_passes_by_its_certificate(proxy: tuple[Proxy, MlflowServer]) -> None:
