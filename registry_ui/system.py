@@ -180,6 +180,8 @@ def _rights() -> Part:
 def _gate(mirror: MirrorState) -> Part:
     """Whether MLflow refuses what was not approved."""
     found = mirror.gate
+    if not found and Target.objects.current().exclude(enforcement=Enforcement.OFF).exists():
+        return Part("Gate in MLflow", SLOW, "Not asked yet", "The worker asks MLflow every minute whether it is there.")
     if not found:
         return Part("Gate in MLflow", GOOD, "Not used", "No target is enforced in MLflow; changes there are reported.")
     at, said = datetime.fromisoformat(found["at"]), " and ".join(found["versions"])

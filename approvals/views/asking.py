@@ -13,7 +13,7 @@ from approvals.views.shared import SignedInRequest
 from approvals.webhooks import mlflow_events
 from mirror.models import ModelVersion
 
-LONGEST_NAME = 256
+LONGEST_NAME, BIGGEST = 256, 2_147_483_647
 MOST_LOOKS = 20
 """Looks that the page takes by script, one every three seconds."""
 
@@ -22,6 +22,8 @@ MOST_LOOKS = 20
 def ask(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     """To the request that is open, or else to the form. 404 with a page that looks again while the version is not
     mirrored."""
+    if len(name) > LONGEST_NAME or "\0" in name or not 0 < number <= BIGGEST:
+        raise Http404("MLflow has no such names and numbers.")
     version = ModelVersion.objects.select_related("model").filter(model__name=name, number=number).first()
     if version is None:
         return _not_yet(request, name, number)
@@ -48,8 +50,6 @@ def _target(version: ModelVersion) -> Target | None:
 
 
 def _not_yet(request: SignedInRequest, name: str, number: int) -> HttpResponse:
-    if len(name) > LONGEST_NAME or not name.isprintable() or not 0 < number < 2**31:
-        raise Http404(f"There is no version {number} of {name[:LONGEST_NAME]!r}.")
     looks = request.GET.get("looks", "")
     look = min(int(looks), MOST_LOOKS) if looks.isdecimal() and len(looks) < 5 else 0
     if look % 5 == 0:

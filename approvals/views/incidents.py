@@ -69,12 +69,14 @@ def _found(form: IncidentFilterForm, show: str) -> "QuerySet[Incident]":
 
 @require_safe
 def incident(request: SignedInRequest, pk: int) -> HttpResponse:
-    return _page(request, _one(pk), ResolveIncidentForm())
+    found = _one(pk)
+    return _page(request, found, ResolveIncidentForm(incident=found))
 
 
 @require_POST
 def resolve(request: SignedInRequest, pk: int) -> HttpResponse:
-    found, form = _one(pk), ResolveIncidentForm(request.POST)
+    found = _one(pk)
+    form = ResolveIncidentForm(request.POST, incident=found)
     if not form.is_valid():
         return _page(request, found, form, status=422)
     try:

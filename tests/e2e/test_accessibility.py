@@ -61,7 +61,16 @@ PAGES = {
         "/history/audit/reviews/?since=2020-01-01",
         "/system/",
     ],
-    "rita": ["/", "/overview/", "/?tab=mine", "/?tab=decided", "/models/", "/search/?q=axe", "/no-such-page/"],
+    "rita": [
+        "/",
+        "/overview/",
+        "/?tab=mine",
+        "/?tab=decided",
+        "/models/",
+        "/search/?q=axe",
+        "/p/no_such_model/1",
+        "/no-such-page/",
+    ],
 }
 SHAPES = [("light", 1280), ("dark", 390)]
 OTHER_SHAPES = [("dark", 1280), ("light", 390)]
