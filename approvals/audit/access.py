@@ -35,10 +35,17 @@ class Column:
     pattern: str
     version: int
     slot: rules.SlotRule
+    enforcement: str
+    """Of the target: off, observe or enforce."""
 
     @property
     def needs(self) -> str:
         return self.slot.sentence
+
+    @property
+    def in_mlflow(self) -> str:
+        """`enforced in MLflow`; "" where nothing is asked of MLflow."""
+        return {"enforce": "enforced in MLflow", "observe": "observed in MLflow"}.get(self.enforcement, "")
 
     @property
     def label(self) -> str:
@@ -92,13 +99,14 @@ def _columns(state: replay.State, model_name: str, target: str) -> Iterator[Colu
     for name, terms in state.targets.items():
         if target and name != target:
             continue
+        mode = state.enforced.get(name, "off")
         found = [(each, rules.Rule.from_json(each.terms)) for each in terms]
         if model_name:
             found = [(each, rule) for each, rule in found if rules.matches(rule.model_pattern, model_name)][:1]
             if not found:
-                yield from (Column(name, "", 0, slot) for slot in rules.FALLBACK.slots)
+                yield from (Column(name, "", 0, slot, mode) for slot in rules.FALLBACK.slots)
         for each, rule in found:
-            yield from (Column(name, rule.model_pattern, each.version, slot) for slot in rule.slots)
+            yield from (Column(name, rule.model_pattern, each.version, slot, mode) for slot in rule.slots)
 
 
 def _row(person: replay.Person, columns: Sequence[Column]) -> Row:
@@ -113,7 +121,19 @@ def _row(person: replay.Person, columns: Sequence[Column]) -> Row:
     )
 
 
-CSV_COLUMNS = ("at", "person", "roles", "groups", "other_powers", "target", "pattern", "policy_version", "slot", "can")
+CSV_COLUMNS = (
+    "at",
+    "person",
+    "roles",
+    "groups",
+    "other_powers",
+    "target",
+    "pattern",
+    "policy_version",
+    "slot",
+    "in_mlflow",
+    "can",
+)
 
 
 def plain(found: Matrix, moment: datetime) -> Iterator[dict[str, Any]]:
@@ -130,6 +150,7 @@ def plain(found: Matrix, moment: datetime) -> Iterator[dict[str, Any]]:
                 "pattern": column.pattern,
                 "policy_version": column.version or None,
                 "slot": column.needs,
+                "in_mlflow": column.enforcement,
                 "can": "yes" if fills else "no",
             }
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from accounts.models import User
-from approvals.models import Action, AuditEvent, Policy, PolicyVersion, Target
+from approvals.models import Action, AuditEvent, Enforcement, Policy, PolicyVersion, Target
 
 _KINDS = ("person.", "policy.", "target.", "group.")
 TOLD = tuple(action for action in Action if action.startswith(_KINDS))
@@ -49,10 +49,14 @@ class State:
     targets: dict[str, list[Term]] = field(default_factory=dict)
     """Policies by the name of their target, in the order in which they apply. Targets in use alone."""
 
+    enforced: dict[str, str] = field(default_factory=dict)
+    """By the name of the target: what MLflow does with changes that were not approved; see `Enforcement`."""
+
     @property
     def settled(self) -> "State":
         """For comparing: without what only says how it is known."""
-        return State({pk: replace(each, is_recorded=True) for pk, each in self.people.items()}, self.targets)
+        people = {pk: replace(each, is_recorded=True) for pk, each in self.people.items()}
+        return State(people, self.targets, self.enforced)
 
 
 # --- As it is now -----------------------------------------------------------------------------------------------------
@@ -60,7 +64,11 @@ class State:
 
 def now() -> State:
     """From the tables themselves."""
-    found = State(targets={target.name: [] for target in Target.objects.current()})
+    targets = list(Target.objects.current())
+    found = State(
+        targets={target.name: [] for target in targets},
+        enforced={target.name: target.enforcement for target in targets},
+    )
     for user in User.objects.prefetch_related("groups"):
         groups = frozenset(group.name for group in user.groups.all())
         found.people[user.pk] = Person(user.pk, user.label, groups, user.is_active, user.is_service_account)
@@ -76,6 +84,7 @@ def at(moment: datetime) -> State:
     """From the events up to and including `moment`, in their order. Reads each event of TOLD once: memory holds the
     state alone."""
     state = State(targets=_beginnings())
+    state.enforced = dict.fromkeys(state.targets, str(Enforcement.OFF))
     later: dict[int, Person] = {}
     ids = {label: pk for pk, label in _labels().items()}
     for event in AuditEvent.objects.filter(action__in=TOLD).order_by("sequence").iterator(chunk_size=2000):
@@ -217,16 +226,25 @@ def _renamed(state: State, event: AuditEvent, ids: Mapping[str, int]) -> None:
 
 def _target_created(state: State, event: AuditEvent, ids: Mapping[str, int]) -> None:
     state.targets.setdefault(event.target_name, [])
+    state.enforced[event.target_name] = _enforcement(event)
 
 
 def _target_changed(state: State, event: AuditEvent, ids: Mapping[str, int]) -> None:
     before, after = (event.data.get(key, {}).get("name") for key in ("before", "after"))
     if before and after and before != after and before in state.targets:
         state.targets[after] = state.targets.pop(before)
+        state.enforced.pop(before, None)
+    state.enforced[after or event.target_name] = _enforcement(event)
 
 
 def _target_retired(state: State, event: AuditEvent, ids: Mapping[str, int]) -> None:
     state.targets.pop(event.target_name, None)
+    state.enforced.pop(event.target_name, None)
+
+
+def _enforcement(event: AuditEvent) -> str:
+    """Events from before MLflow could enforce anything say nothing of it."""
+    return str(event.data.get("after", {}).get("enforcement") or Enforcement.OFF)
 
 
 def _policy_created(state: State, event: AuditEvent, ids: Mapping[str, int]) -> None:

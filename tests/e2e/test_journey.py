@@ -174,3 +174,12 @@ def test_everything_works_without_script(stack: Stack, model: str, browser: obje
         expect(plain.get_by_text("Without script.").first).to_be_visible()
     finally:
         context.close()
+
+
+def test_the_address_in_mlflows_refusal_waits_for_the_version(stack: Stack, sign_in: SignIn) -> None:
+    page = sign_in("rita")
+    page.goto(f"{stack.url}/p/journey_short/1")
+    expect(page.get_by_text("Not mirrored yet.")).to_be_visible()
+    stack.make_version("journey_short")
+    page.wait_for_url(re.compile(r"/models/journey_short/versions/1/promote/"), timeout=60_000)
+    expect(page.get_by_label("Why should it be promoted?")).to_be_visible()

@@ -17,7 +17,7 @@ from accounts.models import User
 from approvals import administration, ledger
 from approvals.administration import policy_files
 from approvals.audit import access, replay
-from approvals.models import Action, AuditEvent, Policy, Target
+from approvals.models import Action, AuditEvent, Enforcement, Policy, Target
 from approvals.policy import SlotRule
 from approvals.selectors import reviewers
 from approvals.workflow import WorkflowError
@@ -113,6 +113,7 @@ def add_target(dice: random.Random, ada: User) -> None:
 def rename_target(dice: random.Random, ada: User) -> None:
     target = dice.choice(list(Target.objects.current()))
     target.name = f"{target.name[:20]}{dice.randint(1, 9)}"
+    target.enforcement = dice.choice(list(Enforcement))
     administration.save_target(target, by=ada)
 
 
@@ -304,6 +305,21 @@ def test_a_model_without_a_policy_shows_the_fallback(production: Target, ada: Us
         administration.retire_policy(policy, by=ada)
     found = access.matrix(replay.now(), model_name="churn", target="Production")
     assert [column.slot.approvals for column in found.columns] == [2]
+
+
+def test_what_mlflow_enforced_is_known_for_each_moment(production: Target, ada: User) -> None:
+    before = timezone.now()
+    production.enforcement = Enforcement.ENFORCE
+    administration.save_target(production, by=ada)
+
+    def said(state: replay.State) -> set[str]:
+        return {column.in_mlflow for column in access.matrix(state, target="Production").columns}
+
+    assert said(replay.at(before)) == {""}
+    assert said(replay.at(timezone.now())) == said(replay.now()) == {"enforced in MLflow"}
+    found = access.matrix(replay.now())
+    rows = [row for row in access.plain(found, before) if row["target"] == "Production"]
+    assert {row["in_mlflow"] for row in rows} == {"enforce"}
 
 
 def test_the_changes_name_from_and_to_and_by_whom(ada: User, remy: User) -> None:
