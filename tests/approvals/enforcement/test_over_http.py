@@ -1,4 +1,4 @@
-"""What MLflow's gate does with what it fetches here, and that what it reports arrives: its own code at work."""
+"""The whole room. MLflow's own code fetches what is written here, and what it reports arrives."""
 
 from collections.abc import Iterator
 from dataclasses import replace
