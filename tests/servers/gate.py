@@ -33,8 +33,10 @@ WAYS = ("1 process", "4 processes", "gunicorn", "passwords", "prefix", "workspac
 def has(version: str, way: str) -> bool:
     """Whether this MLflow can be started this way."""
     release = (99, 0) if version == NEWEST else tuple(int(part) for part in version.split(".")[:2])
-    # Before 3.5 there was no other server than gunicorn, and behind a prefix the pages alone.
-    return release >= {"workspaces": (3, 10), "gunicorn": (3, 5), "prefix": (3, 5)}.get(way, (0, 0))
+    # Before 3.5 there was no other server than gunicorn. Behind a prefix older ones have their pages alone, and with
+    # passwords a model that 2.14 renamed belongs to nobody.
+    since = {"workspaces": (3, 10), "gunicorn": (3, 5), "prefix": (3, 17), "passwords": (2, 22)}
+    return release >= since.get(way, (0, 0))
 
 
 def install_gate(python: Path) -> None:

@@ -67,6 +67,9 @@ class GuardedMlflow(MlflowServer):
             *([f"--static-prefix={self.prefix}"] * bool(self.prefix)),
         ]
 
+    def start(self, *, timeout: float = 240) -> None:  # four processes, beside other tests
+        super().start(timeout=timeout)
+
     def _is_healthy(self) -> bool:
         return super()._is_healthy() or self._answers(self.url.removesuffix(self.prefix))  # the way of old ones
 
