@@ -70,7 +70,7 @@ class Command(BaseCommand):
             raise CommandError(str(problem)) from problem
 
     def _train(self, console: Console) -> None:
-        with console.step("Models: looking at MLflow") as step:
+        with console.step("Models") as step:
             os.environ["MLFLOW_TRACKING_URI"] = settings.MLFLOW_TRACKING_URI
             # Heavy (4 s), so only now, when the step already shows.
             from mlflow import MlflowClient  # noqa: PLC0415
