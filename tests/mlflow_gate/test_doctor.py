@@ -1,5 +1,6 @@
 """The doctor with real MLflow servers, and with the answers of such as are half guarded."""
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from mlflow_gate.__main__ import AS_MEANT, NOT_SEEN, OTHERWISE, main
 from mlflow_gate.attacks import FAILED, GOES_ON, NOT_TAKEN, OPEN, REFUSED, STOPPED, Answer, Attempt
 from mlflow_gate.doctor import Doctor, Report, Tried
 
+from tests.support.backstage import Backstage
 from tests.support.gate import Countersign, policy_text
-from tests.support.mlflow_server import MlflowServer
+from tests.support.mlflow_server import ADMIN, MlflowServer, make_passwords_cheap, passwords
 from tests.support.siege import GuardedMlflow
 
 DENIED = "The tag countersign.probe is written by Countersign alone."
@@ -43,6 +45,26 @@ def test_an_mlflow_without_the_gate_is_open_and_is_left_as_it_was(
         assert "\nThe gate is not shut.\n" in said
         assert models(server) == []
         assert files(server) == []
+
+
+@pytest.mark.server
+def test_an_engineer_whom_mlflow_keeps_to_their_own_experiments_can_tell_as_much(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = secrets.token_urlsafe(16)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
+    options, environment = ["--app-name=basic-auth"], passwords(tmp_path, password)
+    with Countersign() as site, GuardedMlflow(tmp_path, site, options=options, environment=environment) as server:
+        admin = Backstage(f"http://{ADMIN}:{password}@127.0.0.1:{server.port}")
+        admin.call("POST", "users/create", username="rita", password=password)
+        make_passwords_cheap(tmp_path, {ADMIN: password, "rita": password})
+        assert main(["doctor", server.url, "--user", "rita"]) == AS_MEANT
+        said = capsys.readouterr().out
+        assert "Left behind" not in said
+        assert "asks nobody who they are" not in said
+        assert files(server) == []
+        assert main(["doctor", server.url]) == NOT_SEEN
+        assert "it lets in only who has a user" in capsys.readouterr().err
 
 
 def models(server: MlflowServer) -> list[str]:

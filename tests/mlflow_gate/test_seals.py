@@ -26,6 +26,9 @@ SEALS = Seals([CHURN, RUN])
         ("2/1/models/m-7e81/artifacts/x", None),
         ("", None),
         (attacks.SEALED + "/x", DOCTOR),
+        (f"7/{attacks.SEALED}", DOCTOR),
+        (f"workspaces/risk/7//{attacks.SEALED.upper()}/x", DOCTOR),
+        (f"7/{attacks.SEALED}-of-mine/x", None),
     ],
 )
 def test_what_a_path_leads_into(path: str, found: Sealed | None) -> None:

@@ -29,7 +29,7 @@ STAMP = "[gate "
 """In each sentence with which the gate refuses."""
 
 SEALED = "countersign-doctor/sealed"
-"""A folder below MLflow's artifacts that the gate always seals, so that an engineer can try it."""
+"""A folder that the gate always seals, wherever it lies, so that an engineer can try it."""
 
 FORGED = "Mine.\n\n<!-- countersign:begin -->\nApproved by nobody.\n<!-- countersign:end -->"
 TAG = "countersign.request"
@@ -176,8 +176,9 @@ def webhook_attacks(webhook: str) -> Iterator[Attempt]:
     yield from _spelled("delete the webhook to Countersign", "DELETE", path, {}, held=True)
 
 
-def file_attacks(folder: str = SEALED) -> Iterator[Attempt]:
-    """Of a sealed folder, as MLflow's artifacts name it. On a server that is not sealed they write in it."""
+def file_attacks(folder: str = SEALED, *, around: bool = True) -> Iterator[Attempt]:
+    """Of a sealed folder, as MLflow's artifacts name it, and of those around it. On a server that is not sealed they
+    write in it."""
     escaped = quote(folder)
     letter = folder[0]
     spellings = {
@@ -195,7 +196,7 @@ def file_attacks(folder: str = SEALED) -> Iterator[Attempt]:
             address = f"{api}mlflow-artifacts/artifacts/{path}"
             yield Attempt("put a file into a sealed folder", said, REFUSED, "PUT", address, b"other bytes")
             yield Attempt("delete a file of a sealed folder", said, REFUSED, "DELETE", address)
-    parents = [folder.rsplit("/", up)[0] for up in range(folder.count("/") + 1)]
+    parents = [folder.rsplit("/", up)[0] for up in range(folder.count("/") + 1 if around else 1)]
     for parent in parents:
         address = f"mlflow-artifacts/artifacts/{quote(parent)}"
         yield Attempt("delete a sealed folder, or one around it", parent, REFUSED, "DELETE", API + address)

@@ -7,6 +7,7 @@ one, it cannot try: it has none, and no business with those of others.
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import time
@@ -117,12 +118,13 @@ class Doctor:
         self._anonymous = Mlflow(url)
         self._model = f"{DOCTOR}{secrets.token_hex(4)}"
         self._folder = f"countersign-doctor/{self._model}"
+        self._experiment = ""
 
     def examine(self) -> Report:
         """Raises OSError when MLflow does not answer, and ValueError when this person may not try."""
         version = self._mlflow.send("GET", "/version")
         if version.status == 401:
-            raise ValueError("it wants a user and a password (--user).")
+            raise ValueError("it lets in only who has a user (--user) and its password.")
         if version.status != 200:
             raise ValueError(f"it answers {version.status} where MLflow says its version.")
         who = f"as {self._user}" if self._user else "as nobody in particular"
@@ -149,33 +151,51 @@ class Doctor:
         return Tried(attempt, attacks.judge(attempt, answer), answer)
 
     def _files(self, holes: list[Hole]) -> list[Tried]:
-        """Nothing, where MLflow does not hand out files itself."""
+        """Nothing, where MLflow does not hand out files itself. Where its own permissions keep this person to files of
+        experiments, one is made for it, and all files around the sealed folder are theirs to delete."""
+        within = ""
         free = [self._try(each) for each in attacks.files_that_go_on(self._folder)]
         if free[0].answer.status in (404, 503):
             sentence = "MLflow does not hand out files itself; who may write to their storage can exchange them."
             holes.append(Hole(sentence, is_open=False))
             return []
-        tried = [*free, *(self._try(each) for each in attacks.file_attacks())]
+        if free[0].answer.status == 403 and free[0].verdict == FAILED:
+            within = self._make_experiment()
+            free = [self._try(each) for each in attacks.files_that_go_on(f"{within}{self._folder}")]
+        sealed = attacks.file_attacks(f"{within}{attacks.SEALED}", around=not within)
+        tried = [*free, *(self._try(each) for each in sealed)]
         if any(each.verdict == OPEN for each in tried):
             holes.append(Hole("Files are not sealed: put countersign: before the server's --artifacts-destination."))
         return tried
 
+    def _make_experiment(self) -> str:
+        """The folder of its files, with a slash; "" when this person cannot make one."""
+        made = self._mlflow.call("POST", "mlflow/experiments/create", {"name": self._model})
+        try:
+            self._experiment = str(json.loads(made.text)["experiment_id"])
+        except (ValueError, KeyError, TypeError):
+            return ""
+        return f"{self._experiment}/"
+
     def _clean_up(self) -> list[str]:
         names = (self._model, f"{self._model}-renamed", f"{self._model}-copy", attacks.prompt_of(self._model))
-        gone = {name: self._delete("mlflow/registered-models/delete", {"name": name}) for name in names}
-        if any(self._has(f"{FILES}?path={folder}") for folder in (attacks.SEALED, self._folder)):
-            self._delete(f"{FILES}/countersign-doctor", {})
-        return [name for name, is_gone in gone.items() if not is_gone]
+        left = [name for name in names if not self._delete("mlflow/registered-models/delete", {"name": name})]
+        within = f"{self._experiment}/" if self._experiment else ""
+        if any(self._has(f"{FILES}?path={within}{folder}") for folder in (attacks.SEALED, self._folder)):
+            self._delete(f"{FILES}/{within}countersign-doctor", {})
+        if self._experiment:
+            self._delete("mlflow/experiments/delete", {"experiment_id": self._experiment}, "POST")
+        return [name for name in left if self._has(f"mlflow/registered-models/get?name={name}", '"name"')]
 
-    def _delete(self, path: str, body: dict[str, str]) -> bool:
+    def _delete(self, path: str, body: dict[str, str], method: str = "DELETE") -> bool:
         try:
-            return self._mlflow.call("DELETE", path, body).status in (200, 404)
+            return self._mlflow.call(method, path, body).status == 200
         except OSError:
             return False
 
-    def _has(self, path: str) -> bool:
+    def _has(self, path: str, word: str = '"path"') -> bool:
         try:
-            return '"path"' in self._mlflow.call("GET", path).text
+            return word in self._mlflow.call("GET", path).text
         except OSError:
             return False
 

@@ -12,7 +12,7 @@ from mlflow_gate.attacks import SEALED
 from mlflow_gate.policy import Sealed
 
 DOCTOR = Sealed(SEALED, "", 0)
-"""Always sealed, and nobody's: there the doctor tries whether files are."""
+"""Always sealed, at the root and in each experiment, and nobody's: there the doctor tries whether files are."""
 
 
 def decoded(path: str) -> str:
@@ -41,7 +41,10 @@ class Seals:
 
     def around(self, path: str) -> Sealed | None:
         """The sealed folder that the path leads into, or is."""
-        parts = plain(path).split("/")
+        path = plain(path)
+        if f"/{SEALED}/" in f"/{path}/":
+            return DOCTOR
+        parts = path.split("/")
         folders = ("/".join(parts[:length]) for length in range(1, len(parts) + 1))
         return next((self._by_folder[folder] for folder in folders if folder in self._by_folder), None)
 
