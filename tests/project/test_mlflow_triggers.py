@@ -316,6 +316,8 @@ def test_a_gate_that_could_write_no_permits_does_not_start(mlflow: OnPostgres, t
     role = mlflow.as_role("mlflow").replace("://", "+psycopg2://")
     with Countersign() as site, pytest.raises(RuntimeError, match="COUNTERSIGN_GATE_DATABASE_URL: MLflow's database"):
         gated(tmp_path, mlflow, site, role).start()
+    with pytest.raises(ValueError, match="is no address of a PostgreSQL database"):
+        Permits("mlflow")
 
 
 def test_the_owner_of_the_tables_can_switch_triggers_off_until_another_owns_them(mlflow: OnPostgres) -> None:

@@ -12,33 +12,35 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
-
 from mlflow_gate.grants import STAGES
+
+
+class Unwritten(Exception):
+    """The database took no permit; the message says why."""
 
 
 class Permits:
     """With an empty address there are no triggers, and nothing is written."""
 
     def __init__(self, address: str = "") -> None:
+        """Raises ValueError for what is no address of a database."""
         self._engine: Any = None
         if address:
             import sqlalchemy  # noqa: PLC0415 -- MLflow's own, and only where it is used
 
-            self._engine = sqlalchemy.create_engine(address, pool_pre_ping=True, isolation_level="AUTOCOMMIT")
+            try:
+                self._engine = sqlalchemy.create_engine(address, pool_pre_ping=True, isolation_level="AUTOCOMMIT")
+            except (sqlalchemy.exc.ArgumentError, ImportError) as error:
+                raise ValueError("COUNTERSIGN_GATE_DATABASE_URL is no address of a PostgreSQL database.") from error
 
     def confirm(self) -> None:
-        """Raises MlflowException, with a sentence for who starts MLflow, where permits could not be written."""
+        """Raises ValueError, with a sentence for who starts MLflow, where permits could not be written."""
         if self._engine is None:
             return
         try:
-            with self.around("delete_model_version", {"name": "countersign-probe-start"}):
-                pass
-        except MlflowException as error:
-            raise MlflowException(
-                f"The gate cannot stand: COUNTERSIGN_GATE_DATABASE_URL: {error.message}", INVALID_PARAMETER_VALUE
-            ) from error
+            self._withdraw(self._write([]))
+        except Unwritten as error:
+            raise ValueError(f"COUNTERSIGN_GATE_DATABASE_URL: {error}") from error
         finally:
             self._engine.dispose()  # the server's processes are made from this one, and share no connection
 
@@ -49,12 +51,25 @@ class Permits:
         if not wanted:
             yield
             return
-        batch = self._ask("SELECT countersign.permit(CAST(:given AS jsonb))", json.dumps(wanted))
+        try:
+            batch = self._write(wanted)
+        except Unwritten as error:
+            # Here, because MLflow loads its plugins while it is imported, and this module with them.
+            from mlflow.exceptions import MlflowException  # noqa: PLC0415
+            from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE  # noqa: PLC0415
+
+            raise MlflowException(str(error), TEMPORARILY_UNAVAILABLE) from error
         try:
             yield
         finally:
-            with contextlib.suppress(MlflowException):  # it ends by itself in ten seconds
-                self._ask("SELECT countersign.withdraw(:given)", batch)
+            with contextlib.suppress(Unwritten):  # it ends by itself in ten seconds
+                self._withdraw(batch)
+
+    def _write(self, wanted: list[dict[str, Any]]) -> Any:
+        return self._ask("SELECT countersign.permit(CAST(:given AS jsonb))", json.dumps(wanted))
+
+    def _withdraw(self, batch: Any) -> None:
+        self._ask("SELECT countersign.withdraw(:given)", batch)
 
     def _ask(self, statement: str, given: Any) -> Any:
         import sqlalchemy  # noqa: PLC0415
@@ -64,9 +79,7 @@ class Permits:
                 return connection.execute(sqlalchemy.text(statement), {"given": given}).scalar()
         except sqlalchemy.exc.SQLAlchemyError as error:
             reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-            raise MlflowException(
-                f"MLflow's database takes no permit of the gate ({reason}).", TEMPORARILY_UNAVAILABLE
-            ) from error
+            raise Unwritten(f"MLflow's database takes no permit of the gate ({reason}).") from error
 
 
 def _wanted(operation: str, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -78,10 +78,10 @@ def gate() -> Gate:
     """This process's. Raises MlflowException when the environment does not say what it needs."""
     try:
         settings = Settings.from_environment()
+        permits = Permits(settings.database)
+        permits.confirm()
     except ValueError as error:
         raise MlflowException(f"The gate cannot stand: {error}", INVALID_PARAMETER_VALUE) from error
-    permits = Permits(settings.database)
-    permits.confirm()
     source = Source(settings, reached=functools.partial(opening.tell, settings))
     source.policy()  # begins to ask, so that something is known when the first request comes
     return Gate(settings, source.policy, Teller(settings).tell, Once(settings.used), permits)
