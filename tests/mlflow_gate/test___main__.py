@@ -58,6 +58,7 @@ def test_open_and_close(capsys: pytest.CaptureFixture[str], site: Countersign, s
     said = capsys.readouterr().out
     assert "The gate is open until" in said
     assert "Countersign knows." in said
+    assert "no server has kept" not in said
     assert [(each["minutes"], each["reason"]) for each in site.openings] == [(30, "Countersign is lost")]
     assert abs(site.openings[0]["at"] - time.time()) < 60
     assert main(["policy"]) == OTHERWISE
@@ -72,7 +73,9 @@ def test_open_and_close(capsys: pytest.CaptureFixture[str], site: Countersign, s
 def test_open_while_countersign_is_away(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERSIGN_SITE_URL", "http://127.0.0.1:9")
     assert main(["open", "--minutes", "5", "--reason", "It is lost"]) == AS_MEANT
-    assert "tells it as soon as it can be" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "tells it as soon as it can be" in said
+    assert "But no server has kept a policy in" in said, "the file may lie where the server does not look"
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,9 @@ def let_through(settings: Settings, minutes: int, reason: str) -> int:
     print(
         f"The gate is open until {_moment(made.until)}: what it would refuse goes on, and Countersign is told of each."
     )
+    if not settings.state.exists():
+        where = f"no server has kept a policy in {settings.state}"
+        print(f"But {where}: is COUNTERSIGN_GATE_STATE the one of MLflow's server, and this its user?")
     if opening.tell(settings):
         print("Countersign knows.")
     else:
