@@ -47,14 +47,14 @@ def sign_if_due(registry: Registry) -> int | None:
     _look_up_folders(registry)
     key = Ed25519PrivateKey.from_private_bytes(settings.GATE_KEY)
     last = PolicyFeed.objects.current()
-    if not _is_due(last, contents(), key):
+    if not _is_due(last, contents(registry.workspace), key):
         return None
     PolicyFeed.objects.get_or_create(pk=1)
     with transaction.atomic():
         # One worker after the other, each with what stands once the one before it is done: the serial is never used
         # twice, and an older look does not overwrite a newer one.
         last = PolicyFeed.objects.select_for_update().get(pk=1)
-        now, found = timezone.now(), contents()
+        now, found = timezone.now(), contents(registry.workspace)
         if not _is_due(last, found, key):
             return None
         # Also after an older backup was restored it is higher than what MLflow has seen, as the time is.
@@ -73,12 +73,13 @@ def sign_if_due(registry: Registry) -> int | None:
     return serial
 
 
-def contents() -> dict[str, Any]:
-    """What the feed says beside its serial and time: plain data. Four queries."""
+def contents(workspace: str = "") -> dict[str, Any]:
+    """What the feed says beside its serial and time: plain data. Four queries. `workspace` is that of MLflow which is
+    mirrored, "" for its default one; what lies in others is not Countersign's."""
     return {
         "audience": settings.GATE_AUDIENCE,
         "site": settings.SITE_URL,
-        "rules": _rules(),
+        "rules": [rule | {"workspace": workspace} for rule in _rules()],
         "sealed": [
             {"folder": folder, "model": model, "version": number}
             for folder, model, number in _sealed()
@@ -116,7 +117,6 @@ def _rule(
     pattern: str, target: str, stages: Sequence[str], aliases: Sequence[str], mode: str, rule: policy.Rule
 ) -> dict[str, Any]:
     return {
-        "workspace": "",
         "models": [pattern],
         "except": [],
         "target": target,

@@ -60,6 +60,12 @@ def older(seconds: int) -> None:
     PolicyFeed.objects.update(issued_at=timezone.now() - timedelta(seconds=seconds))
 
 
+def test_the_rules_are_for_the_workspace_that_is_mirrored(registry: FakeRegistry, enforced: Target) -> None:
+    registry.workspace = "risk"
+    feed.sign_if_due(registry)
+    assert {rule["workspace"] for rule in said()["rules"]} == {"risk"}
+
+
 def test_the_signed_text_says_which_places_are_enforced(registry: FakeRegistry, enforced: Target) -> None:
     make_policy("fraud_*", enforced, (1, None), (1, None))
     serial = feed.sign_if_due(registry)
