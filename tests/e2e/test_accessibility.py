@@ -162,9 +162,18 @@ def violations(page: Page, name: str) -> list[str]:
     return found + sideways(page, name)
 
 
+STICKING_OUT = """() => {
+  const { scrollWidth, clientWidth } = document.documentElement;
+  const isOut = (each) => each.getBoundingClientRect().right > clientWidth + 1;
+  const all = scrollWidth > clientWidth ? [...document.querySelectorAll("main *")].filter(isOut) : null;
+  const innermost = all?.filter((each) => ![...each.children].some(isOut));
+  return innermost?.slice(0, 3).map((each) => each.outerHTML.slice(0, 90)) ?? null;
+}"""
+
+
 def sideways(page: Page, name: str) -> list[str]:
-    scrolls = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-    return [f"{name}: scrolls sideways"] if scrolls else []
+    found = page.evaluate(STICKING_OUT)
+    return [] if found is None else [f"{name}: scrolls sideways, for {found}"]
 
 
 def test_pages_before_sign_in(stack: Stack, browser: Browser) -> None:
