@@ -1,4 +1,5 @@
-"""Sees to it that what the tests need beside Python is there: Chromium, Redis, PostgreSQL, Docker Compose.
+"""Sees to it that what the tests need beside Python is there: Chromium, Redis, PostgreSQL, Docker Compose,
+nginx.
 
 As root on Debian it installs what is missing; otherwise it names the exact command and ends with status 1.
 """
@@ -16,6 +17,7 @@ PACKAGES = {
     "redis-server": "redis-server",
     "initdb": "postgresql",
     "docker-compose": "docker-compose",
+    "nginx": "nginx",
 }
 
 
@@ -27,7 +29,7 @@ def find(program: str) -> str | None:
         return str(newest) if newest else shutil.which("initdb")
     if program == "docker-compose" and has_compose_plugin():
         return "docker compose"
-    return shutil.which(program)
+    return shutil.which(program) or shutil.which(program, path="/usr/sbin")
 
 
 def has_compose_plugin() -> bool:
@@ -38,8 +40,8 @@ def has_compose_plugin() -> bool:
 
 
 def install(packages: list[str]) -> None:
-    """With Debian's packages. Raises CalledProcessError."""
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    """With Debian's packages, none of whose servers is started: tests start their own. Raises CalledProcessError."""
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     for command in (["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", *packages]):
         print(f"  · {' '.join(command)} …", flush=True)
         started = time.monotonic()

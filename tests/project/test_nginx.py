@@ -1,7 +1,6 @@
 """deploy/nginx/mlflow.conf before a real MLflow: refused are whole paths, in each spelling, for all but the worker."""
 
 import re
-import shutil
 import ssl
 import subprocess
 import time
@@ -19,14 +18,11 @@ from mlflow_gate.attacks import OPEN
 from registry_ui.demo.installation import ROOT
 from tests.support.backstage import Backstage
 from tests.support.mlflow_server import MlflowServer, free_port
+from tools.services import find
 
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+NGINX = find("nginx") or "nginx is missing: python tools/services.py installs it."
 
-pytestmark = [
-    pytest.mark.server,
-    pytest.mark.nodb,
-    pytest.mark.skipif(NGINX is None, reason="nginx is not installed; the suite itself does not need it."),
-]
+pytestmark = [pytest.mark.server, pytest.mark.nodb]
 
 STAGE = '{"name": "churn", "version": "1", "stage": "Production", "archive_existing_versions": true}'
 ALIAS = '{"name": "churn", "alias": "challenger", "version": "1"}'
@@ -73,7 +69,7 @@ class Proxy:
 @contextmanager
 def started(proxy: Proxy) -> Iterator[Proxy]:
     folder = proxy.folder
-    process = subprocess.Popen([str(NGINX), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")])
+    process = subprocess.Popen([NGINX, "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")])
     try:
         for _ in range(200):
             with suppress(requests.ConnectionError):
