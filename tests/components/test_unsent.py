@@ -158,7 +158,8 @@ def addresses() -> list[str]:
     def walk(patterns: Any, before: str) -> list[str]:
         found = []
         for each in patterns:
-            route = before + re.sub(r"<int:\w+>|<\w+:(?:pk|check)>", "1", str(each.pattern)).replace("<slug:page>", "overview")
+            numbered = re.sub(r"<int:\w+>|<\w+:(?:pk|check)>", "1", str(each.pattern))
+            route = before + numbered.replace("<slug:page>", "overview")
             if isinstance(each, URLResolver):
                 found += walk(each.url_patterns, route)
             elif isinstance(each, URLPattern) and not page_addresses.takes_get(each.callback):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
 from mlflow.exceptions import MlflowException
 from mlflow_gate import grants, store
@@ -265,28 +266,21 @@ def test_a_change_that_is_in_effect_may_be_asked_for_again(registry: GuardedRegi
 
 
 @pytest.mark.parametrize(
-    ("grant", "why"),
+    ("key", "model", "audience", "why"),
     [
-        ("nonsense", "the grant is not one of this version of Countersign"),
-        (
-            grants.sign(
-                OTHER_KEY, "delete_registered_model_alias", {"name": "churn", "alias": "champion"}, audience="mlflow"
-            ),
-            "the signature is of no key that MLflow trusts",
-        ),
-        (
-            grants.sign(
-                KEY, "delete_registered_model_alias", {"name": "other", "alias": "champion"}, audience="mlflow"
-            ),
-            "the grant is for another change",
-        ),
-        (
-            grants.sign(KEY, "delete_registered_model_alias", {"name": "churn", "alias": "champion"}, audience="x"),
-            "the grant is for another MLflow, 'x'",
-        ),
+        (None, "churn", "mlflow", "the grant is not one of this version of Countersign"),
+        (OTHER_KEY, "churn", "mlflow", "the signature is of no key that MLflow trusts"),
+        (KEY, "other", "mlflow", "the grant is for another change"),
+        (KEY, "churn", "x", "the grant is for another MLflow, 'x'"),
     ],
+    ids=["nonsense", "key", "change", "audience"],
 )
-def test_what_is_no_grant_for_this_is_none(registry: GuardedRegistry, grant: str, why: str) -> None:
+def test_what_is_no_grant_for_this_is_none(
+    registry: GuardedRegistry, key: Ed25519PrivateKey | None, model: str, audience: str, why: str
+) -> None:
+    """Signed now: a grant of the time when tests were collected has expired."""
+    wanted = {"name": model, "alias": "champion"}
+    grant = grants.sign(key, "delete_registered_model_alias", wanted, audience=audience) if key else "nonsense"
     registry.versions("churn", 1, in_production=1)
     said = refused(lambda: registry.with_grant(grant, "delete_registered_model_alias", name="churn", alias="champion"))
     assert said.startswith(f"@champion of churn cannot be deleted here: {why}. [gate")

@@ -112,6 +112,8 @@ def test_the_checks_of_a_deployment_name_what_is_for_trying_out(name: str, value
         "ALLAUTH_TRUSTED_PROXY_COUNT": 1,
         "IS_HTTPS": True,
         "SECURE_SSL_REDIRECT": True,
+        "GATE_KEY": b"",
+        "GATE_TOKEN": "of the gate",
     }
     with mock.patch.object(checks, "settings", SimpleNamespace(**well)):
         assert checks.deployment(None) == []
