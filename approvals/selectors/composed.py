@@ -31,23 +31,34 @@ def rows(compose: Compose, *facts: Hashable) -> list[tuple[Any, ...]]:
 def sums(compose: Compose, *facts: Hashable) -> tuple[int, ...]:
     """Of each annotation of what `compose(*facts)` finds: of whole numbers alone, 0 where there is no row. Else as for
     `rows`."""
+    names, composed = _sums(compose, *facts)
+    if composed is None:
+        return (0,) * len(names)
     with connection.cursor() as cursor:
-        cursor.execute(*_sums(compose, *facts))
+        cursor.execute(*composed)
         return tuple(int(each or 0) for each in cursor.fetchone())
 
 
 @lru_cache(maxsize=KEPT)
 def _rows(compose: Compose, *facts: Hashable) -> Composed | None:
-    """None where no row can be meant."""
-    try:
-        return compose(*facts).query.sql_with_params()
-    except EmptyResultSet:
-        return None
+    return _sql(compose(*facts))
 
 
 @lru_cache(maxsize=KEPT)
-def _sums(compose: Compose, *facts: Hashable) -> Composed:
-    query = compose(*facts).query
-    sql, parameters = query.sql_with_params()
-    summed = ", ".join(f"SUM({connection.ops.quote_name(name)})" for name in query.annotation_select)
-    return f"SELECT {summed} FROM ({sql}) AS summed", parameters  # noqa: S608  the ORM's own words
+def _sums(compose: Compose, *facts: Hashable) -> tuple[Sequence[str], Composed | None]:
+    """The names of the annotations, and the query for their sums."""
+    found = compose(*facts)
+    names, composed = tuple(found.query.annotation_select), _sql(found)
+    if composed is None:
+        return names, None
+    sql, parameters = composed
+    summed = ", ".join(f"SUM({connection.ops.quote_name(name)})" for name in names)
+    return names, (f"SELECT {summed} FROM ({sql}) AS summed", parameters)  # noqa: S608  the ORM's own words
+
+
+def _sql(found: QuerySet[Any, Any]) -> Composed | None:
+    """None where no row can be meant."""
+    try:
+        return found.query.sql_with_params()
+    except EmptyResultSet:
+        return None

@@ -56,7 +56,8 @@ class Question:
 
     @property
     def in_any_state(self) -> "Question":
-        """Alike for all who ask for the same columns, name and tag."""
+        """Alike for all who ask for the same columns, name and tag: what `composed` keeps a query by. Targets are alike
+        by their number, so no such query may hang on what they mean, which changes."""
         return Question(tuple(self.targets), ALWAYS, self.q, self.tag)
 
     @property

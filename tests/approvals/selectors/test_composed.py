@@ -29,6 +29,7 @@ def test_the_answer_is_new_each_time_and_the_facts_make_the_query(django_assert_
 def test_nothing_is_asked_where_no_row_can_be_meant(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         assert composed.rows(lambda: User.objects.none().values_list("pk")) == []
+        assert composed.sums(lambda: User.objects.none().values(one=Value(1), two=Value(1))) == (0, 0)
 
 
 def test_what_waits_follows_the_roles_of_the_person(rita: User, remy: User, production: Target) -> None:

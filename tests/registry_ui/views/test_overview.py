@@ -280,3 +280,8 @@ def test_what_is_shown_comes_as_csv_and_json(
     assert (rows[1]["model"], rows[1]["version"], rows[1]["request_state"]) == ("alpha_card", 6, "waits 1/2")
     assert "'=cmd()" in b"".join(client.get("/overview/overview.csv")).decode()
     assert "/overview/overview.csv?state=outside" in client.get("/overview/?state=outside&page=1").content.decode()
+
+
+def test_without_a_target_the_page_is_there(page: Callable[[str], str], registry: None) -> None:
+    Target.objects.update(retired_at=timezone.now())
+    assert names(page("")) == []
