@@ -2,6 +2,7 @@ import json
 import stat
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +58,19 @@ def test_it_is_told_when_countersign_is_there_again(settings: Settings, site: Co
     opening.end(away)
     assert opening.tell(settings)
     assert [each["reason"] for each in site.openings] == ["Countersign is lost"]
+
+
+def test_one_that_stays_in_the_folder_keeps_no_other_back(
+    settings: Settings, site: Countersign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {begin(settings).id for _ in range(3)}
+
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError("whoever opened it owns the folder")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert not opening.tell(settings)
+    assert {each["id"] for each in site.openings} == made
 
 
 @pytest.mark.parametrize(

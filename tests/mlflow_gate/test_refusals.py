@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -5,6 +6,7 @@ from mlflow_gate import refusals
 from mlflow_gate.refusals import Teller
 from mlflow_gate.settings import Settings
 
+from approvals.enforcement.refusals import MOST_BYTES
 from tests.support.gate import Countersign
 from tests.support.waiting import within
 
@@ -43,3 +45,11 @@ def test_no_more_waits_than_there_is_room_for(quiet: Teller, site: Countersign) 
         assert quiet.send()
     assert [told["id"] for told in site.refusals] == [str(number) for number in range(refusals.MOST)]
     assert quiet.send(), "nothing to tell is no trouble"
+
+
+def test_no_text_is_so_long_that_countersign_does_not_take_it(quiet: Teller, site: Countersign) -> None:
+    for number in range(refusals.AT_ONCE):
+        quiet.tell({"id": str(number), "who": "😀" * 9999, "model": "😀" * 256, "place": "tag:" + "x" * 600_000})
+    assert quiet.send()
+    assert len(json.dumps(site.refusals)) < MOST_BYTES
+    assert site.refusals[0]["place"] == ("tag:" + "x" * 600_000)[: refusals.LONGEST]

@@ -73,19 +73,19 @@ def standing(settings: Settings) -> Opening | None:
 
 def tell(settings: Settings) -> bool:
     """Tells Countersign of every opening that it does not know of; whether it knows of all now. Never raises."""
-    try:
-        waiting = sorted(_untold(settings).glob("*.json"))
-        for path in waiting:
+    knows = True
+    for path in sorted(_untold(settings).glob("*.json")):
+        try:
             opening = _read(path)
             if opening:
                 body = json.dumps(asdict(opening)).encode()
                 with opener.open(request(settings, f"{settings.site}/gate/openings", body), timeout=TIMEOUT):
                     pass
             path.unlink(missing_ok=True)  # another process may have told it; Countersign takes each id once
-    except Exception as error:  # whatever it is, the gate goes on without it, and the next look tells
-        log.warning("Countersign could not be told that the gate was opened: %s", error)
-        return False
-    return True
+        except Exception as error:  # whatever it is, the others are told, and this one with the next look
+            log.warning("Countersign could not be told that the gate was opened (%s): %s", path.name, error)
+            knows = False
+    return knows
 
 
 def _untold(settings: Settings) -> Path:

@@ -3,6 +3,7 @@ anybody, and no change depends on it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -17,7 +18,10 @@ log = logging.getLogger("mlflow_gate")
 
 MOST = 1000
 """That wait; what comes on top is dropped."""
-AT_ONCE = 100
+AT_ONCE = 50
+LONGEST = 256
+"""Characters of each text: MLflow looks how long a name is only after the gate, and Countersign keeps no more of it.
+So what is sent at once stays below the 512 KB that Countersign takes, in any script."""
 EVERY = 1
 AFTER_TROUBLE = 30
 """Seconds until the next try."""
@@ -32,12 +36,14 @@ class Teller:
     def tell(self, refusal: dict[str, Any]) -> None:
         """One of `id, who, operation, model, version, place, at, mode, address`. Returns at once."""
         if len(self._waiting) < MOST:
-            self._waiting.append(refusal)
+            self._waiting.append(
+                {key: each[:LONGEST] if isinstance(each, str) else each for key, each in refusal.items()}
+            )
         self._background.ensure()
 
     def send(self) -> bool:
         """What waits, at most so much at once; whether Countersign took it. What it did not take waits on."""
-        told = [self._waiting[place] for place in range(min(AT_ONCE, len(self._waiting)))]
+        told = self._taken()
         if not told:
             return True
         try:
@@ -45,11 +51,18 @@ class Teller:
             with opener.open(request(self._settings, f"{self._settings.site}/gate/refusals", body), timeout=TIMEOUT):
                 pass
         except Exception as error:  # whatever it is, refusing goes on without it
+            self._waiting.extendleft(reversed(told))
             log.warning("Countersign could not be told of %s refusals: %s", len(self._waiting), error)
             return False
-        for _ in told:
-            self._waiting.popleft()
         return True
+
+    def _taken(self) -> list[dict[str, Any]]:
+        """Out of the queue, so that of two threads none sends, or takes away, what the other one has."""
+        told: list[dict[str, Any]] = []
+        with contextlib.suppress(IndexError):  # there is no more
+            while len(told) < AT_ONCE:
+                told.append(self._waiting.popleft())
+        return told
 
     def _run(self) -> None:
         while True:
