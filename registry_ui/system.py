@@ -230,7 +230,7 @@ def _policy() -> list[Part]:
 
 
 SIGNED_WITHIN, FETCHED_WITHIN = timedelta(minutes=5), timedelta(minutes=5)
-"""It is signed every minute and fetched twice a minute."""
+"""It is signed every minute, and fetched by each process of MLflow every ten seconds."""
 
 
 def _clocks(mirror: MirrorState) -> Part:

@@ -20,7 +20,7 @@ from approvals.models import PolicyFeed
 from approvals.webhooks.reply import Reply, Verdict
 
 NOTED_EVERY = timedelta(seconds=15)
-"""Each process of each MLflow asks twice a minute; that it does is written down so often at most."""
+"""Each process of each MLflow asks every ten seconds; that it does is written down so often at most."""
 
 
 @login_not_required

@@ -10,14 +10,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
+from mlflow_gate.policy import PROBE
 
 from mirror.mlflow import granting
 from mirror.port import Gate, Identity, NotFound, Refused, RegistryError, Unreachable
 
 IDENTITY_TAG = "countersign.registry"
 SET_TAG = "/api/2.0/mlflow/registered-models/set-tag"
-PROBE = "countersign-probe-"
-"""How models are called that never exist, on which it is tried whether MLflow has a gate."""
 DEFAULT, OWN = "Default", "countersign"
 """The experiments that may keep the identity: MLflow's default one, or, where the account may not write to it, one of
 our own. Both are there without being listed among the models, in each workspace for itself."""
@@ -116,7 +115,7 @@ class MlflowSetup:
     # --- Its gate
 
     def gate(self) -> Gate | None:
-        """A tag on a model that does not exist: the gate refuses it, and MLflow without one does not find it. (On a
+        """A tag on a model that never exists: the gate refuses it, and MLflow without one does not find it. (On a
         version MLflow's basic-auth would refuse it first, to all but administrators.)"""
         values = {"name": f"{PROBE}{secrets.token_hex(8)}", "key": "countersign.probe", "value": "x"}
         # Each on a connection of its own, so that another process of the server may answer it.

@@ -193,24 +193,26 @@ def stage_moved(call: Call) -> Iterator[Touched]:
 
 
 def alias_set(call: Call) -> Iterator[Touched]:
-    alias = str(call.arguments["alias"])
-    if not call.policy.names(f"alias:{alias}"):
-        return
-    name = call.registry.stored_name(call.name)
-    found = call.guarded(name).get(key_of(f"alias:{alias}"))
+    name, found = _guarded_alias(call)
     if found:
         sentence = f"{name} version {call.number} cannot be made {shown(found.place)} here"
         yield Touched(found.rule, found.place, sentence, name, call.number, can_be_asked=True)
 
 
 def alias_deleted(call: Call) -> Iterator[Touched]:
-    alias = str(call.arguments["alias"])
-    if not call.policy.names(f"alias:{alias}"):
-        return
-    name = call.registry.stored_name(call.name)
-    found = call.guarded(name).get(key_of(f"alias:{alias}"))
+    name, found = _guarded_alias(call)
     if found:
         yield Touched(found.rule, found.place, f"{shown(found.place)} of {name} cannot be deleted here", name)
+
+
+def _guarded_alias(call: Call) -> tuple[str, Guarded | None]:
+    """The model as MLflow has it, and its alias; None where that is free. Nothing is read for an alias that no model
+    has guarded."""
+    place = f"alias:{call.arguments['alias']}"
+    if not call.policy.names(place):
+        return call.name, None
+    name = call.registry.stored_name(call.name)
+    return name, call.guarded(name).get(key_of(place))
 
 
 # --- What Countersign writes on a version

@@ -187,24 +187,20 @@ def decide(gate: Gate, call: Call, judge: Judge) -> Grant | None:
     if grant:
         _hold_against(grant, call)
         return grant
-    _refuse(gate, call, list(judge(call)), invalid)
+    refuse(gate, call.operation, list(judge(call)), call.policy, invalid)
     return None
 
 
-def _refuse(gate: Gate, call: Call, touched: Sequence[Touched], invalid: str = "") -> None:
-    """Raises MlflowException if anything is touched that is enforced, and tells."""
+def refuse(gate: Gate, operation: str, touched: Sequence[Touched], policy: Policy, invalid: str = "") -> None:
+    """Of a gate that is not off: tells if anything is touched, and raises MlflowException, 403, if that is enforced.
+    `invalid` is why there is no grant, though one was sent."""
     if not touched:
         return
-    mode = gate.settings.mode
     strictest = max(touched, key=lambda each: each.rule.mode == ENFORCE)
-    if strictest.rule.mode == ENFORCE:
-        mode = gate.settings.mode_now()
-    mode = weaker(mode, strictest.rule.mode)
-    if mode == OFF:
-        return
-    tell(gate, call.operation, strictest, mode)
+    mode = weaker(gate.settings.mode_now(), strictest.rule.mode)
+    tell(gate, operation, strictest, mode)
     if mode == ENFORCE:
-        raise refusal(_sentence(strictest, gate.settings.site, invalid), call.policy, mode)
+        raise refusal(_sentence(strictest, gate.settings.site, invalid), policy, mode)
 
 
 def _look_again(gate: Gate, call: Call, rename: Callable[..., Any]) -> None:
@@ -214,7 +210,7 @@ def _look_again(gate: Gate, call: Call, rename: Callable[..., Any]) -> None:
         return
     brought = changes.brought_along(call, str(call.arguments["new_name"]))
     try:
-        _refuse(gate, call, [each for each in brought if each.rule.mode == ENFORCE])
+        refuse(gate, call.operation, [each for each in brought if each.rule.mode == ENFORCE], call.policy)
     except MlflowException:
         back = {"name": call.arguments["new_name"], "new_name": call.name}
         with gate.permits.around(call.operation, back):

@@ -16,8 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from mlflow_gate import changes, store
-from mlflow_gate.policy import DEFAULT_WORKSPACE, ENFORCE, OFF, Policy, fold, key_of
-from mlflow_gate.settings import weaker
+from mlflow_gate.policy import DEFAULT_WORKSPACE, OFF, Policy, fold, key_of
 
 GUARDED = frozenset({"delete_workspace"})
 FREE = frozenset({"create_workspace", "update_workspace"})
@@ -64,14 +63,7 @@ def decide(gate: store.Gate, workspaces: Any, name: str) -> None:
     if gate.settings.mode == OFF:
         return
     policy = gate.policy()
-    touched = list(_touched(policy, workspaces, name))
-    if not touched:
-        return
-    strictest = max(touched, key=lambda each: each.rule.mode == ENFORCE)
-    mode = weaker(gate.settings.mode_now(), strictest.rule.mode)
-    store.tell(gate, "delete_workspace", strictest, mode)
-    if mode == ENFORCE:
-        raise store.refusal(f"{strictest.sentence}.", policy, mode)
+    store.refuse(gate, "delete_workspace", list(_touched(policy, workspaces, name)), policy)
 
 
 def _touched(policy: Policy, workspaces: Any, name: str) -> Iterator[changes.Touched]:
