@@ -41,21 +41,7 @@ def _taken(details: dict[str, object], now: datetime) -> Reply:
     incidents.lock(incidents.EVERY_MODEL)
     known = Incident.objects.filter(kind=Incident.Kind.OPENED, details__id=details["id"])
     if not known.exists():
-        incidents.open_incident(
-            incidents.Found(
-                kind=Incident.Kind.OPENED,
-                model=incidents.EVERY_MODEL,
-                target=target,
-                place=target.stage or f"@{target.alias}",
-                before=(),
-                after=(),
-                approved=(),
-                seen_at=now,
-                not_before=None,
-                version=None,
-                details=details,
-            )
-        )
+        incidents.open_incident(incidents.of_every_model(Incident.Kind.OPENED, target, seen_at=now, details=details))
     return Reply(Verdict.TAKEN, "It is an incident to review.")
 
 

@@ -26,6 +26,8 @@ logger = structlog.get_logger(__name__)
 CONNECTIONS = 8
 """So often it is asked: MLflow has several processes, and each answers for itself."""
 
+NOT_WANTED = "Countersign does not have this target enforced any more."
+
 
 class State(StrEnum):
     STANDS = "stands"
@@ -121,23 +123,14 @@ def _settle(found: Finding | None, at: datetime) -> None:
             _open(target, at, {"since": since, "trouble": trouble}, not_before=before.get("at"))
 
 
-NOT_WANTED = "Countersign does not have this target enforced any more."
-
-
 def _open(target: Target, at: datetime, details: dict[str, str], *, not_before: str | None) -> None:
     incidents.open_incident(
-        incidents.Found(
-            kind=Incident.Kind.UNENFORCED,
-            model=incidents.EVERY_MODEL,
-            target=target,
-            place=target.stage or f"@{target.alias}",
-            before=(),
-            after=(),
-            approved=(),
+        incidents.of_every_model(
+            Incident.Kind.UNENFORCED,
+            target,
             seen_at=at,
-            not_before=datetime.fromisoformat(not_before) if not_before else None,
-            version=None,
             details=details,
+            not_before=datetime.fromisoformat(not_before) if not_before else None,
         )
     )
 

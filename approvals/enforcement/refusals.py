@@ -127,7 +127,7 @@ def _counted(reported: Reported, now: datetime) -> bool:
 
 
 def _record(reported: Reported) -> AuditEvent:
-    person, place = known_person(reported.who), _place(reported.place)
+    person, place, asks = known_person(reported.who), _place(reported.place), _asks(reported)
     if reported.version and not _mirrored(reported).exists():
         read_anew(reported.model)  # the person who was refused is about to request it
     target = _target(reported.place)
@@ -140,8 +140,8 @@ def _record(reported: Reported) -> AuditEvent:
         target_name=target.name if target else "",
         data={
             "who": person.label if person else reported.who,
-            "attempt": _attempt(reported, place),
-            "asks": _asks(reported),
+            "attempt": _attempt(reported, place, asks=asks),
+            "asks": asks,
             "place": place,
             "operation": reported.operation,
             "address": reported.address,
@@ -169,11 +169,11 @@ def _place(place: str) -> str:
     return {"stage": name, "alias": f"@{name}"}.get(kind, place)
 
 
-def _attempt(reported: Reported, place: str) -> str:
+def _attempt(reported: Reported, place: str, *, asks: bool) -> str:
     """What was tried, after "attempt to": `move churn_predictor version 7 to Production`."""
     version = f"{reported.model} version {reported.version}" if reported.version else reported.model
     match reported.operation:
-        case "transition_model_version_stage" if _asks(reported):
+        case "transition_model_version_stage" if asks:
             return f"move {version} to {place}"
         case "transition_model_version_stage":
             return f"take {version} out of {place}"

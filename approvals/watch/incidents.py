@@ -62,6 +62,30 @@ class Found:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+def of_every_model(
+    kind: Incident.Kind,
+    target: Target,
+    *,
+    seen_at: datetime,
+    details: Mapping[str, Any],
+    not_before: datetime | None = None,
+) -> Found:
+    """Something about MLflow itself, filed under a target: no version came or left by it."""
+    return Found(
+        kind=kind,
+        model=EVERY_MODEL,
+        target=target,
+        place=target.stage or f"@{target.alias}",
+        before=(),
+        after=(),
+        approved=(),
+        seen_at=seen_at,
+        not_before=not_before,
+        version=None,
+        details=details,
+    )
+
+
 def lock(*models: str) -> None:
     """Holds settlements off until the end of the transaction, with the reviews of these models' open incidents locked
     before: whoever decides on a request locks it first and the head of the chain afterwards, and so does this."""
@@ -75,10 +99,7 @@ def open_incident(found: Found) -> tuple[Incident, AuditEvent]:
     response = Incident.Response(rules.rule_for(found.model, found.target).on_bypass)
     details = {**found.details, "approved": sorted(found.approved)}
     is_owed = False
-    if found.kind in (
-        Incident.Kind.UNENFORCED,
-        Incident.Kind.OPENED,
-    ):  # nothing was changed that could be reverted or reviewed
+    if found.model == EVERY_MODEL:  # nothing was changed that could be reverted or reviewed
         response = Incident.Response.REPORT
     # After a restored backup nobody here knows what was approved since: nothing is put back by itself.
     if LedgerCut.objects.settling().exists():
