@@ -84,7 +84,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         return None
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
-        """Refuses who is new but has the address of a person known, and the provider does not vouch for it. Who came to
+        """Refuses who is new, comes with the address of an account and has no provider that vouches for it. Who came to
         prove who they are goes no further: they are signed in already, or have no business here."""
         if sociallogin.state.get("process") == at_provider.PROCESS:
             raise ImmediateHttpResponse(at_provider.finish(request, sociallogin))

@@ -114,7 +114,7 @@ def _points(
 
 
 def _marks(points: Sequence[Point], held: Mapping[int, Sequence[str]]) -> list[Mark]:
-    """Names continue two lines by turns, so that those of neighbours do not meet."""
+    """Names go on two lines by turns, so that those of neighbours do not meet."""
     marks: list[Mark] = []
     for point in points:
         if names := held.get(point.number):

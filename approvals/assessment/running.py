@@ -152,7 +152,7 @@ def _assess_alone(request_id: int, registry: Registry) -> None:
 
 def reread(registry: Registry, *, limit: int = 100) -> int:
     """Reads again what people are deciding on: the sweep reads old versions once a day, and a run that is deleted or
-    continues has to be seen before a person approves. Returns how many versions."""
+    goes on has to be seen before a person approves. Returns how many versions."""
     open_requests = PromotionRequest.objects.filter(status__in=UNDECIDED)
     versions = ModelVersion.objects.filter(
         Q(pk__in=open_requests.values("version")) | Q(pk__in=open_requests.values("champion"))

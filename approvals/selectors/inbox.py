@@ -129,7 +129,7 @@ SORTS = {"expiry": "Expires first", "age": "Oldest first", "risk": "Most failed 
 """How unfinished work can be read."""
 
 ENDED_SORTS = {"newest": "Newest first", "model": "Model"}
-"""How the lists can be read that grow permanently."""
+"""How the lists can be read that only ever grow."""
 
 
 def sorts(tab_name: str) -> dict[str, str]:

@@ -47,8 +47,8 @@ def _hold(requests: "QuerySet[PromotionRequest]") -> None:
 
 
 def settle(request: PromotionRequest, beside: Sequence[Probation]) -> None:
-    """The request's version has reached its target: what is on probation there `beside` it is over, and it continues
-    probation itself where its rule says so. In the transaction of delivery's settlement."""
+    """The request's version has reached its target: what is on probation there `beside` it is over, and the
+    version begins its own where its rule says so. In the transaction of delivery's settlement."""
     # Anyone who replaces it by a rollback has judged it; anyone who promotes the next version has not.
     is_rollback = request.kind == RequestKind.ROLLBACK
     for other in beside:

@@ -20,7 +20,7 @@ from mirror.port import ArtifactFile, NotFound, Refused, RegistryError, Unreacha
 API = "/api/2.0/mlflow-artifacts/artifacts"
 CHUNK = 1 << 20
 DEEPEST, MOST_FOLDERS = 32, 5_000
-"""Folders below folders, and all of them; a store with a loop in it must not keep the worker permanently."""
+"""Folders below folders, and all of them; a store with a loop in it must not keep the worker without end."""
 
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")

@@ -1,5 +1,5 @@
-"""The requests that the overview records, in one query: what is asked for in the matrix, what comes next, and what was
-delivered last."""
+"""The requests that the overview shows: what is asked for in the matrix, what comes next, and what was delivered
+last."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
