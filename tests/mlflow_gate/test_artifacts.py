@@ -3,6 +3,7 @@ import inspect
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +17,7 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 from mlflow_gate import artifacts, attacks, store
 from mlflow_gate.once import Once
-from mlflow_gate.policy import Policy, parse
+from mlflow_gate.policy import UNKNOWN, Policy, parse
 from mlflow_gate.settings import Settings
 
 from tests.support.gate import policy_text
@@ -371,6 +372,19 @@ def test_a_trace_has_a_repository_of_its_own_and_seals_hold_there(
     )
     refused(lambda: trace.upload_trace_data("{}"))
     refused(lambda: trace.delete_artifacts("x"))
+
+
+def test_only_the_first_repository_waits_for_a_policy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifacts._patience_ends.cache_clear()
+    monkeypatch.setattr(artifacts, "WAIT", 0.2)
+    nothing_known = store.Gate(settings, lambda: UNKNOWN, lambda _: None, Once(settings.used))
+    waited = []
+    for _ in range(2):
+        started = time.monotonic()
+        artifacts._wait_for_policy(nothing_known)
+        waited.append(time.monotonic() - started)
+    assert waited[0] >= 0.2
+    assert waited[1] < 0.1
 
 
 def test_a_kind_of_storage_that_mlflow_does_not_know(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,10 +69,16 @@ def build(artifact_uri: str, tracking_uri: str | None = None, registry_uri: str 
 
 def _wait_for_policy(gate: store.Gate) -> None:
     """Which folders are sealed cannot be guessed, and training is not kept waiting for Countersign. So where nothing is
-    known, as before Countersign was reached for the first time, nothing is sealed."""
-    until = time.monotonic() + WAIT
-    while gate.policy().serial == 0 and time.monotonic() < until:
+    known, as before Countersign was reached for the first time, nothing is sealed. Only the first repository of a
+    process is waited for: each trace has one of its own."""
+    while gate.policy().serial == 0 and time.monotonic() < _patience_ends():
         time.sleep(0.05)
+
+
+@functools.lru_cache(maxsize=1)
+def _patience_ends() -> float:
+    """In this process, by its monotonic clock."""
+    return time.monotonic() + WAIT
 
 
 def _below_destination(uri: str) -> str:
