@@ -26,7 +26,7 @@ OPEN, STOPPED, NOT_TAKEN, FAILED = "open", "stopped", "not taken", "failed"
 says so; *failed*: nothing can be said."""
 
 STAMP = "[gate "
-"""In each sentence with which the gate refuses."""
+"""In each sentence with which a gate of any version refuses; all of it is in `policy.MARK`."""
 
 SEALED = "countersign-doctor/sealed"
 """A folder that the gate always seals, wherever it lies, so that an engineer can try it."""

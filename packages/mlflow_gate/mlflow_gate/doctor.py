@@ -19,17 +19,15 @@ from email.utils import parsedate_to_datetime
 from mlflow_gate import attacks
 from mlflow_gate.attacks import FAILED, GOES_ON, OPEN, REFUSED, STOPPED, Answer, Attempt, Mlflow
 from mlflow_gate.grants import SKEW
-from mlflow_gate.policy import DOCTOR, ENFORCE, PROBE
+from mlflow_gate.policy import DOCTOR, ENFORCE, MARK, PROBE
 
 PROBES = 8
 """Connections over which it is asked whether the gate is there: MLflow has several processes."""
 
 FILES = "mlflow-artifacts/artifacts"
 
-MARK = re.compile(
-    r"(?P<aged>Its policy is .*?\.)?\s*\[gate (?P<version>\S+) · policy (?P<policy>\d+) · (?P<mode>\w+)\]$"
-)
-"""At the end of what the gate says: how old its policy is when that is worth a word, its version, policy and mode."""
+AGED_MARK = re.compile(rf"(?P<aged>Its policy is .*?\.)?{MARK.pattern}")
+"""The gate's mark, and before it how old its policy is, when that is worth a word."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +211,7 @@ class Doctor:
             yield Hole(f"The gate does not enforce: it is set to {' and '.join(sorted(modes - {ENFORCE}))}, or open.")
         if len(versions) > 1:
             yield Hole(f"The gate has several versions: {', '.join(sorted(versions))}.", is_open=False)
-        if any(mark["policy"] == "0" for mark in found):
+        if any(mark["serial"] == "0" for mark in found):
             yield Hole("The gate has not reached Countersign yet and knows no policy.", is_open=False)
         aged = next((mark["aged"] for mark in found if mark["aged"]), "")
         if aged:
@@ -225,7 +223,7 @@ class Doctor:
         tag = {"key": "countersign.probe", "value": "x"}
         for model in (f"{PROBE}{secrets.token_hex(4)}", self._model):
             answer = self._mlflow.call("POST", "mlflow/registered-models/set-tag", {"name": model, **tag})
-            mark = MARK.search(answer.error)
+            mark = AGED_MARK.search(answer.error)
             if mark:
                 return mark
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import calendar
 import json
+import re
 import time
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,9 @@ MODES = OFF, OBSERVE, ENFORCE = "off", "observe", "enforce"
 PROBE, DOCTOR = "countersign-probe-", "countersign-doctor-"
 """Models that are always guarded, so that it can be tried whether the gate stands."""
 
+MARK = re.compile(r"\s*\[gate (?P<version>[^\s\]]+) · policy (?P<serial>\d+) · (?P<mode>\w+)\]\s*$")
+"""At the end of each sentence with which the gate refuses, as `mark` writes it: so others know who refused."""
+
 MOST_REMEMBERED = 10_000
 DEFAULT_WORKSPACE, ANY_WORKSPACE = "default", "*"
 
@@ -31,6 +35,11 @@ def fold(text: str) -> str:
     """What databases that ignore case, accents or blanks at the end (MySQL, SQL Server) take for the same text."""
     letters = unicodedata.normalize("NFKD", text.casefold())
     return "".join(letter for letter in letters if not unicodedata.combining(letter)).casefold().strip()
+
+
+def mark(version: str, serial: int, mode: str) -> str:
+    """What MARK finds; the serial is that of the policy."""
+    return f"[gate {version} · policy {serial} · {mode}]"
 
 
 def key_of(place: str) -> str:

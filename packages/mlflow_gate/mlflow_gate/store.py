@@ -30,7 +30,7 @@ from mlflow_gate.changes import Call, Judge, Registry, Touched
 from mlflow_gate.grants import HEADER, Grant, Invalid, check
 from mlflow_gate.once import Once
 from mlflow_gate.permits import Permits
-from mlflow_gate.policy import ENFORCE, OFF, Policy
+from mlflow_gate.policy import ENFORCE, OFF, Policy, mark
 from mlflow_gate.refusals import Teller
 from mlflow_gate.settings import Settings, weaker
 from mlflow_gate.source import Source
@@ -273,9 +273,7 @@ def _age(policy: Policy) -> str:
 def refusal(sentence: str, policy: Policy, mode: str) -> MlflowException:
     """What is raised for whoever is refused: 403."""
     version = ".".join(__version__.split(".")[:2])
-    return MlflowException(
-        f"{sentence} [gate {version} · policy {policy.serial} · {mode}]", error_code=PERMISSION_DENIED
-    )
+    return MlflowException(f"{sentence} {mark(version, policy.serial, mode)}", error_code=PERMISSION_DENIED)
 
 
 def tell(gate: Gate, operation: str, touched: Touched, mode: str) -> None:
