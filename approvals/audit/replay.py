@@ -84,7 +84,7 @@ def at(moment: datetime) -> State:
     """From the events up to and including `moment`, in their order. Reads each event of TOLD once: memory holds the
     state alone."""
     state = State(targets=_beginnings())
-    state.enforced = dict.fromkeys(state.targets, str(Enforcement.OFF))
+    state.enforced = {name: mode for name, mode in _enforced_at_first().items() if name in state.targets}
     later: dict[int, Person] = {}
     ids = {label: pk for pk, label in _labels().items()}
     for event in AuditEvent.objects.filter(action__in=TOLD).order_by("sequence").iterator(chunk_size=2000):
@@ -129,6 +129,19 @@ def _first_names() -> dict[str, str]:
         if before and after and before != after:
             first[after] = first.pop(before, before)
     return first
+
+
+def _enforced_at_first() -> dict[str, str]:
+    """By what a target was called at first: how its first change found it, or else how it is now. Production may be
+    enforced from the first minute, by no event: see `defaults`."""
+    renamed = _first_names()
+    found = {renamed.get(target.name, target.name): str(target.enforcement) for target in Target.objects.all()}
+    changes = (Action.TARGET_CHANGED, Action.TARGET_RETIRED)
+    for event in AuditEvent.objects.filter(action__in=changes).order_by("-sequence"):
+        before = event.data.get("before", {})
+        if name := before.get("name"):
+            found[name] = str(before.get("enforcement") or Enforcement.OFF)
+    return found
 
 
 def _labels() -> dict[int, str]:

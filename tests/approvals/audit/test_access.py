@@ -322,6 +322,17 @@ def test_what_mlflow_enforced_is_known_for_each_moment(production: Target, ada: 
     assert {row["in_mlflow"] for row in rows} == {"enforce"}
 
 
+def test_what_is_enforced_from_the_first_minute_is_known_without_an_event(production: Target, ada: User) -> None:
+    Target.objects.filter(pk=production.pk).update(enforcement=Enforcement.ENFORCE)  # as the migration does it
+    assert replay.at(timezone.now()).enforced == replay.now().enforced
+    production.refresh_from_db()
+    before = timezone.now()
+    production.name, production.enforcement = "Live", Enforcement.OFF
+    administration.save_target(production, by=ada)
+    assert replay.at(before).enforced["Production"] == "enforce"
+    assert replay.at(timezone.now()).enforced == replay.now().enforced
+
+
 def test_the_changes_name_from_and_to_and_by_whom(ada: User, remy: User) -> None:
     administration.set_groups(remy, groups=groups(roles.AUDITOR, roles.REVIEWER), by=ada)
     administration.set_active(remy, is_active=False, by=ada)
