@@ -28,7 +28,7 @@ class ProcessError(Exception):
 
 
 class Interrupted(Exception):
-    """A person asked the supervisor to end."""
+    """The supervisor was asked to end."""
 
 
 @dataclass

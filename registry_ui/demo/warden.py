@@ -18,7 +18,7 @@ def is_alive(group: int) -> bool:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another person's: ours is gone and the number is used again
+    except PermissionError:  # another user's: ours is gone and the number is used again
         return False
     return True
 

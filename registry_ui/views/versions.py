@@ -122,7 +122,7 @@ class Table:
     fitting: int
     total: int
     nothing: str
-    """Is in the place of rows."""
+    """Shown where there are no rows."""
 
     @property
     def is_cut(self) -> bool:
