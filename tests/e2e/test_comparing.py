@@ -39,7 +39,7 @@ def test_ticked_versions_are_compared_and_changed_on_the_page(
     expect(page.get_by_role("heading", level=1)).to_contain_text("against version 2")
     page.get_by_role("link", name="Remove version 1").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(f"{model}: version 3 against version 2")
-    page.get_by_role("link", name="Show all").click()
+    page.get_by_role("navigation", name="Rows").get_by_role("link", name="Show all").click()
     expect(page.get_by_role("cell", name="100").first).to_be_visible()  # n_estimators, the same in both
     head = page.locator("#params thead th").first
     page.locator("#files").scroll_into_view_if_needed()

@@ -45,10 +45,12 @@ def test_a_policy_with_two_groups_takes_few_clicks(
         if ada.get_by_role("link", name=group, exact=True).count() == 0:
             ada.get_by_label("Name of the new group").fill(group)
             ada.get_by_role("button", name="Add group").click()
+            expect(ada.get_by_role("link", name=group, exact=True)).to_be_visible()
     ada.goto(f"{stack.url}/policies/")
     hand = Hand(ada)
     ada.get_by_role("link", name="Add policy for Staging").or_(ada.get_by_role("link", name="Add policy")).first.click()
     hand.clicks += 1
+    ada.wait_for_url("**/policies/new/**")
     assert ada.evaluate(VISIBLE) <= MOST_CONTROLS
     assert ada.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     assert violations(ada, "a new policy") == []
