@@ -67,7 +67,9 @@ def test_while_nothing_is_known_what_could_be_a_place_is_closed() -> None:
     assert not UNKNOWN.names("alias:challenger")
 
 
-@pytest.mark.parametrize("alias", ["Champion", "CHAMPION", "champion ", "chámpion", "ｃｈａｍｐｉｏｎ"])
+@pytest.mark.parametrize(
+    "alias", ["Champion", "CHAMPION", "champion ", "chámpion", "ｃｈａｍｐｉｏｎ", "cħampıøn", "CĦAMPIØN"]
+)
 def test_an_alias_is_the_same_in_what_a_database_takes_for_it(alias: str) -> None:
     assert key_of(f"alias:{alias}") == "alias:champion"
 

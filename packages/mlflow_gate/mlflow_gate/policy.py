@@ -31,10 +31,20 @@ MOST_REMEMBERED = 10_000
 DEFAULT_WORKSPACE, ANY_WORKSPACE = "default", "*"
 
 
+_LATIN = re.compile(r"LATIN (?:SMALL |CAPITAL |LETTER )*(?:LIGATURE )?(?:DOTLESS |LONG )?([A-Z]{1,2})(?: WITH .*)?")
+
+
 def fold(text: str) -> str:
-    """What databases that ignore case, accents or blanks at the end (MySQL, SQL Server) take for the same text."""
+    """What databases that ignore case, accents or blanks at the end (MySQL, SQL Server) take for the same text. Some
+    take ø for o, ħ for h and ı for i, too, which Unicode does not take apart."""
     letters = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in letters if not unicodedata.combining(letter)).casefold().strip()
+    plain = "".join(_plain(letter) for letter in letters if not unicodedata.combining(letter))
+    return plain.casefold().strip()
+
+
+def _plain(letter: str) -> str:
+    found = None if letter.isascii() else _LATIN.fullmatch(unicodedata.name(letter, ""))
+    return found[1].lower() if found else letter
 
 
 def mark(version: str, serial: int, mode: str) -> str:
