@@ -93,6 +93,10 @@ class Grounds:
     holders: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """Of places that the change touches, "Production" or "@champion": the versions that were last read there."""
 
+    made: int | None = None
+    """When the version was made that is changed, in milliseconds: a model that was deleted and made anew has other
+    versions with the same numbers."""
+
 
 UNASKED = Grounds()
 

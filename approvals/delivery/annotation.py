@@ -65,7 +65,8 @@ def write(
 ) -> None:
     """Puts note and tags where they are not so already, with those that bear witness to the ledger. Raises what the
     registry raises."""
-    (description, tags), grounds = _missing(request, version, witness), Grounds(request.pk)
+    description, tags = _missing(request, version, witness)
+    grounds = Grounds(request.pk, made=version.created_at)
     if description is not None:
         registry.set_description(version.model, version.number, description, grounds=grounds)
     for key, value in tags.items():

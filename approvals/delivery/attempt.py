@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -232,13 +232,13 @@ class Attempt:
         """Stage and alias, each only if it is not so already."""
         target, others = self.target, [held for held in view.in_stage if held != self.number]
         if target.stage and (self.number not in view.in_stage or (self.archives and others)):
-            grounds = self.grounds(view, target.stage)
+            grounds = replace(self.grounds(view, target.stage), made=view.version.created_at)
             self.registry.set_stage(
                 self.name, self.number, target.stage, archive_existing=self.archives, grounds=grounds
             )
             self.has_begun = True
         if target.alias and view.alias_holder != self.number:
-            grounds = self.grounds(view, tenures.alias_place(target.alias))
+            grounds = replace(self.grounds(view, tenures.alias_place(target.alias)), made=view.version.created_at)
             self.registry.set_alias(self.name, target.alias, self.number, grounds=grounds)
             self.has_begun = True
 

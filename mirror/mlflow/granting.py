@@ -42,13 +42,14 @@ def headers(operation: str, arguments: Mapping[str, Any], grounds: Grounds) -> d
     """The grant for one call of this store method; {} for a worker without a key."""
     if not settings.GATE_KEY:
         return {}
+    expect = {_place(place): numbers for place, numbers in grounds.holders.items()}
     value = grants.sign(
         _key(settings.GATE_KEY),
         operation,
         arguments,
         audience=settings.GATE_AUDIENCE,
         request=grounds.request,
-        expect={_place(place): numbers for place, numbers in grounds.holders.items()},
+        expect=expect if grounds.made is None else {**expect, "made": [grounds.made]},
     )
     return {grants.HEADER: value}
 

@@ -1,5 +1,6 @@
 import json
 import shutil
+import threading
 import time
 from dataclasses import replace
 from typing import Any
@@ -416,3 +417,71 @@ def test_what_arrives_while_a_model_is_renamed_does_not_get_along(registry: Guar
     assert registry.plain.get_model_version("sandbox_x", 1).current_stage == "Production"
     with pytest.raises(MlflowException, match="not found"):
         registry.plain.get_registered_model("churn")
+
+
+def test_a_grant_is_for_the_version_that_was_looked_at(registry: GuardedRegistry) -> None:
+    """Nothing holds a place yet, so an engineer may delete the model, and make it anew with other files under the
+    number that was approved."""
+    registry.versions("churn", 1)
+    made = int(registry.plain.get_model_version("churn", 1).creation_timestamp)
+    move = {"name": "churn", "version": "1", "stage": "Production", "archive_existing_versions": True}
+    wanted = {"stage:Production": [], "made": [made]}
+    time.sleep(0.002)
+    registry.guarded.delete_registered_model("churn")
+    registry.versions("churn", 1)
+    said = refused(lambda: registry.granted("transition_model_version_stage", expect=wanted, **move))
+    assert "the grant expects another version 1 than the one that was made since" in said
+    made = int(registry.plain.get_model_version("churn", 1).creation_timestamp)
+    for _ in range(2):
+        registry.granted("transition_model_version_stage", expect={**wanted, "made": [made]}, **move)
+
+
+def test_a_change_that_was_let_through_does_not_outlast_a_promotion(registry: GuardedRegistry, settings: Any) -> None:
+    """It was looked at while its version was nowhere, and must not take it out of Production when it is written."""
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+
+    is_looked_at, goes_on = threading.Event(), threading.Event()
+
+    class Slow(SqlAlchemyStore):  # type: ignore[misc]
+        def transition_model_version_stage(self, name: str, version: str, stage: str, archive: bool) -> Any:
+            if stage == "Archived":
+                is_looked_at.set()
+                assert goes_on.wait(20)
+            return super().transition_model_version_stage(name, version, stage, archive)
+
+    registry.versions("churn", 1)
+    gate = store.Gate(settings, lambda: registry.policy, registry.told.append, Once(settings.used))
+    slow: Any = SqlAlchemyStore(registry.plain.db_uri)
+    slow.__class__ = store.guarded_class(Slow, gate)
+    move = {"name": "churn", "version": "1", "stage": "Production", "archive_existing_versions": True}
+    engineer = threading.Thread(target=slow.transition_model_version_stage, args=["churn", "1", "Archived", False])
+    worker = threading.Thread(target=lambda: registry.granted("transition_model_version_stage", **move))
+    engineer.start()
+    assert is_looked_at.wait(20)
+    worker.start()
+    worker.join(1)
+    goes_on.set()
+    engineer.join()
+    worker.join()
+    assert registry.plain.get_model_version("churn", 1).current_stage == "Production"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda guarded: guarded.set_registered_model_alias("x" * 1001, "champion", "1"),
+        lambda guarded: guarded.set_registered_model_alias("churn", "x" * 1001, "1"),
+        lambda guarded: guarded.rename_registered_model("churn", "x" * 1001),
+        lambda guarded: guarded.set_model_version_tag("churn", "1", ModelVersionTag("countersign." + "x" * 1001, "1")),
+        lambda guarded: guarded.set_registered_model_tag(
+            "countersign-probe-" + "x" * 1001, RegisteredModelTag("a", "")
+        ),
+    ],
+)
+def test_what_no_name_can_be_is_neither_kept_nor_told(registry: GuardedRegistry, call: Any) -> None:
+    registry.versions("churn", 1)
+    with pytest.raises(MlflowException, match="Names have at most 1000 characters") as caught:
+        call(registry.guarded)
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+    assert registry.told == []
+    assert not registry.policy._remembered

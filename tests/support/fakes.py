@@ -126,9 +126,14 @@ class FakeRegistry:
         if self._failures[method]:
             raise self._failures[method].pop(0)
 
-    def _change(self, method: str, model: str, grounds: Grounds, *, is_in_effect: bool = False) -> None:
-        """A gate lets through what changes nothing: a request whose answer was lost is sent again."""
+    def _change(
+        self, method: str, model: str, grounds: Grounds, *, is_in_effect: bool = False, number: int | None = None
+    ) -> None:
+        """A gate lets through what changes nothing: a request whose answer was lost is sent again. `number`: of the
+        version that is changed."""
         self.grounds.append((method, grounds))
+        if self.is_gated and grounds.made is not None and self._version(model, number or 0).created_at != grounds.made:
+            raise Outdated(f"the grant expects another version {number} than the one that was made since")
         if not self.is_gated or is_in_effect:
             return
         for place, expected in grounds.holders.items():
@@ -279,7 +284,7 @@ class FakeRegistry:
         if self._is_ignored("set_description"):
             return
         with self._lock:
-            self._change("set_description", model, grounds)
+            self._change("set_description", model, grounds, number=number)
             old = self._version(model, number)
             if self.limit is not None and len(description) > self.limit:
                 raise Refused(
@@ -292,14 +297,14 @@ class FakeRegistry:
         if self._is_ignored("set_tag"):
             return
         with self._lock:
-            self._change("set_tag", model, grounds)
+            self._change("set_tag", model, grounds, number=number)
             old = self._version(model, number)
             self._versions[model, number] = replace(old, tags={**old.tags, key: value})
 
     def delete_tag(self, model: str, number: int, key: str, *, grounds: Grounds = UNASKED) -> None:
         self._request("delete_tag", model, number, key)
         with self._lock:
-            self._change("delete_tag", model, grounds)
+            self._change("delete_tag", model, grounds, number=number)
             old = self._version(model, number)
             self._versions[model, number] = replace(
                 old, tags={name: each for name, each in old.tags.items() if name != key}
@@ -318,7 +323,7 @@ class FakeRegistry:
             old, now = self._version(model, number), self.clock()
             there = self._holders(model, canonical)
             is_in_effect = there == [number] if archive_existing else number in there
-            self._change("set_stage", model, grounds, is_in_effect=is_in_effect)
+            self._change("set_stage", model, grounds, is_in_effect=is_in_effect, number=number)
             for key, each in self._versions.items():
                 if archive_existing and each.model == model and each.stage == canonical and each.number != number:
                     self._versions[key] = replace(each, stage="Archived", last_updated_at=now)
@@ -333,7 +338,8 @@ class FakeRegistry:
             raise Refused(f"Version alias name '{alias}' is reserved.")
         with self._lock:
             self._version(model, number)
-            self._change("set_alias", model, grounds, is_in_effect=self._holders(model, f"@{alias}") == [number])
+            is_in_effect = self._holders(model, f"@{alias}") == [number]
+            self._change("set_alias", model, grounds, is_in_effect=is_in_effect, number=number)
             self._models[model] = replace(self._models[model], aliases={**self._models[model].aliases, alias: number})
 
     def delete_alias(self, model: str, alias: str, *, grounds: Grounds = UNASKED) -> None:

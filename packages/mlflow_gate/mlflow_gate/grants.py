@@ -44,7 +44,8 @@ class Grant:
     request: int | None
     change: str
     expect: Mapping[str, Sequence[int]]
-    """Place, "stage:Production" or "alias:champion", to the versions that must hold it when the change is made."""
+    """Place, "stage:Production" or "alias:champion", to the versions that must hold it when the change is made; "made"
+    to when the version itself was made, in milliseconds."""
 
 
 def change(operation: str, arguments: Mapping[str, object]) -> str:

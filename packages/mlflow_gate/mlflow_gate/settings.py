@@ -67,6 +67,11 @@ class Settings:
         """Folder of the grants that were used."""
         return self.state.with_name(f"{self.state.stem}-used")
 
+    @property
+    def turns(self) -> Path:
+        """Folder of the locks by which the processes of this host change one model after the other."""
+        return self.state.with_name(f"{self.state.stem}-turns")
+
     def mode_now(self) -> str:
         """The operator's mode, or observe while the gate is open. Read when a change would be refused, so that an
         opening counts at once."""

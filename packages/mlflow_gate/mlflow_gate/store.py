@@ -4,8 +4,8 @@ Every way into the registry ends at a method of the store: each route and prefix
 the clients of all versions. So the guard stands there. `build` has MLflow make the store that it would make without
 us, and gives it a class in which each changing method first asks `decide`: the call goes on as it came, or raises 403.
 
-What is read for a decision and what is then written are two transactions of MLflow's. A change that comes between them
-is one that was let through, too; only a renaming could make more of the two than each may, and so it looks once more.
+What is read for a decision and what is then written are two transactions of MLflow's, so changes of one model take
+turns. A renaming ends under another name than it began, whose changes it did not wait for, and so it looks once more.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from mlflow_gate.policy import ENFORCE, OFF, Policy, mark
 from mlflow_gate.refusals import Teller
 from mlflow_gate.settings import Settings, weaker
 from mlflow_gate.source import Source
+from mlflow_gate.turns import Turns
 
 log = logging.getLogger("mlflow_gate")
 
@@ -42,6 +43,10 @@ SCHEME = "countersign:"
 PROBED = ("set_registered_model_tag", "set_model_version_tag")
 """By which it is asked whether the gate stands, on a model that does not exist. MLflow's basic-auth lets the first one
 pass for an account that may edit all models, and the second one for administrators alone."""
+
+LONGEST = 1000
+"""Characters of a name, an alias or a tag's key. MLflow takes less and only sees that after us; what is compared with
+each rule, kept and told should not be as long as a request can be."""
 
 OLD = 10
 """Minutes. Countersign signs its policy anew each minute."""
@@ -71,6 +76,10 @@ class Gate:
     tell: Callable[[dict[str, Any]], None]
     used: Once
     permits: Permits = field(default_factory=Permits)
+    turns: Turns = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "turns", Turns(self.settings.turns))
 
 
 @functools.lru_cache(maxsize=1)
@@ -141,12 +150,13 @@ def _guarded(plain: type, name: str, judge: Judge, gate: Gate) -> Callable[..., 
             _leave_out(bound.arguments)
         arguments = _spread(dict(list(bound.arguments.items())[1:]))
         asked = Call(name, arguments, Registry(self, plain), gate.policy())
-        grant = decide(gate, asked, judge)
-        with gate.permits.around(name, arguments):
-            answer = method(*bound.args, **bound.kwargs)
-        if grant:
-            gate.used.use(grant.id)
-        elif name == "rename_registered_model":
+        with gate.turns.of(asked.name):
+            grant = decide(gate, asked, judge)
+            with gate.permits.around(name, arguments):
+                answer = method(*bound.args, **bound.kwargs)
+            if grant:
+                gate.used.use(grant.id)
+        if not grant and name == "rename_registered_model":
             _look_again(gate, asked, functools.partial(method, self))
         return answer
 
@@ -176,7 +186,10 @@ def _leave_out(arguments: dict[str, Any]) -> None:
 
 def decide(gate: Gate, call: Call, judge: Judge) -> Grant | None:
     """Returns when the call may go on, with the grant that it was made with. Raises MlflowException, 403, with a
-    sentence for whoever made the call."""
+    sentence for whoever made the call; 400 for names that MLflow does not take."""
+    named = ("name", "new_name", "alias", "key", "version", "webhook_id")
+    if any(len(str(call.arguments.get(each) or "")) > LONGEST for each in named) and gate.settings.mode != OFF:
+        raise MlflowException(f"Names have at most {LONGEST} characters.", INVALID_PARAMETER_VALUE)
     probed = call.operation in PROBED and call.name.startswith(call.policy.probe)
     if probed:  # it is asked whether the gate stands, and in which mode: answered in each of them
         sentence = f"The tag {call.arguments['key']} is written by Countersign alone.{_age(call.policy)}"
@@ -239,6 +252,9 @@ def _hold_against(grant: Grant, call: Call) -> None:
     condition of its own. What is in effect already may be asked for twice."""
     for place, expected in grant.expect.items():
         kind, _, name = place.partition(":")
+        if kind == "made":
+            _hold_against_made(expected, call)
+            continue
         if kind not in ("stage", "alias"):
             raise refusal(f"The grant expects something of {place!r}, which is no place.", call.policy, ENFORCE)
         found = (
@@ -248,6 +264,14 @@ def _hold_against(grant: Grant, call: Call) -> None:
             where = f"in {name}" if kind == "stage" else f"as @{name}"
             sentence = f"the grant expects {_versions(expected)} {where}, MLflow has {_versions(found)}"
             raise refusal(f"{call.name} was not changed: {sentence}.", call.policy, ENFORCE)
+
+
+def _hold_against_made(expected: Sequence[int], call: Call) -> None:
+    """Who deletes a model and makes it anew has versions with the same numbers, which nobody approved."""
+    found = int(call.registry.version(call.name, call.arguments["version"]).creation_timestamp or 0)
+    if found not in expected:
+        sentence = f"the grant expects another version {call.number} than the one that was made since"
+        raise refusal(f"{call.name} was not changed: {sentence}.", call.policy, ENFORCE)
 
 
 def _versions(numbers: Any) -> str:

@@ -2,6 +2,7 @@
 was looked at, so that nobody's change is overwritten unseen."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,6 +83,22 @@ def test_a_holder_that_reviewers_did_not_compare_with_is_looked_at_and_named(
     replaced = AuditEvent.objects.filter(action=Action.VERSION_REPLACED).values_list("version_number", flat=True)
     assert sorted(replaced) == [5, 6]
     assert registry.version(MODEL, 5).stage == "Archived"
+
+
+def test_a_version_that_was_made_anew_is_not_promoted(
+    registry: FakeRegistry, approved: PromotionRequest, meanwhile: Callable[..., None]
+) -> None:
+    """Its model was deleted, and made anew with other files: the number is the same."""
+
+    def made_anew() -> None:
+        old = registry._versions[MODEL, 7]
+        new = replace(old, source="s3://elsewhere/model", description="", tags={}, created_at=old.created_at + 60_000)
+        registry._versions[MODEL, 7] = new
+
+    meanwhile("set_stage", made_anew)
+    assert deliver(approved, registry) == "reopened"
+    assert registry._versions[MODEL, 7].stage == "Staging"
+    assert registry._versions[MODEL, 6].stage == "Production"
 
 
 def test_what_is_begun_is_finished_on_what_is_there(

@@ -14,7 +14,7 @@ from tests.support.scripted import Scripted, error_of
 
 KEY = Ed25519PrivateKey.generate()
 MARK = " [gate 0.1 · policy 12 · enforce]"
-GROUNDS = Grounds(request=12, holders={"Production": [7, 6], "@champion": []})
+GROUNDS = Grounds(request=12, holders={"Production": [7, 6], "@champion": []}, made=1_795_000_000_123)
 
 CHANGES: list[tuple[Callable[[MlflowRegistry], None], str, dict[str, object]]] = [
     (
@@ -66,7 +66,7 @@ def test_a_change_carries_a_grant_for_itself_and_nothing_else(
     keys = [KEY.public_key()]
     grant = grants.check(sent[grants.HEADER], keys, operation, arguments, audience="mlflow-of-the-test")
     assert grant.request == 12
-    assert grant.expect == {"stage:Production": [6, 7], "alias:champion": []}
+    assert grant.expect == {"stage:Production": [6, 7], "alias:champion": [], "made": [1_795_000_000_123]}
     for wrong in (
         {**arguments, "name": "fraud"},
         {**arguments, "version": "8"},
