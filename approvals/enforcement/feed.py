@@ -4,6 +4,7 @@ it seals. The worker signs it, because it alone has the key; the web process han
 The text is what `mlflow_gate.policy` reads; a contract test has it read what is written here.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from typing import Any
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
+from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
@@ -36,6 +38,9 @@ FEWEST_PARTS = 3
 
 MOST_LOOKED_UP = 200
 """Folders that MLflow is asked for in one run."""
+
+UNKNOWN_AGAIN = 600
+"""Seconds after which MLflow is asked again for a folder that it did not name: a look comes every few seconds."""
 
 
 def sign_if_due(registry: Registry) -> int | None:
@@ -141,16 +146,24 @@ def _sealed() -> "QuerySet[ModelVersion]":
 
 
 def _look_up_folders(registry: Registry) -> None:
-    """Asks MLflow where the files of versions lie that are to be sealed, once for each. What MLflow does not say is
-    asked for again with the next look."""
+    """Asks MLflow where the files of versions lie that are to be sealed, once for each; for what it does not say, again
+    after a while."""
     unknown = _sealed().exclude(sealed_folder__source=F("source")).select_related("model")
-    for version in unknown.order_by("pk")[:MOST_LOOKED_UP]:
+    asked = 0
+    for version in unknown.order_by("pk"):
+        if asked == MOST_LOOKED_UP:
+            return
+        source = hashlib.sha256(version.source.encode()).hexdigest()[:16]
+        if not cache.add(key := f"gate-folder-{version.pk}-{source}", "asked", UNKNOWN_AGAIN):
+            continue
+        asked += 1
         try:
             folder = _folder(version.source) or _folder(registry.version_root(version.model.name, version.number))
         except (NotFound, Refused) as error:
             logger.warning("gate.folder_unknown", version=str(version), error=error.message)
             continue
         except RegistryError:  # MLflow is away: the next look asks
+            cache.delete(key)
             return
         SealedFolder.objects.update_or_create(version=version, defaults={"source": version.source, "folder": folder})
 

@@ -2,7 +2,6 @@
 is signed; the key is the worker's (COUNTERSIGN_GATE_KEY)."""
 
 import json
-import re
 from collections.abc import Container, Mapping
 from functools import lru_cache
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from mlflow_gate import grants
+from mlflow_gate.policy import MARK
 
 from mirror.port import Denied, Gate, Grounds, Outdated, Refused, RegistryError
 
@@ -23,8 +23,6 @@ ROUTES = {
     "delete_model_version_tag": ("DELETE", "model-versions/delete-tag"),
     "delete_registered_model": ("DELETE", "registered-models/delete"),
 }
-_MARK = re.compile(r"\s*\[gate (?P<version>[^\s\]]+) · policy (?P<serial>\d+) · (?P<mode>\w+)\]\s*$")
-"""What the gate ends its sentences with."""
 
 _AMISS = (
     # what the gate says of a grant; what is to be put right before the same change goes through
@@ -56,9 +54,9 @@ def headers(operation: str, arguments: Mapping[str, Any], grounds: Grounds) -> d
 
 def refusal(message: str, sent: Container[str]) -> RegistryError | None:
     """What the gate's 403 means to a request with the headers `sent`; None where it is not the gate that refused."""
-    if not _MARK.search(message):
+    if not MARK.search(message):
         return None
-    said = _MARK.sub("", message)
+    said = MARK.sub("", message)
     if grants.HEADER not in sent:
         return Denied(
             "MLflow's gate wants a signed grant, and this worker has no key: set COUNTERSIGN_GATE_KEY, or "
@@ -75,7 +73,7 @@ def refusal(message: str, sent: Container[str]) -> RegistryError | None:
 def gate_in(answer: str) -> Gate | None:
     """What the gate says of itself in the JSON of a refusal; None where it is not the gate that refused."""
     try:
-        found = _MARK.search(str(json.loads(answer)["message"]))
+        found = MARK.search(str(json.loads(answer)["message"]))
     except (ValueError, KeyError, TypeError):
         return None
     return Gate(found["version"], int(found["serial"]), found["mode"]) if found else None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.core.cache import cache
 from django.utils import timezone
 from mlflow_gate import grants
 from mlflow_gate import policy as gate_policy
@@ -16,7 +17,7 @@ from approvals import administration, policy
 from approvals.enforcement import feed
 from approvals.models import Enforcement, PolicyFeed, SealedFolder, Target
 from mirror.models import Alias, ModelVersion
-from mirror.port import Unreachable
+from mirror.port import Refused, Unreachable
 from tests.support.factories import approve, make_policy, make_request, make_version
 from tests.support.fakes import FakeRegistry
 
@@ -216,6 +217,25 @@ def test_mlflow_is_asked_once_where_the_files_of_a_logged_model_lie(
     feed.sign_if_due(registry)
     assert said()["sealed"][0]["folder"] == "2/run/artifacts/model"
     assert SealedFolder.objects.count() == 1
+
+
+def test_what_mlflow_does_not_say_is_not_asked_at_each_look(
+    registry: FakeRegistry, enforced: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def root(model: str, number: int) -> str:
+        asked.append(number)
+        raise Refused("This account may not read the version.")
+
+    monkeypatch.setattr(registry, "version_root", root)
+    holder("a", "models:/m-7e81", stage="Production")
+    for _ in range(3):
+        feed.sign_if_due(registry)
+    assert len(asked) == 1
+    cache.clear()  # ten minutes later
+    feed.sign_if_due(registry)
+    assert len(asked) == 2
 
 
 def test_what_is_approved_and_on_its_way_is_sealed(
