@@ -124,10 +124,11 @@ def _rights() -> dict[str, Any]:
 def gate(mirror: MirrorState) -> dict[str, Any]:
     """Well too where no target is to be enforced."""
     if not mirror.gate:
-        return _check(True, "Not asked: no target is enforced in MLflow.")
+        return _check(True, "Not asked yet, or no target is enforced in MLflow.")
     stands = f"Version {', '.join(mirror.gate['versions'])}, policy {mirror.gate['serial']}."
     return _check(
-        not mirror.gate["trouble"], mirror.gate["trouble"] or (stands if mirror.gate["versions"] else "None.")
+        not mirror.gate["trouble"],
+        mirror.gate["trouble"] or (stands if mirror.gate["versions"] else "MLflow has none; no target is enforced."),
     )
 
 
