@@ -159,7 +159,6 @@ def mlflow_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowS
         "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
         "MLFLOW_WEBHOOK_CACHE_TTL": "1",  # a minute otherwise: so long a new webhook may not be called
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": Fernet.generate_key().decode(),
-        "COUNTERSIGN_GATE_MODE": "off",  # the gate has tests of its own; in the others engineers do as they like
     }
     if connection.vendor == "postgresql":
         with postgres("countersign") as address:

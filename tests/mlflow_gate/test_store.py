@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
 from mlflow.exceptions import MlflowException
-from mlflow_gate import grants, store
+from mlflow_gate import changes, grants, store
 from mlflow_gate.once import Once
 from mlflow_gate.policy import UNKNOWN, parse
 
@@ -485,3 +485,33 @@ def test_what_no_name_can_be_is_neither_kept_nor_told(registry: GuardedRegistry,
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
     assert registry.told == []
     assert not registry.policy._remembered
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "is_free"),
+    [
+        ("create_registered_model", {}, True),
+        ("create_model_version", {}, True),
+        ("set_registered_model_alias", {"alias": "challenger"}, True),
+        ("set_registered_model_alias", {"alias": "Champion"}, False),
+        ("delete_registered_model_alias", {"alias": "champion"}, False),
+        ("set_model_version_tag", {"key": "team"}, True),
+        ("set_model_version_tag", {"key": "Countersign.request"}, False),
+        ("delete_model_version_tag", {"key": "mlflow.prompt.text"}, False),
+        ("set_registered_model_tag", {"key": "mlflow.prompt.is_prompt"}, False),
+        ("transition_model_version_stage", {"stage": "Archived"}, False),
+        ("update_model_version", {"description": "text"}, False),
+        ("delete_model_version", {}, False),
+        ("rename_registered_model", {"new_name": "x"}, False),
+    ],
+)
+def test_what_is_guarded_nowhere_waits_for_nobody(
+    registry: GuardedRegistry, operation: str, arguments: dict[str, str], is_free: bool
+) -> None:
+    call = changes.Call(
+        operation,
+        {"name": "churn", **arguments},
+        changes.Registry(registry.plain, type(registry.plain)),
+        registry.policy,
+    )
+    assert changes.is_free(call) is is_free

@@ -81,13 +81,13 @@ def make_mlflows_database(address: str) -> None:
 
 class MlflowOfCompose(MlflowServer):
     """MLflow with the command and environment of docker-compose.yml, on a PostgreSQL of this machine (`host:port`); its
-    gate fetches the policy from `web`, another one."""
+    gate fetches the policy from `web`, another one. Without one it has no gate, and engineers do as they like."""
 
     def __init__(
-        self, folder: Path, postgres: str, *, web: str = "127.0.0.1:9", environment: Mapping[str, str] | None = None
+        self, folder: Path, postgres: str, *, web: str = "", environment: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(folder, environment=dict(environment or {}))
-        self.service = services()["mlflow"]
+        self.service, self.web = services()["mlflow"], web
         self.places = {
             "@postgres:5432": f"@{postgres}",
             "--host=0.0.0.0": "--host=127.0.0.1",
@@ -98,7 +98,10 @@ class MlflowOfCompose(MlflowServer):
         }
 
     def _command(self) -> list[str]:
-        return list(here(self.service["command"], self.places))
+        words = list(here(self.service["command"], self.places))
+        if self.web:
+            return words
+        return [word.replace("=countersign:", "=") for word in words if not word.startswith("--registry-store-uri=")]
 
     def _environment(self) -> dict[str, str]:
         given = here(self.service["environment"], self.places)

@@ -172,6 +172,15 @@ def is_fact(key: str) -> bool:
     return fold(key).startswith(FACTS)
 
 
+def is_free(call: Call) -> bool:
+    """Whether what it changes is guarded nowhere, whatever is held, so that it waits for nobody."""
+    if call.operation in ("create_registered_model", "create_model_version"):
+        return True  # nothing new holds anything
+    if call.operation in ("set_registered_model_alias", "delete_registered_model_alias"):
+        return not call.policy.names(f"alias:{call.arguments['alias']}")
+    return not fold(str(call.arguments.get("key", FACTS))).startswith((FACTS, *PROMPT_CONTENT))
+
+
 # --- Stages and aliases
 
 

@@ -10,6 +10,7 @@ turns. A renaming ends under another name than it began, whose changes it did no
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import logging
@@ -150,7 +151,7 @@ def _guarded(plain: type, name: str, judge: Judge, gate: Gate) -> Callable[..., 
             _leave_out(bound.arguments)
         arguments = _spread(dict(list(bound.arguments.items())[1:]))
         asked = Call(name, arguments, Registry(self, plain), gate.policy())
-        with gate.turns.of(asked.name):
+        with contextlib.nullcontext() if changes.is_free(asked) else gate.turns.of(asked.name):
             grant = decide(gate, asked, judge)
             with gate.permits.around(name, arguments):
                 answer = method(*bound.args, **bound.kwargs)
