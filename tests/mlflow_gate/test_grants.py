@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflow_gate import grants
 
@@ -102,6 +102,7 @@ GRANT = made()
 
 
 @given(st.integers(0, len(GRANT) - 1), st.characters())
+@example(3, "\ud800")
 def test_any_changed_character_is_refused(place: int, other: str) -> None:
     changed = GRANT[:place] + other + GRANT[place + 1 :]
     if changed != GRANT:

@@ -90,7 +90,7 @@ def check(
 ) -> Grant:
     """Raises Invalid. Whether the holders are the expected ones is for the caller to see, who knows MLflow's store."""
     now = time.time() if now is None else now
-    parts = value.split(".") if len(value) <= LONGEST else []
+    parts = value.split(".") if value.isascii() and len(value) <= LONGEST else []
     if len(parts) != 3 or parts[0] != "v1":
         raise Invalid("the grant is not one of this version of Countersign")
     check_text(keys, "grant", parts[1].encode(), parts[2])
