@@ -30,6 +30,13 @@ def seed() -> int:
     return int(User.objects.count())
 
 
+def join(name: str, role: str) -> int:
+    """Somebody for whom nothing waits, and whose home is therefore the overview."""
+    from tests.support.factories import make_person
+
+    return int(make_person(name, role).pk)
+
+
 def enforce(enforcement: str) -> None:
     """What MLflow's gate does about Production from its next look at the policy on."""
     from approvals import administration

@@ -114,12 +114,13 @@ def test_a_verdict_is_answered_where_the_focus_is(stack: Stack, asked: int, sign
 def test_two_pages_lie_between_sign_in_and_a_request(stack: Stack, sign_in: SignIn) -> None:
     stack.make_version("two_pages")
     stack.wait_for("the mirror", lambda: "1" in stack.probe("mirrored", "two_pages"), every=0.5)
-    rita = sign_in("rita")
-    shown = [rita.url]
-    rita.on("framenavigated", lambda frame: shown.append(frame.url))
-    rita.get_by_role("link", name="Request promotion of two_pages v1").click()
-    rita.get_by_label("Why should it be promoted?").fill("The first one.")
-    rita.get_by_role("button", name="Submit request").click()
-    rita.wait_for_url(re.compile(r"/requests/\d+/"))
-    expect(rita.get_by_role("heading", level=1)).to_have_text("Promote two_pages v1 to Production")
+    stack.probe("join", "Nora Ek", "requester")
+    nora = sign_in("nora")
+    shown = [nora.url]
+    nora.on("framenavigated", lambda frame: shown.append(frame.url))
+    nora.get_by_role("link", name="Request promotion of two_pages v1").click()
+    nora.get_by_label("Why should it be promoted?").fill("The first one.")
+    nora.get_by_role("button", name="Submit request").click()
+    nora.wait_for_url(re.compile(r"/requests/\d+/"))
+    expect(nora.get_by_role("heading", level=1)).to_have_text("Promote two_pages v1 to Production")
     assert len(shown[:-1]) == 2, shown
