@@ -80,7 +80,9 @@ def test_a_model_that_the_rule_excepts_is_free(registry: GuardedRegistry) -> Non
     store.transition_model_version_stage("sandbox_x", "2", "Production", True)
     store.set_registered_model_alias("sandbox_x", "champion", "2")
     store.set_model_version_tag("sandbox_x", "2", ModelVersionTag("countersign.request", "1"))
+    assert registry.plain.get_registered_model("sandbox_x").aliases == {"champion": 2}
     store.delete_model_version("sandbox_x", "2")
+    assert [each.version for each in registry.plain.search_model_versions("name = 'sandbox_x'")] == [1]
 
 
 def test_a_new_name_may_not_bring_a_promotion_with_it(registry: GuardedRegistry) -> None:
@@ -113,6 +115,7 @@ def test_a_prompt_may_be_renamed(registry: GuardedRegistry) -> None:
     registry.guarded.create_prompt("sandbox_answer")
     registry.guarded.create_prompt_version("sandbox_answer", "Be kind.")
     registry.guarded.rename_registered_model("sandbox_answer", "answer")
+    assert registry.plain.get_registered_model("answer").name == "answer"
 
 
 def test_what_holds_a_place_cannot_be_deleted_or_renamed(registry: GuardedRegistry) -> None:
@@ -243,6 +246,8 @@ def test_holders_are_found_whatever_the_model_is_called(registry: GuardedRegistr
     registry.versions(name, 2, in_production=2)
     move = {"name": name, "version": "1", "stage": "Production", "archive_existing_versions": True}
     registry.granted("transition_model_version_stage", expect={"stage:Production": [2]}, **move)
+    stages = [registry.plain.get_model_version(name, number).current_stage for number in (1, 2)]
+    assert stages == ["Production", "Archived"]
 
 
 def test_a_grant_holds_while_mlflow_is_as_countersign_saw_it(registry: GuardedRegistry) -> None:
