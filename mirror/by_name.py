@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from django.utils import timezone
-
-from mirror import rows
+from mirror import clock, rows
 from mirror.models import ModelVersion, RegisteredModel, Stage
 from mirror.port import Denied, ModelSnapshot, NotFound, Registry, Unreachable, Unsigned, VersionSnapshot
 
@@ -31,7 +29,7 @@ class Found:
     listed: Sequence[VersionSnapshot]
     listed_at: datetime
     numbered: list[VersionSnapshot] = field(default_factory=list)
-    numbered_at: datetime = field(default_factory=timezone.now)
+    numbered_at: datetime = field(default_factory=clock.now)
     gone: set[int] = field(default_factory=set)
     """Numbers to which MLflow answered that there is no such version."""
 
@@ -45,9 +43,9 @@ class Found:
 
 def read(registry: Registry, name: str, *, is_listed: bool = True, most: int = MOST_NUMBERS) -> Found:
     """What MLflow has under this name; `is_listed` says whether its search lists the model. Raises as `model` does."""
-    asked_at = timezone.now()
+    asked_at = clock.now()
     named = model(registry, name)
-    listed_at = timezone.now()
+    listed_at = clock.now()
     found = Found(named, asked_at, [each for page in registry.versions(model=name) for each in page], listed_at)
     numbers = _numbers(found)
     found.unasked = len(numbers[most:])

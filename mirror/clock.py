@@ -1,9 +1,11 @@
 """The database's clock. Web, workers and commands share it, whatever the clocks of their hosts say: what is due when,
 and until when a lease runs, is said and compared by it alone."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import connection
+from django.db.models import DateTimeField, Func
 
 MOST_SECONDS = 30
 """Clocks further apart than this are flagged."""
@@ -17,6 +19,14 @@ def now() -> datetime:
         cursor.execute("SELECT clock_timestamp()")
         found: datetime = cursor.fetchone()[0]
     return found
+
+
+def in_update(after: timedelta = timedelta(0)) -> Any:
+    """The same, or so long `after` it, as a value that an UPDATE stores: without a query of its own."""
+    if connection.vendor != "postgresql":
+        return now() + after
+    there = Func(function="clock_timestamp", output_field=DateTimeField())
+    return there + after if after else there
 
 
 def skew() -> float:

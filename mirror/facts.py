@@ -5,15 +5,14 @@ MLflow tells no one when a metric is logged, so facts are read again while a ver
 unfinished, and now and then afterwards.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
-from mirror import copies, measures
+from mirror import clock, copies, measures
 from mirror.models import ModelVersion, Stage
 from mirror.port import Denied, LoggedModelFacts, Registry, RunFacts, as_plain
 from mirror.rows import chunks
@@ -52,30 +51,51 @@ def read(
     ids = list(versions.values_list("pk", flat=True)[:limit])
     for done, batch in enumerate(chunks(ids, BATCH)):
         rows = list(ModelVersion.objects.filter(pk__in=batch).select_related("model").order_by("model_id", "number"))
-        asked_at = timezone.now()
-        runs = registry.runs({row.run_id for row in rows} - {""})
-        origins = {row.pk: origin for row in rows if (origin := copies.followed(registry, row))}
-        ids_of = {row.pk: row.logged_model_id or origins.get(row.pk, {}).get("logged_model_id", "") for row in rows}
-        logged_models = registry.logged_models({*ids_of.values()} - {""})
-        with transaction.atomic():
-            for row in rows:
-                run, logged_model = runs.get(row.run_id), logged_models.get(ids_of[row.pk])
-                _put(row, run, logged_model, ids_of[row.pk], origins.get(row.pk), asked_at)
+        read_batch(registry, rows)
         if on_batch:
             on_batch(done * BATCH + len(batch))
     return len(ids)
 
 
-def _put(
+def read_batch(registry: Registry, rows: Sequence[ModelVersion]) -> None:
+    """Reads the facts of these versions, which come with their models and in the order of their keys."""
+    asked_at = clock.now()
+    runs = registry.runs({row.run_id for row in rows} - {""})
+    origins = {row.pk: origin for row in rows if (origin := copies.followed(registry, row))}
+    ids_of = {row.pk: row.logged_model_id or origins.get(row.pk, {}).get("logged_model_id", "") for row in rows}
+    logged_models = registry.logged_models({*ids_of.values()} - {""})
+    same: list[ModelVersion] = []
+    with transaction.atomic():
+        if len(rows) > 1:  # all of them first, since they are not written in the order of their keys
+            locked = ModelVersion.objects.select_for_update(no_key=True).filter(pk__in=[row.pk for row in rows])
+            list(locked.order_by("model_id", "number").values_list("pk"))
+        for row in rows:
+            run, logged_model = runs.get(row.run_id), logged_models.get(ids_of[row.pk])
+            if facts := _facts(row, run, logged_model, ids_of[row.pk], origins.get(row.pk)):
+                _as_read(asked_at, row).update(**facts, facts_at=asked_at)
+            else:
+                same.append(row)
+        if same:  # of most only that they were read again, in one statement
+            _as_read(asked_at, *same).update(facts_at=asked_at)
+
+
+def _as_read(asked_at: datetime, *rows: ModelVersion) -> "QuerySet[ModelVersion]":
+    """These rows as far as they mean the same versions still, and were not read since."""
+    is_same = [Q(pk=row.pk, run_id=row.run_id, logged_model_id=row.logged_model_id) for row in rows]
+    found = ModelVersion.objects.filter(pk__in=[row.pk for row in rows])
+    return found.filter(Q(*is_same, _connector=Q.OR), Q(facts_at=None) | Q(facts_at__lt=asked_at))
+
+
+def _facts(
     row: ModelVersion,
     run: RunFacts | Denied | None,
     logged_model: LoggedModelFacts | Denied | None,
     logged_model_id: str,
     origin: copies.Origin | None,
-    asked_at: datetime,
-) -> None:
-    """The LoggedModel's values win over its run's, and what the run says else is noted. What has disappeared from
-    MLflow, or may not be read, is kept as it was last seen, and marked."""
+) -> dict[str, Any]:
+    """What is to be stored anew; {} when it is what the row has. The LoggedModel's values win over its run's, and what
+    the run says else is noted. What has disappeared from MLflow, or may not be read, is kept as it was last seen, and
+    marked."""
     unreadable = isinstance(run, Denied), isinstance(logged_model, Denied)
     run = None if isinstance(run, Denied) else run
     logged_model = None if isinstance(logged_model, Denied) else logged_model
@@ -109,10 +129,7 @@ def _put(
         part.pop("is_unreadable", None)
         if is_unreadable:
             part |= {"is_missing": False, "is_unreadable": True}
-    if all(getattr(row, name) == value for name, value in facts.items()):
-        facts = {}
-    same_version = ModelVersion.objects.filter(pk=row.pk, run_id=row.run_id, logged_model_id=row.logged_model_id)
-    same_version.filter(Q(facts_at=None) | Q(facts_at__lt=asked_at)).update(**facts, facts_at=asked_at)
+    return {} if all(getattr(row, name) == value for name, value in facts.items()) else facts
 
 
 def _early(

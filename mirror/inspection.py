@@ -14,9 +14,8 @@ from threading import Event, Lock
 from typing import Any, TypeAlias, TypeVar
 
 from django.db import transaction
-from django.utils import timezone
 
-from mirror import exhibits, packaging, sandbox
+from mirror import clock, exhibits, packaging, sandbox
 from mirror.models import Exhibit, Inspection, ModelVersion
 from mirror.port import ArtifactFile, NotFound, Refused, Registry, RegistryError, read_whole
 
@@ -59,7 +58,7 @@ def inspect(
     """Looks at files, packaging, curves and exhibits, and stores what it found, all of it or nothing; the progress
     alone is stored before. Raises the port's errors, and TookTooLong after `seconds`."""
     row, _ = Inspection.objects.get_or_create(version=version)
-    now = timezone.now()
+    now = clock.now()
     _note(row, started_at=now, files_done=0, files_total=0, bytes_done=0, bytes_total=0)
     job = _Job(registry, seconds, progress, told=lambda job: _note(row, **job.counts()))
     root = registry.version_root(version.model.name, version.number)
@@ -69,7 +68,7 @@ def inspect(
     found, no_exhibits = _decoration("Figures and tables", lambda: exhibits.found(registry, version, check=job.tell))
     problem = " ".join(filter(None, (problem, no_curves, no_exhibits)))
     with transaction.atomic():
-        _note(row, files=files, packaging=facts, curves=curves or {}, problem=problem, inspected_at=timezone.now())
+        _note(row, files=files, packaging=facts, curves=curves or {}, problem=problem, inspected_at=clock.now())
         if found is not None:  # those that are kept stay where MLflow does not give them now
             Exhibit.objects.filter(version=version).exclude(path__in=[each.path for each in found]).delete()
         Exhibit.objects.bulk_create(

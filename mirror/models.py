@@ -4,11 +4,12 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.db import models
+from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 
 from mirror import clock
-from mirror.port import is_prompt
+from mirror.port import REFUSED_SIGN_IN, WRONG_WORKSPACE, is_prompt
 
 
 class Stage(models.TextChoices):
@@ -43,7 +44,11 @@ class RegisteredModel(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["-last_updated_at"], name="model_by_update"),
+            models.Index(
+                fields=["-last_updated_at", "-name"],
+                condition=models.Q(deleted_at__isnull=True),
+                name="model_by_update",
+            ),
             models.Index(fields=["hidden_at"], condition=models.Q(hidden_at__isnull=False), name="model_hidden"),
         ]
 
@@ -100,6 +105,7 @@ class ModelVersion(models.Model):
             models.Index(fields=["-last_updated_at"], name="version_by_update"),
             models.Index(fields=["run_id"], name="version_by_run"),
             models.Index(fields=["-last_updated_at"], condition=models.Q(facts_at=None), name="version_without_facts"),
+            models.Index(fields=["deleted_at"], condition=models.Q(deleted_at__isnull=False), name="version_deleted"),
         ]
 
     def __str__(self) -> str:
@@ -185,7 +191,9 @@ class Alias(models.Model):
 class MirrorStateManager(models.Manager["MirrorState"]):
     def current(self) -> "MirrorState":
         """The one row; an unsaved one before the first contact."""
-        return self.filter(pk=1).first() or MirrorState(pk=1)
+        # Every page asks, and for all of these columns the ORM composes the query for longer than the answer takes.
+        found = self.raw("SELECT * FROM mirror_mirrorstate WHERE id = 1")
+        return next(iter(found), None) or MirrorState(pk=1)
 
     def record(self, **fields: Any) -> None:
         """Updates the one row, and makes it the first time."""
@@ -193,16 +201,26 @@ class MirrorStateManager(models.Manager["MirrorState"]):
             self.get_or_create(pk=1)
             self.filter(pk=1).update(**fields)
 
-    def claim(self, lease: str, *, seconds: int) -> bool:
-        """Takes `pulling_until` or `sweeping_until` unless someone else holds it; it runs out by itself."""
+    def is_due(self, column: str) -> bool:
+        """Whether the moment in `pull_due_at` or `sweep_due_at` has come, by the database's clock. One query."""
+        return not self.filter(pk=1, **{f"{column}__gt": Now()}).exists()
+
+    def claim(self, lease: str, *, seconds: int) -> datetime | None:
+        """Takes `pulling_until` or `sweeping_until` unless someone else holds it, until the moment that is returned:
+        see leases.held."""
         now = clock.now()
+        until = now + timedelta(seconds=seconds)
         free = models.Q(**{lease: None}) | models.Q(**{f"{lease}__lt": now})
         self.get_or_create(pk=1)
-        return bool(self.filter(free, pk=1).update(**{lease: now + timedelta(seconds=seconds)}))
+        return until if self.filter(free, pk=1).update(**{lease: until}) else None
 
 
 REFUSED_LATELY = timedelta(minutes=15)
 """So long one command with a wrong address is called out on the pages."""
+
+
+SEEN_LATELY = timedelta(minutes=10)
+"""So long a host of workers counts as there; each says so once a minute while it has something to ask MLflow."""
 
 
 class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by itself
@@ -232,6 +250,15 @@ class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by its
     stages_asked_at = models.DateTimeField(null=True, help_text="Stages as they were then are mirrored, or newer ones.")
     aliases_asked_at = models.DateTimeField(null=True, help_text="The same of aliases and deletions: by sweeps alone.")
 
+    pull_took = models.JSONField(
+        default=list,
+        db_default=[],  # for a process of 0.6 that does not know it: machines are upgraded in turn
+        help_text="Seconds that MLflow took for what every pull asks, of the last few: see pace.",
+    )
+    sweep_took = models.JSONField(default=list, db_default=[], help_text="The same of sweeps.")
+    pull_due_at = models.DateTimeField(null=True, help_text="When the next pull is due; empty: now.")
+    sweep_due_at = models.DateTimeField(null=True, help_text="The same of the next sweep.")
+
     pulling_until = models.DateTimeField(null=True, help_text="Lease of the pull that runs now.")
     sweeping_until = models.DateTimeField(null=True, help_text="Lease of the sweep that runs now.")
 
@@ -239,7 +266,8 @@ class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by its
     refused = models.JSONField(default=dict, help_text="Another one that answered: see identity.confirm.")
     refused_at = models.DateTimeField(null=True, help_text="When it last did.")
     clocks = models.JSONField(
-        default=dict, help_text='{"mlflow": s, "worker": s}: seconds ahead of the database\'s clock, as last measured.'
+        default=dict,
+        help_text='{"mlflow": s, "workers": {host: {"seconds": s, "at": …}}}: seconds ahead of the database.',
     )
     halt = models.TextField(blank=True, help_text="Why nothing is written to MLflow until a person says so.")
     gate = models.JSONField(
@@ -264,6 +292,16 @@ class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by its
         return self.failing_since is not None
 
     @property
+    def is_unsigned(self) -> bool:
+        """Whether the last pull failed because MLflow does not take the worker's credentials."""
+        return self.is_failing and self.error.startswith(REFUSED_SIGN_IN)
+
+    @property
+    def is_misplaced(self) -> bool:
+        """Whether the last pull failed because MLflow has workspaces and none is named, or the other way round."""
+        return self.is_failing and self.error.startswith(WRONG_WORKSPACE)
+
+    @property
     def is_stopped(self) -> bool:
         """Whether sweeps mark nothing as deleted until a person confirms what is missing."""
         return bool(self.missing) and self.missing_confirmed_at is None
@@ -272,6 +310,12 @@ class MirrorState(models.Model):  # noqa: DJ008 -- one row, shown nowhere by its
     def is_refusing(self) -> bool:
         """Another registry has answered lately, to whichever process."""
         return self.refused_at is not None and timezone.now() - self.refused_at < REFUSED_LATELY
+
+    def workers(self, now: datetime) -> dict[str, dict[str, Any]]:
+        """The hosts of workers that asked MLflow lately, each with "seconds" by which its clock is ahead of the
+        database's and "at", when it said so."""
+        known = self.clocks.get("workers", {})
+        return {host: said for host, said in known.items() if now - datetime.fromisoformat(said["at"]) < SEEN_LATELY}
 
 
 class SetupCheck(models.Model):  # noqa: DJ008 -- one row, shown nowhere by itself

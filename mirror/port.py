@@ -62,6 +62,15 @@ class Outdated(Refused):
     may_retry = True
 
 
+REFUSED_SIGN_IN = "MLflow refused the sign-in"
+"""So begins what the registry says of the worker's own credentials; the pages know the case by it."""
+
+
+WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
+WRONG_WORKSPACE = "This MLflow has"
+"""So begin the sentences about workspaces, for the same reason."""
+
+
 class Unsigned(Denied):
     """The credentials themselves (401): whatever is asked next is answered so too."""
 
@@ -225,6 +234,8 @@ class Identity:
     address: str
     """Where it answered, with the workspace if one is named."""
 
+    workspace: str = ""
+
 
 class Registry(Protocol):
     """Every method may raise Unreachable; the ones that name a thing may raise NotFound; the writing ones Refused, and
@@ -235,8 +246,11 @@ class Registry(Protocol):
     def models(self, *, page_size: int = 1000, name: str | None = None) -> Iterator[Sequence[ModelSnapshot]]:
         """All registered models that MLflow lists, or the one of this name, page by page. It lists no prompts."""
 
-    def versions(self, *, page_size: int = 10_000, model: str | None = None) -> Iterator[Sequence[VersionSnapshot]]:
-        """All versions that MLflow lists, newest change first, page by page. It leaves out every version of a model of
+    def versions(
+        self, *, page_size: int = 10_000, model: str | None = None, by_name: bool = False
+    ) -> Iterator[Sequence[VersionSnapshot]]:
+        """All versions that MLflow lists, newest change first, page by page; with `by_name` ascending by the names of
+        their models, as MLflow's database sorts them, and their numbers. It leaves out every version of a model of
         which one, deleted ones too, is marked as a prompt; each still answers to its number."""
 
     def model(self, name: str) -> ModelSnapshot:
@@ -297,6 +311,9 @@ class Registry(Protocol):
     @property
     def workspace(self) -> str:
         """The one that is named in the settings; "" for MLflow's default."""
+
+    def has_workspaces(self) -> bool:
+        """Whether MLflow keeps its models in workspaces; then one has to be named."""
 
     def identity(self) -> Identity: ...
 

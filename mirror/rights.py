@@ -6,7 +6,6 @@ alone is tried on the models that are mirrored too, by deleting what is not ther
 """
 
 import contextlib
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from mirror import clock, identity
 from mirror.models import ModelVersion, SetupCheck
 from mirror.port import CANARY, NotFound, Registry, RegistryError, Unreachable
+from mirror.sign_in import SignIn
 
 NOBODYS = "countersign.canary"
 """Name of the tag and alias that are tried; no version of a real model has them."""
@@ -46,7 +46,7 @@ class Trial:
     def __init__(self, registry: Registry, *, model: str = "", version: int = 1) -> None:
         self.registry, self.rows = registry, list[Row]()
         self.given, self.version = model, version
-        self.account = os.environ.get("MLFLOW_TRACKING_USERNAME", "") or "the service account"
+        self.account = SignIn.now().username or "the service account"
 
     def run(self) -> list[Row]:
         """All rows in order. Raises ValueError for a model that is no canary."""
@@ -110,7 +110,7 @@ class Trial:
 
     def _workspace(self) -> None:
         named = self.registry.workspace
-        words = f"MLFLOW_WORKSPACE names {named}." if named else "MLFLOW_WORKSPACE names none: MLflow's default one."
+        words = f"COUNTERSIGN_MLFLOW_WORKSPACE names {named}." if named else "COUNTERSIGN_MLFLOW_WORKSPACE names none."
         self._add("Workspace", Level.GOOD, words)
 
     def _runs(self) -> str:

@@ -15,33 +15,33 @@ from typing import Any
 
 import requests
 
-from mirror.port import PROMPT_TAG, Denied, NotFound, Refused, Unreachable, Unsigned
+from mirror.identity import DEFAULT
+from mirror.port import PROMPT_TAG, WORKSPACE_HEADER, Denied, NotFound, Refused, Unreachable, Unsigned
 
 ENGINEERS, GATE = "countersign-engineers", "countersign-gate"
-WORKSPACE = "default"
-"""Where MLflow keeps all grants as long as it has no workspaces."""
-
 OLDEST = (3, 17)
 HIGH = {"EDIT", "MANAGE"}
 Grants = Mapping[str, str]
 """Kind of thing to the level on all of its kind."""
 
 
-def wanted(experiments: str) -> dict[str, Grants]:
+def wanted(experiments: str, *, in_workspace: bool) -> dict[str, Grants]:
     """Both roles. MLflow takes a model for a prompt as soon as it has a tag, which all who may edit it can set: so
-    versions of prompts are closed to engineers as well, and the gate reads prompts, too."""
+    versions of prompts are closed to engineers as well, and the gate reads prompts, too. Where MLflow has workspaces,
+    who makes a model needs USE of the workspace."""
     engineers = {"registered_model": "EDIT", "registered_model_version": "READ", "prompt_version": "READ"}
     if experiments != "none":
         engineers["experiment"] = experiments
     gate = {"registered_model": "MANAGE", "registered_model_version": "MANAGE", "experiment": "READ", "prompt": "READ"}
-    return {ENGINEERS: engineers, GATE: gate}
+    use = {"workspace": "USE"} if in_workspace else {}
+    return {ENGINEERS: engineers | use, GATE: gate | use}
 
 
 class Administrator:
     """MLflow's API as its administrator."""
 
-    def __init__(self, url: str, name: str, password: str, *, seconds: float = 15) -> None:
-        self.url, self.name, self.seconds = url.rstrip("/"), name, seconds
+    def __init__(self, url: str, name: str, password: str, *, seconds: float = 15, workspace: str = "") -> None:
+        self.url, self.name, self.seconds, self.named = url.rstrip("/"), name, seconds, workspace
         self._auth = (name, password)
 
     def call(self, method: str, path: str, api: str = "3.0", /, **values: Any) -> dict[str, Any]:
@@ -74,14 +74,26 @@ class Administrator:
             return False
         return True
 
+    def has_workspaces(self) -> bool:
+        try:
+            return bool(self.call("GET", "server-info").get("workspaces_enabled"))
+        except NotFound:
+            return False
+
     def as_account(self, name: str, password: str) -> "Administrator":
-        return Administrator(self.url, name, password, seconds=self.seconds)
+        return Administrator(self.url, name, password, seconds=self.seconds, workspace=self.named)
+
+    @property
+    def workspace(self) -> str:
+        """Where the grants are; without workspaces MLflow keeps all of them in its default one."""
+        return self.named or DEFAULT
 
     def _send(self, method: str, path: str, values: Mapping[str, Any]) -> requests.Response:
         body: dict[str, Any] = {"params" if method == "GET" else "json": values} if values else {}
         try:
             return requests.request(
                 method, self.url + path, auth=self._auth, timeout=self.seconds, allow_redirects=False,
+                headers={WORKSPACE_HEADER: self.named} if self.named else None,
                 verify=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True, **body,
             )  # fmt: skip
         except requests.RequestException as error:
@@ -100,6 +112,9 @@ def confirm_fit(mlflow: Administrator) -> None:
             f"MLflow at {mlflow.url} does not run its basic-auth app, so it has no roles: anybody who reaches it may "
             "write. Start it with --app-name basic-auth, or close it with the gate's plugin (docs/enforcement.md)."
         )
+    if mlflow.has_workspaces() != bool(mlflow.named):
+        words = f"names {mlflow.named}, and MLflow has no" if mlflow.named else "is not set, and MLflow has"
+        raise Unfit(f"COUNTERSIGN_MLFLOW_WORKSPACE {words} workspaces.")
     found = re.match(r"(\d+)\.(\d+)", version)
     if not found or (int(found[1]), int(found[2])) < OLDEST:
         raise Unfit(
@@ -123,7 +138,7 @@ class Work:
             if self.is_dry:
                 there = {"id": 0, "permissions": []}
             else:
-                there = self.mlflow.call("POST", "roles/create", name=name, workspace=WORKSPACE)["role"]
+                there = self.mlflow.call("POST", "roles/create", name=name, workspace=self.mlflow.workspace)["role"]
         on_all = {grant["resource_type"]: grant for grant in there["permissions"] if grant["resource_pattern"] == "*"}
         for kind, level in grants.items():
             self._grant(name, there["id"], kind, level, on_all.get(kind))
@@ -149,9 +164,15 @@ class Work:
             self.say(f"role {role}: has {kind} {level}.")
 
     def account(self, name: str, password: str) -> None:
-        """Raises Unfit where the account is not there and no password is given."""
-        if any(user["username"] == name for user in self.users()):
+        """Makes it, or gives it this password where it has another one. Raises Unfit where it is not there and no
+        password is given."""
+        there = next((user for user in self.users() if user["username"] == name), None)
+        if there:
             self.say(f"account {name}: is there.")
+            if password and not there["is_admin"] and not self._signs_in(name, password):
+                self._step(f"account {name}", "give it the password that is set", "given the password that is set")
+                if not self.is_dry:
+                    self.mlflow.call("PATCH", "users/update-password", "2.0", username=name, password=password)
             return
         if not password:
             raise Unfit(f"There is no account {name} in MLflow; set MLFLOW_TRACKING_PASSWORD, and it is made.")
@@ -159,12 +180,19 @@ class Work:
         if not self.is_dry:
             self.mlflow.call("POST", "users/create", "2.0", username=name, password=password)
 
+    def _signs_in(self, name: str, password: str) -> bool:
+        try:
+            self.mlflow.as_account(name, password).call("GET", "users/current", "2.0")
+        except Unsigned:
+            return False
+        return True
+
     def assign(self, account: str, role: str) -> None:
         """Raises Unfit for an account that is not there."""
         user = next((user for user in self.users() if user["username"] == account), None)
         if user is None and not self.is_dry:
             raise Unfit(f"There is no account {account} in MLflow.")
-        if user and role in (each["name"] for each in user["roles"]):
+        if user and role in (each["name"] for each in self._held(user)):
             self.say(f"account {account}: has the role {role}.")
             return
         self._step(f"account {account}", f"give it the role {role}", f"given the role {role}")
@@ -179,7 +207,7 @@ class Work:
         """Sentences about who is not held by the role: administrators, those without it, grants that outdo it."""
         admins, without, above = [], [], []
         for user in self.users():
-            name, roles = user["username"], user["roles"]
+            name, roles = user["username"], self._held(user)
             grants = [grant for role in roles if role["name"] != GATE for grant in role["permissions"]]
             if user["is_admin"]:
                 admins.append(name)
@@ -202,8 +230,12 @@ class Work:
             if names
         ]
 
+    def _held(self, user: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The roles that the person has in this workspace; one of another workspace may have the same name."""
+        return [role for role in user["roles"] if role["workspace"] == self.mlflow.workspace]
+
     def _roles(self) -> Sequence[dict[str, Any]]:
-        return list(self.mlflow.call("GET", "roles/list", workspace=WORKSPACE)["roles"])
+        return list(self.mlflow.call("GET", "roles/list", workspace=self.mlflow.workspace)["roles"])
 
     def _step(self, what: str, would: str, done: str) -> None:
         self.say(f"{what}: would {would}." if self.is_dry else f"{what}: {done}.")

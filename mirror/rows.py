@@ -77,14 +77,25 @@ def model_digest(snapshot: ModelSnapshot) -> int:
     return digest(snapshot.tags, [frozenset(snapshot.aliases.items()), *values])
 
 
-def known_versions(among: Collection[VersionSnapshot] | None = None) -> dict[Key, int]:
-    """The digest of every mirrored version, or of those among the given ones (and perhaps some more)."""
-    rows = ModelVersion.objects.all()
-    if among is not None:
-        names, numbers = {each.model for each in among}, {each.number for each in among}
-        rows = rows.filter(model__name__in=names, number__in=numbers)
-    listed = rows.values_list("model__name", "number", "tags", *VERSION_TEXTS, *MOMENTS)
-    return {(name, number): digest(tags, values) for name, number, tags, *values in listed.iterator(chunk_size=5000)}
+def known_versions(among: Collection[VersionSnapshot]) -> dict[Key, int]:
+    """The digests of those of the given versions that are mirrored, and perhaps of some more."""
+    numbers = {each.number for each in among}
+    wanted = {"number__in": numbers} if len(numbers) <= CHUNK else {"number__range": (min(numbers), max(numbers))}
+    found: dict[Key, int] = {}
+    for names in chunks(sorted({each.model for each in among})):
+        listed = ModelVersion.objects.filter(model__name__in=names, **wanted)
+        found |= _digests(listed)
+    return found
+
+
+def known_versions_of(model: str) -> dict[int, int]:
+    """By number."""
+    return {number: said for (_, number), said in _digests(ModelVersion.objects.filter(model__name=model)).items()}
+
+
+def _digests(versions: "models.QuerySet[ModelVersion]") -> dict[Key, int]:
+    listed = versions.values_list("model__name", "number", "tags", *VERSION_TEXTS, *MOMENTS)
+    return {(name, number): digest(tags, values) for name, number, tags, *values in listed}
 
 
 def known_models(among: Collection[str] | None = None) -> dict[str, int]:
@@ -145,7 +156,7 @@ def put_models(snapshots: Sequence[ModelSnapshot], asked_at: datetime) -> None:
     columns = ("name", "description", "tags", "created_at", "last_updated_at", "read_at")
     for chunk in chunks(sorted(snapshots, key=attrgetter("name"))):
         values = [
-            (each.name, each.description, _json(each.tags), at(each.created_at), at(each.last_updated_at), read_at)
+            (each.name, each.description, as_json(each.tags), at(each.created_at), at(each.last_updated_at), read_at)
             for each in chunk
         ]
         with transaction.atomic():
@@ -184,7 +195,7 @@ def put_versions(
                 model_ids[each.model],
                 each.number,
                 *_texts(each),
-                _json(each.tags),
+                as_json(each.tags),
                 at(each.created_at),
                 at(each.last_updated_at),
                 read_at,
@@ -193,7 +204,7 @@ def put_versions(
             for each in chunk
         ]
         literals = {"metrics": "'{}'", "params": "'{}'", "fact_sources": "'{}'", "run": "'{}'", "deleted_at": "NULL"}
-        with transaction.atomic():
+        with transaction.atomic(savepoint=False):
             _upsert(ModelVersion, columns, values, key=("model_id", "number"), literals=literals, instead=_FACTS)
 
 
@@ -240,20 +251,34 @@ def _upsert(
     instead: Mapping[str, str] | None = None,
 ) -> None:
     """INSERT … ON CONFLICT DO UPDATE, unless what is stored was read later (`bulk_create` cannot say that, and takes
-    three times as long). `literals` are columns with one SQL value for all rows, `instead` holds SQL for columns that
-    do not simply take the new value. Values are adapted to the database; SQLite and PostgreSQL both understand it."""
+    three times as long). PostgreSQL is given many rows by COPY, into a table of their own: an eighth of the time.
+    `literals` are columns with one SQL value for all rows, `instead` holds SQL for columns that do not simply take the
+    new value. Values are adapted to the database; SQLite and PostgreSQL both understand it."""
     table = connection.ops.quote_name(model._meta.db_table)  # noqa: SLF001  public in all but name
     changes = (
         (name, (instead or {}).get(name, "excluded.{name}")) for name in (*columns, *literals) if name not in key
     )
     assigned = ", ".join(f"{name} = {sql.format(table=table, name=name)}" for name, sql in changes)
     one = f"({', '.join(['%s'] * len(columns) + list(literals.values()))})"
+    into = f"INSERT INTO {table} ({', '.join((*columns, *literals))})"
+    unless = f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {assigned} WHERE {table}.read_at <= excluded.read_at"
     with connection.cursor() as cursor:
+        if connection.vendor == "postgresql" and len(values) > PER_STATEMENT:
+            named = ", ".join(columns)
+            cursor.execute(f"CREATE TEMPORARY TABLE coming AS SELECT {named} FROM {table} WITH NO DATA")  # noqa: S608  own names
+            # Django wraps no errors of what is done with a copy.
+            with connection.wrap_database_errors, cursor.copy(f"COPY coming ({named}) FROM STDIN") as copy:
+                for row in values:
+                    copy.write_row(row)
+            chosen = ", ".join((*columns, *literals.values()))
+            # As Python sorts names, whatever the database's collation: who writes a few rows locks them in that order.
+            order = ", ".join(f'{name} COLLATE "C"' if name == "name" else name for name in key)
+            cursor.execute(f"{into} SELECT {chosen} FROM coming ORDER BY {order} {unless}")  # noqa: S608
+            cursor.execute("DROP TABLE coming")
+            return
         for chunk in chunks(values, PER_STATEMENT):
             cursor.execute(
-                f"INSERT INTO {table} ({', '.join((*columns, *literals))}) VALUES {', '.join([one] * len(chunk))} "  # noqa: S608  own names
-                f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {assigned} WHERE {table}.read_at <= excluded.read_at",
-                [value for row in chunk for value in row],
+                f"{into} VALUES {', '.join([one] * len(chunk))} {unless}", [value for row in chunk for value in row]
             )
 
 
@@ -263,5 +288,5 @@ def _adapted_moments(asked_at: datetime) -> tuple[Callable[[int], Any], Any]:
     return lambda milliseconds: adapt(moment(milliseconds)), adapt(asked_at)
 
 
-def _json(tags: Mapping[str, str]) -> str:
+def as_json(tags: Mapping[str, str]) -> str:
     return json.dumps(dict(tags))

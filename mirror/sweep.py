@@ -5,17 +5,18 @@ number (`by_name`), and so is, in each sweep, what MLflow has and does not list.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 import structlog
 from django.conf import settings
-from django.utils import timezone
+from django.db.models import Max
 
-from mirror import by_name, facts, health, identity, rows
+from mirror import by_name, clock, facts, health, identity, pace, rows, unchanged
 from mirror.models import MirrorState, ModelVersion, RegisteredModel
 from mirror.port import (
     Denied,
@@ -30,6 +31,8 @@ from mirror.port import (
 )
 
 T = TypeVar("T")
+Numbers = dict[str, "array[int]"]
+"""Of versions, by the name of their model: four bytes each."""
 
 log = structlog.get_logger(__name__)
 
@@ -38,10 +41,6 @@ MOST_ASKED = 2_000
 
 MOST_NOTES = 50
 NOT_READABLE = "MLflow does not let Countersign read"
-
-LEASE_SECONDS = 300
-"""How long a sweep may show no progress before another may start."""
-
 
 FEW = 20
 """So many models, and versions, may be missing at once in however small a registry; they are asked for by name."""
@@ -98,34 +97,41 @@ def sweep(registry: Registry, *, dry_run: bool = False, on_progress: OnProgress 
     """Makes the mirror equal to MLflow. Raises RegistryError when MLflow fails on the way; what was read until then
     is stored, and nothing is marked deleted. Raises Doubtful, with all stored that was listed, when too much is missing
     at once. Safe beside pulls, deliveries and other sweeps."""
-    run = _Sweep(registry, dry_run=dry_run, on_progress=on_progress)
+    run, started = _Sweep(registry, dry_run=dry_run, on_progress=on_progress), time.perf_counter()
     try:
         return run.run()
-    except RegistryError as error:
+    except Exception as error:
         if not dry_run:
-            health.sweep_failed(error)
+            due = pace.sweep_failed(ago=time.perf_counter() - started)
+            if isinstance(error, RegistryError):
+                health.sweep_failed(error, **due)
+            else:  # what went wrong here has cost MLflow the same
+                MirrorState.objects.record(**due)
         raise
     finally:
         if not dry_run:
-            MirrorState.objects.record(sweep_progress={}, sweeping_until=None)
+            MirrorState.objects.record(sweep_progress={})
 
 
 class _Sweep:
     def __init__(self, registry: Registry, *, dry_run: bool, on_progress: OnProgress | None) -> None:
         self.registry, self.dry_run, self.on_progress = registry, dry_run, on_progress
         self.report = SweepReport()
-        self.started_at = timezone.now()
+        self.started_at = clock.now()
         self.newest = self.asked = self.unasked = 0
+        self.once = 0.0
+        """Seconds for what is read once and for all: the facts of versions that are new."""
 
     def run(self) -> SweepReport:
         started = time.perf_counter()
         server = self._server()
         identity.confirm(self.registry, dry_run=self.dry_run)
-        models_at_start, versions_at_start = rows.known_models(), rows.known_versions()
+        models_at_start = rows.known_models()
+        last_at_start = ModelVersion.objects.aggregate(last=Max("pk"))["last"] or 0
         models = self._models(models_at_start)
-        versions = self._versions(versions_at_start, models_at_start, set(models))
+        versions = self._versions(models_at_start, set(models))
         identity.confirm(self.registry, dry_run=self.dry_run)  # a long time has passed
-        missing = self._unlisted(models_at_start, models, versions_at_start, versions)
+        missing = self._unlisted(models_at_start, models, last_at_start, versions)
         if not self.dry_run:
             self._facts()
         if missing:
@@ -134,9 +140,10 @@ class _Sweep:
             raise Doubtful(missing.words)
         if not self.dry_run:
             # What was not looked at is not known to be as it was.
+            ago = time.perf_counter() - started
             looked = {} if self.unasked else dict.fromkeys(("stages_asked_at", "aliases_asked_at"), self.started_at)
             health.swept(
-                swept_at=timezone.now(),
+                swept_at=clock.now(),
                 cursor=self.newest,
                 server_version=server.version if server else "",
                 latency_ms=server.latency_ms if server else None,
@@ -144,6 +151,7 @@ class _Sweep:
                 missing={},
                 missing_confirmed_at=None,
                 **looked,
+                **pace.swept(MirrorState.objects.current(), took=ago - self.once, ago=ago),
             )
         self.report.seconds = time.perf_counter() - started
         return self.report
@@ -171,15 +179,17 @@ class _Sweep:
             self._progress()
         return seen
 
-    def _versions(self, known: dict[rows.Key, int], known_models: dict[str, int], asked_for: set[str]) -> set[rows.Key]:
-        """The listed versions. A model that is only mentioned here was registered after the models were listed, or is
-        not listed: it is asked for, unless `_unlisted` will do that."""
-        seen: set[rows.Key] = set()
+    def _versions(self, known_models: dict[str, int], asked_for: set[str]) -> Numbers:
+        """The listed versions, asked for in the order of names: so what the mirror has of a page is read with it, and
+        what changes meanwhile does not move to a page that was read already. A model that is only mentioned here was
+        registered after the models were listed, or is not listed: it is asked for, unless `_unlisted` will do that."""
+        seen: Numbers = {}
         prompts: set[str] = set()
+        newest = next(iter(self.registry.versions(page_size=1)), ())
+        self.newest = newest[0].last_updated_at if newest else 0
         model_ids = dict(RegisteredModel.objects.values_list("name", "pk"))
         asked_for |= set(RegisteredModel.objects.filter(deleted_at=None).values_list("name", flat=True))
-        for asked_at, listed in read_ahead(self.registry.versions()):
-            self.newest = max(self.newest, listed[0].last_updated_at if listed else 0)
+        for asked_at, listed in read_ahead(self.registry.versions(by_name=True)):
             page = rows.fitting_versions(listed)
             if unknown := {each.model for each in page} - asked_for:
                 asked_for |= unknown
@@ -187,23 +197,23 @@ class _Sweep:
                 prompts |= {each.name for each in found if each.is_prompt and each.name not in known_models}
                 self._put_models([each for each in found if each.name not in prompts], known_models, asked_at)
                 model_ids = dict(RegisteredModel.objects.values_list("name", "pk"))
-            changed = [
-                each
-                for each in page
-                if each.model not in prompts and known.get((each.model, each.number)) != rows.version_digest(each)
-            ]
+            changed, known = unchanged.differing([each for each in page if each.model not in prompts])
             self._put_versions(changed, known, asked_at, model_ids)
-            seen.update((each.model, each.number) for each in page)
-            self.report.versions = len(seen)
+            for each in page:
+                seen.setdefault(each.model, array("I")).append(each.number)
+            self.report.versions += len(page)
             self._progress()
+        if seen and not self.newest:  # one empty answer: pulls go on from where they were
+            self.newest = MirrorState.objects.current().cursor
+        self.report.versions = sum(len(set(numbers)) for numbers in seen.values())
         return seen
 
     def _unlisted(
         self,
         known_models: dict[str, int],
         listed_models: dict[str, bool],
-        known: dict[rows.Key, int],
-        listed: set[rows.Key],
+        last_at_start: int,
+        listed: Numbers,
     ) -> Missing | None:
         """Asks by name and number for what was mirrored before and is not listed now, for what MLflow says it has and
         does not list, and for what was hidden before; the longest unread first. Where too much is missing at once and
@@ -213,32 +223,31 @@ class _Sweep:
         )
         read_at = {name: at for name, at, *_ in rest}
         hidden = {name for name, _, *apart in rest if any(apart)}  # known not to be listed in full
-        held = set(ModelVersion.objects.filter(deleted_at=None).values_list("model__name", "number"))
-        models = {name for name, has_versions in listed_models.items() if has_versions} - {name for name, _ in listed}
+        held = ModelVersion.objects.filter(deleted_at=None).count()
+        models = {name for name, has_versions in listed_models.items() if has_versions} - listed.keys()
         models = (models | read_at.keys() & known_models.keys() - listed_models.keys()) - hidden
-        versions = [key for key in known.keys() - listed if key in held and key[0] not in models | hidden]
-        missing = Missing(len(models), len(read_at), len(versions), len(held))
+        versions = {
+            name: gone
+            for name, numbers in unchanged.held_numbers(last_at_start)
+            if (gone := len(numbers.difference(listed.get(name, ())))) and name not in models | hidden
+        }
+        missing = Missing(len(models), len(read_at), sum(versions.values()), held)
         is_confirmed = MirrorState.objects.current().missing_confirmed_at is not None
         is_believed = is_confirmed or not missing.is_doubtful
-        suspects = hidden | (models | {name for name, _ in versions} if is_believed else set())
+        suspects = hidden | (models | versions.keys() if is_believed else set())
         for name in sorted(suspects, key=lambda name: (name in read_at, read_at.get(name), name)):
             if self.asked >= MOST_ASKED and not is_confirmed:
                 self.unasked += 1
                 continue
-            self._ask(name, known, held, listed, is_listed=name in listed_models)
+            self._ask(name, set(listed.get(name, ())), is_listed=name in listed_models)
             self._progress()
         return None if is_believed else missing
 
-    def _ask(
-        self,
-        name: str,
-        known: dict[rows.Key, int],
-        held: set[rows.Key],
-        listed: set[rows.Key],
-        *,
-        is_listed: bool,
-    ) -> None:
-        asked_at = timezone.now()
+    def _ask(self, name: str, listed: set[int], *, is_listed: bool) -> None:
+        """`listed` are the numbers of its versions that the listing had."""
+        mirrored = ModelVersion.objects.filter(model__name=name, deleted_at=None)
+        held, known = set(mirrored.values_list("number", flat=True)), rows.known_versions_of(name)
+        asked_at = clock.now()
         try:
             found = by_name.read(self.registry, name, is_listed=is_listed)
         # What contradicts itself is neither stored nor taken for gone; the next sweep asks again.
@@ -257,7 +266,7 @@ class _Sweep:
         except NotFound:
             self.asked += 2
             if self.dry_run:
-                self._say_deleted(name, {number for model, number in held if model == name})
+                self._say_deleted(name, held)
                 self.report.changes.append(f"{name}: deleted")
             else:
                 self.report.deleted += rows.mark_deleted(name, asked_at)
@@ -267,12 +276,13 @@ class _Sweep:
         if found.is_unreadable:
             self.report.notes.append(f"{NOT_READABLE} all versions of {name}.")
         # What the listing had is counted already.
-        met = [each for each in (*found.listed, *found.numbered) if (name, each.number) not in listed]
+        met = [each for each in (*found.listed, *found.numbered) if each.number not in listed]
         self._count_versions(
-            [each for each in met if known.get((name, each.number)) != rows.version_digest(each)], known
+            [each for each in met if known.get(each.number) != rows.version_digest(each)],
+            {(name, number) for number in known},
         )
         if self.dry_run:
-            self._say_deleted(name, {number for number in found.gone if (name, number) in held})
+            self._say_deleted(name, found.gone & held)
             self.report.changes += [f"{name}: hidden from MLflow's search"] if found.is_hidden else []
         else:
             self.report.deleted += by_name.store(found)
@@ -286,9 +296,11 @@ class _Sweep:
             self.report.facts = before + done
             self._progress()
 
-        for waiting, limit in ((facts.unread(), 1_000_000), (facts.due(self.started_at), facts.DUE_PER_SWEEP)):
-            before = self.report.facts
-            self.report.facts = before + facts.read(self.registry, waiting, limit=limit, on_batch=on_batch)
+        before, started = 0, time.perf_counter()
+        self.report.facts = facts.read(self.registry, facts.unread(), limit=1_000_000, on_batch=on_batch)
+        before, self.once = self.report.facts, time.perf_counter() - started
+        due = facts.due(self.started_at)
+        self.report.facts += facts.read(self.registry, due, limit=facts.DUE_PER_SWEEP, on_batch=on_batch)
 
     def _read_models(self, names: set[str]) -> list[ModelSnapshot]:
         found = []
@@ -314,7 +326,7 @@ class _Sweep:
     def _put_versions(
         self,
         changed: Sequence[VersionSnapshot],
-        known: dict[rows.Key, int],
+        known: Collection[rows.Key],
         asked_at: datetime,
         model_ids: dict[str, int],
     ) -> None:
@@ -322,7 +334,7 @@ class _Sweep:
         if not self.dry_run:
             rows.put_versions(changed, asked_at, model_ids)
 
-    def _count_versions(self, changed: Sequence[VersionSnapshot], known: dict[rows.Key, int]) -> None:
+    def _count_versions(self, changed: Sequence[VersionSnapshot], known: Collection[rows.Key]) -> None:
         new = [each for each in changed if (each.model, each.number) not in known]
         self.report.added += len(new)
         self.report.changed += len(changed) - len(new)
@@ -351,22 +363,18 @@ class _Sweep:
                     "models": self.report.models,
                     "versions": self.report.versions,
                     "facts": self.report.facts,
-                },
-                sweeping_until=timezone.now() + timedelta(seconds=LEASE_SECONDS),
+                }
             )
         if self.on_progress:
             self.on_progress(self.report)
 
 
 def read_ahead(pages: Iterator[Sequence[T]]) -> Iterator[tuple[datetime, Sequence[T]]]:
-    """Each page with the moment it was asked for; the next one is fetched while the caller works on this one."""
-
-    def fetch() -> tuple[datetime, Sequence[T] | None]:
-        return timezone.now(), next(pages, None)
-
+    """Each page with the moment it was asked for; the next one is fetched while the caller works on this one. The
+    database is asked for the moment here, and not in the other thread, which would need a connection of its own."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="mirror-pages") as pool:
-        asked_at, page = fetch()
+        asked_at, page = clock.now(), next(pages, None)
         while page is not None:
-            coming = pool.submit(fetch)
+            coming_at, coming = clock.now(), pool.submit(next, pages, None)
             yield asked_at, page
-            asked_at, page = coming.result()
+            asked_at, page = coming_at, coming.result()

@@ -4,20 +4,22 @@ Called from tasks, commands and `approvals.delivery`; never from a web request.
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
-from mirror import by_name, facts, health, identity, rows
+from mirror import by_name, clock, facts, health, identity, pace, rows
 from mirror.isolation import alone
+from mirror.leases import held
 from mirror.models import Alias, MirrorState, ModelVersion, RefreshHint, RegisteredModel
 from mirror.port import Denied, ModelSnapshot, NotFound, Registry, RegistryError, Unreachable, Unsigned, VersionSnapshot
-from mirror.sweep import LEASE_SECONDS, SweepReport, sweep
+from mirror.sweep import SweepReport, sweep
 
 __all__ = [
     "PullReport",
@@ -35,11 +37,12 @@ __all__ = [
     "sweep",
 ]
 
-FIRST_PAGE, NEXT_PAGES = 100, 10_000
-"""MLflow sorts its whole table for every page, so the first one is small and those after it are few."""
+PAGES = (100, 1_000, 10_000)
+"""MLflow sorts its whole table for every page, so the first one is small, and those after it are few."""
 
-FEW_MODELS = 20
-"""Up to so many changed models are asked for one by one; beyond that, the pages of all models are cheaper."""
+FEW_MODELS, FEW_OF = 20, 10
+"""Up to so many changed models, or one in ten of all, are asked for one by one: a model by its name takes MLflow about
+ten times as long as one more on a page of all models."""
 
 FEW_HIDDEN = 5
 """So many models that MLflow does not list are asked for by name in one pull."""
@@ -59,41 +62,48 @@ def pull(registry: Registry) -> PullReport:
     """Mirrors what changed since the last pull: reads newest-first until known, then the facts of new versions. Does
     not see deletions, aliases and tags that moved alone: MLflow gives those no time, the sweep finds them. The first
     pull of all is a sweep. A registry error is recorded in MirrorState and reported, not raised."""
+    started, state = time.perf_counter(), MirrorState.objects.current()
     try:
-        if MirrorState.objects.current().swept_at is None:
-            if not MirrorState.objects.claim("sweeping_until", seconds=LEASE_SECONDS):
-                return PullReport()
-            report = sweep(registry)
-            health.answered(pulled_at=timezone.now())
+        if state.swept_at is None:
+            with held("sweeping_until") as is_ours:
+                if not is_ours:
+                    return PullReport()
+                report = sweep(registry)
+            health.answered(pulled_at=Now())
             return PullReport(changed=report.added + report.changed, facts=report.facts)
         identity.confirm(registry, within=60)
-        changed = _pull_versions(registry) + _pull_hidden(registry)
+        changed, asking, seen = _pull_versions(registry, state.cursor)
+        asked = time.perf_counter()
+        changed += _pull_hidden(registry)
+        asking += time.perf_counter() - asked
+        health.answered(**seen, **pace.pulled(state, asking=asking, ago=time.perf_counter() - started))
         return PullReport(changed=changed, facts=facts.read(registry, facts.unread(), limit=FACTS_PER_PULL))
     except RegistryError as error:
-        health.failed(error)
+        health.failed(error, **pace.pull_failed(state, ago=time.perf_counter() - started))
         return PullReport(error=error.message)
 
 
-def _pull_versions(registry: Registry) -> int:
-    known_until = newest = MirrorState.objects.current().cursor
-    changed, is_caught_up, latency_ms, listed = 0, False, 0.0, known_until == 0
-    began_at = timezone.now()
-    for page_size in (FIRST_PAGE, NEXT_PAGES):
+def _pull_versions(registry: Registry, known_until: int) -> tuple[int, float, dict[str, Any]]:
+    """How many changed, the seconds that MLflow took for the page that every pull asks for, and what MirrorState is to
+    know."""
+    newest, changed, is_caught_up, asking, listed = known_until, 0, False, 0.0, known_until == 0
+    began_at: datetime | None = None
+    for page_size in PAGES:
         pages = iter(registry.versions(page_size=page_size))
         while not is_caught_up:
-            asked_at, started = timezone.now(), time.perf_counter()
+            asked_at, started = clock.now(), time.perf_counter()
+            began_at = began_at or asked_at
             page = next(pages, ())
-            latency_ms = latency_ms or (time.perf_counter() - started) * 1000
+            asking = asking or time.perf_counter() - started
             newest, listed = max(newest, page[0].last_updated_at if page else 0), listed or bool(page)
             changed += _take(registry, page, asked_at)
             # Versions of the very same millisecond as the cursor may be new, so the page must reach below it.
             is_caught_up = len(page) < page_size or page[-1].last_updated_at < known_until
-            if page_size == FIRST_PAGE:
+            if page_size != PAGES[-1]:
                 break
     # An empty answer where there was something says nothing of stages.
     looked = {"stages_asked_at": began_at} if listed else {}
-    health.answered(pulled_at=timezone.now(), cursor=newest, latency_ms=latency_ms, **looked)
-    return changed
+    return changed, asking, {"pulled_at": Now(), "cursor": newest, "latency_ms": asking * 1000, **looked}
 
 
 def _pull_hidden(registry: Registry) -> int:
@@ -103,7 +113,7 @@ def _pull_hidden(registry: Registry) -> int:
     hidden = RegisteredModel.objects.filter(deleted_at=None, hidden_at__isnull=False).order_by("read_at")
     for name in list(hidden.values_list("name", flat=True)[:FEW_HIDDEN]):
         with suppress(NotFound, Denied, by_name.Contradiction):  # the sweep sees to it
-            asked_at, model = timezone.now(), registry.model(name)
+            asked_at, model = clock.now(), registry.model(name)
             if rows.known_models({name}).get(name) != rows.model_digest(model):
                 by_name.store(by_name.read(registry, name))
                 changed += 1
@@ -114,8 +124,8 @@ def _pull_hidden(registry: Registry) -> int:
 
 def _take(registry: Registry, page: Sequence[VersionSnapshot], asked_at: datetime) -> int:
     """Stores what differs in a page, with the models it belongs to (and so their aliases)."""
-    known = rows.known_versions(page if len(page) <= FIRST_PAGE else None)
     fitting = rows.fitting_versions(page)
+    known = rows.known_versions(fitting)
     changed = [each for each in fitting if known.get((each.model, each.number)) != rows.version_digest(each)]
     if changed:
         identity.confirm(registry, within=1)
@@ -125,9 +135,9 @@ def _take(registry: Registry, page: Sequence[VersionSnapshot], asked_at: datetim
 
 
 def _refresh_models(registry: Registry, names: set[str]) -> None:
-    asked_at = timezone.now()
+    asked_at = clock.now()
     found: list[ModelSnapshot] = []
-    if len(names) > FEW_MODELS:
+    if len(names) > FEW_MODELS and len(names) * FEW_OF > RegisteredModel.objects.count():
         found = [each for page in registry.models() for each in page if each.name in names]
     for name in sorted(names - {each.name for each in found}):
         try:
@@ -155,7 +165,7 @@ def refresh_model(registry: Registry, name: str) -> ModelSnapshot:
     """Mirrors one model with its aliases, all its versions and their facts. Raises NotFound, and marks it deleted,
     when MLflow has no such model."""
     identity.confirm(registry, within=identity.OFTEN)
-    asked_at = timezone.now()
+    asked_at = clock.now()
     try:
         found = by_name.read(registry, name)
     except NotFound:
@@ -177,7 +187,7 @@ def refresh_places(registry: Registry, name: str, numbers: Collection[int]) -> d
     name: no listing is believed. Returns when it asked. Raises NotFound, and marks it deleted, when MLflow has no such
     model."""
     identity.confirm(registry, within=identity.OFTEN)
-    asked_at = timezone.now()
+    asked_at = clock.now()
     try:
         model = by_name.model(registry, name)
     except NotFound:
@@ -198,19 +208,20 @@ def refresh_version(registry: Registry, model: str, number: int) -> VersionSnaps
     """Mirrors one version and its facts. Raises NotFound when it is a prompt, and, marking it deleted, when MLflow has
     no such version."""
     identity.confirm(registry, within=identity.OFTEN)
-    asked_at = timezone.now()
+    asked_at = clock.now()
     rows_of_it = ModelVersion.objects.filter(model__name=model, number=number)
     try:
         version = registry.version(model, number)
     except NotFound:
         rows_of_it.filter(deleted_at=None, read_at__lt=asked_at).update(deleted_at=asked_at, read_at=asked_at)
         raise
-    if not RegisteredModel.objects.filter(name=model, deleted_at=None).exists():
+    known = dict(RegisteredModel.objects.filter(name=model, deleted_at=None).values_list("name", "pk"))
+    if not known:
         _refresh_models(registry, {model})
         if not _is_mirrored(model):
             raise NotFound(f"{model} is a prompt, not a model.")
-    rows.put_versions([version], asked_at)
-    facts.read(registry, rows_of_it, limit=1)
+    rows.put_versions([version], asked_at, known or None)
+    facts.read_batch(registry, list(rows_of_it.select_related("model")))
     return version
 
 
@@ -221,7 +232,7 @@ def _is_mirrored(model: str) -> bool:
 
 def refresh_facts(registry: Registry, versions: "QuerySet[ModelVersion]", *, limit: int) -> int:
     """Reads the facts of the mirrored versions that were not read for a while; returns how many."""
-    stale = versions.filter(deleted_at=None, facts_at__lt=timezone.now() - REREAD).order_by("facts_at")
+    stale = versions.filter(deleted_at=None, facts_at__lt=clock.now() - REREAD).order_by("facts_at")
     return facts.read(registry, stale, limit=limit)
 
 
@@ -231,25 +242,31 @@ def confirm_missing() -> dict[str, int]:
     state: MirrorState = MirrorState.objects.select_for_update().filter(pk=1).first() or MirrorState()
     if not state.is_stopped:
         return {}
-    MirrorState.objects.record(missing_confirmed_at=timezone.now())
+    MirrorState.objects.record(missing_confirmed_at=clock.now(), sweep_due_at=None)
     return dict(state.missing)
 
 
-def store_versions(snapshots: Sequence[VersionSnapshot], *, asked_at: datetime | None = None) -> None:
+def store_versions(
+    snapshots: Sequence[VersionSnapshot], *, asked_at: datetime | None = None, known: Mapping[str, int] | None = None
+) -> None:
     """Stores versions that the caller has just read, inside the caller's transaction; `asked_at` is from before it
-    asked."""
-    rows.put_versions(snapshots, asked_at or timezone.now())
+    asked. `known`: the numbers of their models' rows by name, where the caller has them."""
+    rows.put_versions(snapshots, asked_at or clock.now(), known)
 
 
-def store_alias(model: str, alias: str, number: int | None) -> None:
-    """Stores an alias that the caller has just set in MLflow and read back; None: that it has deleted."""
-    with transaction.atomic():
-        row = RegisteredModel.objects.get(name=model)
-        RegisteredModel.objects.filter(pk=row.pk).update(read_at=timezone.now())
+def store_alias(model: str, alias: str, number: int | None, *, pk: int | None = None) -> None:
+    """Stores an alias that the caller has just set in MLflow and read back; None: that it has deleted. `pk`: the number
+    of the model's row, where the caller has it."""
+    with transaction.atomic(savepoint=False):
+        pk = pk or RegisteredModel.objects.values_list("pk", flat=True).get(name=model)
+        RegisteredModel.objects.filter(pk=pk).update(read_at=clock.in_update())
         if number is None:
-            Alias.objects.filter(model=row, name=alias).delete()
+            Alias.objects.filter(model=pk, name=alias).delete()
         else:
-            Alias.objects.update_or_create(model=row, name=alias, defaults={"number": number})
+            row = Alias(model_id=pk, name=alias, number=number)
+            Alias.objects.bulk_create(
+                [row], update_conflicts=True, unique_fields=["model", "name"], update_fields=["number"]
+            )
 
 
 # --- Hints
@@ -257,7 +274,7 @@ def store_alias(model: str, alias: str, number: int | None) -> None:
 
 def hint(model: str) -> None:
     """Notes that the model wants reading anew: an event of MLflow named it. Safe to say again."""
-    RefreshHint.objects.update_or_create(model_name=model, defaults={"heard_at": timezone.now()})
+    RefreshHint.objects.update_or_create(model_name=model, defaults={"heard_at": clock.now()})
 
 
 def follow_hints(registry: Registry, *, limit: int = 50) -> int:

@@ -1,4 +1,4 @@
-"""Celery tasks of the mirror: thin, and each gives way when another worker is at it."""
+"""Celery tasks of the mirror: thin; each gives way when another worker is at it, or MLflow is to rest: see `pace`."""
 
 from functools import cache
 
@@ -7,13 +7,12 @@ from celery import current_app, shared_task
 
 from mirror import sync
 from mirror.connect import connect
+from mirror.leases import held
 from mirror.models import MirrorState
 from mirror.port import Registry, RegistryError
-from mirror.sweep import LEASE_SECONDS, Doubtful
+from mirror.sweep import Doubtful
 
 log = structlog.get_logger(__name__)
-
-PULL_LEASE_SECONDS = 60
 
 
 @cache
@@ -24,12 +23,10 @@ def _registry() -> Registry:
 
 @shared_task(name="mirror.pull")
 def pull() -> None:
-    if not MirrorState.objects.claim("pulling_until", seconds=PULL_LEASE_SECONDS):
+    if not MirrorState.objects.is_due("pull_due_at"):
         return
-    try:
-        report = sync.pull(_registry())
-    finally:
-        MirrorState.objects.record(pulling_until=None)
+    with held("pulling_until") as is_ours:
+        report = sync.pull(_registry()) if is_ours else sync.PullReport()
     if report.error:
         log.warning("pull failed", error=report.error)
     elif report.changed:
@@ -47,14 +44,17 @@ def follow_hints() -> int:
 
 @shared_task(name="mirror.sweep")
 def sweep() -> None:
-    if not MirrorState.objects.claim("sweeping_until", seconds=LEASE_SECONDS):
+    if not MirrorState.objects.is_due("sweep_due_at"):
         return
     try:
-        report = sync.sweep(_registry())
+        with held("sweeping_until") as is_ours:
+            report = sync.sweep(_registry()) if is_ours else None
     except RegistryError as error:
         log.warning("sweep failed", error=error.message)
         if isinstance(error, Doubtful):  # what was listed is stored, and there may be something to compare
             _wake_watch()
+        return
+    if report is None:
         return
     _wake_watch()
     log.info(

@@ -7,8 +7,11 @@ one file at a time by way of a temporary folder.
 """
 
 import re
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
@@ -24,6 +27,9 @@ DEEPEST, MOST_FOLDERS = 32, 5_000
 
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
+
+_OURS, _LEFT_SECONDS = "countersign-file-", 86_400
+"""Folders for files on their way, and after how long one is nobody's: no file takes a day."""
 
 Entry: TypeAlias = tuple[str, bool, int | None]
 """Path below the root, whether it is a folder, size in bytes."""
@@ -118,7 +124,8 @@ def read_elsewhere(root: str, path: str) -> Iterator[bytes]:
     if address.startswith("file://"):
         yield from _pieces(_inside(Path(unquote(urlsplit(address).path)), plain(path)))
         return
-    with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
+    _clear_what_is_left()
+    with tempfile.TemporaryDirectory(prefix=_OURS) as folder:
         try:
             found = Path(_repository(address).download_artifacts(plain(path), folder))
         except FileNotFoundError as error:
@@ -126,6 +133,14 @@ def read_elsewhere(root: str, path: str) -> Iterator[bytes]:
         except Exception as error:
             raise _told(error, root) from error
         yield from _pieces(found)
+
+
+def _clear_what_is_left() -> None:
+    """By a worker that was killed meanwhile. Workers may share the folder, so each may still be at its own."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_OURS}*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _LEFT_SECONDS:
+                shutil.rmtree(folder)
 
 
 def _list_local(root: Path, folder: str) -> Iterator[Entry]:

@@ -1,10 +1,10 @@
 """The registry port over MLflow's REST API: the only module of the product that imports MLflow, for worker and
 commands.
 
-MLflow's own `http_request` sends the requests, so its authentication, TLS and proxy settings
-(MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_TOKEN, …) work as everywhere else. The answers are read as plain JSON:
-MlflowClient asks for the model before each write to a version, and building its entities takes longer than the
-server needs for a page.
+MLflow's own `http_request` sends the requests, so its TLS and proxy settings, its plugins for authentication and
+~/.mlflow/credentials work as everywhere else; user, password and token are ours (`mirror.sign_in`). The answers are
+read as plain JSON: MlflowClient asks for the model before each write to a version, and building its entities takes
+longer than the server needs for a page.
 """
 
 import json
@@ -22,7 +22,10 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
 from mirror.mlflow import artifacts, foreign_answers, granting, nan_metrics, parsing
 from mirror.mlflow.setup import MlflowSetup
 from mirror.port import (
+    REFUSED_SIGN_IN,
     UNASKED,
+    WORKSPACE_HEADER,
+    WRONG_WORKSPACE,
     ArtifactFile,
     Denied,
     Grounds,
@@ -39,6 +42,7 @@ from mirror.port import (
     is_served,
     served_path,
 )
+from mirror.sign_in import SignIn
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read by MLflow while it is imported
 
@@ -47,6 +51,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import MlflowHostCreds, http_request
 
 API = "/api/2.0/mlflow/"
+BY_NAME = ["name ASC", "version_number ASC"]
 MAX_RETRIES = 1
 """One: a kept-alive connection that the server has closed meanwhile fails at once. Every call is idempotent by
 value."""
@@ -67,19 +72,26 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 class MlflowRegistry(MlflowSetup):
     """Thread-safe: it holds no state but the address, and MLflow's session pools connections."""
 
-    def __init__(self, url: str, *, timeout_seconds: float, is_signed: bool = True) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float, is_signed: bool = True, workspace: str = "") -> None:
         self.url, self.timeout_seconds, self.is_signed = url.rstrip("/"), timeout_seconds, is_signed
+        self.workspace = workspace
 
     @classmethod
     def from_settings(cls) -> Self:
-        return cls(settings.MLFLOW_TRACKING_URI, timeout_seconds=settings.MLFLOW_TIMEOUT_SECONDS)
+        return cls(
+            settings.MLFLOW_TRACKING_URI,
+            timeout_seconds=settings.MLFLOW_TIMEOUT_SECONDS,
+            workspace=settings.MLFLOW_WORKSPACE,
+        )
 
     def unsigned(self) -> "MlflowRegistry":
-        return MlflowRegistry(self.url, timeout_seconds=self.timeout_seconds, is_signed=False)
+        return MlflowRegistry(self.url, timeout_seconds=self.timeout_seconds, is_signed=False, workspace=self.workspace)
 
-    def _credentials(self) -> MlflowHostCreds:
+    def _credentials(self, sign_in: SignIn) -> MlflowHostCreds:
         own = get_default_host_creds(self.url)
         if self.is_signed:
+            own.username, own.password = sign_in.username or own.username, sign_in.password or own.password
+            own.token = sign_in.token or own.token
             return own
         tls = {"ignore_tls_verification": own.ignore_tls_verification, "server_cert_path": own.server_cert_path}
         return MlflowHostCreds(own.host, **tls)
@@ -106,8 +118,12 @@ class MlflowRegistry(MlflowSetup):
                 found = [parsing.model(raw) for raw in page if name in (None, raw["name"])]
             yield found
 
-    def versions(self, *, page_size: int = 10_000, model: str | None = None) -> Iterator[Sequence[VersionSnapshot]]:
+    def versions(
+        self, *, page_size: int = 10_000, model: str | None = None, by_name: bool = False
+    ) -> Iterator[Sequence[VersionSnapshot]]:
         query: dict[str, Any] = {"max_results": page_size}
+        if by_name:
+            query["order_by"] = BY_NAME
         if model is not None:
             query["filter"] = _named(model)
         for page in self._pages("GET", "model-versions/search", query, "model_versions"):
@@ -357,10 +373,32 @@ class MlflowRegistry(MlflowSetup):
         stream: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
+        sign_in = SignIn.now()
+        response = self._sent(sign_in, method, path, values, stream=stream, headers=headers)
+        # A secret is being exchanged: what the files say now may be taken.
+        if response.status_code == 401 and self.is_signed and (now := SignIn.now(anew=True)) != sign_in:
+            response.close()
+            response = self._sent(now, method, path, values, stream=stream, headers=headers)
+        if elsewhere := foreign_answers.redirect(response):
+            response.close()
+            raise Unreachable(foreign_answers.words(self.url, elsewhere))
+        return response
+
+    def _sent(
+        self,
+        sign_in: SignIn,
+        method: str,
+        path: str,
+        values: Mapping[str, Any] | None,
+        *,
+        stream: bool,
+        headers: Mapping[str, str] | None,
+    ) -> requests.Response:
         body: dict[str, Any] = {"params" if method == "GET" else "json": values} if values else {}
+        place = {WORKSPACE_HEADER: self.workspace} if self.workspace else {}
         try:
             response: requests.Response = http_request(
-                self._credentials(),
+                self._credentials(sign_in),
                 path,
                 method,
                 max_retries=MAX_RETRIES,
@@ -368,15 +406,12 @@ class MlflowRegistry(MlflowSetup):
                 raise_on_status=False,
                 respect_retry_after_header=False,
                 stream=stream,
-                extra_headers=dict(headers or {}),
+                extra_headers={**place, **(headers or {})},
                 allow_redirects=False,  # a POST would become a GET, and a sign-in page an answer
                 **body,
             )
         except MlflowException as error:
             raise self._unanswered(error.__context__ or error) from error
-        if elsewhere := foreign_answers.redirect(response):
-            response.close()
-            raise Unreachable(foreign_answers.words(self.url, elsewhere))
         return response
 
     def _stranger(self, response: requests.Response) -> Unreachable:
@@ -403,6 +438,10 @@ class MlflowRegistry(MlflowSetup):
         if status >= 500 or status in {408, 429}:
             return Unreachable(f"MLflow answered {status}: {message or response.reason}")
         if code == "RESOURCE_DOES_NOT_EXIST":
+            if self.workspace and message.startswith(f"Workspace '{self.workspace}' not found"):
+                return Unreachable(
+                    f"{WRONG_WORKSPACE} no workspace {self.workspace}, which COUNTERSIGN_MLFLOW_WORKSPACE names."
+                )
             return NotFound(message)
         if status == 404 and not code:
             return Unreachable(f"There is no MLflow registry at {self.url} (answer 404).")
@@ -438,7 +477,7 @@ def _denied(status: int, method: str, url: str, said: str) -> str:
     said = f" MLflow said: {said}" if said else ""
     if status == 401:
         return (
-            "MLflow does not accept Countersign's credentials (401): MLFLOW_TRACKING_USERNAME and "
+            f"{REFUSED_SIGN_IN} of Countersign's account (401): MLFLOW_TRACKING_USERNAME and "
             f"MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, of the worker are missing, wrong or expired.{said}"
         )
     path = url.partition("?")[0]

@@ -1,7 +1,6 @@
 """The part of the adapter that is about the installation: which registry this is, and the canary on which
 `manage.py check_mlflow` tries what the service account may do. Over `MlflowRegistry`'s own calls; no MLflow here."""
 
-import os
 import secrets
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -29,6 +28,7 @@ OWN_NOTE = (
 
 class MlflowSetup:
     url: str
+    workspace: str
 
     @abstractmethod
     def _send(
@@ -60,13 +60,20 @@ class MlflowSetup:
     # --- Which registry this is
 
     @property
-    def workspace(self) -> str:
-        """As MLflow's own client reads it; "" where none is named."""
-        return os.environ.get("MLFLOW_WORKSPACE", "").strip()
-
-    @property
     def address(self) -> str:
-        return f"{self.url} (workspace {self.workspace})" if self.workspace else self.url
+        # The default one is what is answered where none is named, so its address stays the same when it is.
+        return f"{self.url} (workspace {self.workspace})" if self.workspace not in ("", "default") else self.url
+
+    def has_workspaces(self) -> bool:
+        response = self._send("GET", "/api/3.0/mlflow/server-info")
+        if response.status_code == 404:  # an older MLflow, which has none
+            return False
+        if response.status_code != 200:
+            raise self._error(response)
+        try:
+            return bool(response.json()["workspaces_enabled"])
+        except (ValueError, KeyError, TypeError):
+            return False
 
     def identity(self) -> Identity:
         key, born_at = "", None
@@ -80,7 +87,7 @@ class MlflowSetup:
             key = next((str(tag.get("value", "")) for tag in found.get("tags", ()) if tag["key"] == IDENTITY_TAG), "")
             if key:
                 break
-        return Identity(key[:64], born_at, self.address)
+        return Identity(key[:64], born_at, self.address, self.workspace)
 
     def keep_identity(self, key: str) -> None:
         try:
