@@ -8,6 +8,7 @@ from django.db.models import QuerySet, Value
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from accounts import second_factor, sessions
 from approvals.models import Incident
 from approvals.selectors import bell, composed, follow_up
 from approvals.selectors import inbox as inbox_queries
@@ -34,7 +35,7 @@ _BELOW = {
     ),
     "inbox": ("approvals:review_", "approvals:request", "approvals:finding"),
     "history": ("approvals:history_", "approvals:event", "approvals:incident", "approvals:ledger", "approvals:audit"),
-    "policies": ("approvals:polic", "approvals:target", "approvals:freeze"),
+    "policies": ("approvals:polic", "approvals:target", "approvals:freeze", "approvals:webhook"),
     "people": ("approvals:person", "approvals:group_"),
 }
 """How the names of the pages begin that lie below it; the first that fits."""
@@ -53,22 +54,27 @@ def inbox(request: HttpRequest) -> dict[str, Any]:
     person = getattr(request, "user", None)  # absent where a request is refused before anybody is looked up
     if person is None or not person.is_authenticated:
         return {}
-    newest = cache(_newest_incident)
     match = request.resolver_match
+    is_unseen = match is None or not getattr(match.func, "login_required", True)
+    # Where there is no page, and where anybody may come, no middleware has looked.
+    if is_unseen and (sessions.why_over(request) or second_factor.is_owed(request)):
+        person.is_held = True
+    # One query for what is nothing on most days; what it says more of it is asked for where there is something.
+    numbers = cache(lambda: composed.numbers((bell.unread, person.pk), (follow_up.owing,), (_open_incidents,)))
+    newest = cache(lambda: _newest_incident(numbers()[2]))
     return {
         "here": place_of(match.view_name if match else ""),
         "inbox_count": SimpleLazyObject(lambda: inbox_queries.waiting_count(person)),
-        "unread_count": SimpleLazyObject(lambda: bell.unread_count(person)),
-        "unreviewed": SimpleLazyObject(follow_up.unreviewed),
-        "open_incidents": lambda: getattr(newest(), "total", 0),
+        "unread_count": SimpleLazyObject(lambda: numbers()[0]),
+        "unreviewed": SimpleLazyObject(lambda: follow_up.unreviewed() if numbers()[1] else None),
+        "open_incidents": SimpleLazyObject(lambda: numbers()[2]),
         "newest_incident": newest,
         "incident_notice": lambda: wording.notice(found) if (found := newest()) else "",
     }
 
 
-def _newest_incident() -> Incident | None:
-    """Of those that are open, with their number as `total`: one query where there is none, else two."""
-    (total,) = composed.sums(_open_incidents)
+def _newest_incident(total: int) -> Incident | None:
+    """Of so many that are open, which it knows as its `total`. One query, where there are any."""
     if not total:
         return None
     found = Incident.objects.open().annotate(total=Value(total))

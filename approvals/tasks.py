@@ -5,7 +5,7 @@ from functools import cache
 
 from celery import shared_task
 
-from approvals import administration, assessment, delivery, notifications, watch, workflow
+from approvals import administration, assessment, delivery, notifications, watch, webhooks_out, workflow
 from approvals.assessment import external_calls
 from approvals.enforcement import feed, probe
 from approvals.workflow import outbox
@@ -78,6 +78,11 @@ def remind() -> int:
     return notifications.remind()
 
 
+@shared_task(name="approvals.send_webhooks")
+def send_webhooks() -> int:
+    return webhooks_out.send(is_over=stopping.is_stopping.is_set)
+
+
 @shared_task(name="approvals.watch_registry")
 def watch_registry() -> int:
     return watch.compare(_registry())
@@ -113,6 +118,11 @@ def checkpoint() -> int | None:
     return administration.checkpoint_if_due()
 
 
+@shared_task(name="approvals.sign_wanted")
+def sign_wanted() -> int | None:
+    return administration.sign_if_wanted()
+
+
 @shared_task(name="approvals.prune")
 def prune() -> int:
-    return outbox.prune() + notifications.prune()
+    return outbox.prune() + notifications.prune() + webhooks_out.prune()

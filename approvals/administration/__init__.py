@@ -1,13 +1,16 @@
-"""The administrators' verbs: targets, policies, freezes, people and groups. Each checks the permission and records an
-event.
+"""The administrators' verbs: targets, policies, freezes, webhooks, people, groups and API tokens. Each checks the
+permission and records an event.
 
 The page, the view and the verb all ask `may`, so a refused action carries the same reason everywhere.
 """
 
 from approvals.administration.checkpoints import (
+    ask_to_sign,
     ask_to_verify,
     checkpoint_if_due,
+    sign_if_wanted,
     take_checkpoint,
+    trusted_end,
     verify_if_due,
 )
 from approvals.administration.freezes import retire_freeze, save_freeze
@@ -17,6 +20,7 @@ from approvals.administration.people import (
     add_group,
     create_person,
     invite,
+    make_service_account,
     record_evidence,
     record_export,
     set_active,
@@ -33,6 +37,16 @@ from approvals.administration.policies import (
     save_policy,
 )
 from approvals.administration.pseudonyms import hindrances, names_of, pseudonymise
+from approvals.administration.publishers import (
+    NotNow,
+    NotProven,
+    add_publisher,
+    exchange,
+    may_add_publisher,
+    may_retire_publisher,
+    retire_publisher,
+)
+from approvals.administration.readings import record_reading
 from approvals.administration.shared import (
     CHECKPOINT,
     COMMAND_LINE,
@@ -42,6 +56,7 @@ from approvals.administration.shared import (
     PEOPLE,
     POLICIES,
     REASONS,
+    WEBHOOKS,
     may,
 )
 from approvals.administration.standstills import (
@@ -53,6 +68,23 @@ from approvals.administration.standstills import (
     end_standstill,
 )
 from approvals.administration.targets import retire_target, save_target
+from approvals.administration.tokens import (
+    make_token,
+    may_make_token,
+    may_revoke_token,
+    revoke_token,
+)
+from approvals.administration.webhooks import (
+    ask_for_test,
+    give_up_webhook,
+    pause_webhook,
+    replay_webhook,
+    resume_webhook,
+    retire_webhook,
+    rotate_webhook,
+    save_webhook,
+    send_again,
+)
 
 __all__ = [
     "CHECKPOINT",
@@ -67,36 +99,62 @@ __all__ = [
     "REASONS",
     "REGISTRY",
     "STANDSTILLS",
+    "WEBHOOKS",
     "Imported",
+    "NotNow",
+    "NotProven",
     "Standstill",
     "add_group",
+    "add_publisher",
+    "ask_for_test",
+    "ask_to_sign",
     "ask_to_verify",
     "checkpoint_if_due",
     "create_person",
     "describe_policy",
     "end_standstill",
+    "exchange",
+    "give_up_webhook",
     "hindrances",
     "import_history",
     "invite",
+    "make_service_account",
+    "make_token",
     "may",
+    "may_add_publisher",
+    "may_make_token",
+    "may_retire_publisher",
+    "may_revoke_token",
     "move_policy",
     "names_of",
+    "pause_webhook",
     "place",
     "pseudonymise",
     "put_in_order",
     "record_evidence",
     "record_export",
+    "record_reading",
     "reorder_policies",
+    "replay_webhook",
+    "resume_webhook",
     "retire_freeze",
     "retire_policy",
+    "retire_publisher",
     "retire_target",
+    "retire_webhook",
+    "revoke_token",
+    "rotate_webhook",
     "save_freeze",
     "save_model_metrics",
     "save_policy",
     "save_target",
+    "save_webhook",
+    "send_again",
     "set_active",
     "set_groups",
     "set_person",
+    "sign_if_wanted",
     "take_checkpoint",
+    "trusted_end",
     "verify_if_due",
 ]

@@ -1,18 +1,21 @@
-"""Signing the ledger's head, and having the worker verify it all. The only writer of Checkpoint and Verification."""
+"""Signing the ledger's head and verifying it all, by the worker. The only writer of Checkpoint, Signing and
+Verification."""
+
+import time
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
-from django.utils import timezone
 
 from accounts.models import User
 from approvals import ledger
 from approvals.administration.shared import CHECKPOINT, HISTORY, record, require
 from approvals.ledger import chain, notes
-from approvals.models import Action, ChainHead, Checkpoint, Verification
+from approvals.models import Action, ChainHead, Checkpoint, Signing, Verification
 from approvals.models.checkpoints import SILENT
-from approvals.workflow import Conflict, Invalid, outbox, verbs
+from approvals.workflow import Conflict, Invalid, WorkflowError, outbox, verbs
 from approvals.workflow.verbs import verb
+from mirror import clock
 
 # --- Checkpoints ------------------------------------------------------------------------------------------------------
 
@@ -27,7 +30,11 @@ def take_checkpoint(*, by: User | None) -> Checkpoint:
     require(by, CHECKPOINT)
     if not settings.CHECKPOINT_KEY:
         raise Invalid("There is no signing key: set COUNTERSIGN_CHECKPOINT_KEY.")
-    reached = _follow(_trusted_end())  # the long way without a lock that others would wait for
+    try:
+        trusted = trusted_end()
+    except Invalid as error:
+        raise Invalid(f"Nothing was signed. {error.message}") from error
+    reached = _follow(trusted)  # the long way without a lock that others would wait for
     with transaction.atomic():
         # Asked again: following the chain takes long, and the role may be gone by now.
         require(verbs.lock_people([by])[by.pk] if by else None, CHECKPOINT)
@@ -39,7 +46,7 @@ def take_checkpoint(*, by: User | None) -> Checkpoint:
         reached = _follow(reached)
         if last and last.key == key and (last.sequence, last.hash) == (reached.sequence, reached.hash):
             return last
-        number, now = (last.number if last else 0) + 1, timezone.now()
+        number, now = (last.number if last else 0) + 1, clock.now()
         text = notes.sign(number, reached, now)
         return Checkpoint.objects.create(
             number=number, sequence=reached.sequence, hash=reached.hash, at=now, key=key, text=text
@@ -51,17 +58,48 @@ def checkpoint_if_due() -> int | None:
     return take_checkpoint(by=None).number if settings.CHECKPOINT_KEY else None
 
 
-def _trusted_end() -> ledger.Link:
+@verb()
+def ask_to_sign(*, by: User) -> None:
+    """Asks the worker, who alone has the key, to sign the head; who asks while it is asked already waits for the same
+    one. Raises NotAllowed, or Invalid: no worker has a key."""
+    require(by, CHECKPOINT)
+    if not Signing.objects.current().key:
+        raise Invalid("No worker has a signing key: set COUNTERSIGN_CHECKPOINT_KEY for it.")
+    Signing.objects.filter(pk=1, wanted_at=None).update(wanted_at=clock.now(), wanted_by=by, problem="")
+    outbox.hint_signing()
+
+
+def sign_if_wanted() -> int | None:
+    """The worker's part: says with which key it signs, and signs what is wanted. Returns the number of the checkpoint;
+    None when nothing was wanted or signed."""
+    asked, key = Signing.objects.current(), notes.own_key()
+    if asked.key != key:
+        Signing.objects.update_or_create(pk=1, defaults={"key": key})
+    if asked.wanted_at is None:
+        return None
+    number, problem = None, ""
+    try:
+        # The person's permission is asked for again: the role may be gone by now.
+        number = take_checkpoint(by=asked.wanted_by).number
+    except WorkflowError as error:
+        problem = error.message
+    Signing.objects.filter(pk=1, wanted_at=asked.wanted_at).update(wanted_at=None, wanted_by=None, problem=problem)
+    return number
+
+
+def trusted_end() -> ledger.Link:
+    """The event that the newest checkpoint signs; the beginning where there is none. Raises Invalid: the checkpoint was
+    altered, is not signed with a trusted key, or is of an event that is not there any more."""
     last = Checkpoint.objects.order_by("-number").first()
     if last is None:
         return chain.BEGINNING
     try:
         (note,) = notes.read(last.text)
     except (notes.BadNote, ValueError) as error:
-        raise Invalid(f"Nothing was signed. {error}") from error
+        raise Invalid(str(error)) from error
     end = ledger.Link(note.sequence, note.hash)
     if not chain.has(end):
-        raise Invalid(f"Nothing was signed: event {end.sequence} is not the one of checkpoint {last.number} any more.")
+        raise Invalid(f"Event {end.sequence} is not the one of checkpoint {last.number} any more.")
     return end
 
 
@@ -73,6 +111,10 @@ def _follow(since: ledger.Link) -> ledger.Link:
 
 
 # --- Verification -----------------------------------------------------------------------------------------------------
+
+
+TELLS_EVERY = 0.5
+"""Seconds between two reports: the page asks every second."""
 
 
 @verb()
@@ -96,19 +138,30 @@ def verify_if_due() -> str:
         return "nothing due"
     # While it is open: who was silent for too long may come back when another worker has ended the run.
     mine = Verification.objects.filter(pk=run.pk, ended_at=None)
+    told, told_at, reached = "", 0.0, 0
 
     def show(events: int) -> None:
-        mine.update(events=events, seen_at=timezone.now())
+        nonlocal reached
+        reached = events
+        report(told)
 
-    def tell(doing: str) -> None:
-        mine.update(doing=doing, seen_at=timezone.now())
+    def report(doing: str) -> None:
+        nonlocal told, told_at
+        if doing != told or time.monotonic() - told_at >= TELLS_EVERY:
+            mine.update(events=reached, doing=doing, seen_at=clock.now())
+            told, told_at = doing, time.monotonic()
 
-    verdict = ledger.verify(show, with_references=True, with_anchors=True, doing=tell)
+    # Who asks gets the quick answer; the schedule takes no one's word for a hash. What was found to be broken is never
+    # intact again on the database's word.
+    last = Verification.objects.done().first()
+    first_pass = run.asked_by_id is not None and not (last and last.problem)
+    verdict = ledger.verify(show, with_references=True, with_anchors=True, doing=report, first_pass=first_pass)
     mine.update(
-        ended_at=timezone.now(),
+        ended_at=clock.now(),
         events=verdict.events,
         doing="",
         head=verdict.head,
+        was_in_database=verdict.in_database,
         problem=verdict.problem,
         remarks="\n".join(verdict.remarks),
         first_bad=verdict.first_bad,
@@ -117,10 +170,11 @@ def verify_if_due() -> str:
 
 
 def _claim() -> Verification | None:
-    """The open run, unless another worker is at it; a new one when the last one was too long ago."""
-    now = timezone.now()
+    """The open run, unless another worker is at it; a new one when the last in which every hash was computed here was
+    too long ago, however often people asked meanwhile."""
+    now = clock.now()
     if not Verification.objects.open().exists():
-        last = Verification.objects.done().first()
+        last = Verification.objects.done().filter(was_in_database=False).first()
         if last and last.ended_at and (now - last.ended_at).total_seconds() < settings.VERIFY_SECONDS:
             return None
         try:

@@ -18,6 +18,7 @@ POLICIES, PEOPLE = "approvals.manage_policies", "accounts.manage_people"
 HISTORY, EXPORT = "approvals.view_history", "approvals.export_history"
 IMPORT = "approvals.import_history"
 CHECKPOINT = "approvals.sign_checkpoint"
+WEBHOOKS = "approvals.manage_webhooks"
 COMMAND_LINE = "Countersign command line"
 REASONS = {
     POLICIES: "Only administrators can change targets and policies.",
@@ -26,6 +27,7 @@ REASONS = {
     CHECKPOINT: "Only administrators can sign checkpoints.",
     EXPORT: "Only auditors and administrators can export the history.",
     IMPORT: "Only administrators can import earlier history.",
+    WEBHOOKS: "Only administrators can manage webhooks.",
 }
 
 
@@ -33,7 +35,7 @@ def may(user: User, permission: str) -> rules.Answer:
     """Whether this person may do what `permission` (a key of REASONS) stands for, and why not."""
     if user.is_active and user.has_perm(permission):
         return rules.YES
-    return rules.no(REASONS[permission])
+    return rules.no("role_required", REASONS[permission])
 
 
 @contextmanager
@@ -53,7 +55,7 @@ def require(by: User | None, permission: str) -> None:
     """Raises NotAllowed. None is the command line: anyone who can run it owns the installation."""
     answer = rules.YES if by is None else may(by, permission)
     if not answer:
-        raise NotAllowed(answer.reason)
+        raise NotAllowed(answer.reason, code=answer.code)
 
 
 def record(

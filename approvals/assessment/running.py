@@ -16,7 +16,7 @@ from django.db.models import Q
 from approvals import policy, workflow
 from approvals.models import Assessment, PromotionRequest, Status
 from approvals.models.requests import UNDECIDED
-from approvals.selectors import champions, frozen_evidence
+from approvals.selectors import champions, evidence_inputs, frozen_evidence
 from mirror import clock, inspection, sync
 from mirror.isolation import alone
 from mirror.models import ModelVersion
@@ -154,9 +154,9 @@ def reread(registry: Registry, *, limit: int = 100) -> int:
     """Reads again what people are deciding on: the sweep reads old versions once a day, and a run that is deleted or
     goes on has to be seen before a person approves. Returns how many versions."""
     open_requests = PromotionRequest.objects.filter(status__in=UNDECIDED)
-    versions = ModelVersion.objects.filter(
-        Q(pk__in=open_requests.values("version")) | Q(pk__in=open_requests.values("champion"))
-    )
+    # Numbers, not a query inside the other: PostgreSQL would walk all versions for the "or" of two.
+    pairs = open_requests.values_list("version_id", "champion_id")
+    versions = ModelVersion.objects.filter(pk__in={pk for pair in pairs for pk in pair} - {None})
     try:
         return sync.refresh_facts(registry, versions, limit=limit)
     except RegistryError as error:  # the mirror's own health says so
@@ -166,18 +166,29 @@ def reread(registry: Registry, *, limit: int = 100) -> int:
 
 def watch() -> int:
     """Sends pending requests whose content has changed in the mirror back to review, and runs the checks again over
-    blocked ones that have changed; returns how many. Looks without a lock: most have not changed."""
-    found = 0
+    blocked ones that have changed; returns how many. Looks without a lock, in a few queries whatever waits, and freezes
+    only that of which something has moved since this process last found it unchanged."""
     watched = Q(status=Status.PENDING) | Q(status=Status.CHECKING, assessment__is_owed=False)
-    for request in PromotionRequest.objects.with_subject().filter(watched).order_by("pk").iterator(chunk_size=200):
+    # Before any of it is compared: what moves meanwhile has another digest next time.
+    seen = evidence_inputs.digests(PromotionRequest.objects.filter(watched))
+    found, unchanged = 0, {pk: digest for pk, digest in seen.items() if _unchanged.get(pk) == digest}
+    moved = PromotionRequest.objects.with_subject().filter(watched, pk__in=seen.keys() - unchanged.keys())
+    for request in moved.order_by("pk").iterator(chunk_size=200):
         with alone("request.not_watched", request=request.pk):
-            found += _follow(request)
+            if frozen_evidence.changes(request):
+                found += _follow(request)
+            else:
+                unchanged[request.pk] = seen[request.pk]
+    _unchanged.clear()
+    _unchanged.update(unchanged)
     return found
 
 
+_unchanged: dict[int, evidence_inputs.Digest] = {}
+"""What each request's evidence was made of when it was last found unchanged."""
+
+
 def _follow(request: PromotionRequest) -> bool:
-    if not frozen_evidence.changes(request):
-        return False
     if request.status == Status.PENDING:
         return bool(workflow.reopen(request))
     if request.checks.blocking().filter(key=workflow.FILES).exists():

@@ -194,7 +194,7 @@ def _role_change(event: AuditEvent) -> RoleChange:
     match Action(event.action):
         case Action.PERSON_CHANGED:
             before, after = data.get("before", []), data.get("after", [])
-        case Action.PERSON_INVITED:
+        case Action.PERSON_INVITED | Action.SERVICE_ACCOUNT_MADE:
             before, after = [], data.get("groups", [])
         case Action.PERSON_DEACTIVATED:
             before, after = data.get("groups", []), []

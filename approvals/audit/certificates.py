@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
+
 from approvals import policy, workflow
 from approvals.models import Action, AuditEvent, CheckResult, Probation, PromotionRequest, Review, Verdict
 from approvals.selectors import request_state
@@ -27,6 +29,7 @@ TOLD = (
     Action.PROBATION_STARTED,
     Action.PROBATION_ENDED,
 )
+NONE_YET = "There is a certificate once all approvals are given."
 CERTIFIED = (Action.REQUEST_APPROVED, Action.GLASS_BROKEN)
 
 
@@ -42,6 +45,9 @@ class Certificate:
     probation: Probation | None
     files: Mapping[str, Any]
     """Digest, count and bytes of the version's files as they were approved; {} where none were read."""
+
+    workspace: str
+    """Of MLflow, where the model is; "" where none is named."""
 
     events: Sequence[AuditEvent]
     """What the ledger has of it, oldest first."""
@@ -66,5 +72,6 @@ def of(found: PromotionRequest) -> Certificate | None:
         allowed_by=workflow.allowed_alone(found) if found.is_rollback and not now.approvals_given else [],
         probation=Probation.objects.filter(request=found).first(),
         files=json.loads(found.evidence)["version"].get("files") or {},
+        workspace=settings.MLFLOW_WORKSPACE,
         events=events,
     )

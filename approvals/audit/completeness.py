@@ -11,8 +11,9 @@ from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
 from django.utils import timezone
 
 from approvals import tenures
-from approvals.audit import population, proof, units
+from approvals.audit import proof, tally
 from approvals.audit.population import DELIVERED, OUTSIDE_OF_IT, Cause, Scope
+from approvals.audit.tally import Tally
 from approvals.models import Action, AuditEvent, Incident, Target, Tenure, WatchedPlace, WatchState
 from mirror.models import Alias, MirrorState, ModelVersion, Outage
 
@@ -175,9 +176,10 @@ class Statement:
         }
 
 
-def state(scope: Scope, *, shown: Sequence[AuditEvent] = ()) -> Statement:
-    """The statement for what is looked at; `shown` are the events on the page, whose hashes are held against the chain.
-    A bounded number of queries."""
+def state(scope: Scope, *, shown: Sequence[AuditEvent] = (), counted: Tally | None = None) -> Statement:
+    """The statement for what is looked at; `shown` are the events on the page, whose hashes are held against the chain,
+    `counted` what `tally` has found already. A bounded number of queries."""
+    counted = counted or tally.of(scope)
     incidents = scope.of_incidents(Incident.objects.all())
     by_state = Counter[str]()
     for resolution, many in incidents.values_list("resolution").annotate(n=Count("pk")).order_by("resolution"):
@@ -186,9 +188,9 @@ def state(scope: Scope, *, shown: Sequence[AuditEvent] = ()) -> Statement:
     told = _in_the_ledger(scope)
     return Statement(
         scope=scope,
-        counts=units.counts(scope),
+        counts=counted.counts,
         ledger=told,
-        unmatched_deliveries=max(0, told[Action.VERSION_PROMOTED] - _distinct_deliveries(scope)),
+        unmatched_deliveries=max(0, told[Action.VERSION_PROMOTED] - counted.deliveries),
         incidents=list(
             incidents.select_related("target", "resolved_by", "request").order_by("seen_at", "pk")[:MOST_INCIDENTS]
         ),
@@ -213,7 +215,7 @@ def _lost(scope: Scope) -> int:
     return only_told.count() + only_listed.count()
 
 
-_TELLING = (
+TELLING = (
     Action.VERSION_PROMOTED,
     Action.VERSION_RESTORED,
     Action.TENURE_FOUND,
@@ -228,14 +230,8 @@ def _events(scope: Scope, *actions: Action) -> QuerySet[AuditEvent]:
 
 
 def _in_the_ledger(scope: Scope) -> dict[str, int]:
-    grouped = _events(scope, *_TELLING).order_by().values_list("action").annotate(n=Count("sequence"))
-    return {str(action): 0 for action in _TELLING} | dict(grouped)
-
-
-def _distinct_deliveries(scope: Scope) -> int:
-    """Events of a delivery with which a tenure began."""
-    begun = population.starts(scope).filter(origin=Tenure.Origin.DELIVERY)
-    return begun.exclude(start_sequence=None).values("start_sequence").distinct().count()
+    grouped = _events(scope, *TELLING).order_by().values_list("action").annotate(n=Count("sequence"))
+    return {str(action): 0 for action in TELLING} | dict(grouped)
 
 
 def _against_the_mirror(scope: Scope) -> tuple[int, int]:

@@ -7,17 +7,18 @@ the same place by the same event. Both are read from `Tenure` alone; the cause i
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from django.db.models import CharField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Coalesce
 
 from approvals.audit.periods import Period
 from approvals.evidence import canonical
+from approvals.ledger import machines
 from approvals.models import Action, AuditEvent, Incident, RequestKind, Target, Tenure
 from approvals.selectors.history import guarded
 
@@ -74,6 +75,12 @@ class Scope:
             "target": self.target.name if self.target else "",
         }
 
+    def before(self, own: AuditEvent) -> "Scope":
+        """The same, but nothing that comes after `own`, the event of the export: what is read twice is the same both
+        times."""
+        until = min(self.period.until, own.at)
+        return replace(self, period=Period(min(self.period.since, until), until))
+
     def of_tenures(self, found: QuerySet[Tenure]) -> QuerySet[Tenure]:
         """Without the period."""
         found = found.filter(model_name=self.model_name) if self.model_name else found
@@ -112,6 +119,8 @@ class Change:
 
     event: AuditEvent | None
     incident: Incident | None
+    through: str = ""
+    """The token with which the request was made, in words; "" where a person made it on a page."""
 
     @property
     def begins(self) -> bool:
@@ -164,6 +173,7 @@ class Change:
             "event": self.sequence,
             "request": request.pk if request else None,
             "requested_by": request.requester.label if request else tenure.requested_by,
+            "requested_through": self.through,
             "allowed_by": "; ".join(self.event.allowed_by.splitlines()) if self.event else tenure.approved_by,
             "incident": incident.pk if incident else None,
             "resolution": incident.resolution or "open" if incident else "",
@@ -212,7 +222,20 @@ def changes(ids: Iterable[str]) -> list[Change]:
     )
     incidents = _incidents(events.values(), sequences)
     replaced = _replaced([tenure for _, begins, tenure in rows if begins])
-    return [_change(each, tenure, begins, events, incidents, replaced) for each, begins, tenure in rows]
+    found = [_change(each, tenure, begins, events, incidents, replaced) for each, begins, tenure in rows]
+    through = _through({each.request.pk for each in found if each.request})
+    return [replace(each, through=through.get(each.request.pk, "") if each.request else "") for each in found]
+
+
+def _through(requests: Collection[int]) -> dict[int, str]:
+    """By the request: the token with which it was made, in words. One query, none without requests."""
+    if not requests:
+        return {}
+    made = AuditEvent.objects.filter(
+        request__in=requests, action=Action.REQUEST_CREATED, payload__contains=f'"{machines.KEY}":'
+    )
+    found = [(event.request_id, machines.of(event)) for event in made]
+    return {number: machine.words for number, machine in found if number and machine}
 
 
 def _change(
@@ -296,8 +319,16 @@ GOES_ON: Mapping[str, str] = {
     Action.INCIDENT_RESOLVED: canonical({"resolution": Incident.Resolution.UNDONE})[1:-1],
 }
 _CHANGED_OUTSIDE = (Tenure.Origin.OUTSIDE, Tenure.End.DELETED, Tenure.End.RENAMED)
-_EXACT = (Action.VERSION_PROMOTED, Action.VERSION_RESTORED, Action.DELIVERY_HALFWAY)
+EXACT = (Action.VERSION_PROMOTED, Action.VERSION_RESTORED, Action.DELIVERY_HALFWAY)
 """Events that name the very model (and, of what began, the very version) that they record."""
+OF_A_REQUEST = (Action.VERSION_PROMOTED, Action.DELIVERY_HALFWAY)
+"""Events that explain nothing without a request."""
+
+TELLING: Mapping[str, Sequence[str]] = {
+    # What an event may record, by its action: origins and ends. GOES_ON says what else.
+    str(action): [str(how) for how, actions in _ORIGINS.items() if action in actions]
+    for action in dict.fromkeys(action for actions in _ORIGINS.values() for action in actions)
+}
 
 
 def cause_of(how: str, action: str | None, kind: str | None) -> Cause:
@@ -310,6 +341,11 @@ def cause_of(how: str, action: str | None, kind: str | None) -> Cause:
         return Cause.RETIRED
     if action not in _ORIGINS[how] and action not in GOES_ON:
         return Cause.UNEXPLAINED
+    return told_by(action, kind)
+
+
+def told_by(action: str | None, kind: str | None) -> Cause:
+    """What an event that may record a change says of it; arguments as for `cause_of`."""
     match action:
         case Action.VERSION_PROMOTED | Action.DELIVERY_HALFWAY:
             return _DELIVERED.get(RequestKind(kind or ""), Cause.DELIVERY) if kind else Cause.UNEXPLAINED
@@ -321,28 +357,13 @@ def cause_of(how: str, action: str | None, kind: str | None) -> Cause:
 
 
 def tells_of(event: AuditEvent, tenure: Tenure, begins: bool) -> bool:
-    """Whether an event is of this tenure at all; `event_facts` asks the same in SQL."""
+    """Whether an event is of this tenure at all; `tally` asks the same in SQL."""
     if event.action in GOES_ON and (tenure.origin if begins else tenure.end) not in _CHANGED_OUTSIDE:
         return begins and GOES_ON[event.action] in event.payload
-    if event.action not in _EXACT:
+    if event.action not in EXACT:
         return True
     is_version = not begins or event.version_number == tenure.version_number
     return event.model_name == tenure.model_name and is_version
-
-
-def event_facts(found: QuerySet[Tenure], *, begins: bool) -> QuerySet[Tenure]:
-    """Annotates `action` and `kind` of the event that records the start or the end, as `cause_of` takes them."""
-    sequence = "start_sequence" if begins else "end_sequence"
-    exact = Q(model_name=OuterRef("model_name"))
-    exact &= Q(version_number=OuterRef("version_number")) if begins else Q()
-    goes_on = Q(how__in=_CHANGED_OUTSIDE) | ~Q(action__in=list(GOES_ON))
-    for action, text in GOES_ON.items() if begins else ():
-        goes_on |= Q(action=action, payload__contains=text)
-    how = ExpressionWrapper(OuterRef("origin" if begins else "end"), CharField())
-    event = AuditEvent.objects.alias(how=how).filter(
-        ~Q(action__in=_EXACT) | exact, goes_on, sequence=OuterRef(sequence)
-    )
-    return found.annotate(action=Subquery(event.values("action")[:1]), kind=Subquery(event.values("request__kind")[:1]))
 
 
 # --- Downloads --------------------------------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ def _as_plain(last: Verification) -> dict[str, Any]:
         "is_intact": last.is_intact,
         "events": last.events,
         "head": last.head,
+        "was_in_database": last.was_in_database,
         "problem": last.problem,
         "first_bad": last.first_bad,
     }

@@ -42,7 +42,8 @@ def _verified(statement: Statement) -> str:
     if last is None or last.ended_at is None:
         return "Countersign had not verified the whole ledger when this was made."
     found = f"it found that all {last.events} events fit" if last.is_intact else f"it found a fault. {last.problem}"
-    return f"Countersign last verified the whole ledger at {last.ended_at:%Y-%m-%d %H:%M:%S} UTC: {found.rstrip('.')}."
+    at = f"{last.ended_at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"Countersign last verified the whole ledger at {at}: {found.rstrip('.')}. {last.way}"
 
 
 _TEMPLATE = """\

@@ -169,7 +169,7 @@ def _remember_before(state: State, later: dict[int, Person], event: AuditEvent, 
     found, data = _person_of(state, event, ids), event.data
     if found is None or found.id in later or found.id in state.people:
         return
-    if event.action == Action.PERSON_INVITED:
+    if event.action in (Action.PERSON_INVITED, Action.SERVICE_ACCOUNT_MADE):
         later[found.id] = replace(found, is_active=False, groups=frozenset())  # not there yet
     elif event.action == Action.PERSON_CHANGED:
         later[found.id] = replace(found, groups=frozenset(data.get("before", ())), is_recorded=False)
@@ -211,6 +211,11 @@ def _set_person(state: State, event: AuditEvent, ids: Mapping[str, int], **field
 
 def _invited(state: State, event: AuditEvent, ids: Mapping[str, int]) -> None:
     _set_person(state, event, ids, groups=frozenset(event.data.get("groups", ())), is_active=True, is_recorded=True)
+
+
+def _made(state: State, event: AuditEvent, ids: Mapping[str, int]) -> None:
+    _invited(state, event, ids)
+    _set_person(state, event, ids, is_service_account=True)
 
 
 def _changed(state: State, event: AuditEvent, ids: Mapping[str, int]) -> None:
@@ -297,6 +302,7 @@ def _nothing(state: State, event: AuditEvent, ids: Mapping[str, int]) -> None:
 _STEPS: dict[Action, Step] = {
     Action.PERSON_INVITED: _invited,
     Action.PERSON_JOINED: _invited,
+    Action.SERVICE_ACCOUNT_MADE: _made,
     Action.PERSON_CHANGED: _changed,
     Action.PERSON_IDENTIFIED: _identified,
     Action.PERSON_DEACTIVATED: _active,

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
 
+from approvals.audit import review_figures
 from approvals.audit.periods import Period
 from approvals.models import (
     CheckResult,
@@ -164,11 +165,25 @@ def of(period: Period, *, target: Target | None = None, hasty_seconds: int = HAS
 def _waits(asked: QuerySet[PromotionRequest]) -> tuple[list[Wait], list[Wait]]:
     """By target, and by target and pattern of the policy. Emergency promotion asks no one first, so it waits for no
     one."""
+    asked = asked.exclude(kind=RequestKind.BREAK_GLASS)
+    return _waits_by_database(asked) if review_figures.are_here() else _waits_by_hand(asked)
+
+
+def _waits_by_database(asked: QuerySet[PromotionRequest]) -> tuple[list[Wait], list[Wait]]:
+    by_target: list[Wait] = []
+    by_policy: list[Wait] = []
+    for target, pattern, many, first, decided in review_figures.waits(asked):
+        name = target if pattern is None else f"{target} of {pattern or 'no policy'}"
+        found = by_target if pattern is None else by_policy
+        found.append(Wait(name, many, *(first or (None, None)), *(decided or (None, None))))
+    return sorted(by_target, key=lambda each: each.name), sorted(by_policy, key=lambda each: each.name)
+
+
+def _waits_by_hand(asked: QuerySet[PromotionRequest]) -> tuple[list[Wait], list[Wait]]:
     by_target: dict[str, list[tuple[float | None, float | None]]] = defaultdict(list)
     by_policy: dict[str, list[tuple[float | None, float | None]]] = defaultdict(list)
     rows = (
-        asked.exclude(kind=RequestKind.BREAK_GLASS)
-        .order_by()
+        asked.order_by()
         .values_list("target__name", "rule__model_pattern", "created_at", "decided_at")
         .annotate(first=Min("reviews__created_at"))
     )
@@ -221,6 +236,14 @@ def _pairs(given: QuerySet[Review]) -> list[Pair]:
 
 
 def _readers(given: QuerySet[Review], limit: int) -> tuple[list[Reader], list[Hasty]]:
+    """Who approved most first; the quickest approvals first."""
+    if not review_figures.are_here():
+        return _readers_by_hand(given, limit)
+    readers = [Reader(*each) for each in review_figures.readers(given, limit)]
+    return readers, [Hasty(*each) for each in review_figures.hasty(given, limit, MOST_ROWS)]
+
+
+def _readers_by_hand(given: QuerySet[Review], limit: int) -> tuple[list[Reader], list[Hasty]]:
     opened = {
         (request_id, person_id, fingerprint): at
         for request_id, person_id, fingerprint, at in Reading.objects.filter(request__in=given.values("request"))
@@ -250,9 +273,9 @@ def _readers(given: QuerySet[Review], limit: int) -> tuple[list[Reader], list[Ha
             percentile(sorted(times[pk]), 0.5),
             sum(seconds < limit for seconds in times[pk]),
         )
-        for pk, many in approvals.most_common()
+        for pk, many in sorted(approvals.items(), key=lambda each: (-each[1], names[each[0]], each[0]))
     ]
-    return readers, sorted(hasty, key=lambda each: (each.seconds, each.at))[:MOST_ROWS]
+    return readers, sorted(hasty, key=lambda each: (each.seconds, each.at, each.request_id))[:MOST_ROWS]
 
 
 def _overrides(overridden: QuerySet[CheckResult]) -> list[Override]:

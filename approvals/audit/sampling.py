@@ -10,8 +10,11 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from approvals.audit import units
+from django.db import connection
+
+from approvals.audit import tally, units
 from approvals.audit.population import Scope
+from approvals.audit.tally import Tally
 from approvals.models import AuditEvent
 from approvals.models.defaults import GENESIS
 
@@ -42,11 +45,15 @@ def default_seed(scope: Scope) -> str:
     return last.hash if last else GENESIS
 
 
-def draw(scope: Scope, *, seed: str = "", size: int = DEFAULT_SIZE) -> Sample:
-    """Reads the ids of the whole population; memory holds those of the sample. Raises ValueError for a size that is not
-    1 to LARGEST."""
+def draw(scope: Scope, *, seed: str = "", size: int = DEFAULT_SIZE, counted: Tally | None = None) -> Sample:
+    """Hashes the ids of the whole population, on PostgreSQL in the database; memory holds those of the sample. Raises
+    ValueError for a size that is not 1 to LARGEST."""
     if not 1 <= size <= LARGEST:
         raise ValueError(f"A sample has 1 to {LARGEST} units.")
     by_itself = default_seed(scope)
-    ids = (unit for _, unit in units.keys(scope).iterator(chunk_size=2000))
-    return Sample(seed or by_itself, not seed or seed == by_itself, pick(seed or by_itself, ids, size))
+    used = seed or by_itself
+    if connection.vendor == "postgresql":
+        ids = tally.lowest(scope, used, size, ended=counted.ended if counted else tally.lone_ends(scope))
+    else:
+        ids = pick(used, (unit for _, unit in units.keys(scope).iterator(chunk_size=2000)), size)
+    return Sample(used, used == by_itself, ids)

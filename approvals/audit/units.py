@@ -4,17 +4,21 @@ was imported, is a unit by itself.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
+from django.db.models import Case, CharField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Cast, Concat
 
 from approvals.audit import population
+from approvals.audit.periods import Period
 from approvals.audit.population import CAUSES, CHUNK, Cause, Change, Scope
 from approvals.models import AuditEvent, Incident, Tenure
+
+NEAR = 20_000
+"""Tenures from the first or the last one on: pages within these do not need the whole population in order."""
 
 _WORST = {cause: place for place, cause in enumerate((Cause.UNEXPLAINED, Cause.INCIDENT, Cause.BREAK_GLASS))}
 """A unit counts as the worst of its changes: who forges one beside a real delivery is not hidden by it."""
@@ -101,27 +105,69 @@ class Unit:
             "how": every("how"),
             **{
                 name: told[name]
-                for name in ("event", "request", "requested_by", "allowed_by", "incident", "resolution")
+                for name in (
+                    "event",
+                    "request",
+                    "requested_by",
+                    "requested_through",
+                    "allowed_by",
+                    "incident",
+                    "resolution",
+                )
             },
         }
 
 
 COLUMNS = (
     *("unit", "at", "not_before", "model", "target", "place", "changes", "what", "cause", "how"),
-    *("event", "request", "requested_by", "allowed_by", "incident", "resolution"),
+    *("event", "request", "requested_by", "requested_through", "allowed_by", "incident", "resolution"),
 )
 
 
-def keys(scope: Scope) -> QuerySet[Any, Any]:
-    """(at, unit id) of every unit, the oldest first. One query, however it is sliced."""
-    began = _named(population.starts(scope), begins=True).values_list("at", "unit")
-    ended = _named(population.lone_ends(scope), begins=False).values_list("at", "unit")
+def keys(scope: Scope, span: Period | None = None) -> QuerySet[Any, Any]:
+    """(at, unit id) of every unit, the oldest first; of `span`, a part of the period, those whose first change lies in
+    it. One query, however it is sliced."""
+    part = replace(scope, period=span or scope.period)
+    began = _firsts(population.starts(part), scope, begins=True).values_list("at", "unit")
+    ended = _firsts(population.lone_ends(part), scope, begins=False).values_list("at", "unit")
     found: QuerySet[Any, Any] = began.union(ended).order_by("at", "unit")
     return found
 
 
-def count(scope: Scope) -> int:
-    return keys(scope).count()
+def _firsts(found: QuerySet[Tenure], scope: Scope, *, begins: bool) -> Any:
+    """Without changes that another one of the same unit precedes. They are not all of one moment: where something was
+    changed back, what ends does so when that is seen, and what begins when MLflow said so. A unit that came up twice
+    would push another off the last page."""
+    sequence, at = ("start_sequence", "started_at") if begins else ("end_sequence", "ended_at")
+    how = ExpressionWrapper(OuterRef("origin" if begins else "end"), CharField())
+    for rows, theirs, moment in (
+        (population.starts(scope).exclude(alone(begins=True)), "start_sequence", "started_at"),
+        (population.lone_ends(scope).exclude(alone(begins=False)), "end_sequence", "ended_at"),
+    ):
+        before = rows.filter(**{theirs: OuterRef(sequence), f"{moment}__lt": OuterRef(at)})
+        found = found.filter(~Exists(before.alias(how=how).exclude(how__in=_ALONE)))
+    return named(found, begins=begins)
+
+
+def between(scope: Scope, first: int, last: int, *, total: int) -> list[str]:
+    """The ids of the units from `first` up to, not including, `last`; the oldest of the `total` is 0. Near either end
+    only what lies there is put in order."""
+    last = min(last, total)
+    is_late = total - first < last
+    needed = total - first if is_late else last
+    moments = population.starts(scope).order_by("-started_at" if is_late else "started_at")
+    looked_at = 2 * needed
+    while looked_at <= NEAR:
+        bound = moments.values_list("started_at", flat=True)[looked_at : looked_at + 1].first()
+        if bound is None:
+            break
+        since, until = scope.period.since, scope.period.until
+        near = Period(bound, until) if is_late else Period(since, bound + timedelta(microseconds=1))
+        found = [unit for _, unit in keys(scope, near)]
+        if len(found) >= needed:
+            return found[len(found) - needed :][: last - first] if is_late else found[first:last]
+        looked_at *= 4
+    return [unit for _, unit in keys(scope)[first:last]]
 
 
 def of(ids: Iterable[str]) -> list[Unit]:
@@ -133,7 +179,7 @@ def of(ids: Iterable[str]) -> list[Unit]:
     for begins in (True, False):
         field = "start_sequence" if begins else "end_sequence"
         rows = Tenure.objects if begins else population.without_following(Tenure.objects.exclude(ended_at=None))
-        found = _named(rows.filter(**{f"{field}__in": sequences}), begins=begins).order_by("pk")
+        found = named(rows.filter(**{f"{field}__in": sequences}), begins=begins).order_by("pk")
         for unit, pk in found.values_list("unit", "pk"):
             if unit.startswith("event-"):
                 parts.setdefault(unit, []).append(f"{'start' if begins else 'end'}-{pk}")
@@ -149,31 +195,26 @@ def every(scope: Scope) -> Iterator[Unit]:
         yield from of(unit for _, unit in chunk)
 
 
-def counts(scope: Scope) -> dict[Cause, int]:
-    """How many units of each cause, those with nothing too."""
-    causes: dict[str, Cause] = {}
-    for rows, how, begins in ((population.starts(scope), "origin", True), (population.lone_ends(scope), "end", False)):
-        told = population.event_facts(_named(rows, begins=begins), begins=begins).order_by()
-        for unit, value, action, kind in told.values_list("unit", how, "action", "kind").distinct().iterator():
-            cause = population.cause_of(value, action, kind)
-            causes[unit] = min(causes.get(unit, cause), cause, key=_badness)
-    found = dict.fromkeys(CAUSES, 0)
-    for cause in causes.values():
-        found[cause] += 1
-    return found
-
-
 def _badness(cause: Cause) -> int:
     return _WORST.get(cause, len(_WORST))
 
 
-def _named(found: QuerySet[Tenure], *, begins: bool) -> Any:
+_ALONE = (Tenure.Origin.IMPORTED, Tenure.End.IMPORTED, Tenure.End.RETIRED)
+
+
+def alone(*, begins: bool) -> Q:
+    """Of tenures, those whose start or end is a unit by itself."""
+    if begins:
+        return Q(origin=Tenure.Origin.IMPORTED) | Q(start_sequence=None)
+    return Q(end__in=(Tenure.End.IMPORTED, Tenure.End.RETIRED)) | Q(end_sequence=None)
+
+
+def named(found: QuerySet[Tenure], *, begins: bool) -> Any:
     """Annotates `at` and the id of the `unit`."""
     sequence, kind = ("start_sequence", "start-") if begins else ("end_sequence", "end-")
-    alone = Q(origin=Tenure.Origin.IMPORTED) if begins else Q(end__in=(Tenure.End.IMPORTED, Tenure.End.RETIRED))
     by_itself = Concat(Value(kind), Cast("pk", CharField()), output_field=CharField())
     by_event = Concat(Value("event-"), Cast(sequence, CharField()), output_field=CharField())
     return found.annotate(
         at=F("started_at" if begins else "ended_at"),
-        unit=Case(When(alone | Q(**{sequence: None}), then=by_itself), default=by_event, output_field=CharField()),
+        unit=Case(When(alone(begins=begins), then=by_itself), default=by_event, output_field=CharField()),
     )

@@ -6,27 +6,19 @@ the other side does.
 
 import http.client
 import json
-import re
-import socket
-import ssl
-import threading
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import urlsplit
 
-from approvals.checks import signing
+from approvals.checks import posting, signing
 from approvals.checks.kinds import Field, Kind, Settings
 
 MOST_BYTES = 64 * 1024
 """Of an answer, at once or to the callback."""
 
 LONGEST_REASON = 1000
-_UNSTORABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +72,15 @@ def verdict(body: bytes) -> Answer:
         return Answer(None, problem="The answer is not JSON.")
     if not isinstance(said, dict) or said.get("result") not in ("pass", "fail"):
         return Answer(None, problem='The answer has no "result" that is "pass" or "fail".')
-    reason = said.get("reason", "")
-    if not isinstance(reason, str):
+    given = said.get("reason", "")
+    if not isinstance(given, str):
         return Answer(None, problem='The "reason" of the answer is not text.')
-    reason = _UNSTORABLE.sub(" ", reason).strip()
-    return Answer(said["result"] == "pass", reason=reason[:LONGEST_REASON] or "It gave no reason.")
+    return Answer(said["result"] == "pass", reason=reason(given))
+
+
+def reason(text: str) -> str:
+    """What a check gave as its reason, as it can be stored."""
+    return posting.storable(text)[:LONGEST_REASON] or "It gave no reason."
 
 
 def call(
@@ -107,84 +103,25 @@ def call(
     body = json.dumps(told, sort_keys=True, ensure_ascii=True).encode()
     headers = signing.sign(body, secret, message_id=message_id, now=now)
     try:
-        found, said = _post(urlsplit(settings["url"]), body, headers, seconds)
+        reply = posting.post(urlsplit(settings["url"]), body, headers, seconds=seconds, most_bytes=MOST_BYTES)
     except TimeoutError:
         return Answer(None, problem=f"It did not answer within {seconds} {'second' if seconds == 1 else 'seconds'}.")
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return Answer(None, problem=f"It could not be called: {_words(error)}.")
-    return _read(found, said, secret, clock())
+        return Answer(None, problem=f"It could not be called: {posting.words(error)}.")
+    return _read(reply, secret, clock())
 
 
-def _read(found: http.client.HTTPResponse, said: bytes, secret: str, now: datetime) -> Answer:
+def _read(found: posting.Reply, secret: str, now: datetime) -> Answer:
     if found.status == 202:
         return Answer(None)
     if 300 <= found.status < 400:
         return Answer(None, problem=f"It answered with a redirect ({found.status}), which is not followed.")
     if found.status != 200:
         return Answer(None, problem=f"It answered with status {found.status}.")
-    if len(said) > MOST_BYTES:
+    if len(found.body) > MOST_BYTES:
         return Answer(None, problem="It answered with more than 64 KB.")
     # The call went to the address that the policy names, over TLS; who signs the answer as well has to do it right.
-    headers = {name.lower(): value for name, value in found.headers.items()}
-    if "webhook-signature" in headers and (problem := signing.verify(headers, said, secret, now=now)):
+    signed = "webhook-signature" in found.headers
+    if signed and (problem := signing.verify(found.headers, found.body, secret, now=now)):
         return Answer(None, problem=f"It answered with a signature that does not hold. {problem}")
-    return verdict(said)
-
-
-def _post(url: SplitResult, body: bytes, headers: Mapping[str, str], seconds: int) -> tuple[Any, bytes]:
-    """The response and up to one byte more than is allowed of its body. Raises TimeoutError when the time is over.
-
-    A socket's time-out starts anew with every byte that comes, so a second thread hangs up when the time is over.
-    """
-    ends = time.monotonic() + seconds
-    connection = _connection(url, seconds)
-    try:
-        connection.connect()
-        line = connection.sock  # the connection forgets it before the body has been read
-        hang_up = threading.Timer(max(ends - time.monotonic(), 0), _hang_up, [line])
-        hang_up.daemon = True
-        hang_up.start()
-        try:
-            path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-            connection.request(
-                "POST", path, body, {"Content-Type": "application/json", "Connection": "close", **headers}
-            )
-            found = connection.getresponse()
-            said = found.read(MOST_BYTES + 1)
-        finally:
-            hang_up.cancel()
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        if time.monotonic() >= ends:
-            raise TimeoutError from error
-        raise
-    finally:
-        connection.close()
-    if time.monotonic() >= ends:  # what was read until then may be half an answer
-        raise TimeoutError
-    return found, said
-
-
-def _connection(url: SplitResult, seconds: int) -> http.client.HTTPConnection:
-    """Straight, or through the proxy that the environment names (HTTPS_PROXY, NO_PROXY)."""
-    host = str(url.hostname)
-    if url.scheme == "http":  # loopback alone: see kinds.Field
-        return http.client.HTTPConnection(host, url.port, timeout=seconds)
-    context = ssl.create_default_context()
-    proxy = "" if proxy_bypass(host) else getproxies().get("https", "")
-    if not proxy:
-        return http.client.HTTPSConnection(host, url.port, timeout=seconds, context=context)
-    through = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    connection = http.client.HTTPSConnection(str(through.hostname), through.port, timeout=seconds, context=context)
-    connection.set_tunnel(host, url.port or 443)
-    return connection
-
-
-def _hang_up(line: socket.socket) -> None:
-    with suppress(OSError):
-        socket.socket.shutdown(line, socket.SHUT_RDWR)  # not TLS's own, which pulls the state away from the reader
-
-
-def _words(error: Exception) -> str:
-    """`Connection refused`, or the kind of error where it has no words."""
-    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return _UNSTORABLE.sub(" ", str(words)).rstrip(".")[:300]
+    return verdict(found.body)

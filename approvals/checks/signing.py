@@ -5,6 +5,7 @@ import hmac
 from collections.abc import Mapping
 from datetime import datetime
 
+from cryptography.fernet import Fernet, InvalidToken
 from django.utils.crypto import salted_hmac
 
 PREFIX = "whsec_"
@@ -17,6 +18,23 @@ def secret_for(name: str, *, purpose: str = "countersign.external-check") -> str
     Another `purpose` gives another secret for the same name."""
     key = salted_hmac(purpose, name, algorithm="sha256").digest()
     return PREFIX + base64.b64encode(key).decode()
+
+
+def encrypted(text: str, *, purpose: str) -> str:
+    """For a secret of others that has to be stored: read with the installation's secret key alone."""
+    return _cipher(purpose).encrypt(text.encode()).decode()
+
+
+def decrypted(text: str, *, purpose: str) -> str:
+    """Raises ValueError when it was encrypted under another secret key."""
+    try:
+        return _cipher(purpose).decrypt(text.encode()).decode()
+    except InvalidToken as error:
+        raise ValueError("This was encrypted under another secret key.") from error
+
+
+def _cipher(purpose: str) -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(salted_hmac(purpose, "", algorithm="sha256").digest()))
 
 
 def sign(body: bytes, secret: str, *, message_id: str, now: datetime) -> dict[str, str]:

@@ -11,6 +11,7 @@ Called by `approvals.tasks` (and by tests) with a registry.
 from collections.abc import Callable
 
 import structlog
+from django.db.models import QuerySet
 
 from approvals.delivery import freezing, halfway
 from approvals.delivery.attempt import Attempt, Stop
@@ -18,8 +19,9 @@ from approvals.delivery.freezing import Held
 from approvals.delivery.settlement import Claim, ClaimLost
 from approvals.ledger import cut
 from approvals.models import OutboxEntry, PromotionRequest
+from approvals.selectors import composed
 from approvals.workflow import outbox
-from mirror import clock
+from mirror import clock, tracing
 from mirror.isolation import alone
 from mirror.port import Outdated, Registry, RegistryError
 
@@ -40,28 +42,15 @@ def deliver(entry_id: int, registry: Registry) -> str:
     claim = Claim.of(entry_id)
     if claim is None:
         return "skipped"
-    request = PromotionRequest.objects.with_subject().get(pk=claim.entry.request_id)
-    attempt = Attempt(request, claim, registry)
-    try:
-        if claim.entry.plan is None:  # nothing was begun: neither read nor write
-            freezing.check(request)
-        # A ledger that was cut off does not know what else was approved, so nothing is written until a person says so.
-        cut.check(registry)
-        outcome = _run(attempt)
-    except ClaimLost:
-        outcome = "skipped"
-    except Held as held:
-        outcome = freezing.hold(request, claim, held.freeze)
-    except cut.CutOff as error:
-        outcome = claim.release(error.message)
-    except Exception as error:
-        claim.release(f"Delivery met an error of its own ({type(error).__name__}); the worker's log has the details.")
-        raise
+    [request] = composed.objects(_owed, claim.entry.request_id)
+    about = {"request": request.pk, "correlation_id": str(request.correlation_id)}
+    with tracing.span("delivery", parent=claim.entry.traceparent, **about):
+        outcome = _attempt(request, claim, registry)
+        tracing.note(outcome=outcome)
     logger.info(
         "delivery",
-        request=request.pk,
+        **about,
         entry=entry_id,
-        correlation_id=str(request.correlation_id),
         attempt=claim.entry.attempts,
         outcome=outcome,
     )
@@ -69,6 +58,29 @@ def deliver(entry_id: int, registry: Registry) -> str:
     if outcome in OutboxEntry.Outcome.values:
         outbox.hint_next_delivery(claim.entry)
     return outcome
+
+
+def _attempt(request: PromotionRequest, claim: Claim, registry: Registry) -> str:
+    attempt = Attempt(request, claim, registry)
+    try:
+        if claim.entry.plan is None:  # nothing was begun: neither read nor write
+            freezing.check(request)
+        # A ledger that was cut off does not know what else was approved, so nothing is written until a person says so.
+        cut.check(registry)
+        return _run(attempt)
+    except ClaimLost:
+        return "skipped"
+    except Held as held:
+        return freezing.hold(request, claim, held.freeze)
+    except cut.CutOff as error:
+        return claim.release(error.message)
+    except Exception as error:
+        claim.release(f"Delivery met an error of its own ({type(error).__name__}); the worker's log has the details.")
+        raise
+
+
+def _owed(request_id: int) -> QuerySet[PromotionRequest]:
+    return PromotionRequest.objects.with_subject().filter(pk=request_id)
 
 
 def _run(attempt: Attempt) -> str:

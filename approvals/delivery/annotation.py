@@ -61,11 +61,16 @@ def tags_of(request: PromotionRequest, note: approval_note.Note) -> dict[str, st
 
 
 def write(
-    request: PromotionRequest, version: VersionSnapshot, registry: Registry, *, witness: Mapping[str, str]
+    request: PromotionRequest,
+    version: VersionSnapshot,
+    registry: Registry,
+    *,
+    note: approval_note.Note,
+    witness: Mapping[str, str],
 ) -> None:
     """Puts note and tags where they are not so already, with those that bear witness to the ledger. Raises what the
     registry raises."""
-    description, tags = _missing(request, version, witness)
+    description, tags = _missing(request, version, note, witness)
     grounds = Grounds(request.pk, made=version.created_at)
     if description is not None:
         registry.set_description(version.model, version.number, description, grounds=grounds)
@@ -73,17 +78,18 @@ def write(
         registry.set_tag(version.model, version.number, key, value, grounds=grounds)
 
 
-def lacks(request: PromotionRequest, version: VersionSnapshot, *, witness: Mapping[str, str]) -> str:
+def lacks(
+    request: PromotionRequest, version: VersionSnapshot, *, note: approval_note.Note, witness: Mapping[str, str]
+) -> str:
     """Which of them MLflow does not show on the version: `the approval note and the tags`; "" when all is there."""
-    description, tags = _missing(request, version, witness)
+    description, tags = _missing(request, version, note, witness)
     return " and ".join(["the approval note"] * (description is not None) + ["the tags"] * bool(tags))
 
 
 def _missing(
-    request: PromotionRequest, version: VersionSnapshot, witness: Mapping[str, str]
+    request: PromotionRequest, version: VersionSnapshot, note: approval_note.Note, witness: Mapping[str, str]
 ) -> tuple[str | None, dict[str, str]]:
     """The description to write (None: it has the note), and the tags."""
-    note = note_of(request)
     description = approval_note.with_note(version.description, note, limit=DESCRIPTION_LIMIT)
     wanted = tags_of(request, note) | dict(witness)
     tags = {key: value for key, value in wanted.items() if version.tags.get(key) != value}

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
 from approvals import evidence, tenures
 from approvals.delivery import annotation, freezing
@@ -16,7 +15,8 @@ from approvals.evidence import approval_note
 from approvals.models import OutboxEntry, PromotionRequest, Tenure, Verdict
 from approvals.policy import Rule
 from approvals.selectors import eligibility, frozen_evidence
-from mirror import inspection, sync
+from mirror import clock, inspection, sync
+from mirror.models import ModelVersion
 from mirror.port import Grounds, NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
 
 ANNOTATED_AGAIN = 2
@@ -90,12 +90,12 @@ class Attempt:
         self.claim.renew(plan=asdict(plan), is_at_rest=False)
         self.claim.entry.plan = asdict(plan)
         # Before the move, so that no version is ever in its target without its approvers named.
-        annotation.write(self.request, view.version, self.registry, witness=plan.witness)
+        self.annotate(view.version, plan)
         # Writing may have outlasted the lease: who lost it ends here, and moves nothing.
         self.claim.renew()
         self.move(view)
         # Taken before MLflow is asked: the mirror refuses answers that are older than what it has.
-        asked_at = timezone.now()
+        asked_at = clock.now()
         snapshots = self.read_back(plan)
         settle(
             self.request,
@@ -124,7 +124,7 @@ class Attempt:
     def look(self) -> View:
         """Reads version, facts and holders from MLflow and brings the mirror's row up to date with them."""
         version = sync.refresh_version(self.registry, self.name, self.number)
-        self.request.version.refresh_from_db()
+        self.request.version.refresh_from_db(from_queryset=ModelVersion.objects.select_related("model"))
         in_stage = self.in_stage() if self.target.stage else ()
         alias_holder = self.registry.model(self.name).aliases.get(self.target.alias) if self.target.alias else None
         return View(version, in_stage, alias_holder)
@@ -228,6 +228,17 @@ class Attempt:
 
     # --- Writing
 
+    @cached_property
+    def note(self) -> approval_note.Note:
+        """Read once: no one reviews what is being delivered."""
+        return annotation.note_of(self.request)
+
+    def annotate(self, version: VersionSnapshot, plan: Plan) -> None:
+        annotation.write(self.request, version, self.registry, note=self.note, witness=plan.witness)
+
+    def lacks(self, version: VersionSnapshot, plan: Plan) -> str:
+        return annotation.lacks(self.request, version, note=self.note, witness=plan.witness)
+
     def move(self, view: View) -> None:
         """Stage and alias, each only if it is not so already."""
         target, others = self.target, [held for held in view.in_stage if held != self.number]
@@ -252,9 +263,9 @@ class Attempt:
         tags, are not to be seen (it is then tried again)."""
         version = self.registry.version(self.name, self.number)
         for _ in range(ANNOTATED_AGAIN):  # a person saved the description, or MLflow took it without effect
-            if not annotation.lacks(self.request, version, witness=plan.witness):
+            if not self.lacks(version, plan):
                 break
-            annotation.write(self.request, version, self.registry, witness=plan.witness)
+            self.annotate(version, plan)
             version = self.registry.version(self.name, self.number)
         is_there = not self.target.stage or version.stage == self.target.stage
         if is_there and self.target.alias:
@@ -263,7 +274,7 @@ class Attempt:
             raise Unreachable(
                 f"MLflow took the change but does not show it: version {self.number}, {self.target.meaning}."
             )
-        if lacking := annotation.lacks(self.request, version, witness=plan.witness):
+        if lacking := self.lacks(version, plan):
             raise Unreachable(f"MLflow took {lacking} {1 + ANNOTATED_AGAIN} times and does not show it.")
         return [version, *self.beside(plan)]
 

@@ -5,7 +5,6 @@ import contextlib
 
 from django.db import transaction
 from django.db.models import F, OuterRef, Subquery
-from django.utils import timezone
 
 from approvals import ledger, tenures, workflow
 from approvals.delivery import annotation
@@ -13,6 +12,7 @@ from approvals.delivery.attempt import Attempt, Plan, View
 from approvals.delivery.settlement import settle, settle_half, settle_reverted
 from approvals.models import Action, OutboxEntry, PromotionRequest, Status
 from approvals.workflow import locks, outbox
+from mirror import clock
 from mirror.port import Grounds, NotFound, RegistryError, Unreachable, VersionSnapshot
 
 Ending = OutboxEntry.Ending
@@ -29,7 +29,7 @@ class Halfway:
     def rest(self, error: RegistryError) -> str:
         """Looks what there is, keeps it, and gives the entry back; where MLflow shows nothing now, as it is. Never
         raises for a RegistryError."""
-        message, asked_at = self.attempt.sentence_for(error), timezone.now()
+        message, asked_at = self.attempt.sentence_for(error), clock.now()
         try:
             view = self.attempt.look()
             plan = self.attempt.plan(view)
@@ -45,7 +45,7 @@ class Halfway:
         if not reached or self._is_shared(view):
             return self.claim.release(message)
         missing = [self.named(place) for place in tenures.places_of(self.target) if place not in reached]
-        if lacking := annotation.lacks(self.request, view.version, witness=plan.witness):
+        if lacking := self.attempt.lacks(view.version, plan):
             missing.append(lacking)
         return settle_half(
             self.request,
@@ -82,7 +82,7 @@ class Halfway:
         return self._put_back(view, plan)
 
     def _accept(self, view: View, plan: Plan) -> str:
-        asked_at, reached = timezone.now(), self.reached(view)
+        asked_at, reached = clock.now(), self.reached(view)
         settle(
             self.request,
             self.claim,
@@ -118,7 +118,7 @@ class Halfway:
                         there.add(held)
             self._set_stage(self.number, plan.stage_before, there)
         annotation.take_back(self.request, self.registry)
-        asked_at = timezone.now()
+        asked_at = clock.now()
         version = self.registry.version(self.name, self.number)
         self._check_gone(version, is_moved=is_moved)
         settle_reverted(

@@ -39,7 +39,7 @@ class Claim:
 
     def renew(self, **fields: Any) -> None:
         """Prolongs the lease, and keeps `fields` on the row. Raises ClaimLost when another worker has taken over."""
-        if not self._held().update(lease_expires_at=clock.now() + _lease(), **fields):
+        if not self._held().update(lease_expires_at=clock.in_update(_lease()), **fields):
             raise ClaimLost
 
     def release(self, message: str, **fields: Any) -> str:
@@ -64,7 +64,7 @@ class Claim:
 
     def close(self, outcome: OutboxEntry.Outcome, **fields: Any) -> None:
         """Raises ClaimLost when another worker has taken over."""
-        if not self._held().update(closed_at=clock.now(), outcome=outcome, lease_expires_at=None, **fields):
+        if not self._held().update(closed_at=clock.in_update(), outcome=outcome, lease_expires_at=None, **fields):
             raise ClaimLost
 
     def _held(self) -> QuerySet[OutboxEntry]:
@@ -87,8 +87,8 @@ def settle(
     version that it replaced: its number and what happened to it. Of a half that a person `accepted`, with that reason,
     only the places `reached`. Raises ClaimLost when another worker has settled."""
     name, number, target = request.version.model.name, request.version.number, request.target
-    # The target first, as in every verb.
-    locks.lock_targets([target.pk])
+    # The target first, as in every verb; shared with deliveries of other models, which else would go one by one.
+    entries = locks.lock_place(name, target.pk)
     reached = tenures.places_of(target) if reached is None else reached
     has_alias = bool(target.alias) and tenures.alias_place(target.alias) in reached
     # Do not write anything before it: who lost the claim ends here, and another person has settled.
@@ -97,9 +97,10 @@ def settle(
     # Locked before the first event, although they end after it.
     on_probation = workflow.running_beside(request)
     # The mirror in the transaction of the tenures: the watch compares the two, and must not see one without the other.
-    sync.store_versions(snapshots, asked_at=asked_at)
+    model_id = request.version.model_id
+    sync.store_versions(snapshots, asked_at=asked_at, known={name: model_id})
     if has_alias:
-        sync.store_alias(name, target.alias, number)
+        sync.store_alias(name, target.alias, number, pk=model_id)
     data: dict[str, Any] = {
         "stage": target.stage if target.stage in reached else "",
         "alias": target.alias if has_alias else "",
@@ -112,18 +113,16 @@ def settle(
         data |= {"accepted": accepted, "missing": claim.entry.missing}
     if request.is_urgent:
         data["kind"] = str(request.kind)
+    # Do not take them over from the approval note: who changed their address since would stand in the event by name.
     approvers = workflow.approver_labels(request)
 
     def promote(event: AuditEvent) -> list[Model]:
-        tenures.promoted(request, event, places=reached)
-        return [claim.entry, *tenures.touched(event.sequence, name)]
+        return [claim.entry, *tenures.promoted(request, event, places=reached)]
 
-    _record(Action.VERSION_PROMOTED, request, data, allowed_by=approvers, rows=promote)
-    for replaced_number, how in replaced:
-        told = {"by": number, "how": how}
-        _record(Action.VERSION_REPLACED, request, told, allowed_by=approvers, version_number=replaced_number)
+    told = [ledger.Sequel(Action.VERSION_REPLACED, other, {"by": number, "how": how}) for other, how in replaced]
+    _record(Action.VERSION_PROMOTED, request, data, allowed_by=approvers, rows=promote, then=told)
     workflow.settle_probations(request, on_probation)
-    _end_halves_beside(request)
+    _end_halves_beside(request, [entry for entry in entries if entry.pk != claim.entry.pk and entry.is_at_rest])
 
 
 @transaction.atomic
@@ -218,14 +217,12 @@ def settle_reverted(
     _fail(request, message, claim.entry)
 
 
-def _end_halves_beside(request: PromotionRequest) -> None:
-    """What was partly delivered to the same target is not owed any more: this request has taken its place."""
-    halves = OutboxEntry.objects.open().filter(
-        is_at_rest=True, model_name=request.version.model.name, target_id=request.target_id
-    )
-    for entry in halves.exclude(request=request).order_by("pk"):
+def _end_halves_beside(request: PromotionRequest, halves: Iterable[OutboxEntry]) -> None:
+    """What was partly delivered to the same target, which is locked, is not owed any more: this request has taken its
+    place."""
+    for entry in halves:
         message = f"Request #{request.pk} was delivered to {request.target.name} before this one was complete."
-        halves.filter(pk=entry.pk).update(
+        OutboxEntry.objects.filter(pk=entry.pk).update(
             closed_at=clock.now(), outcome=OutboxEntry.Outcome.FAILED, last_error=message, **OVER
         )
         other = PromotionRequest.objects.with_subject().get(pk=entry.request_id)
@@ -264,18 +261,18 @@ def _record(
     data: Mapping[str, Any],
     *,
     allowed_by: Iterable[str],
-    version_number: int | None = None,
     rows: Iterable[Model] | Callable[[AuditEvent], Iterable[Model]] = (),
+    then: Sequence[ledger.Sequel] = (),
 ) -> AuditEvent:
     """The worker acted; the approvers allowed."""
     return ledger.record(
         action,
         actor=None,
         request=request,
-        version_number=version_number,
         allowed_by=allowed_by,
         data=data,
         rows=rows,
+        then=then,
     )
 
 

@@ -16,13 +16,13 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
-from django.utils import timezone
 from mlflow_gate import grants
 from mlflow_gate.policy import DOCTOR, PROBE
 
 from approvals import policy
 from approvals.models import Enforcement, OutboxEntry, Policy, PolicyFeed, SealedFolder, Target
 from approvals.selectors import policy_overview
+from mirror import clock
 from mirror.models import Alias, ModelVersion
 from mirror.port import NotFound, Refused, Registry, RegistryError, is_served, served_path
 
@@ -59,7 +59,7 @@ def sign_if_due(registry: Registry) -> int | None:
         # One worker after the other, each with what stands once the one before it is done: the serial is never used
         # twice, and an older look does not overwrite a newer one.
         last = PolicyFeed.objects.select_for_update().get(pk=1)
-        now, found = timezone.now(), contents(registry.workspace)
+        now, found = clock.now(), contents(registry.workspace)
         if not _is_due(last, found, key):
             return None
         # Also after an older backup was restored it is higher than what MLflow has seen, as the time is.
@@ -190,7 +190,7 @@ def _said(feed: PolicyFeed) -> dict[str, Any]:
 
 
 def _is_due(last: PolicyFeed, found: Mapping[str, Any], key: Ed25519PrivateKey) -> bool:
-    is_old = last.issued_at is None or timezone.now() - last.issued_at >= EVERY
+    is_old = last.issued_at is None or clock.now() - last.issued_at >= EVERY
     return is_old or bool(last.problem) or last.key != grants.public_key_of(key) or _said(last) != found
 
 

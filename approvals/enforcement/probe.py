@@ -13,11 +13,11 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.utils import timezone
 
 from approvals.models import Enforcement, Incident, Target
 from approvals.watch import incidents
 from approvals.workflow import locks
+from mirror import clock
 from mirror.models import MirrorState
 from mirror.port import Gate, Refused, Registry, RegistryError, Unsigned
 
@@ -69,14 +69,14 @@ def probe(registry: Registry) -> str:
     watched = Target.objects.current().exclude(enforcement=Enforcement.OFF)
     if not watched.exists():
         if MirrorState.objects.current().gate:
-            _settle(None, timezone.now())
+            _settle(None, clock.now())
         return ""
     try:
         found = ask(registry)
     except RegistryError as error:
         logger.info("gate.not_asked", error=error.message)
         return ""
-    _settle(found, timezone.now())
+    _settle(found, clock.now())
     return str(found.state)
 
 

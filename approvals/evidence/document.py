@@ -23,9 +23,13 @@ LONGEST_NOTE = 20_000
 """Characters of a run's description that are frozen as they are; of a longer one, the beginning and a digest."""
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+"""Made once: `json.dumps` makes one for each call."""
+
+
 def canonical(value: Any) -> str:
     """JSON with sorted keys, no spaces and no NaN: the same facts give the same text everywhere."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def fingerprint(text: str) -> str:

@@ -1,11 +1,14 @@
 """Shapes of what administrators send: targets, people, groups. Forms never save."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from django import forms
 from django.contrib.auth.models import Group
 from django.utils.html import format_html
 
+from accounts import identity_providers
 from accounts import roles as role_names
 from accounts.models import User
 from approvals.models import Enforcement, Target
@@ -76,18 +79,32 @@ class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
 # --- People -----------------------------------------------------------------------------------------------------------
 
 
-class RolesField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
-    def label_from_instance(self, group: Any) -> str:
-        return format_html(
-            '<span class="row-title">{}</span><span class="row-note">{}</span>',
-            group.name.capitalize(),
-            role_names.DESCRIPTIONS[group.name],
-        )
+class GroupChoices(forms.CheckboxSelectMultiple):
+    decided: Mapping[str, str] = MappingProxyType({})
+    """Names of groups that are locked, because an identity provider decides about them, with its name."""
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option: dict[str, Any] = super().create_option(name, value, *args, **kwargs)
+        option["attrs"] |= {"disabled": True} if value.instance.name in self.decided else {}
+        return option
 
 
 class GroupsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    widget = GroupChoices
+
     def label_from_instance(self, group: Any) -> str:
-        return str(group.name)
+        return format_html("{}{}", group.name, self._note(group.name))
+
+    def _note(self, name: str, text: str = "") -> str:
+        by = self.widget.decided.get(name)
+        note = " ".join(filter(None, [text, f"From {by}." if by else ""]))
+        return format_html('<span class="row-note">{}</span>', note) if note else ""
+
+
+class RolesField(GroupsField):
+    def label_from_instance(self, group: Any) -> str:
+        note = self._note(group.name, role_names.DESCRIPTIONS[group.name])
+        return format_html('<span class="row-title">{}</span>{}', group.name.capitalize(), note)
 
 
 class GroupsForm(forms.Form):
@@ -96,13 +113,11 @@ class GroupsForm(forms.Form):
     roles = RolesField(
         Group.objects.filter(name__in=role_names.PERMISSIONS).order_by("pk"),
         required=False,
-        widget=forms.CheckboxSelectMultiple,
         help_text="A person can have several. Requesters never approve their own requests, whatever their roles.",
     )
     groups = GroupsField(
         Group.objects.exclude(name__in=role_names.PERMISSIONS).order_by("name"),
         required=False,
-        widget=forms.CheckboxSelectMultiple,
         help_text="Policies can require approvals from a group. Only its reviewers count.",
     )
 
@@ -136,17 +151,29 @@ class PersonForm(GroupsForm):
     is_service_account = forms.BooleanField(
         required=False,
         label="Service account",
-        help_text="A program: it can request promotions and never sign.",
+        help_text="A program: it can request promotions and never approves.",
     )
     owner = forms.ModelChoiceField(
         User.objects.people().active().filter(is_service_account=False).order_by("name", "email"),
         required=False,
         label="Owner of the service account",
-        empty_label="Nobody",
+        empty_label="No one",
         help_text=(
-            "Counts as the requester of its requests, so the owner never approves them. Required to make requests."
+            "Makes its API tokens, and counts as the requester of its requests, so the owner never approves them. "
+            "With another owner its tokens end."
         ),
     )
+
+    def __init__(self, *args: Any, person: User, **kwargs: Any) -> None:
+        super().__init__(*args, **{"initial": self.initial_of(person)} | kwargs)
+        self._person, self.decided = person, identity_providers.decided_for(person)
+        for name in ("roles", "groups"):
+            self.fields[name].widget.decided = self.decided
+
+    def all_groups(self) -> list[Group]:
+        """What an identity provider decides about stays as it is: browsers do not send locked boxes."""
+        kept = self._person.groups.filter(name__in=self.decided)
+        return [*(each for each in super().all_groups() if each.name not in self.decided), *kept]
 
     @staticmethod
     def initial_of(person: User) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from datetime import date, timedelta
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 from django.forms import BaseFormSet, formset_factory
 from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import PromotionRequest
+from approvals.selectors import composed
 from approvals.workflow import FindingInput
 
 MOST, AT_FIRST = 5, 2
@@ -70,7 +72,12 @@ def wanted(rows: "BaseFormSet[FindingForm]") -> list[FindingInput]:
 
 def possible_owners() -> list[User]:
     """Suggestions; anybody else can be typed in."""
-    return list(User.objects.active().filter(is_service_account=False).order_by("name", "email")[:200])
+    return composed.objects(_owners)
+
+
+def _owners() -> QuerySet[User]:
+    found: QuerySet[User] = User.objects.active().filter(is_service_account=False)
+    return found.order_by("name", "email")[:200]
 
 
 class CloseFindingForm(forms.Form):

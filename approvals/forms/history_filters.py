@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef
 from accounts.models import User
 from approvals.forms.model_name import ModelNameField
 from approvals.forms.moments import MomentField, UntilField
-from approvals.models import Action, AuditEvent, PromotionRequest
+from approvals.models import Action, AuditEvent, PromotionRequest, Target
 from approvals.models.event_types import KINDS
 from approvals.selectors import history
 from approvals.selectors.history import Events
@@ -37,7 +37,18 @@ def _people() -> list[tuple[str, str]]:
     return [(WORKER, history.WORKER_LABEL), *((str(person.pk), person.label) for person in acted)]
 
 
+def _targets() -> list[tuple[str, str]]:
+    """Events name a target as it was called then."""
+    return [(name, name) for name in Target.objects.order_by("position", "name").values_list("name", flat=True)]
+
+
 class HistoryForm(forms.Form):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Read once a form: given as functions, they would be asked again by the check, the widget and the words.
+        for name, choices in (("person", _people()), ("target", _targets())):
+            self.fields[name].choices = choices  # type: ignore[attr-defined]
+
     def clean(self) -> dict[str, Any]:
         found = self.cleaned_data
         name = found.get("model")
@@ -76,8 +87,9 @@ _BIGGEST = 2_147_483_647
 class HistoryFilter(filters.FilterSet):  # type: ignore[misc]
     model = ModelFilter(field_name="model_name", label="Model")
     version = IntegerFilter(field_name="version_number", label="Version", min_value=1, max_value=_BIGGEST)
+    target = filters.ChoiceFilter(field_name="target_name", label="Target", choices=(), empty_label="Every target")
     request = IntegerFilter(field_name="request", label="Request", min_value=1, max_value=_BIGGEST)
-    person = filters.ChoiceFilter(label="Person", choices=_people, empty_label="Everyone", method="by_person")
+    person = filters.ChoiceFilter(label="Person", choices=(), empty_label="Everyone", method="by_person")
     action = filters.ChoiceFilter(label="Action", choices=_actions, empty_label="Everything", method="by_action")
     since = SinceFilter(label="From", method="unchanged")
     until = UntilFilter(label="To", method="unchanged")
@@ -105,9 +117,9 @@ class HistoryFilter(filters.FilterSet):  # type: ignore[misc]
 
     def active(self) -> list[tuple[str, str, str]]:
         """(parameter, label, value in words) of each filter that is set and makes sense."""
-        rows = []
+        rows, wrong = [], self.form.errors  # asked first: this is what fills `cleaned_data`
         for name, value in self.form.cleaned_data.items():
-            if value not in (None, "") and name not in self.form.errors:
+            if value not in (None, "") and name not in wrong:
                 rows.append((name, str(self.filters[name].label), self._words(name, value)))
         return rows
 

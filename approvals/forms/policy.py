@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
@@ -182,6 +183,10 @@ class PolicyForm(forms.Form):
     def __init__(self, *args: Any, policy: Policy, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.policy = policy
+        if settings.PROXY_AUTH.header:
+            self.fields[
+                "reauthenticate"
+            ].help_text += " A sign-in by the proxy is none: such people need one of the last two."
         self.fields["target"].queryset = Target.objects.current()  # type: ignore[attr-defined]
 
     def clean_model_pattern(self) -> str:

@@ -5,7 +5,7 @@ Each row's hash is SHA-256 over the previous hash and the canonical JSON of the 
 
 from approvals.ledger.anchors import CHECKPOINT_TAG, HEAD_TAG
 from approvals.ledger.chain import Link, Progress, head
-from approvals.ledger.recording import WORKER, record
+from approvals.ledger.recording import WORKER, Entry, Sequel, record, record_many
 from approvals.ledger.rows import as_record, digest
 from approvals.ledger.verdicts import Fault, Verdict
 from approvals.ledger.verifying import verify
@@ -14,13 +14,16 @@ __all__ = [
     "CHECKPOINT_TAG",
     "HEAD_TAG",
     "WORKER",
+    "Entry",
     "Fault",
     "Link",
     "Progress",
+    "Sequel",
     "Verdict",
     "as_record",
     "digest",
     "head",
     "record",
+    "record_many",
     "verify",
 ]

@@ -7,12 +7,13 @@ acknowledges it.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Exists, Max, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from approvals.evidence import OWN_TAG, approval_note
@@ -29,6 +30,10 @@ HIGHEST = 10**12
 """Numbers beyond it were not given by Countersign; a person wrote them."""
 
 MOST_SHOWN = 10
+AGAIN, MOST_AGAIN = timedelta(seconds=1), 100
+"""What MLflow changed so shortly before its newest change, up to so many versions, is read once more: to note it as
+seen with each delivery would be a write to the disk."""
+
 NOTICE = (
     "The ledger was cut off: MLflow knows of approvals that are not in it, so an older backup of Countersign was "
     "restored. Nothing is written to MLflow until an administrator acknowledges it on the System page."
@@ -44,6 +49,8 @@ class _Beyond:
     sequence: int = 0
     request: int = 0
     evidence: list[str] = field(default_factory=list)
+    read: int = 0
+    """Versions that were looked at."""
 
     def add(self, *, sequence: int = 0, request: int = 0, words: str) -> None:
         self.sequence, self.request = max(self.sequence, sequence), max(self.request, request)
@@ -56,7 +63,9 @@ def check(registry: Registry) -> None:
     changed. Raises CutOff."""
     state = MirrorState.objects.current()
     age = state.age_seconds
-    if state.swept_at is not None and age is not None and age > settings.STALE_AFTER_SECONDS:
+    is_old = state.swept_at is not None and age is not None and age > settings.STALE_AFTER_SECONDS
+    # Where MLflow is asked seldom, and lately, the mirror is as new as pulls make it.
+    if is_old and MirrorState.objects.is_due("pull_due_at"):
         sync.pull(registry)
     if look():
         raise CutOff(NOTICE)
@@ -65,10 +74,10 @@ def check(registry: Registry) -> None:
 def look() -> bool:
     """Holds what MLflow has changed since the last look against the ledger; returns whether the ledger is cut off and
     no one has acknowledged it. Cheap when nothing changed."""
-    state = WatchState.objects.get_or_create(pk=1)[0]
+    known = _known()
     changed = ModelVersion.objects.order_by("last_updated_at")
-    if state.witnessed_at is not None:
-        changed = changed.filter(last_updated_at__gte=state.witnessed_at)
+    if known.witnessed_at is not None:
+        changed = changed.filter(last_updated_at__gte=known.witnessed_at)
     else:
         marked = (
             Q(tags__has_key=HEAD_TAG)
@@ -76,26 +85,59 @@ def look() -> bool:
             | Q(description__contains=approval_note.BEGIN)
         )
         changed = changed.filter(marked)
-    newest = ModelVersion.objects.aggregate(newest=Max("last_updated_at"))["newest"]
-    beyond = _beyond(changed)
+    cuts = list(LedgerCut.objects.all()) if known.has_cuts else []  # a handful: each was a restored backup
+    beyond = _beyond(changed, [cut for cut in cuts if cut.acknowledged_at is not None], known.last_request)
     if beyond.evidence:
         _stop(beyond)
-    if newest is not None and newest != state.witnessed_at:
-        WatchState.objects.filter(pk=1).update(witnessed_at=newest)
-    return LedgerCut.objects.open().exists()
+    if known.newest is not None and (known.is_behind or beyond.read > MOST_AGAIN):
+        WatchState.objects.filter(pk=1).update(witnessed_at=known.newest)
+    return bool(beyond.evidence) or any(cut.acknowledged_at is None for cut in cuts)
 
 
-def _beyond(versions: "QuerySet[ModelVersion]") -> _Beyond:
-    known = LedgerCut.objects.filter(acknowledged_at__isnull=False).aggregate(
-        event=Max("beyond_sequence"), request=Max("beyond_request")
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a look begins with."""
+
+    witnessed_at: datetime | None
+    newest: datetime | None
+    """When MLflow changed a version last, as far as it is mirrored."""
+
+    last_request: int
+    has_cuts: bool
+
+    @property
+    def is_behind(self) -> bool:
+        if self.newest is None or self.witnessed_at is None:
+            return self.newest is not None
+        return not timedelta(0) <= self.newest - self.witnessed_at < AGAIN
+
+
+def _known() -> _Known:
+    """One query: each delivery asks for it."""
+    newest = ModelVersion.objects.order_by("-last_updated_at").values("last_updated_at")[:1]
+    last = PromotionRequest.objects.order_by("-pk").values("pk")[:1]
+    state = WatchState.objects.filter(pk=1).values_list(
+        "witnessed_at", Subquery(newest), Subquery(last), Exists(LedgerCut.objects.all())
     )
-    event, request = known["event"] or 0, known["request"] or 0
+    found = state.first()
+    if found is None:
+        WatchState.objects.get_or_create(pk=1)
+        found = state.get()
+    return _Known(found[0], found[1], found[2] or 0, bool(found[3]))
+
+
+def _beyond(versions: "QuerySet[ModelVersion]", known: Sequence[LedgerCut], last_request: int) -> _Beyond:
+    """`last_request` was read before the versions were: of who names a later one, it is asked again."""
+    event = max((cut.beyond_sequence for cut in known), default=0)
+    request = max((cut.beyond_request for cut in known), default=0)
     found, heads = _Beyond(), dict[tuple[int, str], str]()
-    last_request = PromotionRequest.objects.aggregate(last=Max("pk"))["last"] or 0
     read = versions.select_related("model").only("number", "tags", "description", "model__name")
     for version in read.iterator(chunk_size=500):
+        found.read += 1
         name = f"{version.model.name} version {version.number}"
         numbers = [*map(approval_note.request_of, approval_note.notes(version.description)), _number(version.tags)]
+        if any(number is not None and last_request < number <= HIGHEST for number in numbers):
+            last_request = PromotionRequest.objects.aggregate(last=Max("pk"))["last"] or 0
         for number in numbers:
             if number is not None and max(last_request, request) < number <= HIGHEST:
                 found.add(
@@ -104,14 +146,15 @@ def _beyond(versions: "QuerySet[ModelVersion]") -> _Beyond:
         parsed = re.fullmatch(r"(\d{1,12}):([0-9a-f]{64})", str(version.tags.get(HEAD_TAG, "")))
         if parsed and int(parsed[1]) > event:
             heads[int(parsed[1]), parsed[2]] = name
-    end = ChainHead.objects.get(pk=1).sequence
     hashes = dict(
         AuditEvent.objects.filter(sequence__in={sequence for sequence, _ in heads}).values_list("sequence", "hash")
     )
-    for (sequence, kept), name in heads.items():
+    unknown = {sequence: name for (sequence, kept), name in heads.items() if hashes.get(sequence) != kept}
+    end = ChainHead.objects.get(pk=1).sequence if unknown else 0
+    for sequence, name in unknown.items():
         if sequence > end:
             found.add(sequence=sequence, words=f"{name} names event {sequence}; the ledger ends with event {end}.")
-        elif sequence and hashes.get(sequence) != kept:
+        elif sequence:
             found.add(sequence=sequence, words=f"{name} names another event {sequence} than the ledger has.")
     return found
 

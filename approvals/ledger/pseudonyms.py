@@ -29,7 +29,8 @@ _EDGES = r"(?<![\w.+-]){}(?![\w-]|\.\w)"
 
 def tokenised(value: Any, *, known: Iterable[User] = ()) -> Any:
     """JSON data (or one text) with every label and address of a person in it, also inside longer text, replaced by a
-    token. At most one query for the people, one for what they are called, and an insert per name that is new.
+    token. One query for people and what they are called, two more where one of them is named for the first time, and an
+    insert per name that is new.
 
     `known` are people who certainly occur. Text that only looks like a token, because a person typed it, loses
     its brackets. Call it in the transaction of the event.
@@ -40,14 +41,13 @@ def tokenised(value: Any, *, known: Iterable[User] = ()) -> Any:
     given = {person.pk: person for person in known}
     if not given and not addresses and not marks:
         return value
-    # Those given are read anew: they may have been pseudonymised since, and nothing may bring their names back.
-    people = {person.pk: person for person in User.objects.filter(Q(pk__in=given) | Q(email__in=addresses))}
-    found = list(Identity.objects.filter(Q(person__in=people) | Q(commitment__in=marks)).order_by("pk"))
+    people, found = _named(given, addresses, marks)
     tokens = {each.token for each in found}
     names = {each.label: each.token for each in found if each.person_id in people and not each.erased_at}
     for person in people.values():
+        label = person.label
         for naming, text in _names_of(person):
-            if text not in names and any(_occurs(text, within, person.label) for within in texts):
+            if text not in names and any(_occurs(text, within, label) for within in texts):
                 names[text] = _made(person.pk, text, naming).token
     for person in given.values():
         if people[person.pk].pseudonymised_at:
@@ -60,6 +60,22 @@ def tokenised(value: Any, *, known: Iterable[User] = ()) -> Any:
         return names[match[0]]
 
     return mapped(value, lambda text: pattern.sub(written, text))
+
+
+def _named(given: Mapping[int, User], addresses: set[str], marks: set[str]) -> tuple[dict[int, User], list[Identity]]:
+    """Those given and those with these addresses; the identities that they and these marks have, oldest first. People
+    are read anew: they may have been pseudonymised since, and nothing may bring their names back."""
+    marked = Q(commitment__in=marks)
+    theirs = Q(person__in=given) | Q(person__email__in=addresses)
+    found = list(Identity.objects.filter(theirs | marked).select_related("person").order_by("pk"))
+    people = {
+        each.person_id: each.person for each in found if each.person_id in given or each.person.email in addresses
+    }
+    # Mostly each of them is known by now.
+    if people.keys() >= given.keys() and addresses <= {person.email for person in people.values()}:
+        return people, found
+    people = {person.pk: person for person in User.objects.filter(Q(pk__in=given) | Q(email__in=addresses))}
+    return people, list(Identity.objects.filter(Q(person__in=people) | marked).order_by("pk"))
 
 
 def token_of(person: User, text: str, *, naming: Naming = Naming.OTHER) -> str:

@@ -77,7 +77,8 @@ class Told:
 
 def verify(progress: Callable[[str], None] = lambda _: None, *, remarks: list[str] | None = None) -> Fault | None:
     """The first fault, in the order requests and reviews, tenures, people, kept figures, all rows column by column.
-    `progress` is told what is looked at; `remarks` takes sentences on what could not be held against anything."""
+    `progress` is told what is looked at, again with each portion; `remarks` takes sentences on what could not be held
+    against anything."""
     for words, look in (
         ("requests and reviews", _requests),
         ("tenures", tenancy.faults),
@@ -86,7 +87,11 @@ def verify(progress: Callable[[str], None] = lambda _: None, *, remarks: list[st
         ("all rows, column by column", partial(sealed.faults, [] if remarks is None else remarks)),
     ):
         progress(words)
-        for fault, again in look():
+        for found in look():
+            if found is None:
+                progress(words)
+                continue
+            fault, again = found
             if not again:
                 return fault
             with transaction.atomic():
@@ -96,8 +101,8 @@ def verify(progress: Callable[[str], None] = lambda _: None, *, remarks: list[st
     return None
 
 
-Suspicion = tuple[Fault, Callable[[], Fault | None] | None]
-"""A fault, and how to look again."""
+Suspicion = tuple[Fault, Callable[[], Fault | None] | None] | None
+"""A fault, and how to look again; None after a portion, as a sign of life."""
 
 
 def _requests() -> Iterator[Suspicion]:
@@ -109,6 +114,7 @@ def _requests() -> Iterator[Suspicion]:
         for pk, fault in _compare(keys):
             yield fault, partial(_again, pk)
         at = keys[-1] if keys else last
+        yield None
 
 
 def _again(pk: int) -> Fault | None:
@@ -117,9 +123,10 @@ def _again(pk: int) -> Fault | None:
 
 def _exhibits() -> Iterator[Suspicion]:
     """The bytes of kept figures and tables against their digest; the digest is in the evidence of what was decided."""
-    for pk, path, size, digest, content in (
-        Exhibit.objects.order_by("pk").values_list("pk", "path", "size", "sha256", "content").iterator(chunk_size=10)
-    ):
+    rows = Exhibit.objects.order_by("pk").values_list("pk", "path", "size", "sha256", "content")
+    for count, (pk, path, size, digest, content) in enumerate(rows.iterator(chunk_size=10), start=1):
+        if count % PORTION == 0:
+            yield None
         if hashlib.sha256(content).hexdigest() != digest or len(content) != size:
             yield Fault(f"The kept bytes of {path} (exhibit {pk}) were altered: they do not fit their digest."), None
 

@@ -3,7 +3,7 @@ facts are kept as they are, texts and documents as their digest, people's names 
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -77,11 +77,11 @@ def read(table: Table, keys: Iterable[int] | None) -> dict[int, tuple[dict[str, 
     no seal would have, because they still change. One query, and one more for each relation to many."""
     rows = table.rows if keys is None else table.rows.filter(pk__in=list(keys))
     found = {}
+    columns = [(name, None if name in table.personal else keeper(each)) for name, each in table.columns.items()]
     for row in rows.order_by("pk").values("pk", *table.columns):
-        row |= {name: shown(row[name]) for name, shown in table.shown.items()}
-        told = {
-            name: row[name] if name in table.personal else kept(row[name], each) for name, each in table.columns.items()
-        }
+        for name, shown in table.shown.items():
+            row[name] = shown(row[name])
+        told = {name: kept(row[name]) if kept else row[name] for name, kept in columns}
         found[row["pk"]] = (told, unsettled(table, row))
     for name in table.many:
         _add_many(table, name, found)
@@ -103,18 +103,30 @@ def _add_many(table: Table, name: str, found: Mapping[int, tuple[dict[str, Any],
         found[pk][0][name] = "as the role" if own else called
 
 
-def kept(value: Any, column: "Field[Any, Any]") -> Any:
-    """What a seal has of one value: a number, a truth value, a time, a choice or nothing as it is; of a text or a
-    document the first 32 digits of its SHA-256."""
+def keeper(column: "Field[Any, Any]") -> Callable[[Any], Any]:
+    """What a seal has of a value of this column: a number, a truth value, a time, a choice or nothing as it is; of a
+    text or a document the first 32 digits of its SHA-256."""
     if isinstance(column, JSONField):
-        return _digest(canonical(value))
+        return _of_document
+    return _of_choice if column.choices else _of_value
+
+
+def _of_document(value: Any) -> str:
+    return _digest(canonical(value))
+
+
+def _of_choice(value: Any) -> Any:
+    return _of_value(value) if value is None or isinstance(value, bool | int | float | date | time) else str(value)
+
+
+def _of_value(value: Any) -> Any:
     if value is None or value == "" or isinstance(value, bool | int | float):
         return value
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     if isinstance(value, date | time):
         return value.isoformat()
-    return str(value) if column.choices else _digest(str(value))
+    return _digest(str(value))
 
 
 def _digest(text: str) -> str:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Verifies an export of a Countersign history. Needs Python 3.10 or newer and nothing else: no network, no database.
+"""Verifies an export of a Countersign history. Needs Python 3.9 or newer and nothing else: no network, no database.
 
     python verifier.py export.jsonl
     python verifier.py export.csv --checkpoint checkpoints.txt --public-key "countersign.example.com/ledger+1a2b3c4d+…"
@@ -15,6 +15,8 @@ Each line has to be as Countersign writes it: a key that stands twice, one that 
 show a reader something else than what was verified. Names of people (the columns actor_name and names of a CSV) are
 beside the hash, so that they can be erased; they are not verified.
 """
+
+from __future__ import annotations
 
 import argparse
 import base64
@@ -125,7 +127,7 @@ def _csv_rows(lines: IO[str], path: str) -> Iterator[Record]:
         place = f"{path}, line {rows.line_num}"
         if len(row) != len(names) or raw.text() != _written(row) or any(_guarded(_unguarded(c)) != c for c in row):
             raise Broken(f"{place}: the line was altered: Countersign writes the same in another way.")
-        record: Record = {column: _unguarded(cell) for column, cell in zip(names, row, strict=True)}
+        record: Record = {column: _unguarded(row[index]) for index, column in enumerate(names)}
         for column in NUMBERS:
             text = record[column]
             if text and not re.fullmatch(r"0|[1-9][0-9]*", text, re.ASCII):

@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.db.models import Field, Model, QuerySet
 
-from accounts.models import User
+from accounts.models import ApiToken, TrustedPublisher, User
 from approvals.models import (
     CheckResult,
     Comment,
@@ -27,6 +27,7 @@ from approvals.models import (
     Review,
     Target,
     Tenure,
+    Webhook,
 )
 
 Row = Mapping[str, Any]
@@ -122,6 +123,7 @@ TABLES: dict[str, Table] = {
                     "held_by",
                     "plan",
                     "is_at_rest",
+                    "traceparent",
                 ),
                 QUEUE,
             ),
@@ -146,6 +148,13 @@ TABLES: dict[str, Table] = {
         Table(Policy, "The policy {id} ({model_pattern})"),
         Table(PolicyVersion, "Version {number} of the policy {policy_id}", personal=frozenset({"saved_as"})),
         Table(FreezeWindow, "The freeze {name}"),
+        Table(
+            Webhook,
+            "The webhook {name}",
+            dict.fromkeys(
+                ("done", "attempts", "failing_since", "next_attempt_at", "claimed_by", "lease_expires_at"), QUEUE
+            ),
+        ),
         Table(ModelMetrics, "The metrics of record of {model_name}"),
         Table(
             User,
@@ -161,6 +170,17 @@ TABLES: dict[str, Table] = {
             elsewhere=frozenset({"name", "email"}),  # by the identities: `people`
             personal=frozenset({"mlflow_names", "former_mlflow_names", "former_names"}),
         ),
+        Table(
+            ApiToken,
+            "The API token {prefix}",
+            {
+                "digest": "The hash of a secret, and no page, certificate or archive shows it.",
+                "proof": "The hash of what was given for it, and no page, certificate or archive shows it.",
+                "last_used_at": "Changes with every hour of use, and nothing is decided on it.",
+                "last_used_from": "Changes with every hour of use, and nothing is decided on it.",
+            },
+        ),
+        Table(TrustedPublisher, "The trusted publisher {id} ({repository})"),
         Table(Group, "The group {name}"),
     )
 }
@@ -184,9 +204,11 @@ NOT_HELD: dict[str, str] = {
     "setupcheck": QUEUE,
     "ledgercut": "Stops writing to MLflow while it is open; what it found and who went on is in the event of that.",
     "verification": _OWN,
+    "signing": QUEUE,
     "policyfeed": "What MLflow fetches: follows from targets and policies, and is written anew all the time.",
     "sealedfolder": "Where MLflow keeps files, as it said.",
     "refusal": "How often MLflow refused it again; what was refused whom is in the event.",
+    "sentonce": "Answers that are given again for a day; what was done has events of its own.",
     "reading": "When a person opened a page; the event of a decision has it for who decided.",
     "registeredmodel": _MIRROR,
     "modelversion": _MIRROR,
@@ -198,6 +220,7 @@ NOT_HELD: dict[str, str] = {
     "subscription": _TOLD,
     "notification": _TOLD,
     "notificationstate": _TOLD,
+    "webhookattempt": "What was sent to other programs of what the ledger has, and how they answered.",
     "emailaddress": _SIGN_IN,
     "emailconfirmation": _SIGN_IN,
     "socialapp": _SIGN_IN,
@@ -205,6 +228,7 @@ NOT_HELD: dict[str, str] = {
     "socialtoken": _SIGN_IN,
     "authenticator": _SIGN_IN,
     "session": _SIGN_IN,
+    "usersession": _SIGN_IN,
     "permission": _DJANGO,
     "contenttype": _DJANGO,
 }

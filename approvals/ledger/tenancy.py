@@ -1,10 +1,14 @@
 """Tenures against the events that record their beginning and end, and promotions against their tenures."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from typing import Any
 
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Min, Q
+from django.db.models import Case, Min, Q, QuerySet, TextField, Value, When
 
 from approvals.ledger.verdicts import Fault
 from approvals.models import Action, AuditEvent, Incident, Tenure
@@ -30,17 +34,18 @@ _SINCE = ("approvals", "0009_tenures_and_incidents")
 PORTION = 500
 
 
-def faults() -> Iterator[tuple[Fault, Callable[[], Fault | None] | None]]:
+def faults() -> Iterator[tuple[Fault, Callable[[], Fault | None] | None] | None]:
     """Each tenure that does not fit what events say, and each promotion without one; each with a function that looks
     again, to tell a fault from a change that came in between."""
     at = 0
     while True:
-        portion = list(Tenure.objects.filter(pk__gt=at).select_related("target").order_by("pk")[:PORTION])
+        portion = _rows(Tenure.objects.filter(pk__gt=at).order_by("pk")[:PORTION])
         if not portion:
             break
         for pk, fault in _compare(portion):
             yield fault, partial(_again, pk)
         at = portion[-1].pk
+        yield None  # a sign of life
     for sequence, fault in _without_tenure():
         yield fault, partial(_still_without, sequence)
 
@@ -50,23 +55,58 @@ def _still_without(sequence: int) -> Fault | None:
 
 
 def _again(pk: int) -> Fault | None:
-    return next((fault for _, fault in _compare(list(Tenure.objects.filter(pk=pk).select_related("target")))), None)
+    return next((fault for _, fault in _compare(_rows(Tenure.objects.filter(pk=pk)))), None)
 
 
-def _compare(tenures: Sequence[Tenure]) -> Iterator[tuple[int, Fault]]:
+Row = Any
+"""A named row of the tenures, with `target__name`: a model's object would cost more than all that is compared."""
+
+
+def _rows(tenures: QuerySet[Tenure]) -> list[Row]:
+    columns = ("pk", "model_name", "version_number", "target__name", "place", "origin", "end")
+    return list(tenures.values_list(*columns, "started_at", "ended_at", "start_sequence", "end_sequence", named=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """As far as it is compared; the payload only where the data is looked at."""
+
+    sequence: int
+    action: str
+    model_name: str
+    target_name: str
+    version_number: int | None
+    at: datetime
+    payload: str
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return dict(json.loads(self.payload))
+
+
+def _events(numbers: Collection[int]) -> dict[int, _Event]:
+    looked_at = Case(When(action__in=[*_GOES_ON], then="payload"), default=Value("{}"), output_field=TextField())
+    columns = ("sequence", "action", "model_name", "target_name", "version_number", "at")
+    rows = (
+        AuditEvent.objects.filter(sequence__in=numbers).annotate(looked_at=looked_at).values_list(*columns, "looked_at")
+    )
+    return {row[0]: _Event(*row) for row in rows}
+
+
+def _compare(tenures: Sequence[Row]) -> Iterator[tuple[int, Fault]]:
     numbers = {n for tenure in tenures for n in (tenure.start_sequence, tenure.end_sequence) if n is not None}
-    events = AuditEvent.objects.in_bulk(list(numbers)) if numbers else {}
+    events = _events(numbers) if numbers else {}
     for tenure in tenures:
         if fault := _fault_of_start(tenure, events) or _fault_of_end(tenure, events):
             yield tenure.pk, fault
 
 
-def _name(tenure: Tenure) -> str:
+def _name(tenure: Row) -> str:
     holder = f"{tenure.model_name} version {tenure.version_number}"
-    return f"The tenure of {holder} in {tenure.target.name} ({tenure.place}, tenure {tenure.pk})"
+    return f"The tenure of {holder} in {tenure.target__name} ({tenure.place}, tenure {tenure.pk})"
 
 
-def _fault_of_start(tenure: Tenure, events: dict[int, AuditEvent]) -> Fault | None:
+def _fault_of_start(tenure: Row, events: Mapping[int, _Event]) -> Fault | None:
     if tenure.start_sequence is None:
         if tenure.origin == Tenure.Origin.DELIVERY:
             return Fault(f"{_name(tenure)} says that Countersign promoted it, but names no event.")
@@ -77,7 +117,7 @@ def _fault_of_start(tenure: Tenure, events: dict[int, AuditEvent]) -> Fault | No
     says = f"event {event.sequence}, which it begins with"
     if event.action not in _BEGINS.get(tenure.origin, (event.action,)) and not _goes_on(tenure, event):
         return Fault(f"{_name(tenure)} does not fit {says}: that is {event.action}.", event.sequence)
-    targets = ("", event.target_name if _is_rename(event) else tenure.target.name)  # a rename is told once for all
+    targets = ("", event.target_name if _is_rename(event) else tenure.target__name)  # a rename is told once for all
     if event.model_name not in ("", tenure.model_name) or event.target_name not in targets:
         return Fault(f"{_name(tenure)} does not fit {says}: that is about another model or target.", event.sequence)
     if event.action in _NAMES_VERSION and event.version_number not in (None, tenure.version_number):
@@ -88,17 +128,17 @@ def _fault_of_start(tenure: Tenure, events: dict[int, AuditEvent]) -> Fault | No
     return None
 
 
-def _is_rename(event: AuditEvent) -> bool:
+def _is_rename(event: _Event) -> bool:
     return event.action == A.INCIDENT_OPENED and event.data.get("kind") == Incident.Kind.RENAMED
 
 
-def _goes_on(tenure: Tenure, event: AuditEvent) -> bool:
+def _goes_on(tenure: Row, event: _Event) -> bool:
     """The model was renamed, or what was changed outside Countersign was changed back: what held before holds on."""
     key, value = _GOES_ON.get(event.action, ("", ""))
     return bool(key) and event.data.get(key) == value and tenure.origin != Tenure.Origin.IMPORTED
 
 
-def _fault_of_end(tenure: Tenure, events: dict[int, AuditEvent]) -> Fault | None:
+def _fault_of_end(tenure: Row, events: Mapping[int, _Event]) -> Fault | None:
     if tenure.end_sequence is None:
         return None
     event = events.get(tenure.end_sequence)

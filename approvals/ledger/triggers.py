@@ -74,8 +74,30 @@ def install(schema_editor: BaseDatabaseSchemaEditor) -> None:
             schema_editor.execute(
                 f"CREATE TRIGGER {name} {when} ON {table} {scope} EXECUTE FUNCTION {function}()", params=None
             )
+        look_along_indexes(schema_editor)
+        look_at_these_tables(schema_editor)
     else:
         raise NotImplementedError(f"The ledger's triggers are not written for {vendor}; use PostgreSQL or SQLite.")
+
+
+def look_along_indexes(schema_editor: BaseDatabaseSchemaEditor) -> None:
+    """A session keeps the plans of a function. Made while the ledger has few events, they read all of it, and would for
+    each event that follows. Nothing to do on SQLite, which looks along an index in any case."""
+    if schema_editor.connection.vendor == "postgresql":
+        for function in _FUNCTIONS:
+            schema_editor.execute(f"ALTER FUNCTION {function}() SET enable_seqscan = off", params=None)
+
+
+def look_at_these_tables(schema_editor: BaseDatabaseSchemaEditor) -> None:
+    """Otherwise a session that makes a temporary table `approvals_chainhead` of its own has the functions ask that one,
+    and adds what it likes. Nothing to do on SQLite, whose triggers see the tables of their own file alone."""
+    if schema_editor.connection.vendor == "postgresql":
+        for function in _FUNCTIONS:
+            schema_editor.execute(
+                "DO $$ BEGIN EXECUTE format('ALTER FUNCTION %I() SET search_path = %I, pg_temp', "
+                f"'{function}', current_schema()); END $$",
+                params=None,
+            )
 
 
 def remove(schema_editor: BaseDatabaseSchemaEditor) -> None:

@@ -24,6 +24,12 @@ class Verdict:
     remarks: tuple[str, ...] = ()
     """Sentences on what could not be held against anything."""
 
+    since: int = 0
+    """Events up to here were taken as given: a signed checkpoint has the hash."""
+
+    in_database: bool = False
+    """The chain is intact on the database's word, and by a sample that was hashed here."""
+
     head: str = field(default="", compare=False)
     """Hash of the last one, where all fit."""
 

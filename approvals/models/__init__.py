@@ -1,7 +1,7 @@
 """The tables of the gate. Fields, constraints and legal moves live here; verbs live in `approvals.workflow`."""
 
 from approvals.models.assessment import Assessment, CheckResult, Outcome
-from approvals.models.checkpoints import Checkpoint, Verification
+from approvals.models.checkpoints import Checkpoint, Signing, Verification
 from approvals.models.cuts import LedgerCut
 from approvals.models.enforcement import PolicyFeed, Refusal, SealedFolder
 from approvals.models.event_types import Action
@@ -29,6 +29,7 @@ from approvals.models.reviews import Review, Verdict
 from approvals.models.subscriptions import Subscription
 from approvals.models.targets import Enforcement, Target
 from approvals.models.tenures import Tenure
+from approvals.models.webhooks import Webhook, WebhookAttempt
 
 __all__ = [
     "Action",
@@ -65,6 +66,7 @@ __all__ = [
     "RequestKind",
     "Review",
     "SealedFolder",
+    "Signing",
     "Status",
     "Subscription",
     "Target",
@@ -73,4 +75,6 @@ __all__ = [
     "Verification",
     "WatchState",
     "WatchedPlace",
+    "Webhook",
+    "WebhookAttempt",
 ]

@@ -26,6 +26,31 @@ class Checkpoint(models.Model):
         return f"checkpoint {self.number}"
 
 
+class SigningQuerySet(models.QuerySet["Signing"]):
+    def current(self) -> "Signing":
+        """The one row; an unsaved one before a worker first looked."""
+        return self.select_related("wanted_by").filter(pk=1).first() or Signing(pk=1)
+
+
+class Signing(models.Model):
+    """What is asked of the key that signs checkpoints, which the worker has and the web process has not; one row."""
+
+    key = models.CharField(max_length=400, blank=True, help_text="The public key, as the worker says; empty: none.")
+    wanted_at = models.DateTimeField(null=True, blank=True, help_text="Since when a person wants the head signed.")
+    wanted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    problem = models.TextField(blank=True, help_text="Why what was wanted last was not signed, as a sentence.")
+
+    objects = SigningQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="there_is_one_signing")]
+
+    def __str__(self) -> str:
+        return "signing wanted" if self.wanted_at else "nothing to sign"
+
+
 SILENT = timedelta(minutes=10)
 """Without a sign of life for so long, a verification's worker is taken for dead."""
 
@@ -50,6 +75,11 @@ class Verification(models.Model):
     events = models.BigIntegerField(default=0, help_text="Verified so far, or in the end.")
     doing = models.CharField(max_length=60, blank=True, help_text="What it looks at now.")
     head = models.CharField(max_length=64, blank=True, help_text="Hash of the last event that was verified.")
+    was_in_database = models.BooleanField(
+        default=False,
+        db_default=False,  # for a process of 0.6 that does not know it
+        help_text="The database hashed the chain, and Countersign a sample of it; else Countersign did.",
+    )
     problem = models.TextField(blank=True)
     remarks = models.TextField(blank=True, help_text="What could not be held against anything, one sentence per line.")
     first_bad = models.BigIntegerField(null=True, blank=True)
@@ -67,3 +97,10 @@ class Verification(models.Model):
     @property
     def is_intact(self) -> bool:
         return self.ended_at is not None and not self.problem
+
+    @property
+    def way(self) -> str:
+        """A sentence on who computed the hashes."""
+        if self.was_in_database:
+            return "PostgreSQL computed the hashes; Countersign computed a sample of them."
+        return "Countersign computed every hash."

@@ -35,6 +35,17 @@ class PolicyFeed(models.Model):
     def __str__(self) -> str:
         return f"policy {self.serial}"
 
+    @property
+    def tag(self) -> str:
+        """The `ETag` of the text."""
+        return f'"{self.signature}"'
+
+    @property
+    def why_none(self) -> str:
+        """Why there is no text, as a sentence; "" where there is one."""
+        missing = self.problem or "The worker has not signed a policy yet; it needs COUNTERSIGN_GATE_KEY."
+        return "" if self.text else missing
+
 
 class SealedFolder(models.Model):
     """Where a version's files lie below what MLflow serves, as it once said: such an address does not change."""

@@ -42,6 +42,9 @@ class EventType:
     is_told: bool = False
     """Whether there is a rule of notifications for it."""
 
+    webhooks: tuple[str, ...] = ()
+    """Which messages of WEBHOOKS it makes, in their order. Add at the end alone: a message's number is its place."""
+
     def happened(self, facts: Facts) -> str:
         """The sentence. Facts that are missing are left out; those of another shape raise what Python raises."""
         return self.sentence.format_map(facts) if isinstance(self.sentence, str) else self.sentence(facts)
@@ -235,6 +238,10 @@ def _on_freeze(verb: str, side: str) -> Callable[[Facts], str]:
     return lambda facts: f"{verb} the freeze {_part(facts, side, 'name')}"
 
 
+def _on_webhook(verb: str, side: str) -> Callable[[Facts], str]:
+    return lambda facts: f"{verb} the webhook {_part(facts, side, 'name')}"
+
+
 def _roles_changed(facts: Facts) -> str:
     return f"changed the roles of {facts['person']} from {_listed(facts['before'])} to {_listed(facts['after'])}"
 
@@ -244,6 +251,22 @@ def _identified(facts: Facts) -> str:
     if owner != _part(facts, "before", "owner"):
         return f"made {owner} the owner of {person}" if owner else f"removed the owner of {person}"
     return f"changed the MLflow names or account type of {person}"
+
+
+def _on_token(verb: str) -> Callable[[Facts], str]:
+    def sentence(facts: Facts) -> str:
+        whose = "" if facts["is_own"] else f" of {_names([facts['account']])}"
+        return f"{verb} the API token {facts['token']}{whose}"
+
+    return sentence
+
+
+def _on_publisher(words: str) -> Callable[[Facts], str]:
+    def sentence(facts: Facts) -> str:
+        where = f" in the environment {facts['environment']}" if facts["environment"] else ""
+        return words.format(f"jobs of {facts['repository']} on {facts['ref']}{where}", _names([facts["account"]]))
+
+    return sentence
 
 
 # --- Words ------------------------------------------------------------------------------------------------------------
@@ -296,13 +319,13 @@ class Action(models.TextChoices):
     # A table: one action a line, or two.
     # fmt: off
     REQUEST_CREATED = EventType("request.created", "Promotion requested", "git-pull-request",
-        _requested, said="justification")
+        _requested, said="justification", webhooks=("request.created",))
     REQUEST_RESUBMITTED = EventType("request.resubmitted", "Request submitted again", "refresh",
         _resubmitted, said="justification")
     REQUEST_WITHDRAWN = EventType("request.withdrawn", "Request withdrawn", "arrow-back-up",
-        "withdrew the request", said="reason", is_told=True)
+        "withdrew the request", said="reason", is_told=True, webhooks=("request.withdrawn",))
     REQUEST_EXPIRED = EventType("request.expired", "Request expired", "hourglass",
-        "closed the expired request", said="reason", is_told=True)
+        "closed the expired request", said="reason", is_told=True, webhooks=("request.expired",))
     REQUEST_COMMENTED = EventType("request.commented", "Comment", "message", "commented", said="comment", is_told=True)
     REQUEST_CHECKED = EventType("request.checked", "Checks finished", "checks", _checked, is_told=True)
     REQUEST_REOPENED = EventType("request.reopened", "Back to review: the evidence changed", "refresh",
@@ -324,36 +347,38 @@ class Action(models.TextChoices):
     REVIEW_APPROVED = EventType("review.approved", "Approved by a reviewer", "check",
         _approved, tone="good", said="comment", is_told=True)
     REVIEW_REJECTED = EventType("review.rejected", "Rejected by a reviewer", "x",
-        "rejected {subject} for {target}", tone="bad", said="comment", is_told=True)
+        "rejected {subject} for {target}", tone="bad", said="comment", is_told=True, webhooks=("request.rejected",))
     REVIEW_CHANGES_REQUESTED = EventType("review.changes_requested", "Changes requested by a reviewer", "message-2",
         "requested changes", tone="waiting", said="comment", is_told=True)
     REVIEW_UNDONE = EventType("review.undone", "Verdict undone by its reviewer", "arrow-back-up",
         _undone, tone="waiting")
     REQUEST_APPROVED = EventType("request.approved", "All approvals given", "checks",
-        _approved_by_all, tone="good", is_told=True)
+        _approved_by_all, tone="good", is_told=True, webhooks=("request.approved",))
 
     DELIVERY_RETRIED = EventType("delivery.retried", "Delivery retried", "rotate-clockwise", "retried the delivery")
     DELIVERY_FAILED = EventType("delivery.failed", "Delivery failed", "alert-triangle",
-        "could not deliver {subject} to {target}", tone="bad", said="reason", is_told=True)
+        "could not deliver {subject} to {target}", tone="bad", said="reason", is_told=True,
+        webhooks=("request.failed",))
     DELIVERY_HALFWAY = EventType("delivery.halfway", "Partly delivered", "alert-triangle",
-        _half_delivered, tone="bad", said="reason", is_told=True)
+        _half_delivered, tone="bad", said="reason", is_told=True, webhooks=("holder.changed",))
     DELIVERY_ENDED = EventType("delivery.ended", "Partial delivery resolved", "arrow-back-up",
         _half_ended, tone="waiting", said="reason")
     DELIVERY_HELD = EventType("delivery.held", "Delivery held by a freeze", "hourglass",
         _held, tone="waiting", said="reason", is_told=True)
 
-    VERSION_PROMOTED = EventType("version.promoted", "Version promoted", "rocket", _promoted, tone="good", is_told=True)
+    VERSION_PROMOTED = EventType("version.promoted", "Version promoted", "rocket",
+        _promoted, tone="good", is_told=True, webhooks=("request.applied", "holder.changed"))
     VERSION_REPLACED = EventType("version.replaced", "Version replaced", "archive", _replaced)
     VERSION_RESTORED = EventType("version.restored", "Last approved version restored", "arrow-back-up",
-        _restored, tone="waiting")
+        _restored, tone="waiting", webhooks=("holder.changed",))
     TENURE_FOUND = EventType("tenure.found", "Found in place before Countersign", "history", _found)
     INCIDENT_OPENED = EventType("incident.opened", "Change outside Countersign found", "alert-triangle",
-        _changed_outside, tone="bad", is_told=True)
+        _changed_outside, tone="bad", is_told=True, webhooks=("incident.opened", "holder.changed"))
     INCIDENT_RESOLVED = EventType("incident.resolved", "Incident resolved", "alert-triangle",
-        "resolved incident #{incident}", said="reason", is_told=True)
+        "resolved incident #{incident}", said="reason", is_told=True, webhooks=("incident.resolved", "holder.changed"))
 
     REFUSED_IN_MLFLOW = EventType("gate.refused", "Refused in MLflow", "shield-x",
-        _refused_there, tone="waiting", is_told=True)
+        _refused_there, tone="waiting", is_told=True, webhooks=("refused_in_mlflow",))
     PASSED_IN_MLFLOW = EventType("gate.passed", "Let through in MLflow", "shield-x", _passed_there, tone="waiting")
 
     GLASS_BROKEN = EventType("request.glass_broken", "Emergency promotion", "alert-triangle",
@@ -385,6 +410,17 @@ class Action(models.TextChoices):
     FREEZE_CHANGED = EventType("freeze.changed", "Freeze changed", "hourglass", _on_freeze("changed", "after"))
     FREEZE_RETIRED = EventType("freeze.retired", "Freeze retired", "hourglass", _on_freeze("retired", "before"))
 
+    WEBHOOK_CREATED = EventType("webhook.created", "Webhook added", "link", _on_webhook("added", "after"))
+    WEBHOOK_CHANGED = EventType("webhook.changed", "Webhook changed", "link", _on_webhook("changed", "after"))
+    WEBHOOK_ROTATED = EventType("webhook.rotated", "Secret of a webhook rotated", "link",
+        "rotated the secret of the webhook {name}")
+    WEBHOOK_PAUSED = EventType("webhook.paused", "Webhook paused", "link",
+        "paused the webhook {name}", tone="waiting", said="reason", is_told=True)
+    WEBHOOK_RESUMED = EventType("webhook.resumed", "Webhook resumed", "link", "resumed the webhook {name}")
+    WEBHOOK_REPLAYED = EventType("webhook.replayed", "Webhook replayed", "link",
+        "replayed the webhook {name} from event {sequence} on")
+    WEBHOOK_RETIRED = EventType("webhook.retired", "Webhook deleted", "link", _on_webhook("deleted", "before"))
+
     PERSON_INVITED = EventType("person.invited", "Person invited", "user", "invited {person}")
     PERSON_JOINED = EventType("person.joined", "Person signed up", "user",
         "made an account for {person}, who signed up")
@@ -398,6 +434,16 @@ class Action(models.TextChoices):
         "changed the name of {before} to {after}")
     PERSON_PSEUDONYMISED = EventType("person.pseudonymised", "Person pseudonymised", "user",
         "pseudonymised {person}", said="reason")
+    SERVICE_ACCOUNT_MADE = EventType("person.service_account_made", "Service account added", "user",
+        "added the service account {person}, which {owner} owns")
+    TOKEN_MADE = EventType("token.made", "API token made", "key", _on_token("made"))
+    TOKEN_REVOKED = EventType("token.revoked", "API token revoked", "key", _on_token("revoked"))
+    TOKEN_EXCHANGED = EventType("token.exchanged", "API token given to a pipeline", "key",
+        "got an API token for 15 minutes, for a job of {repository}")
+    PUBLISHER_ADDED = EventType("token.publisher_added", "Trusted publisher added", "key",
+        _on_publisher("trusted {} to act as {}"))
+    PUBLISHER_RETIRED = EventType("token.publisher_retired", "Trusted publisher retired", "key",
+        _on_publisher("no longer trusts {} to act as {}"))
     GROUP_CREATED = EventType("group.created", "Group added", "users", "added the group {group}")
 
     HISTORY_EXPORTED = EventType("history.exported", "History exported", "download", "exported the history")
@@ -432,7 +478,9 @@ KINDS = {
     "policy": "Policies",
     "metrics": "Metrics of record",
     "freeze": "Freezes",
+    "webhook": "Webhooks",
     "person": "People",
+    "token": "API tokens",
     "group": "Groups",
     "history": "Exports and imports",
     "evidence": "Audit evidence",
@@ -443,3 +491,18 @@ KINDS = {
     "mirror": "Deletions in MLflow",
 }
 """What stands before the dot of an action; each can be filtered by as a whole."""
+
+WEBHOOKS = {
+    "request.created": "A promotion was requested",
+    "request.approved": "All approvals were given",
+    "request.rejected": "A reviewer rejected the request",
+    "request.withdrawn": "The request was withdrawn",
+    "request.expired": "The request expired",
+    "request.applied": "The version reached its target in MLflow",
+    "request.failed": "The delivery to MLflow failed",
+    "holder.changed": "Another version holds a target, or none does",
+    "incident.opened": "A change outside Countersign was found",
+    "incident.resolved": "An incident was resolved",
+    "refused_in_mlflow": "MLflow refused a change that was not approved",
+}
+"""Types of outgoing webhooks, as receivers know them: names are for years. Which events make them stands above."""

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from approvals.models.ledger import AuditEvent
 from approvals.models.requests import UNDECIDED, PromotionRequest, Status
+from mirror import clock
 
 
 class Kind(models.TextChoices):
@@ -36,6 +37,7 @@ class Kind(models.TextChoices):
     INCIDENT = "incident", "A change outside Countersign was found or resolved"
     FINDING = "finding", "A finding that you own: new, due, overdue or closed"
     REFUSED = "refused", "MLflow refused a change that you tried there"
+    WEBHOOK = "webhook", "A webhook is paused because its receiver fails"
 
 
 ASKING: dict[str, tuple[Status, ...]] = {
@@ -116,7 +118,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def claim(self, *, by: str) -> "NotificationQuerySet":
         """Takes those of this queryset that are due, and returns them. One conditional UPDATE: what another worker
         took in the meantime is not among them."""
-        now = timezone.now()
+        now = clock.now()
         keys = list(self.values_list("pk", flat=True))
         Notification.objects.due(now).filter(pk__in=keys).update(claimed_by=by, lease_expires_at=now + LEASE)
         return Notification.objects.claimed(by)
@@ -129,7 +131,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def mark_sent(self, *, message_id: str = "") -> int:
         """How many rows; `message_id` is that of the mail."""
         return self.update(
-            sent_at=timezone.now(),
+            sent_at=clock.now(),
             message_id=message_id,
             attempts=F("attempts") + 1,
             last_error="",
@@ -140,7 +142,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def drop(self, reason: str, *, is_undelivered: bool = False) -> int:
         """Gives up. `is_undelivered`: not because it need not be told any more, but because it could not be."""
         return self.update(
-            dropped_at=timezone.now(),
+            dropped_at=clock.now(),
             last_error=reason,
             is_undelivered=is_undelivered,
             claimed_by="",
@@ -154,14 +156,14 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     def give_up_old(self) -> int:
         """Of these, what no one holds and could not be told for two weeks, because nothing was taken at all."""
-        now = timezone.now()
+        now = clock.now()
         free = self.open().filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
         old = free.filter(created_at__lt=now - LONGEST)
         return old.drop(f"It could not be sent within {LONGEST.days} days.", is_undelivered=True)
 
     def put_off(self, reason: str, *, may_give_up: bool = True) -> None:
         """Tried without success: due again after a pause that doubles up to an hour, given up after three days."""
-        now = timezone.now()
+        now = clock.now()
         if may_give_up:
             self.filter(created_at__lt=now - PATIENCE).drop(reason, is_undelivered=True)
         for row in self:
@@ -242,6 +244,8 @@ class Notification(models.Model):
         """Where to look, on this site."""
         if self.kind == Kind.INCIDENT and self.event is not None:
             return reverse("approvals:incident", args=[self.event.data["incident"]])
+        if self.kind == Kind.WEBHOOK and self.event is not None:
+            return reverse("approvals:webhook", args=[self.event.data["webhook"]])
         if self.kind == Kind.REFUSED and self.event is not None:
             return reverse("approvals:ask", args=[self.event.model_name, self.event.version_number])
         return self.request.get_absolute_url() if self.request else "/"

@@ -42,12 +42,15 @@ class OutboxQuerySet(models.QuerySet["OutboxEntry"]):
             pk__gt=OuterRef("pk"),
         )
         return (
-            self.open()
-            .filter(available_at__lte=now)
-            .filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=now))
+            self._free(now)
             .filter(~Exists(older) | Q(~Exists(moving), is_urgent=True))
             .filter(Q(is_at_rest=False) | ~Exists(urgent))
         )
+
+    def _free(self, now: datetime) -> "OutboxQuerySet":
+        """Open, its time has come, and no one holds it."""
+        free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
+        return self.open().filter(free, available_at__lte=now)
 
     def claim(self, entry_id: int, *, by: str, lease: timedelta) -> "OutboxEntry | None":
         """Takes the entry for `lease`, or returns None: closed, not due, held by another worker, or not the oldest.
@@ -55,11 +58,13 @@ class OutboxQuerySet(models.QuerySet["OutboxEntry"]):
         One conditional UPDATE; its row count tells who won.
         """
         now = clock.now()
-        won = (
-            self.due(now)
-            .filter(pk=entry_id)
-            .update(claimed_by=by, lease_expires_at=now + lease, attempts=models.F("attempts") + 1)
+        taken = {"claimed_by": by, "lease_expires_at": now + lease, "attempts": models.F("attempts") + 1}
+        # Where nothing else is open for its model and target, no order is to be kept, and less is asked.
+        beside = OutboxEntry.objects.filter(
+            closed_at=None, model_name=OuterRef("model_name"), target_id=OuterRef("target_id")
         )
+        alone = self._free(now).exclude(Exists(beside.exclude(pk=OuterRef("pk"))))
+        won = alone.filter(pk=entry_id).update(**taken) or self.due(now).filter(pk=entry_id).update(**taken)
         return self.get(pk=entry_id) if won else None
 
 
@@ -101,6 +106,9 @@ class OutboxEntry(models.Model):
     )
     ending = models.CharField(max_length=10, choices=Ending, blank=True, help_text="What a person decided of the half.")
     plan = models.JSONField(null=True, blank=True, help_text="What the first look found, before anything was written.")
+    traceparent = models.CharField(
+        max_length=60, default="", db_default="", blank=True, help_text="Of the click that approved: see tracing."
+    )
     closed_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=20, choices=Outcome, blank=True)
 

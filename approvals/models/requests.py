@@ -187,6 +187,14 @@ class PromotionRequest(models.Model):
                 condition=Q(kind=RequestKind.BREAK_GLASS, afterwards_at=None),
                 name="request_owes_a_review",
             ),
+            models.Index(
+                fields=["afterwards_verdict"],
+                condition=Q(kind=RequestKind.BREAK_GLASS),
+                name="request_of_an_emergency",
+            ),
+            models.Index(
+                fields=["kind", "id"], condition=Q(kind__in=[str(kind) for kind in URGENT]), name="request_urgent"
+            ),
         ]
 
     def __str__(self) -> str:

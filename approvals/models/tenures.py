@@ -92,10 +92,20 @@ class Tenure(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["model_name", "target", "started_at"], name="tenure_by_model"),
-            models.Index(fields=["started_at"], name="tenure_by_start"),
+            # With the version: whether one ever held a target is asked of fifty at a time.
+            models.Index(fields=["model_name", "target", "started_at", "version_number"], name="tenure_by_model"),
+            # With what the deliveries of a week are counted by.
+            models.Index(fields=["started_at", "origin", "target", "place"], name="tenure_by_start"),
             models.Index(fields=["ended_at"], name="tenure_by_end"),
             models.Index(fields=["start_sequence"], name="tenure_by_event"),
+            models.Index(fields=["end_sequence"], name="tenure_by_end_event"),
+            models.Index(fields=["files_checked_at", "id"], condition=Q(ended_at=None), name="tenure_files_due"),
+            # All that the overview counts and sorts by, so that it need not read the rows.
+            models.Index(
+                fields=["model_name", "target", "origin", "request", "started_at"],
+                condition=Q(ended_at=None),
+                name="tenure_running",
+            ),
         ]
 
     def __str__(self) -> str:

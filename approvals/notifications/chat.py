@@ -58,10 +58,10 @@ def text_of(rows: Sequence[Notification]) -> str:
     lines = [f"{row.title}: {row.url}" for row in rows[:MOST_LINES]]
     if len(rows) > MOST_LINES:
         lines.append(f"… and {len(rows) - MOST_LINES} more: {settings.SITE_URL}/")
-    return _quiet("\n".join(lines))
+    return quiet("\n".join(lines))
 
 
-def _quiet(text: str) -> str:
+def quiet(text: str) -> str:
     """Names of models and people must not call everybody in a channel (`@here`, `<!channel>`): a mark without width
     parts what would do so."""
     return text.replace("@", "@\u200b").replace("<", "<\u200b")

@@ -1,6 +1,6 @@
 """What time brings: reminders, requests that expire soon, findings that are due, and escalation."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 from django.db.models import OuterRef, Subquery
@@ -26,11 +26,16 @@ def remind() -> int:
     Safe to run twice at once: what was said is not said again. After a pause, missed reminders become one."""
     now = timezone.now()
     before = Notification.objects.count()
-    for request, since in _waiting():
+    waiting = list(_waiting())
+    said = _said([request.pk for request, _ in waiting])
+    escalated = _escalated([request.pk for request, _ in waiting])
+    for request, since in waiting:
         with alone("reminder.not_understood", request=request.pk):
-            told = [*_reminders(request, since, now), *_near_expiry(request, now)]
-            collecting.store(collecting.notifications(told))
-            _escalate(request, since, now)
+            told = [*_reminders(request, since, now, said), *_near_expiry(request, now, said)]
+            if told:
+                collecting.store(collecting.notifications(told))
+            if escalated.get(request.pk, 0) < since.sequence:
+                _escalate(request, since, now)
     soon = (now + DUE_SOON).date()
     for finding in Finding.objects.open().filter(due_on__lte=soon).select_related("review").order_by("pk"):
         with alone("reminder.not_understood", finding=finding.pk):
@@ -53,17 +58,18 @@ def _waiting() -> Iterator[tuple[PromotionRequest, AuditEvent]]:
         .order_by("pk")
     )
     since_of = dict(found.values_list("pk", "since"))
-    for request in found.iterator(chunk_size=100):
-        yield request, AuditEvent.objects.get(pk=since_of[request.pk])
+    events = {event.pk: event for event in AuditEvent.objects.filter(pk__in=set(since_of.values()))}
+    for request in found.filter(pk__in=since_of):
+        yield request, events[since_of[request.pk]]
 
 
-def _reminders(request: PromotionRequest, since: AuditEvent, now: datetime) -> list[Told]:
+def _reminders(request: PromotionRequest, since: AuditEvent, now: datetime, said: Collection[str]) -> list[Told]:
     rule = policy.Rule.from_json(request.rule).reminders
     overdue = now - since.at - rule.first_after_hours * HOUR
     if overdue < timedelta(0):
         return []
     key = f"reminder/{since.sequence}/{overdue // (rule.every_hours * HOUR) + 1}"
-    if _was_said(request, key):
+    if key in said:
         return []
     now_state = request_state.of(request) if request.status == Status.PENDING else None
     people = audience.waited_for(request, now_state)
@@ -81,12 +87,12 @@ def _reminders(request: PromotionRequest, since: AuditEvent, now: datetime) -> l
     return [Told(Kind.REMINDER, request, people, words, key, None, chat)]
 
 
-def _near_expiry(request: PromotionRequest, now: datetime) -> list[Told]:
+def _near_expiry(request: PromotionRequest, now: datetime, said: Collection[str]) -> list[Told]:
     """Two days before a request expires, or in the last half of its time where it has less than four days."""
     near = min(NEAR_EXPIRY, (request.expires_at - request.created_at) / 2)
     key = f"expiry/{request.pk}/{request.expires_at:%Y%m%d%H%M}"
     is_near = request.status in UNDECIDED and request.expires_at - near <= now < request.expires_at
-    if not is_near or _was_said(request, key):
+    if not is_near or key in said:
         return []
     subject = wording.subject(request)
     until = f"{request.expires_at:%-d %B %Y, %H:%M} UTC"
@@ -118,5 +124,13 @@ def _finding(finding: Finding, now: datetime) -> Told:
     return Told(Kind.FINDING, request, frozenset({finding.owner_id}), words, key)
 
 
-def _was_said(request: PromotionRequest, key: str) -> bool:
-    return Notification.objects.filter(request=request, key__startswith=f"{key}/").exists()
+def _said(requests: Collection[int]) -> set[str]:
+    """The keys of what was said of these requests by now."""
+    keys = Notification.objects.filter(request__in=requests, kind=Kind.REMINDER).values_list("key", flat=True)
+    return {key.partition(f"/{Kind.REMINDER}/")[0] for key in keys.iterator()}
+
+
+def _escalated(requests: Collection[int]) -> dict[int, int]:
+    """Of those that were escalated the number of the last event that says so."""
+    told = AuditEvent.objects.filter(request__in=requests, action=Action.REQUEST_ESCALATED)
+    return dict(told.order_by("sequence").values_list("request_id", "sequence"))

@@ -1,9 +1,8 @@
 """Verdicts that can still be undone are not told yet, and undone ones never are."""
 
-from django.utils import timezone
-
 from approvals.models import Action, AuditEvent
 from approvals.selectors import undoing
+from mirror import clock
 
 _OF_VERDICTS = (
     Action.REVIEW_APPROVED,
@@ -15,7 +14,7 @@ _OF_VERDICTS = (
 
 def is_settled(event: AuditEvent) -> bool:
     """Whether it can be told, and what came after it: one thing after the other, so the others wait as well."""
-    return event.action not in _OF_VERDICTS or timezone.now() >= event.at + undoing.window()
+    return event.action not in _OF_VERDICTS or clock.now() >= event.at + undoing.window()
 
 
 def is_undone(event: AuditEvent) -> bool:

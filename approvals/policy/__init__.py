@@ -6,7 +6,16 @@ The page, the view and the verb all ask the same functions, so they cannot disag
 of what needs fewer approvals or none, `undoing` of taking a verdict back.
 """
 
-from approvals.policy.actions import YES, Actor, Answer, RequestFacts, available_actions, may_request, no
+from approvals.policy.actions import (
+    YES,
+    Actor,
+    Answer,
+    RequestFacts,
+    available_actions,
+    may_report_check,
+    may_request,
+    no,
+)
 from approvals.policy.metrics import DIRECTIONS, Better, MetricRule, merged_metrics, problems_of_metrics, read_tolerance
 from approvals.policy.precedence import applicable, covers, matches, specificity
 from approvals.policy.rules import (
@@ -90,6 +99,7 @@ __all__ = [
     "matches",
     "may_break_glass",
     "may_confirm",
+    "may_report_check",
     "may_request",
     "may_review_afterwards",
     "may_roll_back",

@@ -20,10 +20,12 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether an action is open to a person; when it is not, `reason` is a sentence for them."""
+    """Whether an action is open to a person; when it is not, `reason` is a sentence for them, and `code` the same for
+    programs: one word that stays what it is when the sentence is worded anew."""
 
     is_allowed: bool
     reason: str = ""
+    code: str = ""
 
     def __bool__(self) -> bool:
         return self.is_allowed
@@ -35,8 +37,8 @@ NOBODY_ANSWERS = (
 )
 
 
-def no(reason: str) -> Answer:
-    return Answer(False, reason)
+def no(code: str, reason: str) -> Answer:
+    return Answer(False, reason, code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,31 +96,48 @@ def available_actions(actor: Actor, facts: RequestFacts) -> dict[str, Answer]:
 
 def may_request(actor: Actor) -> Answer:
     if not actor.is_answered_for:
-        return no(NOBODY_ANSWERS)
+        return no("owner_missing", NOBODY_ANSWERS)
     if not actor.may("approvals.request_promotion"):
-        return no("You need the requester role to request a promotion. An administrator can give it to you.")
+        return no(
+            "role_required", "You need the requester role to request a promotion. An administrator can give it to you."
+        )
+    return YES
+
+
+def may_report_check(
+    actor: Actor, check: str, *, asks_as: Collection[int], asked_by: Collection[int], groups: Collection[str]
+) -> Answer:
+    """Whether a program may say what came of the external check with this name. `asks_as` are the ids of those who
+    count as the requester of what the program asks, `asked_by` of those who count as the requester here."""
+    if not actor.is_service_account:
+        return no("persons_cannot", "Service accounts report the results of external checks, not people.")
+    if set(asks_as) & set(asked_by):
+        return no("self_check", "This account counts as the requester, so another one must report the result.")
+    if check not in groups:
+        said = f"Only service accounts in the group {check} report this check."
+        return no("not_in_group", f"{said} An administrator can add one to it under People.")
     return YES
 
 
 def _may_decide(actor: Actor, facts: RequestFacts) -> Answer:
     if facts.status == "checking" and facts.blocked_by:
-        return no(f"Automatic checks block this request: {', '.join(facts.blocked_by)}.")
+        return no("checks_failed", f"Automatic checks block this request: {', '.join(facts.blocked_by)}.")
     if facts.status == "checking":
-        return no("The automatic checks are still running.")
+        return no("checks_running", "The automatic checks are still running.")
     if facts.status != "pending":
-        return no(f"No decision is open: {facts.status_label.lower()}.")
+        return no("not_pending", f"No decision is open: {facts.status_label.lower()}.")
     if facts.is_overdue:
-        return no("This request is past its time limit and expires now.")
+        return no("expired", "This request is past its time limit and expires now.")
     if actor.id in facts.asked_by:
-        return no("You requested this promotion, so another person must review it.")
+        return no("self_approval", "You requested this promotion, so another person must review it.")
     if actor.is_service_account:
-        return no("Service accounts never sign; a person must review it.")
+        return no("service_account", "Service accounts never sign; a person must review it.")
     if not actor.may("approvals.review_promotion"):
-        return no("Only reviewers can decide on requests.")
+        return no("role_required", "Only reviewers can decide on requests.")
     if facts.contributes:
-        return no(f"You {facts.contributes}, so another person must review it.")
+        return no("contributor", f"You {facts.contributes}, so another person must review it.")
     if facts.own_verdict:
-        return no(f"You have already decided: {facts.own_verdict.lower()}.")
+        return no("already_decided", f"You have already decided: {facts.own_verdict.lower()}.")
     return YES
 
 
@@ -127,13 +146,13 @@ def _may_approve(actor: Actor, facts: RequestFacts) -> Answer:
     if not answer:
         return answer
     if facts.unanswered:
-        return no(facts.unanswered)
+        return no("owner_missing", facts.unanswered)
     if facts.gone:
-        return no(facts.gone)
+        return no("version_gone", facts.gone)
     if facts.vacates:
-        return no(facts.vacates)
+        return no("would_vacate", facts.vacates)
     if facts.stale:
-        return no(f"{facts.stale} The request returns to review in a moment.")
+        return no("evidence_changed", f"{facts.stale} The request returns to review in a moment.")
     me = Reviewer(actor.id, "", facts.own_groups)
     open_slots = [state.slot for state in facts.states if not state.is_filled]
     approvers = [person for state in facts.states for person in state.filled_by]
@@ -141,51 +160,53 @@ def _may_approve(actor: Actor, facts: RequestFacts) -> Answer:
     rule_slots = [state.slot for state in facts.states]
     if sum(map(len, assign(rule_slots, [*approvers, me]))) == before:
         needed = " and ".join(slot.sentence for slot in open_slots)
-        return no(f"The missing approvals must come from others: {needed}.")
+        return no("approval_not_missing", f"The missing approvals must come from others: {needed}.")
     return YES
 
 
 def _may_comment(actor: Actor) -> Answer:
     if not actor.may("approvals.comment_on_request"):
-        return no("Only requesters and reviewers can comment.")
+        return no("role_required", "Only requesters and reviewers can comment.")
     return YES
 
 
 def _may_nominate(actor: Actor, facts: RequestFacts) -> Answer:
     """Asking a person by name to review."""
     if facts.status not in ("checking", "pending"):
-        return no(f"No review is open: {facts.status_label.lower()}.")
+        return no("not_under_review", f"No review is open: {facts.status_label.lower()}.")
     if actor.id not in facts.asked_by and not actor.may("approvals.retry_delivery"):
-        return no("The requester, reviewers and administrators can ask a person by name to review.")
+        return no("role_required", "The requester, reviewers and administrators can ask a person by name to review.")
     return YES
 
 
 def _may_withdraw(actor: Actor, facts: RequestFacts) -> Answer:
     if facts.status not in _OPEN:
-        return no(f"It can no longer be withdrawn: {facts.status_label.lower()}.")
+        return no("not_open", f"It can no longer be withdrawn: {facts.status_label.lower()}.")
     if facts.delivery == "half":
-        return no(_HALF)
+        return no("partly_delivered", _HALF)
     if actor.id not in facts.asked_by:
-        return no("Only the requester can withdraw the request.")
+        return no("not_requester", "Only the requester can withdraw the request.")
     return YES
 
 
 def _may_resubmit(actor: Actor, facts: RequestFacts) -> Answer:
     is_blocked = facts.status == "checking" and bool(facts.blocked_by)
     if facts.status not in ("changes_requested", "failed") and not is_blocked:
-        return no("Nothing to submit again.")
+        return no("nothing_to_submit", "Nothing to submit again.")
     if facts.kind == "break_glass":
-        return no("An emergency promotion cannot be submitted again: start a new one, or request a promotion.")
+        return no(
+            "emergency", "An emergency promotion cannot be submitted again: start a new one, or request a promotion."
+        )
     if actor.id not in facts.asked_by:
-        return no("Only the requester can submit the request again.")
+        return no("not_requester", "Only the requester can submit the request again.")
     return may_request(actor)
 
 
 def _may_retry(actor: Actor, facts: RequestFacts) -> Answer:
     if facts.status != "failed" and not facts.delivery:
-        return no("Only a failed or waiting delivery can be retried.")
+        return no("nothing_to_retry", "Only a failed or waiting delivery can be retried.")
     if not actor.may("approvals.retry_delivery"):
-        return no("Reviewers and administrators can retry a delivery that failed or waits.")
+        return no("role_required", "Reviewers and administrators can retry a delivery that failed or waits.")
     return YES
 
 
@@ -196,29 +217,29 @@ _HALF = "MLflow applied only part of it. A reviewer or administrator undoes it o
 def _may_end(actor: Actor, facts: RequestFacts) -> Answer:
     """What no one pursues any more does not stay open: another person than the requester can end it as well."""
     if facts.status not in _OPEN:
-        return no(f"It has ended: {facts.status_label.lower()}.")
+        return no("not_open", f"It has ended: {facts.status_label.lower()}.")
     if facts.delivery == "half":
-        return no(_HALF)
+        return no("partly_delivered", _HALF)
     if actor.id in facts.asked_by:
-        return no("You are the requester: withdraw it instead.")
+        return no("is_requester", "You are the requester: withdraw it instead.")
     if not actor.may("approvals.retry_delivery"):
-        return no("Reviewers and administrators can end other people's requests.")
+        return no("role_required", "Reviewers and administrators can end other people's requests.")
     return YES
 
 
 def _may_end_half(actor: Actor, facts: RequestFacts) -> Answer:
     if facts.delivery != "half":
-        return no("It is not partly delivered.")
+        return no("not_partly_delivered", "It is not partly delivered.")
     if not actor.may("approvals.retry_delivery") or actor.is_service_account:
-        return no("Reviewers and administrators resolve a partial delivery.")
+        return no("role_required", "Reviewers and administrators resolve a partial delivery.")
     return YES
 
 
 def _may_override(actor: Actor, facts: RequestFacts) -> Answer:
     if facts.status != "checking" or not facts.blocked_by:
-        return no("No failed check blocks this request.")
+        return no("not_blocked", "No failed check blocks this request.")
     if not actor.may("approvals.override_check") or actor.is_service_account:
-        return no("Overriding a failed check requires a separate permission; administrators have it.")
+        return no("role_required", "Overriding a failed check requires a separate permission; administrators have it.")
     if actor.id in facts.asked_by or facts.contributes:
-        return no("The requester and contributors cannot override its checks.")
+        return no("not_independent", "The requester and contributors cannot override its checks.")
     return YES

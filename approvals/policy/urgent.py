@@ -22,31 +22,32 @@ def rollback_rule(rule: Rule, *, files_limit_mb: int | None) -> Rule:
 def may_roll_back(actor: Actor) -> Answer:
     """Whether the person may do it, or ask for it."""
     if not actor.is_answered_for:
-        return no(NOBODY_ANSWERS)
+        return no("owner_missing", NOBODY_ANSWERS)
     if actor.may("approvals.roll_back") or actor.may("approvals.request_promotion"):
         return YES
-    return no("Requesters can request a rollback; reviewers and responders can roll back.")
+    return no("role_required", "Requesters can request a rollback; reviewers and responders can roll back.")
 
 
 def may_roll_back_alone(actor: Actor, rule: Rule, *, was_approved: bool) -> Answer:
     """Whether no one else need approve. `was_approved`: the version held the target through Countersign before."""
     if not actor.may("approvals.roll_back") or actor.is_service_account:
-        return no("Without the permission to roll back, another person must approve it.")
+        return no("role_required", "Without the permission to roll back, another person must approve it.")
     if not rule.rollback.permission_suffices:
-        return no("The policy requires an approval of every rollback.")
+        return no("approval_required", "The policy requires an approval of every rollback.")
     if not was_approved:
         return no(
+            "never_approved",
             "That version was there before Countersign and was never approved here, so another person must "
-            "approve it now."
+            "approve it now.",
         )
     return YES
 
 
 def may_break_glass(actor: Actor, rule: BreakGlassRule) -> Answer:
     if not actor.may("approvals.break_glass") or actor.is_service_account:
-        return no("An emergency promotion requires the responder role.")
+        return no("role_required", "An emergency promotion requires the responder role.")
     if not rule.is_allowed:
-        return no("The policy does not allow emergency promotions.")
+        return no("not_in_policy", "The policy does not allow emergency promotions.")
     return YES
 
 
@@ -69,27 +70,27 @@ class AfterFacts:
 
 def may_review_afterwards(actor: Actor, facts: AfterFacts) -> Answer:
     if not facts.is_break_glass:
-        return no("Only an emergency promotion is reviewed afterwards.")
+        return no("not_emergency", "Only an emergency promotion is reviewed afterwards.")
     if facts.is_reviewed:
-        return no("It is already reviewed.")
+        return no("already_reviewed", "It is already reviewed.")
     if actor.id in facts.asked_by:
-        return no("You promoted it, so another person must review it.")
+        return no("self_approval", "You promoted it, so another person must review it.")
     return _may_sign(actor, facts, "Only reviewers can review an emergency promotion.")
 
 
 def may_confirm(actor: Actor, facts: AfterFacts) -> Answer:
     if not facts.on_probation:
-        return no("It is not on probation.")
+        return no("not_on_probation", "It is not on probation.")
     if actor.id in facts.asked_by:
-        return no("You requested this promotion, so another person must confirm it.")
+        return no("self_approval", "You requested this promotion, so another person must confirm it.")
     return _may_sign(actor, facts, "Only reviewers can confirm a promotion on probation.")
 
 
 def _may_sign(actor: Actor, facts: AfterFacts, refusal: str) -> Answer:
     if not actor.may("approvals.review_promotion") or actor.is_service_account:
-        return no(refusal)
+        return no("role_required", refusal)
     if facts.unanswered:
-        return no(facts.unanswered)
+        return no("owner_missing", facts.unanswered)
     if facts.contributes:
-        return no(f"You {facts.contributes}, so another person must do it.")
+        return no("contributor", f"You {facts.contributes}, so another person must do it.")
     return YES

@@ -15,10 +15,11 @@ MOST = 99
 
 def unread_count(user: User) -> int:
     """At most MOST + 1. One query over an index of what is unread."""
-    return composed.sums(_unread, user.pk)[0]
+    return composed.sums(unread, user.pk)[0]
 
 
-def _unread(person: int) -> QuerySet[Notification, Any]:
+def unread(person: int) -> QuerySet[Notification, Any]:
+    """For `composed`: a one for each."""
     return Notification.objects.filter(recipient=person).unread().order_by().values(one=Value(1))[: MOST + 1]
 
 

@@ -1,7 +1,11 @@
 """Which mirrored versions hold a target, and which of them a request is compared with."""
 
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
 from approvals.models import PromotionRequest, Target
 from approvals.models.requests import RequestKind
+from approvals.selectors import composed
 from mirror.models import Alias, ModelVersion, RegisteredModel
 
 
@@ -12,19 +16,36 @@ def holders(model: RegisteredModel, target: Target) -> list[ModelVersion]:
     """
     found: list[ModelVersion] = []
     if target.stage:
-        found += ModelVersion.objects.filter(model=model, stage=target.stage, deleted_at=None).order_by("-number")
+        found += composed.objects(_in_stage, model.pk, target.stage)
     if target.alias:
-        alias = Alias.objects.filter(model=model, name=target.alias).first()
-        if alias and all(version.number != alias.number for version in found):
-            found += ModelVersion.objects.filter(model=model, number=alias.number, deleted_at=None)
+        for (number,) in composed.objects(_under_alias, model.pk, target.alias):
+            if all(version.number != number for version in found):
+                found += ModelVersion.objects.filter(model=model, number=number, deleted_at=None)
     for version in found:
         version.model = model
     return found
 
 
+def _in_stage(model: int, stage: str) -> QuerySet[ModelVersion]:
+    return ModelVersion.objects.filter(model=model, stage=stage, deleted_at=None).order_by("-number")
+
+
+def _under_alias(model: int, alias: str) -> QuerySet[Alias, tuple[int]]:
+    """The number, of one at most."""
+    return Alias.objects.filter(model=model, name=alias).values_list("number")
+
+
 def champion_of(model: RegisteredModel, target: Target) -> ModelVersion | None:
     """The first of `holders`: what serving code loads."""
     return next(iter(holders(model, target)), None)
+
+
+def pk_now() -> Coalesce:
+    """For a query of requests: the number of the row that `champion_of` gives for each, None where nothing holds."""
+    there = ModelVersion.objects.filter(model=OuterRef("version__model"), deleted_at=None)
+    in_stage = there.filter(stage=OuterRef("target__stage")).exclude(stage="").order_by("-number")
+    aliases = there.filter(model__aliases__name=OuterRef("target__alias"), model__aliases__number=F("number"))
+    return Coalesce(Subquery(in_stage.values("pk")[:1]), Subquery(aliases.values("pk")[:1]))
 
 
 def champion_for(request: PromotionRequest) -> ModelVersion | None:

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.db.models import QuerySet
+
 from approvals import policy
 from approvals.models import PromotionRequest, Target
-from approvals.selectors import champions, rules
+from approvals.selectors import champions, composed, rules
 from mirror.models import ModelVersion
 
 
@@ -55,7 +57,13 @@ def candidate(version: ModelVersion, target: Target, *, holders: Sequence[ModelV
 
 
 def open_request(version: ModelVersion, target: Target) -> PromotionRequest | None:
-    return PromotionRequest.objects.open().filter(version=version, target=target).first()
+    return next(iter(composed.objects(_open, version.pk, target.pk)), None)
+
+
+def _open(version: int, target: int) -> QuerySet[PromotionRequest]:
+    """There is one at most."""
+    found: QuerySet[PromotionRequest] = PromotionRequest.objects.open().filter(version=version, target=target)
+    return found
 
 
 def cannot_be_asked(version: ModelVersion, target: Target, holders: Sequence[ModelVersion]) -> str:
@@ -116,4 +124,10 @@ def _higher_target_held(version: ModelVersion, target: Target) -> Target | None:
     """The target later in the row whose stage the version would lose by reaching this one's."""
     if not target.stage or version.stage == target.stage:
         return None
-    return Target.objects.current().filter(stage=version.stage, position__gt=target.position).exclude(stage="").first()
+    later = (each for each in composed.objects(_targets) if each.position > target.position)
+    return next((each for each in later if each.stage and each.stage == version.stage), None)
+
+
+def _targets() -> QuerySet[Target]:
+    found: QuerySet[Target] = Target.objects.current()
+    return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Value
 from django.utils import timezone
 
 from accounts.models import User
@@ -22,6 +22,7 @@ from approvals.models import (
     Target,
     Tenure,
 )
+from approvals.models.requests import RequestQuerySet
 from approvals.selectors import composed, request_state, reviewers, rollback_candidates
 from mirror.models import ModelVersion, RegisteredModel
 
@@ -47,8 +48,13 @@ class Unreviewed:
         return f"{self.overdue} {'is' if self.overdue == 1 else 'are'} overdue"
 
 
+def owing() -> QuerySet[Any, Any]:
+    """For `composed`: a one for each emergency promotion that no one has reviewed."""
+    return PromotionRequest.objects.owing_review().order_by().values(one=Value(1))
+
+
 def unreviewed() -> Unreviewed:
-    """One query."""
+    """One query, and a second one where there are any."""
     late = Q(afterwards_due_at__lte=timezone.now())
     rows = list(PromotionRequest.objects.owing_review().order_by("afterwards_due_at").values_list("pk", flat=True)[:2])
     if not rows:
@@ -60,17 +66,19 @@ def unreviewed() -> Unreviewed:
 def broken_for(*, model: RegisteredModel | None = None, version_id: int | None = None) -> list[PromotionRequest]:
     """The emergency promotions of a model that wait for a review, or all of a version; the newest first. One query; of
     a model, a second one where there are any."""
-    owing = [] if model is None else [number for number, of in composed.rows(_owing) if of == model.pk]
-    if model is not None and not owing:
-        return []
-    found = PromotionRequest.objects.filter(kind=RequestKind.BREAK_GLASS).select_related(
-        "version__model", "target", "requester", "afterwards_by"
-    )
     if version_id is not None:
-        found = found.filter(version_id=version_id)
-    elif model is not None:
-        found = found.owing_review().filter(pk__in=owing)
-    return list(found.defer("evidence").order_by("-pk")[:5])
+        return composed.objects(_broken, version_id)
+    owing = [number for number, of in composed.rows(_owing) if model is not None and of == model.pk]
+    return list(_emergencies().owing_review().filter(pk__in=owing)[:5]) if owing else []
+
+
+def _broken(version: int) -> RequestQuerySet:
+    return _emergencies().filter(version=version)[:5]
+
+
+def _emergencies() -> RequestQuerySet:
+    found = PromotionRequest.objects.filter(kind=RequestKind.BREAK_GLASS).defer("evidence").order_by("-pk")
+    return found.select_related("version__model", "target", "requester", "afterwards_by")
 
 
 def _owing() -> QuerySet[Any, Any]:
@@ -94,14 +102,22 @@ def _halves() -> QuerySet[Any, Any]:
 
 def kinds(request_ids: Iterable[int]) -> dict[int, PromotionRequest]:
     """Of these requests, those that needed less than their approvals. One query."""
-    found = PromotionRequest.objects.filter(pk__in=list(request_ids)).exclude(kind=RequestKind.PROMOTION)
-    return found.select_related("requester").defer("evidence").in_bulk()
+    return {request.pk: request for request in composed.objects(_kinds, tuple(request_ids))}
+
+
+def _kinds(requests: tuple[int, ...]) -> QuerySet[PromotionRequest]:
+    found = PromotionRequest.objects.filter(pk__in=requests).exclude(kind=RequestKind.PROMOTION)
+    return found.select_related("requester").defer("evidence")
 
 
 def probations(request_ids: Collection[int]) -> dict[int, Probation]:
     """The running ones of these requests. One query."""
-    found = Probation.objects.running().filter(request__in=request_ids)
-    return {each.request_id: each for each in found}
+    return {each.request_id: each for each in composed.objects(_running, tuple(request_ids))}
+
+
+def _running(requests: tuple[int, ...]) -> QuerySet[Probation]:
+    found: QuerySet[Probation] = Probation.objects.running().filter(request__in=requests)
+    return found
 
 
 def with_a_way_back(model_name: str, targets: Iterable[Target]) -> set[int]:

@@ -4,17 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from approvals.models import FreezeWindow, OutboxEntry, Target
 from approvals.policy.freezes import WEEK, Freeze, Window, frozen_until, next_freeze
+from approvals.selectors import composed
 
 NEAR = timedelta(days=3)
 """How long before it begins a freeze is announced."""
 
 
 def windows() -> list[FreezeWindow]:
-    return list(FreezeWindow.objects.current())
+    return composed.objects(_current)
+
+
+def _current() -> QuerySet[FreezeWindow]:
+    found: QuerySet[FreezeWindow] = FreezeWindow.objects.current()
+    return found
 
 
 def concerning(model_name: str, target_id: int, known: Sequence[FreezeWindow] | None = None) -> list[Window]:

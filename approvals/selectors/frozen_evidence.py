@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
 
 from approvals import evidence, policy
 from approvals.models import PromotionRequest, Status
@@ -51,11 +51,20 @@ def in_todays_format(request: PromotionRequest, champion: ModelVersion | None) -
 def approved_before(request: PromotionRequest) -> PromotionRequest | None:
     """Of a rollback: the newest request with which its version reached the target before; None when it was there
     before Countersign. An emergency promotion counts once it was found justified."""
+    return _approved(request.version_id, request.target_id).exclude(pk=request.pk).first()
+
+
+def _approved(version: Any, target: Any) -> "QuerySet[PromotionRequest]":
+    """With which the version reached the target, the newest first. Numbers, or references to them."""
     unapproved = Q(kind=RequestKind.BREAK_GLASS) & ~Q(afterwards_verdict=AfterVerdict.JUSTIFIED)
-    found = PromotionRequest.objects.filter(
-        version_id=request.version_id, target_id=request.target_id, status=Status.APPLIED
-    )
-    return found.exclude(unapproved).exclude(pk=request.pk).order_by("-closed_at", "-pk").first()
+    found = PromotionRequest.objects.filter(version=version, target=target, status=Status.APPLIED)
+    return found.exclude(unapproved).order_by("-closed_at", "-pk")
+
+
+def files_of() -> Case:
+    """For a query of requests: of each rollback the number of the request whose files it is held to."""
+    before = _approved(OuterRef("version"), OuterRef("target")).exclude(pk=OuterRef("pk"))
+    return Case(When(kind=RequestKind.ROLLBACK, then=Subquery(before.values("pk")[:1])))
 
 
 def approved_files(request: PromotionRequest) -> dict[str, Any] | None:

@@ -20,6 +20,9 @@ from approvals.models.ledger import read_together
 Events: TypeAlias = QuerySet[AuditEvent]
 
 PAGE_SIZE = 50
+COUNTED = 10_000
+"""How many matches are counted one by one: beyond that a page says "more than"."""
+
 WORKER_LABEL = ledger.WORKER
 
 
@@ -32,6 +35,10 @@ def within(events: Events, since: datetime | None, until: datetime | None) -> Ev
     """
     if since is None and until is None:
         return events
+    first, beyond = (_first_at(since) if since else 1), (_first_at(until) if until else None)
+    if first is not None and (beyond is not None or until is None):
+        events = events.filter(sequence__gte=first)
+        return events.filter(sequence__lt=beyond) if beyond is not None else events
     bounds = {"at__gte": since} if since else {}
     bounds |= {"at__lt": until} if until else {}
     inside = AuditEvent.objects.filter(**bounds)
@@ -45,6 +52,24 @@ def within(events: Events, since: datetime | None, until: datetime | None) -> Ev
     return events.alias(moment=Coalesce("at", "at")).filter(**exact)
 
 
+NEAR = 20_000
+"""Events from the first or the last on that are looked at, instead of all of a span."""
+
+
+def _first_at(moment: datetime) -> int | None:
+    """The number from which on all events are of the moment or later, and before which none is. None where a clock was
+    set back across it, or where it is far from both ends. At most three queries."""
+    after = AuditEvent.objects.filter(at__gte=moment).order_by("-at", "-sequence")[: NEAR + 1]
+    found = after.aggregate(first=Min("sequence"), count=Count("sequence"))
+    if found["count"] <= NEAR:
+        end = head().sequence + 1  # asked last: an event that came meanwhile is taken for one that is missing
+        return end - found["count"] if (found["first"] or end) == end - found["count"] else None
+    before = AuditEvent.objects.filter(at__lt=moment).order_by("at", "sequence")[: NEAR + 1]
+    found = before.aggregate(last=Max("sequence"), count=Count("sequence"))
+    is_known = found["count"] <= NEAR and (found["last"] or 0) == found["count"]
+    return int(found["count"]) + 1 if is_known else None
+
+
 # --- Pages ------------------------------------------------------------------------------------------------------------
 
 
@@ -54,6 +79,9 @@ class Page:
     """Newest first."""
 
     total: int
+    """Of all pages; COUNTED where there are more."""
+
+    are_more: bool
     newer: int | None
     """Cursor of the page before: `?after=`; None on the first page."""
 
@@ -69,21 +97,27 @@ class Page:
         return self.events[-1].sequence
 
 
-def page_of(events: Events, *, before: int | None = None, after: int | None = None) -> Page:
-    """The page just before or just after a sequence number. Deep pages cost what the first one costs."""
-    total = events.count()
+def page_of(
+    events: Events, *, before: int | None = None, after: int | None = None, everything: int | None = None
+) -> Page:
+    """The page just before or just after a sequence number; after 0 are the oldest. Deep pages cost what the first one
+    costs. `everything`: how many there are, where that is known, so that nothing is counted."""
+    many = events.order_by()[: COUNTED + 1].count() if everything is None else everything
+    total, are_more = (many, False) if everything is not None else (min(many, COUNTED), many > COUNTED)
     if after is not None:
         found = list(events.filter(sequence__gt=after).order_by("sequence")[: PAGE_SIZE + 1])
         if len(found) > PAGE_SIZE:
             rows = found[:PAGE_SIZE][::-1]
-            return Page(rows, total, newer=rows[0].sequence, older=rows[-1].sequence)
+            older = rows[-1].sequence if after else None
+            return Page(rows, total, are_more, newer=rows[0].sequence, older=older)
         before = None  # the first page, filled up
-    older = events if before is None else events.filter(sequence__lt=before)
-    found = list(older.order_by("-sequence")[: PAGE_SIZE + 1])
+    rest = events if before is None else events.filter(sequence__lt=before)
+    found = list(rest.order_by("-sequence")[: PAGE_SIZE + 1])
     rows = found[:PAGE_SIZE]
     return Page(
         rows,
         total,
+        are_more,
         newer=None if before is None else (rows[0].sequence if rows else before - 1),
         older=rows[-1].sequence if len(found) > PAGE_SIZE else None,
     )
@@ -198,7 +232,12 @@ def csv_lines(events: Events) -> Iterator[str]:
 def json_lines(events: Events) -> Iterator[str]:
     """The rows as JSON Lines (UTF-8), oldest first: what the hash covers, and the hash. A few thousand in memory."""
     for event in events.order_by("sequence").iterator(chunk_size=2000):
-        yield canonical(ledger.as_record(event) | {"hash": event.hash}) + "\n"
+        yield canonical(row_of(event)) + "\n"
+
+
+def row_of(event: AuditEvent) -> dict[str, Any]:
+    """The row as the hash covers it, and the hash: what a verifier reads. People stand in it as tokens."""
+    return ledger.as_record(event) | {"hash": event.hash}
 
 
 def export_name(at: datetime | None = None, *, ending: str = "csv") -> str:

@@ -4,13 +4,16 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
 
 from accounts.models import User
 from approvals import policy
 from approvals.evidence import comparison
 from approvals.models import CheckResult, Outcome, Probation, PromotionRequest, Review, Status, Verdict
 from approvals.models.requests import UNDECIDED
-from approvals.selectors import metrics_of_record, nominations
+from approvals.selectors import composed, metrics_of_record, nominations
 
 NEAR_EXPIRY = timedelta(days=2)
 
@@ -126,12 +129,12 @@ def rows(
 ) -> list[Row]:
     """Four queries, however many requests there are (of `inbox.for_list`). Approvals are counted; whether they fit
     their slots is on the page. `can_decide` says that all wait for this person, so that each row names their slot."""
-    live = Review.objects.live().filter(request__in=requests).values_list("request_id", "verdict", "reviewer_id")
-    reviews = list(live)
+    known = tuple(request.pk for request in requests)
+    reviews = composed.objects(_reviews, known)
     given = Counter(request for request, verdict, _ in reviews if verdict == Verdict.APPROVE)
     own = {request: Verdict(verdict).label for request, verdict, person in reviews if person == user.pk}
-    checked = _checked(requests)
-    provisional = dict(Probation.objects.running().filter(request__in=requests).values_list("request_id", "ends_at"))
+    checked = _checked(known)
+    provisional = dict(composed.objects(_probations, known))
     addressed = nominations.addressed(requests, user)
     found = []
     for request in requests:
@@ -157,11 +160,24 @@ def rows(
     return found
 
 
-def _checked(requests: Sequence[PromotionRequest]) -> dict[int, Checked]:
-    """By request, of those that have something else than passed checks."""
+def _reviews(requests: tuple[int, ...]) -> QuerySet[Any, Any]:
+    found = Review.objects.live().filter(request__in=requests)
+    return found.values_list("request_id", "verdict", "reviewer_id")
+
+
+def _probations(requests: tuple[int, ...]) -> QuerySet[Any, Any]:
+    return Probation.objects.running().filter(request__in=requests).values_list("request_id", "ends_at")
+
+
+def _not_passed(requests: tuple[int, ...]) -> QuerySet[Any, Any]:
     told = CheckResult.objects.live().filter(request__in=requests).exclude(outcome=Outcome.PASS).order_by()
+    return told.values_list("request_id", "outcome", "effect", "overridden_at")
+
+
+def _checked(requests: tuple[int, ...]) -> dict[int, Checked]:
+    """By request, of those that have something else than passed checks."""
     found: dict[int, Checked] = defaultdict(Checked)
-    for pk, outcome, effect, overridden_at in told.values_list("request_id", "outcome", "effect", "overridden_at"):
+    for pk, outcome, effect, overridden_at in composed.objects(_not_passed, requests):
         failed, warned = (outcome == each and overridden_at is None for each in (Outcome.FAIL, Outcome.WARN))
         blocks, known = failed and effect == "block", found[pk]
         found[pk] = Checked(known.failed + failed, known.warned + warned, known.blocking + blocks)

@@ -26,6 +26,7 @@ from approvals.models import (
     Review,
     Target,
     Tenure,
+    Webhook,
 )
 from mirror.models import Inspection, ModelVersion, RegisteredModel
 
@@ -113,6 +114,12 @@ _TYPED = [
         Finding, ["text", "closing_note"], lambda row: f"Finding #{row.pk}", lambda _: reverse("approvals:findings")
     ),
     _Where(FreezeWindow, ["name", "reason"], lambda row: f"Freeze {row.name}", _at("approvals:freeze")),
+    _Where(
+        Webhook,
+        ["name"],
+        lambda row: f"Webhook {row.name}",
+        lambda row: "" if row.retired_at else str(row.get_absolute_url()),
+    ),
     _Where(Policy, ["terms"], lambda row: f"Policy {row.pk}", _at("approvals:policy")),
     _Where(PolicyVersion, ["terms"], lambda row: f"Policy {row.policy_id}, version {row.number}", _no_page),
     _Where(ModelMetrics, ["metrics"], lambda row: f"Metrics of record of {row.model_name}", _no_page),
@@ -136,7 +143,11 @@ _LEDGER = [
 _HEADINGS = [
     ("In MLflow", "Edit descriptions and tags there; the next sweep takes the change over.", _MLFLOW),
     ("In frozen evidence", "It stays: reviewers signed exactly this.", _FROZEN),
-    ("In what people typed", "It stays as part of the record. Policies, freezes and targets can be edited.", _TYPED),
+    (
+        "In what people typed",
+        "It stays as part of the record. Policies, freezes, webhooks and targets can be edited.",
+        _TYPED,
+    ),
     (
         "In the history, as text",
         "It stays permanently: a person typed it, or the event is older than the tokens.",

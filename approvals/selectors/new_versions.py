@@ -7,7 +7,7 @@ from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
 from approvals.models import PromotionRequest, Target, Tenure
 from approvals.models.requests import OPEN
 from approvals.selectors import composed
-from mirror.models import ModelVersion
+from mirror.models import ModelVersion, RegisteredModel
 
 LOOKED_AT = 50
 """So many of the versions that MLflow changed last are looked at, however many there are."""
@@ -15,33 +15,54 @@ LOOKED_AT = 50
 SHOWN = 3
 
 
+NO_STAGE = "-"
+"""What MLflow calls none of its own."""
+
+
 def newest(*, model: int | None = None, most: int = SHOWN, last: Target | None = None) -> list[ModelVersion]:
     """At most one of each model, or of this one, the newest first: its newest version, where that is ready, has no open
-    request, and was never asked into the last target nor held it. One query where there is none, else two; and that of
-    the `last` target, where it is not known."""
+    request, and was never asked into the last target nor held it; with number, created_at and the model's name. One
+    query, and that of the `last` target, where it is not known."""
     last = last or Target.objects.current().last()
     if last is None:
         return []
-    latest: dict[int, tuple[int, int]] = {}
-    offered = set()
-    for pk, of_model, number, is_offered in composed.rows(_looked_at, last.pk, last.stage, model):
-        latest[of_model] = max(latest.get(of_model, (0, 0)), (number, pk))
-        if is_offered:
-            offered.add(pk)
-    chosen = [pk for _, pk in latest.values() if pk in offered]
-    if not chosen:
-        return []
-    found = ModelVersion.objects.filter(pk__in=chosen).select_related("model").order_by("-created_at")
-    return list(found.only("number", "created_at", "model__name")[:most])
+    facts = (last.pk, last.stage or NO_STAGE)
+    looked_at = composed.objects(_latest, *facts) if model is None else composed.objects(_latest_of, *facts, model)
+    newest_of: dict[int, tuple[Any, ...]] = {}
+    for found in looked_at:
+        newest_of[found[1]] = max(newest_of.get(found[1], found), found, key=_number)
+    offered = sorted((found for found in newest_of.values() if found[-1]), key=_created_at, reverse=True)
+    return [
+        ModelVersion(pk=pk, model=RegisteredModel(pk=of_model, name=name), number=number, created_at=created_at)
+        for pk, of_model, number, created_at, name, _ in offered[:most]
+    ]
 
 
-def _looked_at(last: int, stage: str, model: int | None) -> QuerySet[Any, Any]:
+def _number(found: tuple[Any, ...]) -> Any:
+    return found[2]
+
+
+def _created_at(found: tuple[Any, ...]) -> Any:
+    return found[3]
+
+
+def _latest(last: int, stage: str) -> QuerySet[Any, Any]:
+    return _told(_known().order_by("-last_updated_at")[:LOOKED_AT], last, stage)
+
+
+def _latest_of(last: int, stage: str, model: int) -> QuerySet[Any, Any]:
+    return _told(_known().filter(model=model).order_by("-number")[:1], last, stage)
+
+
+def _known() -> QuerySet[ModelVersion]:
+    return ModelVersion.objects.filter(deleted_at=None, model__deleted_at=None, model__hidden_at=None)
+
+
+def _told(looked_at: QuerySet[ModelVersion], last: int, stage: str) -> QuerySet[Any, Any]:
     asked = PromotionRequest.objects.filter(Q(target=last) | Q(status__in=OPEN), version=OuterRef("pk"))
     held = Tenure.objects.filter(target=last, model_name=OuterRef("model__name"), version_number=OuterRef("number"))
-    holds_now = Q(stage=stage) if stage else Q(pk=None)
-    found = ModelVersion.objects.filter(deleted_at=None, model__deleted_at=None, model__hidden_at=None)
-    if model is not None:
-        found = found.filter(model=model)
-    offered = Q(status="READY") & ~holds_now & ~Exists(asked) & ~Exists(held)
-    ordered = found.order_by("-last_updated_at").values_list("pk", "model_id", "number")
-    return ordered.annotate(is_offered=Case(When(offered, then=1), default=0))[:LOOKED_AT]
+    offered = Q(status="READY") & ~Q(stage=stage) & ~Exists(asked) & ~Exists(held)
+    # What is asked of each stands outside: beside the limit, PostgreSQL would first read all that was ever asked.
+    found = ModelVersion.objects.filter(pk__in=looked_at.values("pk")).order_by()
+    told = found.values_list("pk", "model_id", "number", "created_at", "model__name")
+    return told.annotate(is_offered=Case(When(offered, then=1), default=0))

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from accounts.models import User
 from approvals import policy
 from approvals.models import Nomination, PromotionRequest
+from approvals.selectors import composed
 from approvals.selectors.request_state import RequestState
 
 
@@ -41,11 +43,16 @@ def possible(states: Iterable[policy.SlotState]) -> Possible:
 
 def of(now: RequestState) -> Nominations:
     """One query."""
-    rows = list(now.request.nominations.live().select_related("person").order_by("pk"))
+    rows = composed.objects(_live, now.request.pk)
     asked, groups = {row.person_id for row in rows}, {row.group for row in rows}
     free = possible(now.states)
     people = [each for each in free.people if each.id not in asked]
     return Nominations(rows, Possible(people, [group for group in free.groups if group not in groups]))
+
+
+def _live(request: int) -> QuerySet[Nomination]:
+    found: QuerySet[Nomination] = Nomination.objects.live().filter(request=request)
+    return found.select_related("person").order_by("pk")
 
 
 def _open(now: RequestState) -> list[policy.SlotState]:
@@ -80,8 +87,14 @@ def refusal_of_group(now: RequestState, group: str) -> str:
 
 def addressed(requests: Collection[PromotionRequest], user: User) -> set[int]:
     """Ids of those of these requests that this person was asked to review, by name or with a group. One query."""
-    mine = Q(person=user) | Q(group__in=user.groups.values("name"))
-    return set(Nomination.objects.live().filter(mine, request__in=requests).values_list("request_id", flat=True))
+    known = tuple(request.pk for request in requests)
+    return set(composed.objects(_addressed, known, user.pk, user.group_names or ("",)))
+
+
+def _addressed(requests: tuple[int, ...], person: int, groups: tuple[str, ...]) -> QuerySet[Any, int]:
+    """A nomination of a person has no group."""
+    mine = Q(person=person) | (Q(group__in=groups) & ~Q(group=""))
+    return Nomination.objects.live().filter(mine, request__in=requests).values_list("request_id", flat=True)
 
 
 def nominated(request: PromotionRequest) -> set[int]:

@@ -3,14 +3,16 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
 from approvals import evidence, policy
 from approvals.models import CheckResult, Outcome, PromotionRequest, Review, Status, Verdict
 from approvals.models.requests import UNDECIDED, RequestKind
-from approvals.selectors import eligibility, frozen_evidence, reviewers
+from approvals.selectors import composed, eligibility, frozen_evidence, reviewers
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +72,14 @@ def of(request: PromotionRequest, user: User | None = None, *, before: RequestSt
     same transaction: who may review, and whether what is asked is out of date, is taken from there."""
     eligible = before.eligible if before else reviewers.eligible()
     rule = policy.Rule.from_json(request.rule)
-    reviews = list(
-        request.reviews.select_related("reviewer")
-        .prefetch_related("reviewer__groups", "findings__owner")
-        .order_by("created_at", "pk")
-    )
+    reviews = _known(request, composed.objects(_reviews, request.pk))
     live = [review for review in reviews if review.voided_at is None]
     # A decision that is taken stands, whatever is found out about people afterwards.
     named = [] if request.decided_at else _contributors(request)
     excluded = policy.excluded(rule, asked_by=request.asked_by, named=named, people=eligible)
     counted = _approvers(request, live, eligible)
     states = policy.slot_states(rule, approvers=counted, eligible=eligible, excluded=excluded)
-    checks = list(request.checks.live().select_related("overridden_by").order_by("position", "pk"))
+    checks = _known(request, composed.objects(_checks, request.pk))
     stale = before.stale if before else ""
     if before is None and request.status == Status.PENDING and (changed := frozen_evidence.changes(request)):
         stale = f"This changed in MLflow since the request: {frozen_evidence.listed(changed)}."
@@ -112,6 +110,22 @@ def of(request: PromotionRequest, user: User | None = None, *, before: RequestSt
     return RequestState(
         request, rule, states, reviews, actions, shortage, eligible, excluded, checks, stale, facts.unanswered
     )
+
+
+def _known(request: PromotionRequest, rows: list[Any]) -> list[Any]:
+    for row in rows:
+        row.request = request
+    return rows
+
+
+def _reviews(request: int) -> QuerySet[Review]:
+    found = Review.objects.filter(request=request).select_related("reviewer")
+    return found.prefetch_related("reviewer__groups", "findings__owner").order_by("created_at", "pk")
+
+
+def _checks(request: int) -> QuerySet[CheckResult]:
+    found: QuerySet[CheckResult] = CheckResult.objects.live().filter(request=request)
+    return found.select_related("overridden_by").order_by("position", "pk")
 
 
 def _approvers(

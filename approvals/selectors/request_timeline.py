@@ -4,9 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from approvals.ledger import sentences
+from django.db.models import QuerySet
+
+from approvals.ledger import machines, sentences
+from approvals.ledger.machines import Machine
 from approvals.models import Action, AuditEvent, PromotionRequest
-from approvals.selectors import mentions
+from approvals.selectors import composed, mentions
 
 NEWEST = 100
 """So many events of one request are shown at once; the history has the rest."""
@@ -34,6 +37,11 @@ class Entry:
         return Action(self.event.action).type.tone
 
     @property
+    def machine(self) -> Machine | None:
+        """The program through which it was done, if one was."""
+        return machines.of(self.event)
+
+    @property
     def mentioned(self) -> Mapping[str, str]:
         """Handle → name of whom it mentions."""
         return mentions.chips(self.event.data.get("mentioned", ()))
@@ -45,9 +53,13 @@ class Entry:
 
 
 def of(request: PromotionRequest, *, newest: int = NEWEST) -> tuple[list[Entry], bool]:
-    """The newest events of the request, oldest first, and whether there are earlier ones. One query."""
-    found = list(request.events.order_by("-sequence")[: newest + 1])
+    """The newest events of the request, at most NEWEST, oldest first, and whether there are earlier ones. One query."""
+    found = composed.objects(_newest, request.pk)[: newest + 1]
     return entries(reversed(found[:newest]), is_subject_known=True), len(found) > newest
+
+
+def _newest(request: int) -> QuerySet[AuditEvent]:
+    return AuditEvent.objects.filter(request=request).order_by("-sequence")[: NEWEST + 1]
 
 
 def entries(events: Iterable[AuditEvent], *, is_subject_known: bool = False) -> list[Entry]:

@@ -4,8 +4,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from django.db.models import QuerySet
+
 from approvals import policy
 from approvals.models import ModelMetrics, Policy, PromotionRequest, RequestKind, Status, Target
+from approvals.selectors import composed
 
 
 def rule_from(found: Policy, *, why: str) -> policy.Rule:
@@ -15,14 +18,24 @@ def rule_from(found: Policy, *, why: str) -> policy.Rule:
 def rule_for(model_name: str, target: Target) -> policy.Rule:
     """The rule that a request made now would get, with the reason why it is this one; its metrics of record are the
     policy's, then those of the model. Two queries."""
-    rule = rule_among(Policy.objects.current().filter(target=target), model_name)
+    rule = rule_among(composed.objects(_of_target, target.pk), model_name)
     own = own_metrics(model_name)
     return replace(rule, metrics=policy.merged_metrics(rule.metrics, own.rules)) if own else rule
 
 
 def own_metrics(model_name: str) -> ModelMetrics | None:
     """The metrics of record that the model brings itself, as they stand now."""
-    return ModelMetrics.objects.filter(model_name=model_name).first()
+    return next(iter(composed.objects(_own_metrics, model_name)), None)
+
+
+def _of_target(target: int) -> QuerySet[Policy]:
+    found: QuerySet[Policy] = Policy.objects.current().filter(target=target)
+    return found
+
+
+def _own_metrics(model_name: str) -> QuerySet[ModelMetrics]:
+    """There is one at most."""
+    return ModelMetrics.objects.filter(model_name=model_name)
 
 
 def rule_among(policies: Iterable[Policy], model_name: str) -> policy.Rule:
@@ -34,6 +47,12 @@ def rule_among(policies: Iterable[Policy], model_name: str) -> policy.Rule:
     why = f"The policy for {pattern} applies to {model_name}"
     why += ": the only one that matches." if len(fitting) == 1 else f": the first of {len(fitting)} that match."
     return rule_from(fitting[0], why=why)
+
+
+def policy_among(policies: Iterable[Policy], model_name: str) -> tuple[int, int] | tuple[None, None]:
+    """The number and the version of the one of these that `rule_among` would take. No query."""
+    found = next(iter(policy.applicable(policies, model_name)), None)
+    return (found.pk, found.version) if found else (None, None)
 
 
 def other_today(request: PromotionRequest) -> policy.Rule | None:

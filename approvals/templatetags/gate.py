@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from approvals.evidence import comparison
 from approvals.evidence.comparison import Judgement, MetricRow, ValueRow, overview
 from approvals.evidence.comparison.texts import Piece
-from approvals.ledger import sentences
+from approvals.ledger import machines, sentences
 from approvals.models import AuditEvent, CheckResult, Incident, Verification
 from approvals.policy import DIRECTIONS, MetricRule, Reviewer, Rule
 from approvals.selectors.policy_dry_run import Outcome
@@ -80,6 +80,12 @@ def marked(pieces: Iterable[Piece]) -> SafeString:
 def sentence(event: AuditEvent) -> str:
     """`{{ event|sentence }}`: what happened, after the actor's name."""
     return sentences.sentence(event)
+
+
+@register.filter
+def machine(event: AuditEvent) -> machines.Machine | None:
+    """`{{ event|machine }}`: the program that acted through a token, if one did."""
+    return machines.of(event)
 
 
 @register.filter

@@ -2,12 +2,14 @@
 
 from approvals.tenures.recording import (
     Earlier,
+    Found,
     alias_place,
     approved_before,
     as_plain,
     begin,
     carry_on,
     finish,
+    found,
     hold_settlements,
     holders,
     imported,
@@ -21,12 +23,14 @@ from approvals.tenures.recording import (
 
 __all__ = [
     "Earlier",
+    "Found",
     "alias_place",
     "approved_before",
     "as_plain",
     "begin",
     "carry_on",
     "finish",
+    "found",
     "hold_settlements",
     "holders",
     "imported",

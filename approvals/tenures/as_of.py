@@ -132,6 +132,12 @@ def page_of(question: Question, number: str | int | None, *, size: int = MODELS_
     return Paginator(names.values_list("model_name", flat=True).distinct(), size).get_page(number)
 
 
+def names_after(question: Question, name: str, *, most: int) -> list[str]:
+    """The first so many names, after this one, of models that had a holder then. One query, and that of `narrowed`."""
+    names = _then(narrowed(question), question.moment).filter(model_name__gt=name).order_by("model_name")
+    return list(names.values_list("model_name", flat=True).distinct()[:most])
+
+
 def models(question: Question, names: Sequence[str]) -> list[ModelThen]:
     """What held the targets of these models at the moment, in the order of `names`. Three queries."""
     found = _then(Tenure.objects.filter(model_name__in=names), question.moment)

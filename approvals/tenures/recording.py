@@ -51,32 +51,36 @@ def promoted(
     *,
     origin: Tenure.Origin = Tenure.Origin.DELIVERY,
     places: Collection[str] | None = None,
-) -> None:
+) -> list[Tenure]:
     """The request's version has reached its target, or of that only `places`; `event` says so. What it replaced ends,
-    and so does what the version held in another stage, since MLflow knows one stage a version."""
+    and so does what the version held in another stage, since MLflow knows one stage a version. Returns what ran, as it
+    was, and what begins: all that the event can have changed of the model."""
     version, target, name = request.version, request.target, request.version.model.name
-    end: dict[str, Any] = {"at": event.at, "how": Tenure.End.REPLACED, "sequence": event.sequence}
     places = places_of(target) if places is None else places
-    for place in places:
-        held = Tenure.objects.open().filter(model_name=name, target=target, place=place)
-        # Before the new one begins: the database allows one holder where a place is held alone.
-        if takes_alone(request, place):
-            finish(held.exclude(version_number=version.number), **end)
-        if not adopt(held.filter(version_number=version.number), request):
-            begin(
-                model_name=name,
-                number=version.number,
-                target=target,
-                place=place,
-                at=event.at,
-                origin=origin,
-                request=request,
-                sequence=event.sequence,
-                version=version,
-            )
+    # Read once: who writes events has the head of the chain, so no one else changes tenures meanwhile.
+    running = list(Tenure.objects.open().filter(model_name=name))
+    here = [held for held in running if held.target_id == target.pk and held.place in places]
+    mine = [held for held in here if held.version_number == version.number]
+    over = [held for held in here if held not in mine and takes_alone(request, held.place)]
     if target.stage in places:
-        elsewhere = Tenure.objects.open().filter(model_name=name, version_number=version.number)
-        finish(elsewhere.exclude(place__startswith="@").exclude(target=target, place=target.stage), **end)
+        in_stage = [held for held in running if held.version_number == version.number and not held.is_alias]
+        over += [held for held in in_stage if held not in mine]
+    # Before the new one begins: the database allows one holder where a place is held alone.
+    if over:
+        ended = Tenure.objects.filter(pk__in=[held.pk for held in over])
+        finish(ended, at=event.at, how=Tenure.End.REPLACED, sequence=event.sequence)
+    if mine:
+        adopt(Tenure.objects.filter(pk__in=[held.pk for held in mine]), request)
+    begun: dict[str, Any] = {
+        "at": event.at,
+        "origin": origin,
+        "request": request,
+        "sequence": event.sequence,
+        "version": version,
+    }
+    new = [place for place in places if place not in {held.place for held in mine}]
+    made = [_new(model_name=name, number=version.number, target=target, place=place, **begun) for place in new]
+    return [*running, *Tenure.objects.bulk_create(made)]
 
 
 def begin(
@@ -95,7 +99,39 @@ def begin(
 ) -> Tenure:
     """Opens one. `after` is the last moment at which it was known not to hold; `version` the mirrored row. It is held
     to the files that its request's reviewers saw; what no one saw, to those that the watch reads first."""
-    return Tenure.objects.create(
+    made = _new(
+        model_name=model_name,
+        number=number,
+        target=target,
+        place=place,
+        at=at,
+        origin=origin,
+        request=request,
+        sequence=sequence,
+        version=version,
+        after=after,
+        sole=sole,
+    )
+    made.save(force_insert=True)
+    return made
+
+
+def _new(
+    *,
+    model_name: str,
+    number: int,
+    target: Target,
+    place: str,
+    at: datetime,
+    origin: Tenure.Origin,
+    request: PromotionRequest | None = None,
+    sequence: int | None = None,
+    version: ModelVersion | None = None,
+    after: datetime | None = None,
+    sole: bool | None = None,
+) -> Tenure:
+    approved = digest_of(request)
+    return Tenure(
         model_name=model_name,
         version_number=number,
         target=target,
@@ -107,8 +143,8 @@ def begin(
         request=request,
         start_sequence=sequence,
         version_created_at=version.created_at if version else None,
-        files_digest=digest_of(request),
-        files_checked_at=at if digest_of(request) and origin == Tenure.Origin.DELIVERY else None,
+        files_digest=approved,
+        files_checked_at=at if approved and origin == Tenure.Origin.DELIVERY else None,
     )
 
 
@@ -140,14 +176,13 @@ def carry_on(
     )
 
 
-def adopt(held: QuerySet[Tenure], request: PromotionRequest) -> bool:
-    """Puts the request's approvals behind a tenure that runs already; False when there is none. One that rests on a
-    request keeps it: who approved it then does not change because a person approves it again. What was approved last
-    are the files that it is held to."""
+def adopt(held: QuerySet[Tenure], request: PromotionRequest) -> None:
+    """Puts the request's approvals behind tenures that run already. One that rests on a request keeps it: who approved
+    it then does not change because a person approves it again. What was approved last are the files that it is held
+    to."""
     held.filter(request=None).update(request=request)
     if digest := digest_of(request):
         held.update(files_digest=digest)
-    return held.exists()
 
 
 def finish(
@@ -205,11 +240,46 @@ def imported(found: Iterable[Earlier], event: AuditEvent) -> list[Tenure]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A tenure that runs and was never seen to begin; event `sequence` records that it was found at `at`."""
+
+    model_name: str
+    number: int
+    target: Target
+    place: str
+    at: datetime
+    sequence: int
+    version_created_at: datetime | None
+    sole: bool
+
+
+def found(seen: Iterable[Found]) -> None:
+    """Opens all of these, which the watch saw on its first look."""
+    Tenure.objects.bulk_create(
+        (
+            Tenure(
+                model_name=each.model_name,
+                version_number=each.number,
+                target=each.target,
+                place=each.place,
+                is_sole=each.sole,
+                origin=Tenure.Origin.FOUND,
+                started_at=each.at,
+                start_sequence=each.sequence,
+                version_created_at=each.version_created_at,
+            )
+            for each in seen
+        ),
+        batch_size=500,
+    )
+
+
 def touched(since: int, *models: str) -> QuerySet[Tenure]:
     """What events from this number on, in the same transaction, can have changed of these models: tenures that began or
     ended with them, and those that run."""
     changed = Q(start_sequence__gte=since) | Q(end_sequence__gte=since) | Q(ended_at=None)
-    return Tenure.objects.filter(changed, model_name__in=models)
+    return Tenure.objects.filter(changed, model_name__in=models).only("pk")
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_safe
 from approvals import administration
 from approvals.audit import access as who
 from approvals.audit import archive as archives
-from approvals.audit import completeness, population, replay, reviews, sampling, units
+from approvals.audit import completeness, population, replay, reviews, sampling, tally, units
 from approvals.audit.periods import Period
 from approvals.audit.population import Scope
 from approvals.forms.audit import AccessForm, PeriodForm, PopulationForm, ReviewsForm, SampleForm
@@ -42,11 +42,11 @@ def audit(request: SignedInRequest) -> HttpResponse:
     is_valid = form.is_valid() and sample_form.is_valid()
     size, seed = sample_form.wanted
     scope = form.scope
-    total = units.count(scope)
-    page = Paginator(_Keys(scope, total), PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = units.of(unit for _, unit in page.object_list)
-    sample = sampling.draw(scope, seed=seed, size=size)
-    statement = completeness.state(scope, shown=[row.event for row in rows if row.event])
+    counted = tally.of(scope)
+    page = Paginator(_Units(scope, counted.total), PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = units.of(page.object_list)
+    sample = sampling.draw(scope, seed=seed, size=size, counted=counted)
+    statement = completeness.state(scope, shown=[row.event for row in rows if row.event], counted=counted)
     context = {
         "form": form,
         "sample_form": sample_form,
@@ -54,7 +54,7 @@ def audit(request: SignedInRequest) -> HttpResponse:
         "statement": statement,
         "page": page,
         "rows": rows,
-        "total": total,
+        "total": counted.total,
         "sample": sample,
         "drawn": units.of(sample.ids[:SAMPLE_SHOWN]),
         "more_drawn": max(0, len(sample.ids) - SAMPLE_SHOWN),
@@ -71,21 +71,22 @@ def audit(request: SignedInRequest) -> HttpResponse:
 def _refusals(scope: Scope) -> str:
     """The history, filtered to what the statement counts as refused in MLflow."""
     span = {"since": written(scope.period.since), "until": written(scope.period.until - timedelta(microseconds=1))}
-    found = {"action": str(Action.REFUSED_IN_MLFLOW), "model": scope.model_name} | span
+    target = scope.target.name if scope.target else ""
+    found = {"action": str(Action.REFUSED_IN_MLFLOW), "model": scope.model_name, "target": target} | span
     return f"{reverse('approvals:history')}?{urlencode({key: value for key, value in found.items() if value})}"
 
 
-class _Keys(Sequence[Any]):
-    """What the paginator takes: counts once, and reads one page of ids."""
+class _Units(Sequence[str]):
+    """What the paginator takes: counted before, and reads one page of ids."""
 
     def __init__(self, scope: Scope, total: int) -> None:
-        self._keys, self._total = units.keys(scope), total
+        self._scope, self._total = scope, total
 
     def __len__(self) -> int:
         return self._total
 
     def __getitem__(self, span: Any) -> Any:
-        return list(self._keys[span])
+        return units.between(self._scope, span.start, span.stop, total=self._total)
 
 
 @require_GET
@@ -105,7 +106,7 @@ def _population(request: SignedInRequest, suffix: str, lines: Callable[..., Iter
     if not form.is_valid():
         return _back(request, "approvals:audit")
     own = administration.record_evidence(by=request.user, what="population", filters=form.scope.filters, form=suffix)
-    rows = (each.as_plain() for each in units.every(_before(form.scope, own)))
+    rows = (each.as_plain() for each in units.every(form.scope.before(own)))
     return _download(lines(rows), f"countersign-population-{_days(form.period)}.{suffix}")
 
 
@@ -121,17 +122,11 @@ def archive(request: SignedInRequest) -> HttpResponseBase:
     own = administration.record_evidence(
         by=request.user, what="archive", filters=form.scope.filters, seed=seed, size=size
     )
-    scope = _before(form.scope, own)
+    scope = form.scope.before(own)
     sample = sampling.draw(scope, seed=seed, size=size)
     parts = archives.stream(scope, sample, at=own.at, by=request.user.label)
     headers = {"Content-Disposition": f'attachment; filename="{archives.name_of(form.scope)}"'}
     return StreamingHttpResponse(parts, content_type="application/zip", headers=headers)
-
-
-def _before(scope: Scope, own: AuditEvent) -> Scope:
-    """The same, but nothing that comes after the export began: what is read twice is the same both times."""
-    until = min(scope.period.until, own.at)
-    return Scope(Period(min(scope.period.since, until), until), scope.model_name, scope.target)
 
 
 # --- Who can approve what ---------------------------------------------------------------------------------------------

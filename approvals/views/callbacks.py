@@ -9,6 +9,8 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from accounts import security_log
+from accounts.security_log import Event
 from approvals.checks import external
 from approvals.webhooks import check_results, health_reports, mlflow_events
 from approvals.webhooks.reply import Reply, Verdict
@@ -22,10 +24,13 @@ def receives(handle: Callable[..., Reply], name: str, most_bytes: int) -> Callab
     @login_not_required
     @require_POST
     def receive(request: HttpRequest, **named: str) -> JsonResponse:
+        route = request.resolver_match.view_name if request.resolver_match else ""
         if len(request.body) > most_bytes:
             reply = Reply(Verdict.TOO_LARGE, f"{name} has at most {most_bytes // 1024} KB.")
         else:
             reply = handle(**named, body=request.body, headers=request.headers, now=timezone.now())
+        if reply.verdict >= Verdict.UNREADABLE:
+            security_log.record(Event.CALLBACK_REFUSED, request, route=route, reason=reply.verdict.name.lower())
         return JsonResponse({"detail": reply.words}, status=reply.verdict)
 
     return receive

@@ -16,5 +16,5 @@ def certificate(request: SignedInRequest, pk: int) -> HttpResponse:
     """404 until all approvals are given, or it is an emergency promotion: there is nothing to certify before."""
     found = certificates.of(get_object_or_404(PromotionRequest.objects.with_subject(), pk=pk))
     if found is None:
-        raise Http404("There is a certificate once all approvals are given.")
+        raise Http404(certificates.NONE_YET)
     return render(request, "approvals/audit/certificate.html", {"certificate": found})

@@ -14,6 +14,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 from mlflow_gate import grants
 
+from accounts import security_log
+from accounts.security_log import Event
 from approvals.enforcement import openings as opened
 from approvals.enforcement import refusals as reported
 from approvals.models import PolicyFeed
@@ -34,14 +36,10 @@ def policy(request: HttpRequest) -> HttpResponse:
     if feed.fetched_at is None or now - feed.fetched_at > NOTED_EVERY:
         late = Q(fetched_at=None) | Q(fetched_at__lt=now - NOTED_EVERY)
         PolicyFeed.objects.filter(late, pk=1).update(fetched_at=now)
-    if not feed.text:
-        return JsonResponse(
-            {"detail": feed.problem or "The worker has not signed a policy yet; it needs COUNTERSIGN_GATE_KEY."},
-            status=404,
-        )
-    tag = f'"{feed.signature}"'
-    headers = {"ETag": tag, grants.SIGNATURE_HEADER: feed.signature}
-    if tag in request.headers.get("If-None-Match", ""):
+    if problem := feed.why_none:
+        return JsonResponse({"detail": problem}, status=404)
+    headers = {"ETag": feed.tag, grants.SIGNATURE_HEADER: feed.signature}
+    if feed.tag in request.headers.get("If-None-Match", ""):
         return HttpResponse(status=304, headers=headers)
     return HttpResponse(feed.text.encode(), content_type="application/json", headers=headers)
 
@@ -81,6 +79,8 @@ def refuse(request: HttpRequest) -> JsonResponse | None:
     given = request.headers.get("Authorization", "").encode()
     if hmac.compare_digest(given, f"Bearer {settings.GATE_TOKEN}".encode()):
         return None
+    route = request.resolver_match.view_name if request.resolver_match else ""
+    security_log.record(Event.CALLBACK_REFUSED, request, route=route, reason=Verdict.UNSIGNED.name.lower())
     return _said("Send COUNTERSIGN_GATE_TOKEN as a bearer token.", 401, {"WWW-Authenticate": "Bearer"})
 
 

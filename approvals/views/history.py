@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_safe
 from approvals import administration, ledger
 from approvals.evidence import canonical
 from approvals.forms.history_filters import HistoryFilter
+from approvals.ledger import machines
 from approvals.models import Action, AuditEvent, ChainHead
 from approvals.models.defaults import GENESIS
 from approvals.selectors import history as queries
@@ -42,11 +43,18 @@ class Link:
 @in_utc
 def history(request: SignedInRequest) -> HttpResponse:
     found = HistoryFilter(request.GET, AuditEvent.objects.all())
-    page = queries.page_of(found.qs, before=_cursor(request, "before"), after=_cursor(request, "after"))
-    chain = queries.head()
+    chain, active = queries.head(), found.active()
+    page = queries.page_of(
+        found.qs,
+        before=_cursor(request, "before"),
+        after=_cursor(request, "after"),
+        everything=None if found.errors or active else chain.sequence,
+    )
+    if page.events and page.first > chain.sequence:
+        chain = queries.head()  # asked again: what was written meanwhile is no event beyond the end
     context = {
         "form": found.form,
-        "active": [(label, words, _address_without(request, name)) for name, label, words in found.active()],
+        "active": [(label, words, _address_without(request, name)) for name, label, words in active],
         "page": page,
         "rows": [_row(event) for event in page.events],
         "chain": chain,
@@ -116,7 +124,9 @@ def _export(
 def _row(event: AuditEvent) -> Row:
     (entry,) = request_timeline.entries([event])
     told = Action(event.action).type.said
-    details = queries.readable({key: value for key, value in event.data.items() if key != told or not entry.said})
+    # The program that acted stands beside the actor.
+    left_out = {machines.KEY, told} if entry.said else {machines.KEY}
+    details = queries.readable({key: value for key, value in event.data.items() if key not in left_out})
     return Row(event, entry.sentence, entry.said, details)
 
 

@@ -1,9 +1,11 @@
 """The inbox: tabs of requests, the person's own work first."""
 
 import hashlib
+from typing import Any
 from urllib.parse import urlencode
 
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet, Value
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -11,14 +13,16 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from accounts.models import User
 from approvals import policy
 from approvals.forms.inbox import InboxFilterForm
 from approvals.models import Finding, PromotionRequest
+from approvals.selectors import composed, inbox_rows, reviewers
 from approvals.selectors import inbox as queries
-from approvals.selectors import inbox_rows, reviewers
 from approvals.views.lists import Nothing, Tab
 from approvals.views.shared import SignedInRequest
 from components import saved_views
+from components.pagination import FromTheNearerEnd
 
 PAGE_SIZE = 25
 TABS = {
@@ -44,12 +48,8 @@ def inbox(request: SignedInRequest) -> HttpResponse:
         name = "waiting"
     filters = InboxFilterForm(query, tab=name)
     wanted = filters.wanted
-    found = queries.narrowed(queries.tab(name, request.user), wanted)
     counts = queries.counts(request.user)
-    paginator = Paginator(queries.for_list(queries.ordered(found, wanted.sort, name)), PAGE_SIZE)
-    if not wanted.is_filtered and (known := counts.of(name)) is not None:
-        paginator.count = known  # a cached property: not counted again
-    page = paginator.get_page(query.get("page"))
+    page = _page(name, wanted, request.user, counts, query.get("page"))
     is_mine = name == "waiting"
     rows = inbox_rows.rows(
         list(page.object_list), request.user, now=timezone.now(), can_decide=is_mine, tells_missing=not is_mine
@@ -61,7 +61,7 @@ def inbox(request: SignedInRequest) -> HttpResponse:
         "inbox_count": counts.waiting,  # for the top bar, which need not count again
         "to_review": counts.review,
         "queue_url": f"{reverse('approvals:review_queue')}{_kept(query) if is_mine else ''}",
-        "findings_count": Finding.objects.open().filter(owner=request.user).count(),
+        "findings_count": composed.sums(_findings, request.user.pk)[0],
         "tabs": tabs,
         "tab": next(each for each in tabs if each.is_open),
         "filters": filters,
@@ -84,6 +84,25 @@ def inbox(request: SignedInRequest) -> HttpResponse:
     if seen == context["seen"]:
         return HttpResponse(status=204)
     return render(request, "approvals/requests/_inbox_list.html", context)
+
+
+def _findings(owner: int) -> QuerySet[Any, Any]:
+    return Finding.objects.open().filter(owner=owner).order_by().values(one=Value(1))
+
+
+def _page(name: str, wanted: queries.Wanted, user: User, counts: queries.Counts, number: str | None) -> Page[Any]:
+    known = None if wanted.is_filtered else counts.of(name)
+    if number is None and known is not None and name in ("waiting", "others"):
+        shown = queries.first_rows(name, user, wanted.sort, PAGE_SIZE)
+        return Page(shown, 1, Paginator(range(known), PAGE_SIZE))
+    found = queries.narrowed(queries.tab(name, user), wanted)
+    numbers = queries.ordered(found, wanted.sort, name).values_list("pk", flat=True)
+    paginator = FromTheNearerEnd(numbers, PAGE_SIZE)
+    if known is not None:
+        paginator.count = known  # a cached property: not counted again
+    page: Page[Any] = paginator.get_page(number)
+    page.object_list = queries.listed(page.object_list)
+    return page
 
 
 def _kept(query: QueryDict) -> str:

@@ -8,8 +8,9 @@ from django import forms
 from django.http import HttpResponse
 from django.urls import reverse
 
-from accounts import roles
+from accounts import roles, security_log
 from accounts.passwords import FirstPasswordForm
+from accounts.security_log import Event
 from approvals.selectors import invitations
 
 
@@ -37,6 +38,7 @@ class Invitation(PasswordResetFromKeyView):  # type: ignore[misc]
     def form_valid(self, form: FirstPasswordForm) -> HttpResponse:
         """Anyone who read the mail and chose the password need not type it again."""
         form.save()
+        security_log.record(Event.PASSWORD_RESET, self.request, person=self.reset_user.pk)
         answer: HttpResponse = perform_password_reset_login(self.request, self.reset_user)
         return answer
 

@@ -17,7 +17,7 @@ from approvals import administration
 from approvals.forms.administration import GroupForm, InviteForm, PeopleFilterForm, PersonForm, PseudonymiseForm
 from approvals.models import AuditEvent, PromotionRequest
 from approvals.notifications.mailing import said
-from approvals.selectors import name_residue, policy_overview, request_timeline
+from approvals.selectors import api_tokens, name_residue, policy_overview, request_timeline
 from approvals.views.guard import needs
 from approvals.views.shared import Attempt, SignedInRequest, tell
 from approvals.workflow import WorkflowError
@@ -78,7 +78,7 @@ def _list(request: SignedInRequest, group_form: GroupForm, status: int = 200) ->
 def _without_owner() -> list[User]:
     """Service accounts that cannot ask for anything."""
     programs = User.objects.people().active().filter(is_service_account=True)
-    return list(programs.exclude(owner__is_active=True).order_by("name", "email"))
+    return list(programs.exclude(owner__is_active=True, owner__is_service_account=False).order_by("name", "email"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _invited(request: SignedInRequest, person: User) -> HttpResponse:
 @needs(administration.PEOPLE)
 def person(request: SignedInRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(User.objects.people().prefetch_related("groups"), pk=pk)
-    form = PersonForm(request.POST or None, initial=PersonForm.initial_of(found))
+    form = PersonForm(request.POST or None, person=found)
     attempt = Attempt(form, "roles")
     if request.method == "POST" and form.is_valid():
         with attempt:
@@ -166,6 +166,7 @@ def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
             done = "can sign in again" if wanted else "is deactivated and signed out everywhere"
             messages.success(request, f"{found.name} {done}.")
             return redirect("approvals:person", pk=pk)
+    live_tokens = api_tokens.live([found])
     context = {
         "person": found,
         "row": _row(found),
@@ -174,6 +175,8 @@ def set_active(request: SignedInRequest, pk: int) -> HttpResponse:
         .filter(requester=found)
         .order_by("pk")
         .values_list("pk", flat=True),
+        "live_tokens": live_tokens,
+        "names_of_tokens": ", ".join(token.name for token in live_tokens),
         "owned": User.objects.active().filter(owner=found, is_service_account=True).order_by("name"),
     }
     return render(request, "approvals/people/active.html", context, status=status)

@@ -1,6 +1,7 @@
 """Policies and targets: what applies to what, who can meet it, and the administrators' forms."""
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -11,7 +12,7 @@ from approvals.administration import policy_files
 from approvals.forms.administration import TargetForm
 from approvals.forms.policy import PolicyForm
 from approvals.forms.policy_entry import PolicyEntry
-from approvals.models import Policy, Target
+from approvals.models import Policy, PromotionRequest, Target
 from approvals.policy import Rule
 from approvals.selectors import policy_dry_run, policy_history, policy_overview, rules
 from approvals.tenures import model_names
@@ -21,6 +22,7 @@ from approvals.workflow import Conflict, WorkflowError
 from mirror.models import RegisteredModel
 
 MODELS_OFFERED = 200
+PAGE_SIZE = 25
 
 
 @require_safe
@@ -123,9 +125,11 @@ def _tell_saved(request: SignedInRequest, saved: Policy) -> None:
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(administration.POLICIES)
 def open_requests(request: SignedInRequest, pk: int) -> HttpResponse:
-    """Requests for a target that were made under another policy than they would get today, to submit them again."""
+    """Requests for a target that were made under another policy than they would get today, to submit them again: those
+    of one page at a time."""
     target = get_object_or_404(Target, pk=pk)
-    found = workflow.under_other_policies(target)
+    page = Paginator(workflow.under_other_policies(target), PAGE_SIZE).get_page(request.GET.get("page"))
+    found = PromotionRequest.objects.with_subject().defer("evidence").filter(pk__in=page.object_list).order_by("pk")
     if request.method == "POST":
         wanted, done = set(request.POST.getlist("request")), 0
         for each in found:
@@ -136,9 +140,10 @@ def open_requests(request: SignedInRequest, pk: int) -> HttpResponse:
                 except WorkflowError as error:
                     messages.error(request, f"Request #{each.pk}: {error.message}")
         messages.success(request, f"{done} request{'' if done == 1 else 's'} submitted again under the current policy.")
-        return redirect("approvals:policies")
-    rows = [(each, Rule.from_json(each.rule), rules.rule_for(each.version.model.name, target)) for each in found]
-    return render(request, "approvals/policies/open_requests.html", {"target": target, "rows": rows})
+        return redirect(request.get_full_path() if page.has_other_pages() else "approvals:policies")
+    known = list(Policy.objects.current().filter(target=target))
+    rows = [(each, Rule.from_json(each.rule), rules.rule_among(known, each.version.model.name)) for each in found]
+    return render(request, "approvals/policies/open_requests.html", {"target": target, "rows": rows, "page": page})
 
 
 @require_POST

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import Max, Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import Action, Assessment, AuditEvent, OutboxEntry, Outcome, PromotionRequest, Status
 from approvals.policy.freezes import Freeze
-from approvals.selectors import approval_effect, undoing
+from approvals.selectors import approval_effect, composed, undoing
 from approvals.selectors.approval_effect import Effect
 from approvals.selectors.request_state import RequestState
 from mirror.models import Inspection
@@ -160,9 +160,15 @@ class Delivery:
         return datetime.fromisoformat(half["since"]) if half else None
 
 
+def _newest_entry(request: int) -> QuerySet[OutboxEntry]:
+    return OutboxEntry.objects.filter(request=request).order_by("-pk")[:1]
+
+
 def delivery(request: PromotionRequest) -> Delivery:
     """How the newest outbox entry stands. One query, two while another one may go first."""
-    entry = request.outbox_entries.order_by("-pk").first()
+    entry: OutboxEntry | None = next(iter(composed.objects(_newest_entry, request.pk)), None)
+    if entry is not None:
+        entry.request = request
     if entry is None or entry.closed_at:
         return Delivery("", entry)
     if entry.is_claimed:
@@ -232,9 +238,13 @@ def reopened(request: PromotionRequest) -> AuditEvent | None:
     evidence."""
     if request.status != Status.PENDING:
         return None
-    kinds = (Action.REQUEST_REOPENED, Action.REQUEST_RESUBMITTED)
-    newest = request.events.filter(action__in=kinds).order_by("-sequence").first()
+    newest: AuditEvent | None = next(iter(composed.objects(_sent_back, request.pk)), None)
     return newest if newest is not None and newest.action == Action.REQUEST_REOPENED else None
+
+
+def _sent_back(request: int) -> QuerySet[AuditEvent]:
+    kinds = (Action.REQUEST_REOPENED, Action.REQUEST_RESUBMITTED)
+    return AuditEvent.objects.filter(request=request, action__in=kinds).order_by("-sequence")[:1]
 
 
 @dataclass(frozen=True)
@@ -303,8 +313,12 @@ class Shown(NamedTuple):
         return cls(status, evidence, part == _DECISION)
 
 
+def _newest_event(request: int) -> QuerySet[AuditEvent, tuple[int]]:
+    return AuditEvent.objects.filter(request=request).order_by("-sequence").values_list("sequence")[:1]
+
+
 def _mark(now: RequestState, owed: Delivery, looked: Checking | None) -> str:
-    newest = AuditEvent.objects.filter(request=now.request).aggregate(newest=Max("sequence"))["newest"]
+    newest = next((sequence for (sequence,) in composed.objects(_newest_event, now.request.pk)), None)
     entry = owed.entry
     tried = (entry.pk, entry.attempts, int(entry.available_at.timestamp())) if entry else ()
     if looked is not None:

@@ -31,6 +31,7 @@ from approvals.selectors import (
     mentions,
     nominations,
     note_claims,
+    one_request,
     request_state,
     request_timeline,
     rules,
@@ -238,7 +239,8 @@ def in_the_way(request: SignedInRequest, error: workflow.WorkflowError | None) -
 
 
 def get_request(pk: int) -> PromotionRequest:
-    found = PromotionRequest.objects.with_subject().filter(pk=pk).first()
+    """With what its page names. Raises Http404."""
+    found = one_request.find(pk)
     if found is None:
         raise Http404(f"There is no request #{pk}.")
     return found

@@ -28,7 +28,7 @@ from approvals.selectors import request_state, undoing
 from approvals.views import given, queue_place
 from approvals.views.request_page import get_request
 from approvals.views.review_queue import back, page
-from approvals.views.shared import SignedInRequest, status_of
+from approvals.views.shared import SignedInRequest
 
 NO_PROOF = (
     "You have no password, second factor or account at an identity provider to show it with. Set up an authenticator "
@@ -92,7 +92,7 @@ def _overtaken(
     return page(
         request,
         found,
-        status=status_of(error),
+        status=error.status,
         conflict=error.message,
         bound={"review_form": ReviewForm(initial=fresh), "comment_form": CommentForm(initial={"body": typed})}
         | ({"findings_form": findings} if findings is not None and findings.is_bound else {}),
@@ -124,7 +124,7 @@ def _undo_together(request: SignedInRequest, pk: int, review: int) -> HttpRespon
     try:
         undone = workflow.undo_together(found, by=request.user, review=review)
     except workflow.WorkflowError as error:
-        return page(request, get_request(pk), conflict=error.message, status=status_of(error))
+        return page(request, get_request(pk), conflict=error.message, status=error.status)
     messages.success(request, f"{len(undone.reviews)} decisions are undone. You can decide again.")
     for words in undone.refusals:
         messages.error(request, words)
@@ -163,7 +163,7 @@ def override(request: SignedInRequest, pk: int, check: int) -> HttpResponse:
         wrong = {"pk": check, "message": error.message}
         return page(request, found, bound={"override_errors": wrong}, conflict=error.message, status=422)
     except workflow.WorkflowError as error:
-        return page(request, get_request(pk), conflict=error.message, status=status_of(error))
+        return page(request, get_request(pk), conflict=error.message, status=error.status)
     messages.success(request, f"The check “{result.title}” is overridden.")
     return back(request, found)
 
@@ -225,7 +225,7 @@ def do(
     try:
         verb(found, by=request.user, **form.cleaned_data)
     except workflow.WorkflowError as error:
-        return page(request, get_request(pk), bound={name: form}, conflict=error.message, status=status_of(error))
+        return page(request, get_request(pk), bound={name: form}, conflict=error.message, status=error.status)
     if done:
         messages.success(request, done)
     return redirect(queue.on) if queue else back(request, found, part=part, is_undone=is_undone)

@@ -5,10 +5,7 @@ from django.contrib import messages
 from django.http import HttpRequest
 
 from accounts.models import User
-from approvals.workflow import Conflict, NeedsReauthentication, NotAllowed, WorkflowError
-
-STATUS: dict[type[WorkflowError], int] = {NotAllowed: 403, NeedsReauthentication: 403, Conflict: 409}
-"""What a page answers when a verb was refused; anything else is something wrong in what was typed, which is 422."""
+from approvals.workflow import WorkflowError
 
 
 class SignedInRequest(HttpRequest):
@@ -17,14 +14,10 @@ class SignedInRequest(HttpRequest):
     user: User
 
 
-def status_of(error: WorkflowError) -> int:
-    return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 422)
-
-
 def tell(request: HttpRequest, error: WorkflowError) -> int:
     """Says above the page that is shown next why nothing was done; returns what that page answers."""
     messages.error(request, error.message)
-    return status_of(error)
+    return error.status
 
 
 class Attempt:
@@ -37,7 +30,7 @@ class Attempt:
 
     @property
     def status(self) -> int:
-        return status_of(self.refusal) if self.refusal else 422 if self.form.errors else 200
+        return self.refusal.status if self.refusal else 422 if self.form.errors else 200
 
     def refuse(self, error: WorkflowError) -> None:
         self.form.add_error(self.field, error.message)

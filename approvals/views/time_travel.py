@@ -25,7 +25,9 @@ from components.times import in_utc
 LANES = 10
 """Of the time line: more do not fit on a screen."""
 
-DRAWN = 400
+DRAWN = 120
+"""Tenures of the time line: ten lanes of more lie on each other, and take half of the page's time."""
+
 JSON_MODELS = 200
 QUICK = (
     ("An hour ago", timedelta(hours=1)),
@@ -45,7 +47,10 @@ class TimeLine:
     value: int
     step: int
     are_more: bool
-    """There are models or tenures that it does not show."""
+    """There are models that it does not show."""
+
+    newest: int
+    """It has so many tenures of these models, the newest ones; 0 where it has all."""
 
 
 @require_safe
@@ -203,7 +208,7 @@ def _time_line(question: Question, since: datetime, until: datetime, *, names: S
     are while the slider moves."""
     if names is None:
         names = as_of.names_in(question, since=since, until=until, most=LANES + 1)
-    found, are_more = as_of.of_span(names[:LANES], since=since, until=until, target=question.target, most=DRAWN)
+    found, are_older = as_of.of_span(names[:LANES], since=since, until=until, target=question.target, most=DRAWN)
     lanes: dict[str, list[Tenure]] = {}
     for tenure in sorted(found, key=lambda each: (each.model_name, each.target.position, each.target.name)):
         lanes.setdefault(_lane(tenure, names, question), []).append(tenure)
@@ -217,7 +222,8 @@ def _time_line(question: Question, since: datetime, until: datetime, *, names: S
         high=high,
         value=min(max(int(question.moment.timestamp()), low), high),
         step=max((high - low) // 2000, 1),
-        are_more=are_more or len(names) > LANES or len(lanes) > LANES,
+        are_more=len(names) > LANES or len(lanes) > LANES,
+        newest=DRAWN if are_older else 0,
     )
 
 

@@ -13,7 +13,7 @@ from approvals import policy, workflow
 from approvals.models import PromotionRequest
 from approvals.selectors import together
 from approvals.views import queue_place
-from approvals.views.shared import SignedInRequest, status_of
+from approvals.views.shared import SignedInRequest
 from approvals.workflow import BatchRefused, Picked
 
 
@@ -29,9 +29,9 @@ def several(request: SignedInRequest) -> HttpResponse:
         try:
             signed = workflow.approve_together(picked, by=request.user, proof=policy.Proof(*proof) if proof else None)
         except BatchRefused as error:
-            refusals, problem, status = error.refusals, error.message, status_of(error)
+            refusals, problem, status = error.refusals, error.message, error.status
         except workflow.WorkflowError as error:
-            problem, status = error.message, status_of(error)
+            problem, status = error.message, error.status
         else:
             messages.success(request, _words([each.request for each in signed]))
             done = min(place.done + len(signed), queue_place.MOST_DONE)

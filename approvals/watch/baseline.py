@@ -1,18 +1,20 @@
 """The first look at a place: what is there was held before Countersign. Before it, what earlier promotions put there is
 read back from the ledger. And the end: places that no target means any more are not watched."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from django.db import transaction
-from django.utils import timezone
 
 from approvals import ledger, tenures
 from approvals.models import Action, AuditEvent, Incident, OutboxEntry, Target, Tenure, WatchedPlace
 from approvals.watch import incidents
 from approvals.watch.places import Holder, Key, Observed, expected, observed, watched
+from mirror import clock
 from mirror.models import MirrorState, ModelVersion
 
-CHUNK = 50
+CHUNK = 25
 """Models in one transaction: no one else can write to the ledger meanwhile."""
 
 
@@ -35,7 +37,7 @@ def take() -> bool:
             _find(new, names[start : start + CHUNK])
     for place, target in new.items():
         WatchedPlace.objects.get_or_create(
-            target=target, place=place, defaults={"first_seen_at": timezone.now()}
+            target=target, place=place, defaults={"first_seen_at": clock.now()}
         )  # last: from now on, what is not explained is a change outside Countersign
     return bool(places)
 
@@ -43,7 +45,7 @@ def take() -> bool:
 @transaction.atomic
 def _leave(target: Target, place: str) -> None:
     tenures.hold_settlements()
-    now = timezone.now()
+    now = clock.now()
     held = Tenure.objects.open().filter(target=target, place=place)
     left = list(held)
     held.filter(started_at__gt=now).update(started_at=now)  # MLflow's clock is not ours
@@ -91,13 +93,19 @@ def _find(new: Mapping[str, Target], names: Iterable[str]) -> None:
     seen, held = dict(observed(new, names)), expected(names)
     # Where a delivery is at work, what it found first was there before Countersign; what it wrote, it settles itself.
     seen.update(_before_deliveries(new, names))
+    changes = []
     for key in sorted(seen.keys() | held.keys()):
         if new.get(key.place) is None or new[key.place].pk != key.target_id:
             continue
         holders, running = seen.get(key, {}), held.get(key, {})
         came = {number: holder for number, holder in holders.items() if number not in running}
-        gone = [number for number in running if number not in holders]
-        _take_place(new[key.place], key, came, [running[number] for number in gone], is_alone=len(holders) == 1)
+        gone = [tenure for number, tenure in running.items() if number not in holders]
+        if came or gone:
+            changes.append(Change(new[key.place], key, came, gone, len(holders) == 1))
+    told = _tell(changes)
+    # First all ends, since the database allows one sole holder; then all beginnings at once: people who sign wait for
+    # the end of this transaction.
+    tenures.found([start for change in changes for start in _taken(change, told)])
     _seal(tenures.touched(since + 1, *names))
 
 
@@ -106,19 +114,43 @@ def _seal(rows: Iterable[Tenure]) -> None:
         ledger.record(Action.ROWS_SEALED, actor=None, rows=rows)
 
 
-def _take_place(target: Target, key: Key, came: Mapping[int, Holder], gone: list[Tenure], *, is_alone: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a place holds now and did not by its tenures, and the other way round."""
+
+    target: Target
+    key: Key
+    came: Mapping[int, Holder]
+    gone: Sequence[Tenure]
+    is_alone: bool
+
+
+Events: TypeAlias = Mapping[tuple[Key, int], AuditEvent]
+"""By place and number of the version."""
+
+
+def _tell(changes: Iterable[Change]) -> Events:
+    """An event for each version that came; for a place that is empty by now, one for the last that held it."""
+    entries = {}
+    for change in changes:
+        numbers = change.came or [change.gone[-1].version_number]
+        data = {"place": change.key.place} | ({} if change.came else {"is_gone": True})
+        for number in numbers:
+            entries[change.key, number] = ledger.Entry(
+                Action.TENURE_FOUND, change.key.model, number, change.target.name, data
+            )
+    return dict(zip(entries, ledger.record_many(list(entries.values())), strict=True))
+
+
+def _taken(change: Change, told: Events) -> Iterator[tenures.Found]:
     """What is there was found; what was promoted there and is not, ended before that, and an event records it."""
-    if not came and not gone:
-        return
-    told = {number: _tell(target, key, number) for number in came} or {
-        gone[-1].version_number: _tell(target, key, gone[-1].version_number, is_gone=True)
-    }
+    target, key, gone = change.target, change.key, change.gone
     latest = max((tenure.started_at for tenure in gone), default=None)
     # No tenure begins after the event that records it, although the clocks of hosts differ.
-    seen = {number: min(holder.read_at, told[number].at) for number, holder in came.items()}
+    seen = {number: min(holder.read_at, told[key, number].at) for number, holder in change.came.items()}
     if latest is not None:
         seen = {number: max(at, latest) for number, at in seen.items()}
-        event = told[min(seen, key=lambda number: seen[number])] if seen else next(iter(told.values()))
+        event = told[key, min(seen, key=lambda number: seen[number]) if seen else gone[-1].version_number]
         tenures.finish(
             Tenure.objects.filter(pk__in=[tenure.pk for tenure in gone]),
             at=min(seen.values(), default=max(latest, event.at)),
@@ -127,28 +159,16 @@ def _take_place(target: Target, key: Key, came: Mapping[int, Holder], gone: list
             after=latest,
         )
     for number, at in seen.items():
-        tenures.begin(
+        yield tenures.Found(
             model_name=key.model,
             number=number,
             target=target,
             place=key.place,
             at=at,
-            origin=Tenure.Origin.FOUND,
-            sequence=told[number].sequence,
-            version=ModelVersion.objects.filter(model__name=key.model, number=number).first(),
-            sole=is_alone and tenures.is_sole(target, key.place),
+            sequence=told[key, number].sequence,
+            version_created_at=change.came[number].created_at,
+            sole=change.is_alone and tenures.is_sole(target, key.place),
         )
-
-
-def _tell(target: Target, key: Key, number: int, *, is_gone: bool = False) -> AuditEvent:
-    return ledger.record(
-        Action.TENURE_FOUND,
-        actor=None,
-        model_name=key.model,
-        version_number=number,
-        target_name=target.name,
-        data={"place": key.place} | ({"is_gone": True} if is_gone else {}),
-    )
 
 
 def _half_moved() -> set[str]:
@@ -160,13 +180,14 @@ def _before_deliveries(new: Mapping[str, Target], names: list[str]) -> Observed:
     found: dict[Key, dict[int, Holder]] = {}
     entries = OutboxEntry.objects.open().filter(plan__isnull=False, model_name__in=names).select_related("target")
     for entry in entries:
-        plan, now = entry.plan or {}, timezone.now()
+        plan, now = entry.plan or {}, clock.now()
+        made = dict(ModelVersion.objects.filter(model__name=entry.model_name).values_list("number", "created_at"))
         if entry.target.stage and entry.target.stage in new:
             key = Key(entry.model_name, entry.target_id, entry.target.stage)
-            found[key] = {number: Holder(number, None, now) for number in plan.get("in_stage", ())}
+            found[key] = {number: Holder(number, made.get(number), now) for number in plan.get("in_stage", ())}
         place = tenures.alias_place(entry.target.alias)
         if entry.target.alias and place in new:
             number = plan.get("alias_holder")
             key = Key(entry.model_name, entry.target_id, place)
-            found[key] = {number: Holder(number, None, now)} if number is not None else {}
+            found[key] = {number: Holder(number, made.get(number), now)} if number is not None else {}
     return found

@@ -7,13 +7,13 @@ from typing import Any, Self
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from approvals import tenures
 from approvals.models import AuditEvent, Incident, Target, Tenure, WatchState
 from approvals.watch import confirming, deliveries, incidents, retroactive_reviews
 from approvals.watch.incidents import Found
 from approvals.watch.places import Holder, Key, expected, is_other, is_same, names_of, observed
+from mirror import clock
 from mirror.models import ModelVersion, RegisteredModel
 
 
@@ -75,9 +75,7 @@ class _Change:
             self._take_back(approved)
             return 0
         kind = self._kind(gone, rows)
-        seen_at = max(
-            [self._seen_at(number, rows, model) for number in (*self.left, *self.came)], default=timezone.now()
-        )
+        seen_at = max([self._seen_at(number, rows, model) for number in (*self.left, *self.came)], default=clock.now())
         # Only a sweep sees deletions and hidden models, so the time of its last answer bounds the change.
         by_sweep = bool(gone) or (model is not None and model.hidden_at is not None)
         not_before = self._not_before(by_sweep=by_sweep, seen_at=seen_at)
@@ -136,7 +134,7 @@ class _Change:
         """When MLflow said so of this version."""
         if number in self.holders:
             return self.holders[number].read_at
-        row, now = rows.get(number), timezone.now()
+        row, now = rows.get(number), clock.now()
         if model is not None and model.deleted_at:
             return model.deleted_at
         if row is not None and row.deleted_at:
@@ -179,9 +177,9 @@ class _Change:
         event: AuditEvent | None = None
         for incident in self._open().select_related("target", "request").order_by("pk"):
             event = incidents.close(incident, Incident.Resolution.UNDONE) or event
-        not_before = self._not_before(by_sweep=False, seen_at=timezone.now())
+        not_before = self._not_before(by_sweep=False, seen_at=clock.now())
         for number in self.left:
-            self._end(number, Tenure.End.OUTSIDE, event, timezone.now(), not_before)
+            self._end(number, Tenure.End.OUTSIDE, event, clock.now(), not_before)
         for number in self.came:
             self._begin(number, event, not_before, basis=_last_approved(self.key, number), sole=len(approved) == 1)
         if event is not None:

@@ -1,5 +1,8 @@
 """Open incidents, looked at again: some are over by themselves, and of some the review afterwards has ended."""
 
+from collections.abc import Collection, Mapping, Sequence
+from typing import TypeAlias
+
 from django.db import transaction
 
 from approvals import tenures, workflow
@@ -16,11 +19,25 @@ def follow() -> int:
     """Closes incidents that are over, and owes a put-back where a review ended without approval; returns how many
     changed. Looks without a lock first: most stay as they are."""
     changed = 0
-    for incident in Incident.objects.open().select_related("target", "request__version").order_by("pk"):
+    found = list(Incident.objects.open().select_related("target", "request__version").order_by("pk"))
+    running = _running({incident.model_name for incident in found})
+    for incident in found:
         with alone("incident.not_followed", incident=incident.pk, model=incident.model_name):
-            if _over(incident) or _refused(incident) or _has_nothing_to_review(incident):
+            if _over(incident, running) or _refused(incident) or _has_nothing_to_review(incident, running):
                 changed += _settle(incident.pk)
     return changed
+
+
+Running: TypeAlias = Mapping[tuple[str, int | None], Sequence[Tenure]]
+"""The tenures that run, by model and target."""
+
+
+def _running(models: Collection[str]) -> Running:
+    """One query, however many models."""
+    found: dict[tuple[str, int | None], list[Tenure]] = {}
+    for tenure in Tenure.objects.open().filter(model_name__in=models).select_related("request") if models else ():
+        found.setdefault((tenure.model_name, tenure.target_id), []).append(tenure)
+    return found
 
 
 @transaction.atomic
@@ -30,7 +47,8 @@ def _settle(pk: int) -> bool:
     incident = Incident.objects.open().select_related("target", "request__version").filter(pk=pk).first()
     if incident is None:
         return False
-    if over := _over(incident):
+    running = _running([name])
+    if over := _over(incident, running):
         resolution, reason = over
         incidents.close(incident, resolution, reason=reason)
         return True
@@ -40,7 +58,7 @@ def _settle(pk: int) -> bool:
         incident.save(update_fields=["is_owed", "details"])
         incidents.seal(incident)
         return True
-    if _has_nothing_to_review(incident) and incident.request is not None:
+    if _has_nothing_to_review(incident, running) and incident.request is not None:
         version = incident.request.version.number
         return workflow.drop_afterwards(
             incident.request, reason=f"Version {version} does not hold {incident.place} any more."
@@ -48,15 +66,14 @@ def _settle(pk: int) -> bool:
     return False
 
 
-def _over(incident: Incident) -> "tuple[Incident.Resolution, str] | None":
+def _over(incident: Incident, all_running: Running) -> "tuple[Incident.Resolution, str] | None":
     request = incidents.request_of(incident)
     if request is not None and request.status == Status.APPLIED:
         return R.REVIEWED, f"Request #{request.pk} was approved."
     running = {
         tenure.version_number: tenure
-        for tenure in Tenure.objects.open()
-        .filter(model_name=incident.model_name, target=incident.target, place=incident.place)
-        .select_related("request")
+        for tenure in all_running.get((incident.model_name, incident.target_id), ())
+        if tenure.place == incident.place
     }
     # About bytes, and not about who approved: it ends when the version has left the place.
     if incident.kind == Incident.Kind.FILES:
@@ -94,12 +111,11 @@ def _refused(incident: Incident) -> str:
     return f"Request #{request.pk} ended without an approval: {request.get_status_display().lower()}."
 
 
-def _has_nothing_to_review(incident: Incident) -> bool:
+def _has_nothing_to_review(incident: Incident, all_running: Running) -> bool:
     """The version that is under review has left the place."""
     request = incident.request
     if request is None or request.status not in UNDECIDED:
         return False
-    running = Tenure.objects.open().filter(
-        model_name=incident.model_name, target=incident.target, version_number=request.version.number
-    )
-    return not running.exists() and not deliveries.half_done([incident.model_name])
+    running = all_running.get((incident.model_name, incident.target_id), ())
+    is_there = any(tenure.version_number == request.version.number for tenure in running)
+    return not is_there and not deliveries.half_done([incident.model_name])

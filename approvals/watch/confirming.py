@@ -4,13 +4,11 @@ replica that is behind, and the mirror may be in the middle of a sweep, with one
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
-from django.utils import timezone
-
 from approvals import evidence
 from approvals.evidence import approval_note
 from approvals.models import Incident, Target, Tenure
 from approvals.watch.places import expected, observed
-from mirror import sync
+from mirror import clock, sync
 from mirror.models import ModelVersion, RegisteredModel
 from mirror.port import NotFound, Registry, RegistryError
 
@@ -22,7 +20,7 @@ def confirm(model: str, places: Mapping[str, Target], registry: Registry) -> dat
     """Mirrors all places of the model anew, each version that holds one by MLflow, mirror or tenures asked for by name;
     returns when MLflow was asked, and None when the model can't be judged now: MLflow does not answer, or answers what
     was before a delivery that has just ended."""
-    asked_at = timezone.now()
+    asked_at = clock.now()
     if RegisteredModel.objects.filter(name=model).exclude(deleted_at=None).exists():
         return asked_at  # MLflow was asked by name before that was marked
     running = {number for held in expected([model]).values() for number in held}
@@ -35,7 +33,7 @@ def confirm(model: str, places: Mapping[str, Target], registry: Registry) -> dat
         return None  # marked deleted by now; the next look asks whether it goes by another name
     except RegistryError:
         return None
-    return None if _is_behind(model, timezone.now() - LAG) else asked_at
+    return None if _is_behind(model, clock.now() - LAG) else asked_at
 
 
 def is_current(model: str, asked_at: datetime) -> bool:

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-from django.utils import timezone
-
 from approvals.ledger import cut
 from approvals.models import WatchState
 from approvals.watch import baseline, classification, confirming, hidden_models, late_changes, renames
 from approvals.watch.classification import Known
 from approvals.watch.places import Key, different, watched
+from mirror import clock
 from mirror.isolation import alone
 from mirror.models import MirrorState
 from mirror.port import Registry
@@ -48,7 +47,7 @@ def look(registry: Registry | None = None) -> Look:
             elif classification.is_at_work(name):
                 continue  # before MLflow is asked
             else:
-                asked_at = confirming.confirm(name, places, registry) if registry else timezone.now()
+                asked_at = confirming.confirm(name, places, registry) if registry else clock.now()
                 if asked_at is None:
                     continue
                 keys = [Key(name, target.pk, place) for place, target in places.items()]  # as they are by now, not then
@@ -63,7 +62,7 @@ def look(registry: Registry | None = None) -> Look:
     # As of when the rows were asked for, not of now: it bounds the time of the next change from below. What was passed
     # over keeps the times from before.
     WatchState.objects.filter(pk=1).update(
-        looked_at=timezone.now(),
+        looked_at=clock.now(),
         stages_known_at=asked.stages_asked_at or state.stages_known_at,
         aliases_known_at=asked.aliases_asked_at or state.aliases_known_at,
         behind={name: Known.of(state, name).as_plain() for name in sorted(passed)},

@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.utils import timezone
-
 from accounts.models import User
 from approvals import ledger, policy, tenures, workflow
 from approvals.models import Action, AuditEvent, Incident, LedgerCut, PromotionRequest, Target
 from approvals.selectors import rules
 from approvals.workflow.verbs import verb
+from mirror import clock
 
 RESOLVE = "approvals.resolve_incident"
 EVERY_MODEL = "*"
@@ -174,7 +173,7 @@ def _keeps_changing(found: Found) -> str:
         target=found.target,
         place=found.place,
         resolution=Incident.Resolution.PUT_BACK,
-        resolved_at__gt=timezone.now() - WITHIN,
+        resolved_at__gt=clock.now() - WITHIN,
     )
     return GAVE_UP if recent.count() >= MOST_PUT_BACKS else ""
 
@@ -186,7 +185,7 @@ def close(
     decided is taken back. In the caller's transaction."""
     # Its row count tells who was first: a person, the watch and a put-back may end it at once.
     won = Incident.objects.open().filter(pk=incident.pk).update(
-        resolved_at=timezone.now(),
+        resolved_at=clock.now(),
         resolved_by=by,
         resolution=resolution,
         reason=reason,
@@ -226,7 +225,7 @@ def _about(incident: Incident) -> int | None:
 def may_resolve(user: User) -> policy.Answer:
     if user.is_active and user.has_perm(RESOLVE) and not user.is_service_account:
         return policy.YES
-    return policy.no("Only reviewers and administrators can resolve incidents.")
+    return policy.no("role_required", "Only reviewers and administrators can resolve incidents.")
 
 
 @verb()
@@ -234,18 +233,20 @@ def resolve(incident: Incident, *, by: User, reason: str) -> None:
     """Closes an incident with a person's reason; what holds the place stays. Raises NotAllowed, Invalid (no reason) or
     Conflict (it is resolved, is being put back, or its review is approved and on the way to MLflow)."""
     if not (answer := may_resolve(by)):
-        raise workflow.NotAllowed(answer.reason)
+        raise workflow.NotAllowed(answer.reason, code=answer.code)
     if not reason.strip():
-        raise workflow.Invalid("Enter what happened and why it can stay; auditors read it.")
+        raise workflow.Invalid("Enter what happened and why it can stay; auditors read it.", code="reason_required")
     # Before it is read: settlements, and decisions on its review, wait from here on.
     lock(incident.model_name)
     locked = Incident.objects.select_related("target", "request").get(pk=incident.pk)
     if locked.resolved_at is not None:
-        raise workflow.Conflict("The incident is already resolved.")
+        raise workflow.Conflict("The incident is already resolved.", code="already_resolved")
     if locked.is_owed and "began_at" in locked.details:
-        raise workflow.Conflict("Countersign is reverting it right now. Try again in a moment.")
+        raise workflow.Conflict("Countersign is reverting it right now. Try again in a moment.", code="being_reverted")
     if locked.request is not None and locked.request.decided_at and locked.request.is_open:
-        raise workflow.Conflict(f"Request #{locked.request.pk} is approved and on its way.", locked.request)
+        raise workflow.Conflict(
+            f"Request #{locked.request.pk} is approved and on its way.", locked.request, code="being_delivered"
+        )
     close(locked, Incident.Resolution.EXPLAINED, reason=reason.strip(), by=by)
     incident.refresh_from_db()
 

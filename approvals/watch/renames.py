@@ -5,7 +5,6 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from django.db import transaction
-from django.utils import timezone
 
 from approvals import tenures
 from approvals.models import Incident, Target, Tenure
@@ -13,7 +12,7 @@ from approvals.watch import deliveries, incidents
 from approvals.watch.classification import Known
 from approvals.watch.incidents import Found
 from approvals.watch.places import Key, expected, observed
-from mirror import sync
+from mirror import clock, sync
 from mirror.models import MirrorState, ModelVersion, RegisteredModel
 from mirror.port import NotFound, Registry, RegistryError
 
@@ -111,7 +110,7 @@ def settle(old: str, new: str, *, places: Mapping[str, Target], known: Known) ->
             },
         )
     )
-    now = timezone.now()
+    now = clock.now()
     for running in held.values():
         for tenure in running.values():
             at = max(min(seen_at, now), tenure.started_at)

@@ -18,7 +18,6 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
-from django.utils import timezone
 
 from approvals import ledger, tenures
 from approvals.ledger import cut
@@ -159,7 +158,7 @@ class _Job:
         # Do not move this below the first write: by it the watch knows, until it is settled, that the writes are ours.
         self.begin()
         self.move(view)
-        asked_at = timezone.now()
+        asked_at = clock.now()
         back = self.look()
         if list(back.holders) != self.approved:
             raise Unreachable(f"MLflow took the change but does not show it: {self.place} of {self.name}.")
@@ -193,7 +192,7 @@ class _Job:
     def begin(self) -> None:
         """Written before the first write to MLflow. Raises ClaimLost."""
         details = {**self.incident.details}
-        details.setdefault("began_at", timezone.now().isoformat())
+        details.setdefault("began_at", clock.now().isoformat())
         if not self._held().update(details=details, lease_expires_at=_lease_end()):
             raise ClaimLost
         self.incident.details = details

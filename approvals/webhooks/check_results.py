@@ -1,4 +1,4 @@
-"""What external checks post to the callback, as the answer to a call."""
+"""What external checks say: posted to the callback as the answer to a call, or reported by a service account."""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from datetime import datetime
 
 import structlog
 
+from accounts.models import User
 from approvals import workflow
 from approvals.assessment.external_calls import give_up, terms_of
 from approvals.checks import external, signing
@@ -30,15 +31,36 @@ def receive(token: str, body: bytes, headers: Mapping[str, str], *, now: datetim
         return Reply(Verdict.UNREADABLE, said.problem)
     if json.loads(body).get("fingerprint") != result.fingerprint:
         # One secret serves every request, so that an answer for one could be posted for another.
-        return Reply(Verdict.REFUSED, "The answer's fingerprint is not that of the evidence that was asked about.")
-    is_late = result.outcome == Outcome.WAITING and result.deadline_at is not None and result.deadline_at <= now
-    if is_late:
-        give_up(result)
+        return Reply(Verdict.REFUSED, OF_OTHER_EVIDENCE)
+    _give_up_if_late(result, now)
     became = workflow.answer_check(result, passed=said.passed, reason=said.reason, said_by=name)
     logger.info("check.answered", check=result.pk, request=result.request_id, passed=said.passed, became=became.name)
     return _REPLIES[became]
 
 
+def report(result: CheckResult, *, by: User, passed: bool, reason: str, fingerprint: str, now: datetime) -> str:
+    """What a service account says of a check, about the evidence with this fingerprint; returns what became of it, as a
+    sentence. Raises NotAllowed, or Conflict: it is about other evidence, too late, or another answer counts."""
+    request = result.request
+    if fingerprint != result.fingerprint:
+        raise workflow.Conflict(OF_OTHER_EVIDENCE, request, code="evidence_changed")
+    _give_up_if_late(result, now)
+    cleaned = external.reason(reason)
+    became = workflow.report_check(request, result, by=by, passed=passed, reason=cleaned)
+    logger.info("check.reported", check=result.pk, request=request.pk, passed=passed, became=became.name)
+    reply = _REPLIES[became]
+    if reply.verdict != Verdict.TAKEN:
+        code = "already_answered" if became == Answered.DIFFERENT else "too_late"
+        raise workflow.Conflict(reply.words, request, code=code)
+    return reply.words
+
+
+def _give_up_if_late(result: CheckResult, now: datetime) -> None:
+    if result.outcome == Outcome.WAITING and result.deadline_at is not None and result.deadline_at <= now:
+        give_up(result)
+
+
+OF_OTHER_EVIDENCE = "The answer's fingerprint is not that of the evidence that was asked about."
 _REPLIES = {
     Answered.RECORDED: Reply(Verdict.TAKEN, "The answer is recorded."),
     Answered.SAME: Reply(Verdict.TAKEN, "The answer was recorded already."),

@@ -8,12 +8,22 @@ just given, `findings` what they want put right afterwards, `reopening` sends a 
 content changed, `nominations` ask a person by name to review, `escalation` hands on what has waited too long,
 `opening` notes when a reviewer opened it. `rollbacks`, `emergency` and `probation` are the ways that need fewer
 approvals, or undo what was approved; `retroactive_reviews` asks for reviews of what went around Countersign. `outbox`
-is what is owed to MLflow, `verbs` the frame of them all.
+is what is owed to MLflow, `verbs` the frame of them all. `acting` goes around what a program does through a
+token.
 """
 
+from approvals.ledger.machines import acting
 from approvals.workflow.approvals_count import approver_labels
 from approvals.workflow.batches import BatchRefused, Picked, approve_together, undo_together
-from approvals.workflow.check_results import FILES, Answered, answer_check, conclude, override, store_attempt
+from approvals.workflow.check_results import (
+    FILES,
+    Answered,
+    answer_check,
+    conclude,
+    override,
+    report_check,
+    store_attempt,
+)
 from approvals.workflow.emergency import break_glass, call_out_overdue, review_afterwards
 from approvals.workflow.escalation import escalate
 from approvals.workflow.findings import FindingInput, close_finding, may_close
@@ -56,6 +66,7 @@ __all__ = [
     "Picked",
     "Reported",
     "WorkflowError",
+    "acting",
     "allowed_alone",
     "answer_check",
     "approve_together",
@@ -79,6 +90,7 @@ __all__ = [
     "override",
     "reconsider",
     "reopen",
+    "report_check",
     "report_health",
     "request_promotion",
     "resubmit",

@@ -12,10 +12,11 @@ from django.db import transaction
 from django.db.models import Model
 from django.utils import timezone
 
+from accounts import roles
 from accounts.models import User
 from approvals import checks, evidence, ledger, policy
 from approvals.models import Action, Assessment, CheckResult, Outcome, PromotionRequest, Review, Status
-from approvals.selectors import champions, frozen_evidence, request_state
+from approvals.selectors import champions, frozen_evidence, request_state, reviewers
 from approvals.workflow import approvals_count, locks
 from approvals.workflow.shared import Invalid, move, require, store
 from approvals.workflow.verbs import verb
@@ -228,9 +229,9 @@ class Answered(Enum):
 
 
 @transaction.atomic
-def answer_check(result: CheckResult, *, passed: bool, reason: str, said_by: str) -> Answered:
+def answer_check(result: CheckResult, *, passed: bool, reason: str, said_by: str, by: User | None = None) -> Answered:
     """Takes an external check's answer and moves on when it was the last one. `said_by` is who says so: the check's
-    name, or Countersign when the deadline is over."""
+    name, or Countersign when the deadline is over; `by` the service account that reported it, if one did."""
     request = locks.lock_request(result.request)
     result = request.checks.get(pk=result.pk)
     outcome = Outcome.PASS if passed else Outcome.WARN if result.effect == "warn" else Outcome.FAIL
@@ -242,9 +243,22 @@ def answer_check(result: CheckResult, *, passed: bool, reason: str, said_by: str
         outcome=outcome, reason=reason, answered_at=timezone.now(), next_attempt_at=None
     )
     told = {"check": result.title, "passed": passed, "reason": reason, "said_by": said_by}
-    ledger.record(Action.CHECK_ANSWERED, actor=None, acting=said_by, request=request, data=told, rows=[result])
+    ledger.record(Action.CHECK_ANSWERED, actor=by, acting=said_by, request=request, data=told, rows=[result])
     advance(request)
     return Answered.RECORDED
+
+
+@verb()
+def report_check(request: PromotionRequest, result: CheckResult, *, by: User, passed: bool, reason: str) -> Answered:
+    """A service account says what came of the external check that `result` waits for. Raises NotAllowed."""
+    name = str(result.terms["name"])
+    # A check may be called `requester`: a role is not given for it.
+    groups = set(by.group_names) - roles.PERMISSIONS.keys()
+    answer = policy.may_report_check(
+        reviewers.actor_of(by), name, asks_as=by.asks_as, asked_by=request.asked_by, groups=groups
+    )
+    require(answer)
+    return answer_check(result, passed=passed, reason=reason, said_by=name, by=by)
 
 
 def store_attempt(result: CheckResult, *, problem: str, next_attempt_at: datetime | None) -> None:

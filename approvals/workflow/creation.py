@@ -83,7 +83,7 @@ def make(
 
 
 def _asked_already(existing: PromotionRequest) -> Conflict:
-    return Conflict(f"Request #{existing.pk} already asks for this.", existing)
+    return Conflict(f"Request #{existing.pk} already asks for this.", existing, code="already_open")
 
 
 def make_way(existing: PromotionRequest, *, by: User, reason: str) -> None:
@@ -108,6 +108,7 @@ def take_back(request: PromotionRequest, *, by: User, reason: str) -> None:
         closed = free.filter(is_at_rest=True).update(**ended, plan=None, half=None, is_at_rest=False, ending="")
         closed = closed or free.update(**ended)
         if not closed:
-            raise Conflict(f"Request #{request.pk} is being delivered right now. Try again in a moment.", request)
+            told = f"Request #{request.pk} is being delivered right now. Try again in a moment."
+            raise Conflict(told, request, code="being_delivered")
     move(request, Status.WITHDRAWN, status_reason=reason)
     ledger.record(Action.REQUEST_WITHDRAWN, actor=by, request=request, data={"reason": reason}, rows=rows)

@@ -34,14 +34,16 @@ def break_glass(
     require(policy.may_break_glass(reviewers.actor_of(by), rule.break_glass))
     reason = reason.strip()
     if asked.problem:
-        raise Invalid(asked.problem)
+        raise Invalid(asked.problem, code="not_possible")
     if len(reason) < policy.SHORTEST_REASON:
         raise Invalid(f"Describe the emergency in at least {policy.SHORTEST_REASON} characters.")
     # After the plain reasons against it, so that no one shows who they are for nothing.
     signed_with = _check_proof(rule.signature, proof)
     # What is on its way need not be overtaken; what still waits for people makes way.
     if existing is not None and existing.is_urgent and existing.status == Status.APPROVED:
-        raise Conflict(f"Request #{existing.pk} already takes this version to {target.name}.", existing)
+        raise Conflict(
+            f"Request #{existing.pk} already takes this version to {target.name}.", existing, code="already_open"
+        )
     if existing is not None:
         creation.make_way(existing, by=by, reason="The same was promoted in an emergency, without approval.")
     due_at = timezone.now() + timedelta(hours=rule.break_glass.review_within_hours)
@@ -106,7 +108,7 @@ def review_afterwards(request: PromotionRequest, *, by: User, verdict: str, comm
     if verdict not in AfterVerdict.values:
         raise Invalid("Choose whether it was justified.")
     if not comment:
-        raise Invalid("Enter a reason; auditors read it.")
+        raise Invalid("Enter a reason; auditors read it.", code="reason_required")
     # The request is locked, so that `require` above and this see the same: there is one review afterwards.
     PromotionRequest.objects.filter(pk=request.pk, afterwards_at=None).update(
         afterwards_at=timezone.now(), afterwards_by=by, afterwards_verdict=verdict, afterwards_comment=comment

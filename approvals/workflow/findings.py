@@ -46,11 +46,11 @@ def raise_findings(review: Review, rule: policy.Rule, wanted: Sequence[FindingIn
 def may_close(finding: Finding, user: User) -> policy.Answer:
     """Any reviewer but its owner says that it is put right, also when the owner raised it."""
     if finding.closed_at:
-        return policy.no("It is already closed.")
+        return policy.no("already_closed", "It is already closed.")
     if user.pk == finding.owner_id:
-        return policy.no("You own this finding, so another person must close it.")
+        return policy.no("finding_owner", "You own this finding, so another person must close it.")
     if user.is_service_account or not user.has_perm("approvals.review_promotion"):
-        return policy.no("Only reviewers can close findings.")
+        return policy.no("role_required", "Only reviewers can close findings.")
     return policy.YES
 
 
@@ -64,7 +64,7 @@ def close_finding(finding: Finding, *, by: User, note: str) -> None:
     )
     answer = may_close(finding, by)
     if not answer:
-        raise NotAllowed(answer.reason)
+        raise NotAllowed(answer.reason, code=answer.code)
     if not note.strip():
         raise Invalid("Enter what was done.")
     finding.closed_at, finding.closed_by, finding.closing_note = timezone.now(), by, note.strip()

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 
-from approvals.models import PromotionRequest, Target
+from django.db import connection
+from django.db.models import F, Func, TextField
+
+from approvals.models import OutboxEntry, PromotionRequest, Target
 
 
 def lock_request(request: PromotionRequest) -> PromotionRequest:
@@ -19,4 +22,23 @@ def lock_targets(targets: Iterable[int | None]) -> None:
     holders, and what changes them, goes one after the other."""
     numbers = {pk for pk in targets if pk is not None}
     if numbers:
-        list(Target.objects.select_for_update(no_key=True).filter(pk__in=numbers).order_by("pk").values_list("pk"))
+        rows = Target.objects.select_for_update(no_key=True).filter(pk__in=numbers).order_by("pk")
+        list(rows.values_list(_IN_TURN) if connection.vendor == "postgresql" else rows.values_list("pk"))
+
+
+def lock_place(model_name: str, target_id: int) -> list[OutboxEntry]:
+    """For what changes one model's holders of the target, and no other's: `lock_targets` waits for it and the other way
+    round, and so does whoever does the same at this model; deliveries of other models do not. Returns the open
+    entries of model and target, locked."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(_SHARED_IN_TURN, [target_id])
+    entries = OutboxEntry.objects.open().filter(model_name=model_name, target_id=target_id)
+    return list(entries.select_for_update(no_key=True).order_by("pk"))
+
+
+# Taken before the row and kept as long. PostgreSQL lets who shares a row pass by who waits for it alone, so a person
+# would wait for as long as deliveries overlap; for these locks everybody stands in one line.
+_LINE = 7_300_000_000
+_IN_TURN = Func(F("pk") + _LINE, function="pg_advisory_xact_lock", output_field=TextField())
+_SHARED_IN_TURN = f"SELECT pg_advisory_xact_lock_shared(id + {_LINE}) FROM approvals_target WHERE id = %s FOR SHARE"  # noqa: S608

@@ -5,11 +5,12 @@ from typing import Any
 
 import structlog
 from django.db import DatabaseError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import PromotionRequest, Reading, Status
-from approvals.selectors import request_state, reviewers
+from approvals.selectors import composed, request_state, reviewers
 
 log = structlog.get_logger(__name__)
 
@@ -21,13 +22,18 @@ def mark_opened(request: PromotionRequest, *, by: User, now: request_state.Reque
         return
     key = {"request_id": request.pk, "person_id": by.pk, "fingerprint": request.fingerprint}
     try:
+        if composed.objects(_opened, request.pk, by.pk, request.fingerprint):
+            return
         with transaction.atomic():
-            if Reading.objects.filter(**key).exists():
-                return
             if (now or request_state.of(request, by)).actions["reject"]:
                 Reading.objects.bulk_create([Reading(**key)], ignore_conflicts=True)
     except DatabaseError as error:
         log.warning("reading not noted", request=request.pk, error=str(error))
+
+
+def _opened(request: int, person: int, fingerprint: str) -> QuerySet[Reading, tuple[int]]:
+    found = Reading.objects.filter(request=request, person=person, fingerprint=fingerprint)
+    return found.values_list("pk")
 
 
 def time_on_page(request: PromotionRequest, by: User) -> dict[str, Any]:

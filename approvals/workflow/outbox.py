@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from approvals.models import OutboxEntry, PromotionRequest, Tenure, WatchState
 from approvals.models.requests import OPEN
 from approvals.selectors import undoing
-from mirror import clock
+from mirror import clock, tracing
 
 logger = structlog.get_logger(__name__)
 
@@ -36,7 +36,9 @@ def enqueue(request: PromotionRequest) -> OutboxEntry:
         target_id=request.target_id,
         plan=earlier.plan if earlier else None,
         is_urgent=request.is_urgent,
+        traceparent=tracing.traceparent(),
     )
+    tracing.note(request=request.pk, correlation_id=str(request.correlation_id))
     # Not before the commit: a worker that is faster would not find the row.
     transaction.on_commit(partial(hint_delivery, entry.pk, after=due_at - now))
     return entry
@@ -62,6 +64,11 @@ def hint_assessment(request: PromotionRequest) -> None:
 def hint_verification() -> None:
     """Hints, after the commit, that the ledger is to be verified."""
     transaction.on_commit(partial(_send, "approvals.verify_ledger"))
+
+
+def hint_signing() -> None:
+    """Hints, after the commit, that the ledger's head is to be signed."""
+    transaction.on_commit(partial(_send, "approvals.sign_wanted"))
 
 
 def cancel(request: PromotionRequest, *, reason: str) -> OutboxEntry | None:
@@ -90,14 +97,12 @@ def _send(task: str, pk: int | None = None, *, seconds: float = 0) -> bool:
 
 def hint_next_delivery(entry: OutboxEntry) -> None:
     """Hints at the entry that waited behind this one, if there is one."""
-    following = (
-        OutboxEntry.objects.due(clock.now())
-        .filter(model_name=entry.model_name, target_id=entry.target_id)
-        .order_by("pk")
-        .values_list("pk", flat=True)
-        .first()
-    )
-    if following is not None:
+    beside = {"model_name": entry.model_name, "target_id": entry.target_id}
+    # Mostly there is none, which the index says; whether it is due is asked of so many rows that it costs more.
+    if not OutboxEntry.objects.open().filter(**beside).exists():
+        return
+    due = OutboxEntry.objects.due(clock.now()).filter(**beside).order_by("pk").values_list("pk", flat=True)
+    if (following := due.first()) is not None:
         hint_delivery(following)
 
 

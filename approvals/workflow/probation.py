@@ -37,6 +37,9 @@ def running_beside(request: PromotionRequest) -> list[Probation]:
         request__version__model_id=request.version.model_id, request__target_id=request.target_id
     )
     running = running.exclude(request=request)
+    # None begins beside the caller, who has locked the target.
+    if not running.exists():
+        return []
     # Their requests first, as those who confirm, report or fall back do: the event of an end touches the row.
     _hold(PromotionRequest.objects.filter(pk__in=running.values("request")))
     return list(running.select_for_update(of=("self",)).order_by("pk"))

@@ -38,7 +38,7 @@ def request_promotion(
     require(policy.may_request(reviewers.actor_of(by)))
     asked = _can_be_asked(version, target)
     if not justification.strip():
-        raise Invalid("Enter why this version should be promoted.")
+        raise Invalid("Enter why this version should be promoted.", code="justification_required")
     made = creation.make(asked, by=by, justification=justification.strip())
     if person or group:
         nominations.ask(made, by=by, person=person, group=group)
@@ -86,10 +86,10 @@ def submit_under(request: PromotionRequest, *, by: User) -> None:
     and approvals stay where a slot of the new rule can use them. Raises NotAllowed, Invalid (the same applies still) or
     Conflict (it is decided by now)."""
     if not by.has_perm(MANAGE):
-        raise NotAllowed("Only administrators can submit requests again under another policy.")
+        raise NotAllowed("Only administrators can submit requests again under another policy.", code="role_required")
     rule = _of_its_kind(request, rules.rule_for(request.version.model.name, request.target))
     if request.status not in SUBMITTED:
-        raise Conflict(f"Nothing to submit again: {request.get_status_display().lower()}.", request)
+        raise Conflict(f"Nothing to submit again: {request.get_status_display().lower()}.", request, code="not_open")
     if rule.as_json() == request.rule:
         raise Invalid("The request is under this policy already.")
     expires_at = timezone.now() + timedelta(days=rule.open_for_days)
@@ -100,16 +100,13 @@ def submit_under(request: PromotionRequest, *, by: User) -> None:
     ledger.record(Action.REQUEST_RESUBMITTED, actor=by, request=request, data=told)
 
 
-def under_other_policies(target: Target) -> list[PromotionRequest]:
-    """Open requests for the target that would get another policy, or another version of theirs, if they were asked
-    today; oldest first. One query, and one for the policies."""
+def under_other_policies(target: Target) -> list[int]:
+    """Keys of the open requests for the target that would get another policy, or another version of theirs, if they
+    were asked today; oldest first. One query, and one for the policies."""
     asked = PromotionRequest.objects.filter(target=target, status__in=SUBMITTED, kind=RequestKind.PROMOTION)
+    made_under = asked.values_list("pk", "rule__policy_id", "rule__policy_version", "version__model__name")
     known = list(Policy.objects.current().filter(target=target))
-    return [
-        request
-        for request in asked.with_subject().defer("evidence").order_by("pk")
-        if not rules.is_same_policy(request.rule, rules.rule_among(known, request.version.model.name))
-    ]
+    return [pk for pk, *made, name in made_under.order_by("pk") if tuple(made) != rules.policy_among(known, name)]
 
 
 @verb()
@@ -126,7 +123,7 @@ def end(request: PromotionRequest, *, by: User, reason: str) -> None:
     (no reason) or Conflict (a worker is delivering it in this moment)."""
     require(request_state.of(request, by).actions["end"])
     if not reason.strip():
-        raise Invalid("Enter a reason; the requester and auditors read it.")
+        raise Invalid("Enter a reason; the requester and auditors read it.", code="reason_required")
     creation.take_back(request, by=by, reason=reason.strip())
 
 
@@ -170,5 +167,5 @@ def _can_be_asked(version: ModelVersion, target: Target) -> Candidate:
     """Computed once, under the verb's locks. Raises Invalid with the sentence why not."""
     asked = eligibility.candidate(version, target)
     if asked.problem:
-        raise Invalid(asked.problem)
+        raise Invalid(asked.problem, code="not_possible")
     return asked

@@ -20,6 +20,9 @@ from approvals.workflow.shared import Conflict, Invalid, NeedsReauthentication, 
 from approvals.workflow.verbs import verb
 from mirror import clock
 
+CHANGED = "evidence_changed"
+"""Code of what is refused because another evidence was on the screen."""
+
 ACTION_OF = {
     Verdict.APPROVE: Action.REVIEW_APPROVED,
     Verdict.REJECT: Action.REVIEW_REJECTED,
@@ -52,7 +55,7 @@ def review(
     """
     # Do not move this into the verb below: it raises, and would take the way back to review back with its transaction.
     if verdict == Verdict.APPROVE and reopen(request):
-        raise Conflict("The request changed in MLflow since you opened it. Review it again.", request)
+        raise Conflict("The request changed in MLflow since you opened it. Review it again.", request, code=CHANGED)
     return sign(request, by, Verdict(verdict), comment.strip(), fingerprint, meaning, proof, findings, effect)
 
 
@@ -78,16 +81,16 @@ def sign(
     require(now.actions[verdict.value])
     # A signature is bound to what was on the screen, and does what the page said that it would.
     if fingerprint is not None and fingerprint != request.fingerprint:
-        raise Conflict("The evidence has changed since you opened it. Review it again.", request)
+        raise Conflict("The evidence has changed since you opened it. Review it again.", request, code=CHANGED)
     if verdict == Verdict.APPROVE and effect and not undoing.is_offered(request):
         does = approval_effect.read(now)
         if effect != does:
-            raise Conflict(_what_it_would_do(now, does), request)
+            raise Conflict(_what_it_would_do(now, does), request, code="other_effect")
     # What the policy asks of a signature. The proof comes last: no one shows who they are without success.
     if not comment and verdict != Verdict.APPROVE:
-        raise Invalid("Enter a reason; the requester and auditors read it.")
+        raise Invalid("Enter a reason; the requester and auditors read it.", code="reason_required")
     if not comment and now.rule.requires_reason:
-        raise Invalid("The policy requires a comment with every approval.")
+        raise Invalid("The policy requires a comment with every approval.", code="comment_required")
     _check_signature(now.rule.signature, verdict, meaning, proof)
     # The requester is kept beside the reviewer, so that the database itself refuses a review by who asked.
     signed = Review.objects.create(
@@ -160,7 +163,7 @@ def _check_signature(rule: policy.SignatureRule, verdict: Verdict, meaning: str,
     if rule.asks_meaning and verdict == Verdict.APPROVE and not meaning:
         raise NoMeaning("Choose what your signature means: reviewed, approved or responsible.")
     if meaning and meaning not in list(policy.Meaning):
-        raise Invalid("A signature means reviewed, approved or responsible.")
+        raise Invalid("A signature means reviewed, approved or responsible.", code="unknown_meaning")
     if not rule.reauthenticate:
         return
     oldest = timezone.now() - timedelta(minutes=rule.within_minutes)
@@ -176,7 +179,7 @@ def comment(request: PromotionRequest, *, by: User, body: str) -> Comment:
     was said)."""
     require(request_state.of(request, by).actions["comment"])
     if not body.strip():
-        raise Invalid("Write something first.")
+        raise Invalid("Write something first.", code="comment_required")
     said = Comment.objects.create(request=request, author=by, body=body.strip())
     told: dict[str, Any] = {"comment": said.body}
     if mentioned := [person.label for person in mentions.people_in(said.body) if person != by]:
@@ -208,14 +211,14 @@ def end_half(request: PromotionRequest, *, by: User, how: str, reason: str) -> N
     if how not in OutboxEntry.Ending.values:
         raise Invalid("Choose whether to undo or accept the partial delivery.")
     if not reason.strip():
-        raise Invalid("Enter a reason; the requester and auditors read it.")
+        raise Invalid("Enter a reason; the requester and auditors read it.", code="reason_required")
     entry = outbox.hasten(request, ending=how) or _is_delivered(request)
     told = {"how": how, "reason": reason.strip()}
     ledger.record(Action.DELIVERY_ENDED, actor=by, request=request, data=told, rows=[entry])
 
 
 def _is_delivered(request: PromotionRequest) -> NoReturn:
-    raise Conflict("It is being delivered right now. Try again in a moment.", request)
+    raise Conflict("It is being delivered right now. Try again in a moment.", request, code="being_delivered")
 
 
 def reconsider(request: PromotionRequest, *, by: User | None) -> None:

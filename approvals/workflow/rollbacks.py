@@ -28,7 +28,7 @@ def roll_back(
     require(policy.may_roll_back(reviewers.actor_of(by)))
     reason = reason.strip()
     if not reason:
-        raise Invalid("Enter a reason; reviewers and auditors read it.")
+        raise Invalid("Enter a reason; reviewers and auditors read it.", code="reason_required")
     holders = champions.holders(model, target)
     _check_holder(target, holders, leaving)
     chosen = _chosen(model, target, holders, to)
@@ -49,7 +49,9 @@ def make_rollback(
     # What is on its way need not be overtaken; what waits for reviewers makes way for who needs none.
     is_on_its_way = existing is not None and existing.is_urgent and existing.status == Status.APPROVED
     if existing is not None and (is_on_its_way or not allowed_by):
-        raise Conflict(f"Request #{existing.pk} already asks for version {version.number}.", existing)
+        raise Conflict(
+            f"Request #{existing.pk} already asks for version {version.number}.", existing, code="already_open"
+        )
     if existing is not None:
         creation.make_way(existing, by=by, reason=f"{target.name} is rolled back to this version without it.")
     request = creation.make(

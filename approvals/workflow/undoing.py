@@ -29,7 +29,11 @@ def undo_review(request: PromotionRequest, *, by: User, review: int) -> Review:
         raise Invalid("There is no such decision on this request.")
     answer = undoing.answer(given, request, by)
     if not answer:
-        raise (NotAllowed(answer.reason) if given.reviewer_id != by.pk else Conflict(answer.reason, request))
+        raise (
+            NotAllowed(answer.reason, code=answer.code)
+            if given.reviewer_id != by.pk
+            else Conflict(answer.reason, request, code=answer.code)
+        )
     stopped = _take_back(request, Verdict(given.verdict))
     Review.objects.filter(pk=given.pk).update(voided_at=clock.now(), void_reason=UNDONE)
     told = {
@@ -55,7 +59,11 @@ def _take_back(request: PromotionRequest, verdict: Verdict) -> OutboxEntry | Non
     if request.status == Status.APPROVED:
         stopped = outbox.cancel(request, reason=UNDONE)
         if stopped is None:
-            raise Conflict("It is being delivered right now, so it is too late to undo the approval.", request)
+            raise Conflict(
+                "It is being delivered right now, so it is too late to undo the approval.",
+                request,
+                code="being_delivered",
+            )
     try:
         with transaction.atomic():
             move(request, Status.PENDING, status_reason="", sources=(request.status,))
@@ -63,7 +71,9 @@ def _take_back(request: PromotionRequest, verdict: Verdict) -> OutboxEntry | Non
         existing = eligibility.open_request(request.version, request.target)
         if existing is None:
             raise
-        raise Conflict(f"Request #{existing.pk} asks for the same by now: this one stays closed.", existing) from error
+        raise Conflict(
+            f"Request #{existing.pk} asks for the same by now: this one stays closed.", existing, code="already_open"
+        ) from error
     return stopped
 
 

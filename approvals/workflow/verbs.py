@@ -8,7 +8,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import transaction
 
+from accounts import tokens
 from accounts.models import User
+from approvals.ledger import machines
 from approvals.models import Policy, PromotionRequest, Target
 from approvals.workflow import locks
 from approvals.workflow.shared import NotAllowed
@@ -26,7 +28,7 @@ def verb(edits: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
     Locked are, in this order, people (by number), the targets of all that is handed over, and requests; rows of
     probations, of the outbox and the head of the ledger come afterwards. So one person does one thing at a time, their
     roles stay what they are until the end, and policies and holders of the target stay what they were judged by: what
-    saves a policy or settles a delivery takes the lock of the target too. Raises NotAllowed for who was deactivated.
+    saves a policy or settles a delivery waits for the target's lock too. Raises NotAllowed for who was deactivated.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -47,7 +49,7 @@ def verb(edits: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def read_again(given: dict[str, Any], edits: str = "") -> None:
     """Puts what the database says now in place of what is `given`. In the caller's transaction. Raises NotAllowed when
-    the person `by` whom it is done was deactivated."""
+    the person `by` whom it is done was deactivated, or the token through which a program does it was revoked."""
     people = lock_people(each for each in given.values() if isinstance(each, User))
     locks.lock_targets(_target_of(each) for each in given.values())
     for name, value in given.items():
@@ -63,7 +65,10 @@ def read_again(given: dict[str, Any], edits: str = "") -> None:
             given[name] = ModelVersion.objects.select_related("model").get(pk=value.pk)
     by = given.get("by")
     if isinstance(by, User) and not by.is_active and not by.is_countersign:
-        raise NotAllowed("Your account was deactivated, so nothing was done.")
+        raise NotAllowed("Your account was deactivated, so nothing was done.", code="deactivated")
+    # Under the lock of whose it is: what hands a service account to another owner ends its tokens under the same.
+    if machines.is_revoked():
+        raise NotAllowed(tokens.REVOKED.detail, code=tokens.REVOKED.code)
 
 
 def lock_people(people: Iterable[User]) -> dict[int, User]:

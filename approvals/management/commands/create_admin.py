@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from accounts import roles
+from accounts import roles, second_factor
 from accounts.models import User
 from approvals import administration
 from approvals.workflow import Invalid
@@ -51,6 +51,8 @@ class Command(BaseCommand):
             raise CommandError(error.message) from error
         listed = ", ".join(groups.order_by("name").values_list("name", flat=True))
         self.stdout.write(f"{person.label} can sign in. Roles: {listed}.")
+        if second_factor.needed_for(groups.values_list("name", flat=True)):
+            self.stdout.write("At the first sign-in they add an authenticator app or a passkey: the role needs it.")
 
     def _ask(self) -> str:
         password = getpass("Password: ")

@@ -3,10 +3,19 @@
 from collections.abc import Sequence
 
 from approvals.models import Action, AuditEvent
-from approvals.notifications.rules import delivery, emergency, findings, incidents, people, refusals, requests
+from approvals.notifications.rules import (
+    delivery,
+    emergency,
+    findings,
+    incidents,
+    people,
+    refusals,
+    requests,
+    webhooks,
+)
 from approvals.notifications.told import RULES, Occasion, Told
 
-__all__ = ["delivery", "emergency", "findings", "incidents", "of", "people", "refusals", "requests"]
+__all__ = ["delivery", "emergency", "findings", "incidents", "of", "people", "refusals", "requests", "webhooks"]
 
 
 def of(event: AuditEvent, earlier: Sequence[Told] = ()) -> list[Told]:
