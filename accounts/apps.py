@@ -8,7 +8,15 @@ class AccountsConfig(AppConfig):
     verbose_name = "People"
 
     def ready(self) -> None:
-        from accounts import roles
+        from allauth.mfa.signals import authenticator_removed
+
+        from accounts import attempts, devices, roles, second_factor, security_signals, sessions
 
         # Permissions come into being after the last migration; the roles can only take them then.
         post_migrate.connect(roles.ensure_roles, dispatch_uid="accounts.roles")
+        security_signals.connect()
+        devices.connect()
+        attempts.connect()
+        sessions.connect()
+        # After the former, which ends the other sessions and keeps this one.
+        authenticator_removed.connect(second_factor.note_removal, dispatch_uid="accounts.second_factor")

@@ -24,7 +24,8 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from accounts import claims
+from accounts import claims, security_log
+from accounts.security_log import Event
 
 PROCESS = "prove"
 """The `process` of allauth's state. Anyone who comes back with it is never signed in, whatever else is true of them."""
@@ -83,6 +84,7 @@ def finish(request: HttpRequest, sociallogin: Any) -> HttpResponse:
     state = sociallogin.state.get("data") or {}
     reason = _not_this_person(request, sociallogin) or _not_this_time(told, state)
     if reason:
+        security_log.record(Event.REAUTH_FAILED, request, method="provider", reason=reason)
         return _again(request, next_url, f"{sociallogin.provider.name} {reason}")
     user: Any = request.user
     record_authentication(

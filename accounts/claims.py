@@ -5,7 +5,7 @@ through. Whatever cannot be used is `Unusable`, which ends on the page "Sign-in 
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import requests
@@ -21,6 +21,7 @@ NAMES = ("name", "given_name", "family_name")
 NAME_LENGTH = 120
 ADDRESS_LENGTH = 254
 NONCE_LENGTH = 255
+AMR_LENGTH, MOST_AMR = 30, 20
 
 
 class Unusable(OAuth2Error):
@@ -55,13 +56,18 @@ class Adapter(OpenIDConnectOAuth2Adapter):
         if "userinfo_endpoint" in self.openid_config:
             with _readable("user info"):
                 userinfo = [self._fetch_user_info(token.token)]
-        return self.get_provider().sociallogin_from_response(request, {"id_token": read(*userinfo, id_token)})
+        told = read(*userinfo, id_token)
+        _refuse_foreign_address(told, app.settings.get("email_domains"))
+        if claim := app.settings.get("roles_claim"):
+            told |= roles_in(claim, {value for value, _ in app.settings["roles"]}, id_token, *userinfo)
+        return self.get_provider().sociallogin_from_response(request, {"id_token": told})
 
 
 def read(*sources: Any) -> dict[str, Any]:
     """The claims that Countersign uses, from the user info, if there is one, and the ID token, which comes last; what
     comes first goes before: `sub`; `email` and `email_verified` (bool); `name`, `given_name`, `family_name` (one line
-    each); `nonce` and `auth_time` (seconds), of the ID token alone. What was not said is left out. Raises Unusable."""
+    each); of the ID token alone `nonce`, `auth_time` (seconds) and `amr` (list of text). What was not said is left out.
+    Raises Unusable."""
     if not all(isinstance(source, dict) for source in sources):
         raise Unusable("sent something that is no list of claims.")
     id_token = sources[-1]
@@ -80,8 +86,39 @@ def read(*sources: Any) -> dict[str, Any]:
         said = [_name(source[name], name) for source in sources if _has(source, name)]
         found |= {name: said[0]} if said else {}
     found |= {"nonce": _line(id_token, "nonce", NONCE_LENGTH)} if _has(id_token, "nonce") else {}
+    # How the provider asked; which of these words mean what, says `second_factor`.
+    if isinstance(said := id_token.get("amr"), list):
+        found["amr"] = sorted({each for each in said if isinstance(each, str) and len(each) <= AMR_LENGTH})[:MOST_AMR]
     found |= {"auth_time": id_token["auth_time"]} if _is_moment(id_token.get("auth_time")) else {}
     return found
+
+
+def roles_in(claim: str, known: Collection[str], *sources: Any) -> dict[str, list[str]]:
+    """`roles`, those of `known` that the claim has in the first source that has it; empty where none does. `claim` is
+    its name, or a path such as `realm_access.roles`. Raises Unusable for what is no text or list of texts."""
+    for source in sources:
+        said = _at(claim, source)
+        if said is None:
+            continue
+        values = [said] if isinstance(said, str) else said
+        if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
+            raise Unusable(f"sent a claim that is no list of texts: {claim}.")
+        return {"roles": sorted(set(known).intersection(values))}
+    return {}
+
+
+def _at(path: str, source: Any) -> Any:
+    """A name may have dots itself, as those that are addresses have."""
+    if not isinstance(source, dict) or path in source:
+        return source.get(path) if isinstance(source, dict) else None
+    head, _, rest = path.partition(".")
+    return _at(rest, source.get(head)) if rest else None
+
+
+def _refuse_foreign_address(told: dict[str, Any], domains: Collection[str] | None) -> None:
+    """Else one provider could sign in as people of another. Raises Unusable."""
+    if domains and "email" in told and told["email"].rpartition("@")[2] not in domains:
+        raise Unusable("sent an address of a domain that it may not vouch for.")
 
 
 def _has(source: dict[str, Any], name: str) -> bool:

@@ -8,9 +8,8 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.template.loader import render_to_string
-from django.urls import reverse
 
-from accounts import roles
+from accounts import links, roles
 from accounts.models import User, plain
 
 CONSOLE = "django.core.mail.backends.console.EmailBackend"
@@ -19,7 +18,7 @@ CONSOLE = "django.core.mail.backends.console.EmailBackend"
 def link_for(person: User) -> str:
     """Good once, until it is used, the address changes or the time is over."""
     kwargs = {"uidb36": user_pk_to_url_str(person), "key": default_token_generator.make_token(person)}
-    return settings.SITE_URL.rstrip("/") + reverse("approvals:invitation", kwargs=kwargs)
+    return links.absolute("approvals:invitation", **kwargs)
 
 
 def is_printed() -> bool:

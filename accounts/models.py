@@ -1,10 +1,12 @@
 """People. A person is deactivated, never deleted: the ledger points at them."""
 
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.contrib.auth.models import PermissionsMixin
-from django.db import models, transaction
+from django.contrib.auth.models import Group, Permission, PermissionsMixin
+from django.db import connection, models, transaction
+from django.db.models import Value
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -20,6 +22,10 @@ class UserQuerySet(models.QuerySet["User"]):
     def people(self) -> "UserQuerySet":
         """Without the program's own account, which no one administers."""
         return self.exclude(email=COUNTERSIGN)
+
+    def who_sign_in(self) -> "UserQuerySet":
+        """Without service accounts, which never do."""
+        return self.filter(is_service_account=False)
 
     def holding(self, permission: str) -> "UserQuerySet":
         """Active people who have `app_label.codename` through one of their groups. Order is by name."""
@@ -142,14 +148,42 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def is_answered_for(self) -> bool:
-        """False of a service account without an active owner, which may ask for nothing."""
-        is_program = self.is_service_account and not self.is_countersign
-        return not is_program or (self.owner is not None and self.owner.is_active)
+        """False of a service account without an active person as owner, which may ask for nothing."""
+        is_program, owner = self.is_service_account and not self.is_countersign, self.owner
+        return not is_program or (owner is not None and owner.is_active and not owner.is_service_account)
 
     @cached_property
+    def _roles(self) -> tuple[tuple[str, ...], frozenset[str]]:
+        """Their groups, in order, and what these and they themself are permitted: every page asks for both. One query,
+        the first time; as of then."""
+        with connection.cursor() as cursor:
+            cursor.execute(*_roles_of(self.pk))
+            rows = cursor.fetchall()
+        groups = sorted({group for group, *_ in rows if group})
+        return tuple(groups), frozenset(f"{app}.{codename}" for _, app, codename in rows if codename)
+
+    @property
     def group_names(self) -> tuple[str, ...]:
-        """Of their groups, in order. One query, the first time; like their permissions, as of then."""
-        return tuple(self.groups.order_by("name").values_list("name", flat=True))
+        return self._roles[0]
+
+    is_held = False
+    """In this request: a second factor is owed first, so the frame of the page shows nothing of what their role may."""
+
+    @property
+    def has_role(self) -> bool:
+        """Whether anything is permitted to them. Who has no role reads nothing (`registry_ui.middleware`)."""
+        return bool(self.get_all_permissions()) and not self.is_held
+
+    def get_all_permissions(self, obj: models.Model | None = None) -> set[str]:
+        """What the one backend would say, which asks twice."""
+        if self.is_superuser or obj is not None:
+            return super().get_all_permissions(obj)
+        return set(self._roles[1]) if self.is_active else set()
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        if self.is_superuser or obj is not None:
+            return super().has_perm(perm, obj)
+        return self.is_active and perm in self._roles[1]
 
     @property
     def asks_as(self) -> frozenset[int]:
@@ -164,10 +198,107 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.name.split(" ")[0]
 
 
+class TrustedPublisherQuerySet(models.QuerySet["TrustedPublisher"]):
+    def current(self) -> "TrustedPublisherQuerySet":
+        return self.filter(retired_at=None)
+
+
+class TrustedPublisher(models.Model):
+    """Jobs of this repository get tokens of the account in exchange for identity tokens (`accounts.id_tokens`)."""
+
+    account = models.ForeignKey(User, on_delete=models.PROTECT, related_name="publishers", help_text="As whom it acts.")
+    provider = models.CharField(max_length=20, choices=[("github", "GitHub Actions"), ("gitlab", "GitLab")])
+    issuer = models.CharField(max_length=300)
+    repository = models.CharField(max_length=200, help_text="With its owner or group: acme/churn.")
+    repository_id = models.CharField(
+        max_length=300, blank=True, default="", help_text="The issuer's number of it, as the first job said."
+    )
+    ref_pattern = models.CharField(max_length=200, help_text="refs/heads/main; * stands for anything.")
+    environment = models.CharField(max_length=200, blank=True, default="", help_text="Blank: any, or none.")
+    scopes = models.JSONField(help_text="What its tokens can be used for; list of text.")
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    retired_at = models.DateTimeField(null=True, blank=True)
+    retired_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+
+    objects: ClassVar[Any] = TrustedPublisherQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.repository} on {self.ref_pattern}"
+
+
+class TokenQuerySet(models.QuerySet["ApiToken"]):
+    def live(self) -> "TokenQuerySet":
+        """Neither revoked nor expired."""
+        return self.filter(revoked_at=None, expires_at__gt=timezone.now())
+
+
+class ApiToken(models.Model):
+    """With it a program acts as a person or a service account (`accounts.tokens`). Never deleted: the ledger names it.
+    The token itself is shown once, and kept nowhere."""
+
+    account = models.ForeignKey(User, on_delete=models.PROTECT, related_name="api_tokens", help_text="As whom it acts.")
+    name = models.CharField(max_length=80, help_text="What it is for: its pipeline, script or machine.")
+    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the token, hexadecimal.")
+    prefix = models.CharField(max_length=12, help_text="How it begins, by which it is known again.")
+    scopes = models.JSONField(help_text="What it can be used for; list of text.")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    made_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the hour.")
+    last_used_from = models.CharField(
+        max_length=45, blank=True, default="", help_text="The client's address at the first use in that hour."
+    )
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    revoked_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    publisher = models.ForeignKey(
+        TrustedPublisher,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Whose job got it.",
+    )
+    proof = models.CharField(
+        max_length=64, null=True, blank=True, unique=True, help_text="SHA-256 of what it was exchanged for, taken once."
+    )
+    run = models.CharField(
+        max_length=500,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Link to the job that got it, as its issuer says.",
+    )
+
+    objects: ClassVar[Any] = TokenQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"token {self.pk}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.revoked_at is None and self.expires_at > timezone.now()
+
+
+@lru_cache(maxsize=1024)
+def _roles_of(person: int) -> tuple[str, Any]:
+    """SQL and parameters, which are composed once for each person: rows of group, app and permission."""
+    permission = ("content_type__app_label", "codename")
+    by_group = Group.objects.filter(user=person).values_list("name", *(f"permissions__{each}" for each in permission))
+    own = Permission.objects.filter(user=person).order_by().values_list(Value("", models.TextField()), *permission)
+    sql, parameters = by_group.union(own, all=True).query.sql_with_params()
+    return sql, parameters
+
+
 def plain(text: str) -> str:
     """One line without the characters that part one person from the next where labels are listed: a name such as
     `Rosa Lind <rosa@example.com>, Eve` must not read as two people."""
-    return " ".join("".join(" " if char in "<>,;" or not char.isprintable() else char for char in text).split())
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(text.translate(_PARTING).split())
+
+
+_PARTING = str.maketrans(dict.fromkeys("<>,;", " "))
 
 
 def label_of(user: User) -> str:

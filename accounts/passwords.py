@@ -1,9 +1,30 @@
-"""The form behind the links in invitations and resets. Apart from `forms`, which django-allauth's own forms import."""
+"""The forms that set a password. Apart from `forms`, which django-allauth's own forms import."""
 
 from typing import Any
 
-from allauth.account.forms import ResetPasswordKeyForm
+from allauth.account.forms import ChangePasswordForm, ResetPasswordKeyForm
 from allauth.account.models import EmailAddress
+from allauth.core import context
+from django.core.exceptions import ValidationError
+
+from accounts import attempts, security_log
+from accounts.security_log import Event
+
+
+class OtherPasswordForm(ChangePasswordForm):
+    """Asks for the present password, so it is one more place to try those out in a session that stands open."""
+
+    def clean_oldpassword(self) -> str:
+        request = context.request
+        if not attempts.count_proof(request):
+            raise ValidationError("There were too many wrong proofs.")
+        try:
+            typed = str(super().clean_oldpassword())
+        except ValidationError:
+            security_log.record(Event.REAUTH_FAILED, request, method="password")
+            raise
+        attempts.forget_proofs(request)
+        return typed
 
 
 class NewPasswordForm(ResetPasswordKeyForm):

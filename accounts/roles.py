@@ -33,6 +33,7 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
     ADMINISTRATOR: (
         "accounts.manage_people",
         "approvals.manage_policies",
+        "approvals.manage_webhooks",
         "approvals.override_check",
         "approvals.resolve_incident",
         "approvals.import_history",
@@ -49,6 +50,9 @@ DESCRIPTIONS = {
     AUDITOR: "Reads and exports the history; changes nothing.",
     ADMINISTRATOR: "Manages people, targets and policies, and can override a failed check; does not approve.",
 }
+
+NEEDED = "You need a role to see this. An administrator can give you one."
+"""What anyone without one is told, on pages and in the API."""
 
 
 def as_what(names: Iterable[str]) -> str:

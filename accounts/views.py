@@ -15,13 +15,14 @@ from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
 from allauth.socialaccount.providers.openid_connect.views import login
 from django import forms
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from accounts import at_provider, claims
+from accounts import at_provider, claims, roles, security_log, sessions
 from accounts.models import User
 
 NAMED = 20
@@ -34,10 +35,21 @@ FAILURES = (requests.RequestException, claims.Unusable)
 @require_safe
 def welcome(request: HttpRequest) -> HttpResponse:
     """What a person without a role may do already, and who can give them one."""
-    if request.user.is_authenticated and request.user.groups.exists():
+    if request.user.has_role:  # type: ignore[union-attr]
         return redirect("home")
-    context = {"administrators": User.objects.holding("accounts.manage_people")[:NAMED]}
-    return render(request, "accounts/welcome.html", context)
+    return _without_role(request, 200, "An administrator can give you one.")
+
+
+def role_needed(request: HttpRequest) -> HttpResponse:
+    """The same in place of every other page: it is there as soon as they have a role."""
+    security_log.note_denial(request, roles.NEEDED)
+    return _without_role(request, 403, roles.NEEDED)
+
+
+def _without_role(request: HttpRequest, status: int, sentence: str) -> HttpResponse:
+    administrators = User.objects.holding("accounts.manage_people")[:NAMED]
+    context = {"administrators": administrators, "sentence": sentence}
+    return render(request, "accounts/welcome.html", context, status=status)
 
 
 @login_not_required
@@ -64,6 +76,29 @@ def from_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
         context = {"state": stashed[0]} if stashed else {}
         answer = render_authentication_error(request, provider, exception=error, extra_context=context)
     return answer
+
+
+def open_sessions(request: HttpRequest) -> HttpResponse:
+    """Where this person is signed in; one of them, or all but this one, can be ended."""
+    person: Any = request.user
+    this = request.session.session_key
+    if request.method == "POST":
+        number = request.POST.get("session", "")
+        numbers = [int(number)] if number.isdecimal() and len(number) < 19 else None
+        ended = sessions.end_all(person, "by the person", but=this, numbers=numbers) if number else 0
+        words = f"{ended} session{'' if ended == 1 else 's'} ended." if ended else "No session was left to end."
+        messages.success(request, words)
+        return redirect("usersessions_list")
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+    found = sessions.of(person, this)
+    context = {
+        "sessions": found,
+        "has_others": any(not each.is_this for each in found),
+        "hours": settings.SESSION_COOKIE_AGE // 3600,
+        "minutes": settings.SESSION_IDLE_SECONDS // 60,
+    }
+    return render(request, "accounts/sessions.html", context)
 
 
 class ProveAtProvider(BaseReauthenticateView):
