@@ -79,7 +79,7 @@ def tell(settings: Settings) -> bool:
             opening = _read(path)
             if opening:
                 body = json.dumps(asdict(opening)).encode()
-                with opener.open(request(settings, f"{settings.site}/gate/openings", body), timeout=TIMEOUT):
+                with opener.open(request(settings, f"{settings.countersign}/gate/openings", body), timeout=TIMEOUT):
                     pass
             path.unlink(missing_ok=True)  # another process may have told it; Countersign takes each id once
         except Exception as error:  # whatever it is, the others are told, and this one with the next look

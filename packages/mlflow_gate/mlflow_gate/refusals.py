@@ -48,7 +48,8 @@ class Teller:
             return True
         try:
             body = json.dumps(told).encode()
-            with opener.open(request(self._settings, f"{self._settings.site}/gate/refusals", body), timeout=TIMEOUT):
+            asked = request(self._settings, f"{self._settings.countersign}/gate/refusals", body)
+            with opener.open(asked, timeout=TIMEOUT):
                 pass
         except Exception as error:  # whatever it is, refusing goes on without it
             self._waiting.extendleft(reversed(told))

@@ -57,6 +57,13 @@ class Settings:
         )
 
     @property
+    def countersign(self) -> str:
+        """Where this server reaches Countersign, without a path: where the policy comes from, which within a network is
+        not where people open it."""
+        base, path, _ = self.policy.rpartition("/gate/policy")
+        return base if path and base.startswith(("http://", "https://")) else self.site
+
+    @property
     def opening(self) -> Path:
         """Where the operator's `open` stands: JSON with `until`, in seconds since the epoch, beside what is told to
         Countersign about it."""
