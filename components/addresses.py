@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from django.conf import settings
 from django.urls import get_script_prefix
 from django.urls import reverse as made
 
@@ -17,3 +18,8 @@ def reverse(name: str, *args: int | str) -> str:
 @lru_cache(maxsize=KEPT, typed=True)
 def _kept(prefix: str, name: str, args: tuple[int | str, ...]) -> str:
     return made(name, args=args)
+
+
+def absolute(path: str) -> str:
+    """The address of a path of this site, for whoever is elsewhere: programs, mails, MLflow."""
+    return f"{settings.SITE_URL}{path}"

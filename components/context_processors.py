@@ -10,6 +10,7 @@ from django.utils.functional import SimpleLazyObject
 
 from components import times, unsent
 from components.version import VERSION
+from mirror import pace
 from mirror.models import MirrorState
 
 THEMES = ("light", "dark")
@@ -23,7 +24,6 @@ class Site:
     name: str = settings.SITE_NAME
     version: str = VERSION
     mlflow_url: str = settings.MLFLOW_UI_URL
-    stale_after: int = settings.STALE_AFTER_SECONDS
     is_signup_open: bool = settings.SIGNUP_OPEN
 
     @cached_property
@@ -35,13 +35,17 @@ class Site:
     def is_stale(self) -> bool:
         """The mirror is older than it should be, for whatever reason: MLflow is silent, or no worker runs."""
         age = self.mirror.age_seconds
-        return age is None or age > self.stale_after
+        return age is None or age > pace.stale_after(self.mirror)
 
     @property
     def silence(self) -> str:
         """How MLflow is silent, where it is: without the full stop."""
         if self.mirror.failing_since is not None:
-            return f"MLflow has not answered since {times.brief(self.mirror.failing_since)}"
+            since = times.brief(self.mirror.failing_since)
+            if self.mirror.is_misplaced:
+                return f"MLflow has not been read since {since}: check which workspace is set"
+            what = "refused Countersign's sign-in" if self.mirror.is_unsigned else "not answered"
+            return f"MLflow has {what} since {since}"
         return "MLflow is not being read" if self.mirror.seen_at else "MLflow has not been read yet"
 
 

@@ -65,7 +65,7 @@ def remember_person(request: HttpRequest, response: HttpResponse) -> None:
     user = getattr(request, "_cached_user", None)
     if user is not None and user.is_authenticated and _last_person(request) != user.pk:
         response.set_signed_cookie(
-            COOKIE,
+            _cookie(),
             str(user.pk),
             salt=SALT,
             max_age=COOKIE_SECONDS,
@@ -75,9 +75,13 @@ def remember_person(request: HttpRequest, response: HttpResponse) -> None:
         )
 
 
+def _cookie() -> str:
+    return f"{settings.COOKIE_PREFIX}{COOKIE}"
+
+
 def _last_person(request: HttpRequest) -> int | None:
     try:
-        found = request.get_signed_cookie(COOKIE, default="", salt=SALT, max_age=COOKIE_SECONDS)
+        found = request.get_signed_cookie(_cookie(), default="", salt=SALT, max_age=COOKIE_SECONDS)
     except BadSignature:
         return None
     return int(found) if found else None

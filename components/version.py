@@ -1,3 +1,3 @@
 """The version of this installation; the newest heading of CHANGELOG.md says the same (a test compares them)."""
 
-VERSION = "0.6.0"
+VERSION = "0.9.0"

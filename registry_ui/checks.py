@@ -6,11 +6,12 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Tags, register
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from approvals.models import Enforcement, PolicyFeed, Target
+from registry_ui import database_roles
 
 
 @register(Tags.security, deploy=True)
@@ -56,7 +57,27 @@ def deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
                 id="countersign.W005",
             )
         )
+    if settings.CHECKPOINT_KEY and settings.GATE_TOKEN:
+        found.append(
+            checks.Warning(
+                "The private key of the ledger's checkpoints and the token of the web process are in one environment.",
+                hint="Give COUNTERSIGN_CHECKPOINT_KEY to the worker alone; it signs what people ask for on the page.",
+                id="countersign.W008",
+            )
+        )
     return found
+
+
+@register(Tags.security, deploy=True)
+def running_role(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """Whether the role in PostgreSQL can do more than it has to: of the processes that run, not of `migrate`."""
+    try:
+        role = database_roles.running_role()
+    except DatabaseError:  # whoever runs this before there is a database wants to know of the settings
+        return []
+    if role is None or not role.problem:
+        return []
+    return [checks.Warning(role.problem, hint=role.remedy, id="countersign.W007")]
 
 
 @register(Tags.database)

@@ -5,6 +5,7 @@ Used by `registry_ui.settings` only. Every variable may also be given as NAME_FI
 
 import base64
 import logging.config
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,21 +13,37 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import dj_database_url
-import environs
 import structlog
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.exceptions import ImproperlyConfigured
 
+from registry_ui.kept import Kept
+
 T = TypeVar("T")
+
+
+_LOST_PEER = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2, "tcp_user_timeout": 15_000}
+"""A database that a cut in the network took away is given up after 15 seconds (libpq's names, seconds and
+milliseconds); without them a query waits for it for a quarter of an hour, and whoever asked with it."""
+
+
+def _given(name: str) -> str:
+    """The text of the file that NAME_FILE names, or else NAME. Raises ValueError when that file cannot be read."""
+    path = os.environ.get(f"{name}_FILE")
+    if not path:
+        return os.environ.get(name, "")
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"The value of {name}_FILE must be a readable file path.") from error
 
 
 class Environment:
     """Typed access to environment variables; problems are collected and raised together by `refuse_nonsense`."""
 
     def __init__(self) -> None:
-        self._env = environs.FileAwareEnv(strip_whitespace=True)
         self.names: set[str] = set()
         self.problems: list[str] = []
 
@@ -39,24 +56,34 @@ class Environment:
     def _read(self, name: str, read: Callable[[str], T], default: T) -> T:
         self.names.add(name)
         try:
-            raw = self._env.str(name, default="").strip()
+            raw = _given(name).strip()
             return read(raw) if raw else default
-        except (environs.EnvError, ValueError, OSError) as error:
+        except (ValueError, OSError) as error:
             self.problems.append(f"{name}: {error}")
             return default
 
-    def _is_bad(self, name: str) -> bool:
+    def parsed(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        """What `parse` makes of the text; a ValueError of it is a problem."""
+        return self._read(name, parse, default)
+
+    def is_bad(self, name: str) -> bool:
+        """Whether what stands there cannot be used."""
         return any(problem.startswith(f"{name}:") for problem in self.problems)
 
     def text(self, name: str, *, default: str = "") -> str:
         """As it stands. Like all readers here it raises nothing: what is wrong is kept for `refuse_nonsense`."""
         return self._read(name, str, default)
 
+    def kept(self, name: str) -> Kept:
+        """A secret whose file may be exchanged while the process runs. A file that cannot be read stops the start."""
+        self.text(name)
+        return Kept(name)
+
     def words(self, name: str) -> list[str]:
         """A comma-separated list."""
         return self._read(name, lambda raw: [word.strip() for word in raw.split(",") if word.strip()], [])
 
-    def flag(self, name: str, *, default: bool) -> bool:
+    def flag(self, name: str, *, default: T) -> bool | T:
         """1, true, yes or on; 0, false, no or off."""
 
         def read(raw: str) -> bool:
@@ -66,7 +93,8 @@ class Environment:
                 return False
             raise ValueError(f"{raw!r} is neither true nor false.")
 
-        return self._read(name, read, default)
+        found: bool | T = self._read(name, read, default)  # type: ignore[arg-type]
+        return found
 
     def number(self, name: str, *, default: int, minimum: int) -> int:
         """A whole number, at least `minimum`."""
@@ -128,7 +156,7 @@ class Environment:
             return raw
 
         value = self._read(name, read, "")
-        if not value and required and not self._is_bad(name):
+        if not value and required and not self.is_bad(name):
             self.problems.append(f"{name}: is not set. Use {min_length} or more random characters, kept secret.")
         return value or default
 
@@ -167,13 +195,43 @@ class Environment:
         """An address that is shown. `credentials` says where a user and password go instead of into it."""
 
         def read(raw: str) -> str:
-            _refuse_bad_address(raw, schemes)
-            _refuse_credentials(raw, credentials)
+            refuse_bad_address(raw, schemes)
+            refuse_credentials(raw, credentials)
             if not may_have_path and urlsplit(raw)[2:] not in {("", "", ""), ("/", "", "")}:
                 raise ValueError("must end after the host and port; Countersign cannot live below a path.")
             return raw.rstrip("/")
 
         return self._read(name, read, default)
+
+    def urls(self, name: str, *, default: Sequence[str]) -> list[str]:
+        """A comma-separated list of https addresses (http on this machine alone), without a slash at their end; `none`
+        for an empty one."""
+
+        def read(raw: str) -> list[str]:
+            found = [] if raw == "none" else [word.strip().rstrip("/") for word in raw.split(",") if word.strip()]
+            for each in found:
+                is_here = urlsplit(each).hostname in ("127.0.0.1", "localhost", "::1")
+                refuse_bad_address(each, ("https", "http") if is_here else ("https",))
+                refuse_credentials(each, "There is nothing to sign in to.")
+            return found
+
+        return self._read(name, read, list(default))
+
+    def workspace(self, name: str) -> str:
+        """A workspace of MLflow by MLflow's rule for names. MLflow's client in the worker would add its own
+        MLFLOW_WORKSPACE to calls that name none, so one that differs is refused."""
+
+        def read(raw: str) -> str:
+            if not re.fullmatch(r"[a-z0-9][-a-z0-9]{0,61}[a-z0-9]", raw):
+                raise ValueError(f"{raw!r} is no workspace: 2 to 63 small letters, digits and hyphens between them.")
+            return raw
+
+        found = self._read(name, read, "")
+        theirs = os.environ.get("MLFLOW_WORKSPACE", "").strip()
+        if theirs not in ("", found) and not self.is_bad(name):
+            names = f"names {found}" if found else "is not set"
+            self.problems.append(f"{name}: {names}, and MLFLOW_WORKSPACE names {theirs}. Take MLFLOW_WORKSPACE out.")
+        return found
 
     def database(self, name: str, *, default: str) -> dict[str, Any]:
         """SQLite (WAL, IMMEDIATE, synchronous=FULL: the ledger survives a power cut) or PostgreSQL, for Django."""
@@ -182,7 +240,7 @@ class Environment:
             if not raw.startswith(("sqlite:///", "postgres://", "postgresql://")):
                 raise ValueError("use sqlite:///path or postgresql://user:password@host:port/name.")
             if raw.startswith("postgres"):
-                _refuse_bad_address(raw, ("postgresql", "postgres"))
+                refuse_bad_address(raw, ("postgresql", "postgres"))
                 if not urlsplit(raw).path.strip("/"):
                     raise ValueError("names no database; use postgresql://user:password@host:port/name.")
             return dict(dj_database_url.parse(raw))
@@ -197,19 +255,25 @@ class Environment:
             }
         else:
             config["CONN_MAX_AGE"], config["CONN_HEALTH_CHECKS"] = 60, True
-            config.setdefault("OPTIONS", {})["connect_timeout"] = 5
+            # What the address says itself goes before it.
+            config["OPTIONS"] = {"connect_timeout": 5, **_LOST_PEER, **config.get("OPTIONS", {})}
         return config
 
-    def email(self, name: str, *, default: str) -> dict[str, Any]:
-        """Django's EMAIL_* settings. `smtp+tls` insists on STARTTLS, `smtp+ssl` is TLS from the first byte."""
+    def email(self, name: str, *, is_needed: bool) -> dict[str, Any]:
+        """Django's EMAIL_* settings. `smtp+tls` insists on STARTTLS, `smtp+ssl` is TLS from the first byte. Not set,
+        mails are printed, which will not do where it `is_needed`; `none` is a process that sends no mail."""
 
         def read(raw: str) -> dict[str, Any]:
             parts = urlsplit(raw)
+            if raw == "none":
+                return {"EMAIL_BACKEND": "registry_ui.mail.NoMail"}
+            if parts.scheme == "consolemail" and is_needed:
+                raise ValueError(f"prints mails, {_REACHES_NO_ONE}")
             if parts.scheme in _MAIL_WITHOUT_SERVER:
                 return {"EMAIL_BACKEND": f"django.core.mail.backends.{_MAIL_WITHOUT_SERVER[parts.scheme]}.EmailBackend"}
             if parts.scheme not in _MAIL_PORTS:
                 raise ValueError("use smtp+tls://user:password@host:587, smtp+ssl://…, smtp://… or consolemail://.")
-            _refuse_bad_address(raw, (parts.scheme,))
+            refuse_bad_address(raw, (parts.scheme,))
             return {
                 "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
                 "EMAIL_HOST": parts.hostname,
@@ -220,7 +284,12 @@ class Environment:
                 "EMAIL_USE_SSL": parts.scheme == "smtp+ssl",
             }
 
-        return self._read(name, read, read(default))
+        printed = {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+        known = len(self.problems)
+        given: dict[str, Any] | None = self._read(name, read, None)
+        if given is None and is_needed and len(self.problems) == known:
+            self.problems.append(f"{name}: is not set, {_REACHES_NO_ONE}")
+        return given or printed
 
     def broker(self, name: str, *, default: str) -> str:
         """A Redis address with or without TLS, a socket, or `filesystem://`."""
@@ -232,7 +301,7 @@ class Environment:
                 if not urlsplit(raw).path:
                     raise ValueError("names no socket; use redis+socket:///path.")
             elif raw.startswith("redis"):
-                _refuse_bad_address(raw, ("redis", "rediss"))
+                refuse_bad_address(raw, ("redis", "rediss"))
                 if not re.fullmatch(r"/?\d*", urlsplit(raw).path):
                     raise ValueError("the number of the Redis database comes at the end, such as redis://host:port/0.")
             return raw
@@ -259,63 +328,16 @@ class Environment:
             "polling_interval": 0.1,
         }
 
-    def openid_connect(self) -> dict[str, Any]:
-        """django-allauth's provider settings from COUNTERSIGN_OIDC_*; empty when no issuer is named."""
-        issuer = self._issuer()
-        client_id = self.text("COUNTERSIGN_OIDC_CLIENT_ID")
-        secret = self.text("COUNTERSIGN_OIDC_CLIENT_SECRET")
-        label = self.text("COUNTERSIGN_OIDC_NAME", default="Single sign-on")
-        scope = self.text("COUNTERSIGN_OIDC_SCOPE", default="openid email profile").split()
-        if "openid" not in scope:
-            self.problems.append("COUNTERSIGN_OIDC_SCOPE: must contain openid.")
-        is_named = bool(issuer) or self._is_bad("COUNTERSIGN_OIDC_ISSUER")
-        if is_named != bool(client_id):
-            self.problems.append("COUNTERSIGN_OIDC_ISSUER: and COUNTERSIGN_OIDC_CLIENT_ID go together; one is not set.")
-        if secret and not (is_named or client_id):
-            self.problems.append("COUNTERSIGN_OIDC_CLIENT_SECRET: is set, but COUNTERSIGN_OIDC_ISSUER is not.")
-        if not issuer:
-            return {}
-        app = {
-            "provider_id": "oidc",
-            "name": label,
-            "client_id": client_id,
-            "secret": secret,
-            "settings": {"server_url": issuer, "oauth_pkce_enabled": True, "scope": scope},
-        }
-        return {"openid_connect": {"APPS": [app]}}
 
-    def oidc_origins(self) -> list[str]:
-        """Where a sign-in form may lead besides this site: to the identity provider, and to those that it hands on to.
-
-        Chromium holds every redirect after a form against the policy of the page with the form.
-        """
-        extra = self.words("COUNTERSIGN_OIDC_EXTRA_ORIGINS")
-        for origin in extra:
-            try:
-                _refuse_bad_address(origin, ("https", "http"))
-                _refuse_credentials(origin)
-            except ValueError as error:
-                self.problems.append(f"COUNTERSIGN_OIDC_EXTRA_ORIGINS: {error}")
-        return [f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, [self._issuer(), *extra]) if parts.netloc]
-
-    def _issuer(self) -> str:
-        """HTTPS, because the token endpoint's answer is believed for the sake of TLS; HTTP on this machine alone."""
-
-        def read(raw: str) -> str:
-            _refuse_bad_address(raw, ("https", "http"))
-            _refuse_credentials(raw, "Use COUNTERSIGN_OIDC_CLIENT_ID and COUNTERSIGN_OIDC_CLIENT_SECRET.")
-            if urlsplit(raw).scheme == "http" and urlsplit(raw).hostname not in {"127.0.0.1", "::1", "localhost"}:
-                raise ValueError("must be https; otherwise anyone in between could sign in as any person.")
-            return raw.rstrip("/")
-
-        return self._read("COUNTERSIGN_OIDC_ISSUER", read, "")
-
-
+_REACHES_NO_ONE = (
+    "so invitations and password resets reach no one. Use smtp+tls://user:password@host:587; or none for beat and "
+    "migrate, which send no mail."
+)
 _MAIL_PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
 _MAIL_WITHOUT_SERVER = {"consolemail": "console", "memorymail": "locmem"}
 
 
-def _refuse_bad_address(raw: str, schemes: Sequence[str]) -> None:
+def refuse_bad_address(raw: str, schemes: Sequence[str]) -> None:
     """Raises ValueError with a sentence. An address with credentials is not repeated in it."""
     parts = urlsplit(raw)
     shown = "the address" if "@" in raw else repr(raw)
@@ -329,10 +351,15 @@ def _refuse_bad_address(raw: str, schemes: Sequence[str]) -> None:
         raise ValueError(f"the port in {shown} is not a number from 1 to 65535.")
 
 
-def _refuse_credentials(raw: str, instead: str = "Leave them out.") -> None:
+def refuse_credentials(raw: str, instead: str = "Leave them out.") -> None:
     """Raises ValueError. For addresses that are shown: on pages, to browsers, in /readyz and in the log."""
     if "@" in urlsplit(raw).netloc:
         raise ValueError(f"has a user or a password in it, which everybody would see. {instead}".strip())
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether only this machine reaches what has this name or address."""
+    return host is not None and (host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None)
 
 
 def configure_logging(*, level: str, as_json: bool) -> None:
@@ -365,7 +392,14 @@ def configure_logging(*, level: str, as_json: bool) -> None:
                 }
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "filters": {"without_paths": {"()": "registry_ui.log_filters.WithoutPaths"}},
             "root": {"handlers": ["stderr"], "level": level},
-            "loggers": {"httpx": {"level": "WARNING"}, "urllib3": {"level": "ERROR"}},
+            "loggers": {
+                "httpx": {"level": "WARNING"},
+                "urllib3": {"level": "ERROR"},
+                "security": {"level": "INFO"},  # at whatever level the rest is
+                "django.request": {"filters": ["without_paths"]},
+                "django.security.csrf": {"filters": ["without_paths"]},
+            },
         }
     )

@@ -12,14 +12,14 @@ from django.db.models import QuerySet, Value
 from django.urls import reverse
 
 from accounts.models import User
-from approvals.models import FreezeWindow, Notification, PolicyVersion
+from approvals.models import FreezeWindow, Notification, PolicyVersion, Signing
 from approvals.selectors import composed, reviewers
 from mirror.models import SetupCheck
 
 REVIEWERS = 2
 TARGET = "Production"
 _TRIED = "first_day.mail"
-_NOWHERE = ("console", "dummy", "locmem", "filebased")
+_NOWHERE = ("console", "dummy", "locmem", "filebased", "NoMail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,8 @@ def _rights() -> Step:
 
 
 def _checkpoints() -> Step:
-    is_set = bool(settings.CHECKPOINT_KEY)
-    words = "The ledger is signed." if is_set else "Set COUNTERSIGN_CHECKPOINT_KEY, so that the ledger is signed."
+    is_set = bool(Signing.objects.current().key)
+    words = "The ledger is signed." if is_set else "Set COUNTERSIGN_CHECKPOINT_KEY for the worker, which signs with it."
     return Step("Checkpoint key", is_set, words, "Open ledger", reverse("approvals:ledger"))
 
 

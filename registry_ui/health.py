@@ -15,8 +15,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from approvals.models import OutboxEntry
-from mirror import clock
+from mirror import clock, pace
 from mirror.models import MirrorState, RegisteredModel, SetupCheck
+from registry_ui.metrics import tokens
 
 NO_MODEL = "MLflow answers, and shows no model to this account."
 
@@ -30,7 +31,8 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """JSON `{"status": "ready" | "degraded" | "unready", "checks": {name: {"ok": bool, "detail": str}}}`.
+    """JSON `{"status": "ready" | "degraded" | "unready", "checks": {name: {"ok": bool}}}`; to those who show
+    COUNTERSIGN_METRICS_TOKEN also "detail", a sentence, which may name addresses and repeat what MLflow said.
 
     503 when the database cannot be used, or, with `?strict=1`, when anything is not well.
     """
@@ -39,7 +41,9 @@ def readyz(request: HttpRequest) -> HttpResponse:
     is_well = all(check["ok"] for check in checks.values())
     status = "ready" if is_well else "degraded" if is_ready else "unready"
     is_503 = not is_ready or (request.GET.get("strict", "0") not in {"", "0"} and not is_well)
-    return JsonResponse({"status": status, "checks": checks}, status=503 if is_503 else 200)
+    may_read = tokens.may_read(request.headers.get("Authorization", ""))
+    shown = checks if may_read else {name: {"ok": check["ok"]} for name, check in checks.items()}
+    return JsonResponse({"status": status, "checks": shown}, status=503 if is_503 else 200)
 
 
 def examine() -> dict[str, dict[str, Any]]:
@@ -84,7 +88,7 @@ def _pull(mirror: MirrorState) -> dict[str, Any]:
     if mirror.pulled_at is None:
         return _check(False, "Never filled: is a worker with beat running?")
     age = _seconds_since(mirror.pulled_at)
-    return _check(_is_recent(age, settings.STALE_AFTER_SECONDS), _told(age, f"{age:.0f} seconds old."))
+    return _check(_is_recent(age, pace.stale_after(mirror)), _told(age, f"{age:.0f} seconds old."))
 
 
 def _sweep(mirror: MirrorState) -> dict[str, Any]:
@@ -101,7 +105,7 @@ def _sweep(mirror: MirrorState) -> dict[str, Any]:
         said.append(NO_MODEL)
     if mirror.sweep_notes:
         said.append(f"What could not be read or kept: {len(mirror.sweep_notes)}, see the System page.")
-    return _check(_is_recent(age, 3 * settings.SWEEP_SECONDS), " ".join(said))
+    return _check(_is_recent(age, pace.sweep_late_after(mirror)), " ".join(said))
 
 
 def registry(mirror: MirrorState) -> dict[str, Any]:
@@ -133,12 +137,9 @@ def gate(mirror: MirrorState) -> dict[str, Any]:
 
 
 def clocks(mirror: MirrorState) -> dict[str, Any]:
-    """Of this host, the worker's and MLflow's, each against the database's."""
-    known = {
-        "This host": clock.skew(),
-        "The worker": mirror.clocks.get("worker"),
-        "MLflow": mirror.clocks.get("mlflow"),
-    }
+    """Of this host, each worker's and MLflow's, each against the database's."""
+    workers = {f"The worker on {host}": said["seconds"] for host, said in mirror.workers(clock.now()).items()}
+    known = {"This host": clock.skew(), **workers, "MLflow": mirror.clocks.get("mlflow")}
     apart = [
         f"{name} is {abs(seconds):.0f} seconds {'ahead of' if seconds > 0 else 'behind'} the database."
         for name, seconds in known.items()

@@ -66,13 +66,14 @@ LANES = (
     Lane(MAIL, ("approvals.collect_notifications",)),
     Lane(MAIL, ("approvals.send_notifications",)),
     Lane(MAIL, ("approvals.remind",)),
+    Lane(MAIL, ("approvals.send_webhooks",)),
     Lane(REST, ("approvals.expire",)),
     Lane(REST, ("approvals.end_probations",)),
     Lane(REST, ("approvals.call_out_overdue",)),
     Lane(REST, ("approvals.sign_policy",)),
     Lane(REST, ("approvals.probe_gate",)),
     Lane(REST, ("approvals.verify_ledger",)),
-    Lane(REST, ("approvals.checkpoint",)),
+    Lane(REST, ("approvals.checkpoint", "approvals.sign_wanted"), has_hints=True),
     Lane(REST, ("approvals.prune",)),
     Lane(REST, ("accounts.prune_sessions",)),
 )
@@ -92,7 +93,9 @@ class LaneTask(Task):  # type: ignore[misc]
     abstract = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return OF_TASK[self.name].run(lambda: self.run(*args, **kwargs))
+        from registry_ui.metrics import processes  # noqa: PLC0415 -- not before registry_ui.gunicorn says where it counts
+
+        return OF_TASK[self.name].run(lambda: processes.timed(self.name, lambda: self.run(*args, **kwargs)))
 
 
 def _make_room(sender: Any, **_: Any) -> None:

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 
-from registry_ui import environment, lanes
+from accounts import roles
+from mirror.clock import MOST_SECONDS
+from registry_ui import environment, lanes, sign_in
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environment.Environment()
@@ -40,11 +42,13 @@ INSTALLED_APPS = [
     "components",
     "registry_ui",
     "approvals",
+    "api",
     "allauth",
     "allauth.account",
     "allauth.socialaccount",
     "allauth.socialaccount.providers.openid_connect",
     "allauth.mfa",
+    "allauth.usersessions",
     "csp",
     "django_htmx",
     "django_filters",
@@ -58,16 +62,21 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "registry_ui.metrics.requests.Measured",
+    "registry_ui.request_log.RequestLog",
     "registry_ui.middleware.ResponseHeaders",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "registry_ui.middleware.ProxySignIn",
     "registry_ui.middleware.SignIn",
+    "registry_ui.middleware.RoleNeeded",
+    "registry_ui.middleware.FactorNeeded",
     "registry_ui.middleware.ReaderZone",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -120,7 +129,7 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W005",  # HSTS for subdomains and its preload concern other sites too:
     "security.W021",  # whoever runs them decides, with COUNTERSIGN_HSTS_SUBDOMAINS
 ]
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["accounts.backends.PeopleBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -143,6 +152,7 @@ ACCOUNT_USER_DISPLAY = "accounts.models.label_of"
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # nobody makes this site write to strangers
 # One address per person, replaced only when the new one is confirmed: it stands beside their name on approvals.
 ACCOUNT_CHANGE_EMAIL = True
@@ -150,34 +160,59 @@ ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_FORMS = {
     "add_email": "accounts.addresses.NewAddressForm",
+    "change_password": "accounts.passwords.OtherPasswordForm",
     "reset_password_from_key": "accounts.passwords.NewPasswordForm",
 }
+# Tries at passwords are counted by `accounts.attempts`. A passkey holds nothing that could be guessed.
+ACCOUNT_RATE_LIMITS = {"login": None}
+MFA_RATE_LIMITS = {"webauthn_login": "60/m/ip"}
+CHANGES_PER_MINUTE = env.number("COUNTERSIGN_CHANGES_PER_MINUTE", default=120, minimum=10)
 ALLAUTH_TRUSTED_PROXY_COUNT = env.number("COUNTERSIGN_TRUSTED_PROXY_COUNT", default=0, minimum=0)
 
+MFA_REQUIRED_FOR = env.some_of(
+    "COUNTERSIGN_MFA_REQUIRED_FOR",
+    default=(roles.ADMINISTRATOR, roles.RESPONDER),
+    choices=(*roles.PERMISSIONS, "none"),
+)
+"""Roles of which nobody signs in with a password alone; `none` is no role."""
+OIDC_MFA_TRUSTED = env.flag("COUNTERSIGN_OIDC_MFA_TRUSTED", default=True)
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = SITE_NAME
+MFA_FORMS = {
+    "authenticate_webauthn": "accounts.passkeys.SecondFactor",
+    "login_webauthn": "accounts.passkeys.SignInByPasskey",
+    "reauthenticate_webauthn": "accounts.passkeys.ProveByPasskey",
+}
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not IS_HTTPS  # browsers allow it for localhost alone
 
 SOCIALACCOUNT_ADAPTER = "accounts.adapters.SocialAccountAdapter"
 SOCIALACCOUNT_EMAIL_VERIFICATION = "mandatory"  # by the provider, or else by a mail of ours
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
 SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
-OIDC_SIGNUP_OPEN = env.flag("COUNTERSIGN_OIDC_SIGNUP_OPEN", default=True)
-SOCIALACCOUNT_PROVIDERS = env.openid_connect()
+SOCIALACCOUNT_PROVIDERS = sign_in.openid_connect(env)
+OIDC_SIGNUP_OPEN = env.flag("COUNTERSIGN_OIDC_SIGNUP_OPEN", default=None)
+"""None: only for those whose groups at the provider mean a role here."""
+PROXY_AUTH = sign_in.proxy(env, count=ALLAUTH_TRUSTED_PROXY_COUNT)
 
 # --- Sessions, headers, content security ------------------------------------------------------------------------------
 
 SESSION_COOKIE_AGE = 3600 * env.number("COUNTERSIGN_SESSION_HOURS", default=12, minimum=1)
+SESSION_IDLE_SECONDS = 60 * env.number("COUNTERSIGN_SESSION_IDLE_MINUTES", default=120, minimum=10)
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 PRUNE_SESSIONS_HOURS = env.number("COUNTERSIGN_PRUNE_SESSIONS_HOURS", default=24, minimum=0)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
-SESSION_COOKIE_NAME = "countersign_session"
-CSRF_COOKIE_NAME = "countersign_csrf"
+# With it browsers take such a cookie from this host alone, over https, for all of its paths.
+COOKIE_PREFIX = "__Host-" if IS_HTTPS else ""
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}countersign_session"
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}countersign_csrf"
+CSRF_FAILURE_VIEW = "registry_ui.views.failures.csrf_failure"
 SECURE_HSTS_SECONDS = env.number("COUNTERSIGN_HSTS_SECONDS", default=31_536_000 if IS_HTTPS else 0, minimum=0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.flag("COUNTERSIGN_HSTS_SUBDOMAINS", default=False)
 SECURE_SSL_REDIRECT = env.flag("COUNTERSIGN_SSL_REDIRECT", default=True) and IS_HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+# Asked for by the host itself, and by MLflow, which may be behind the proxy; what it gets is signed.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^gate/(policy|refusals|openings)$"]
 if ALLAUTH_TRUSTED_PROXY_COUNT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_REFERRER_POLICY = "same-origin"
@@ -190,7 +225,7 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF, "data:"],
         "font-src": [SELF],
         "connect-src": [SELF],
-        "form-action": [SELF, *env.oidc_origins()],
+        "form-action": [SELF, *sign_in.origins(env, SOCIALACCOUNT_PROVIDERS)],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
     }
@@ -218,7 +253,7 @@ TIME_ZONE = "UTC"
 
 # --- E-mail -----------------------------------------------------------------------------------------------------------
 
-vars().update(env.email("EMAIL_URL", default="consolemail://"))
+vars().update(env.email("EMAIL_URL", is_needed=not environment.is_loopback(_site.hostname)))
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("COUNTERSIGN_FROM_EMAIL", default=f"countersign@{_site.hostname}")
 EMAIL_SUBJECT_PREFIX = ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
 EMAIL_TIMEOUT = 10
@@ -239,6 +274,11 @@ CHAT_KINDS = env.some_of(
     ),
 )
 
+# --- Webhooks ---------------------------------------------------------------------------------------------------------
+
+WEBHOOK_PRIVATE_HOSTS = env.words("COUNTERSIGN_WEBHOOK_PRIVATE_HOSTS")
+"""Names of hosts, addresses and networks that are private and to which webhooks may go all the same."""
+
 # --- MLflow -----------------------------------------------------------------------------------------------------------
 
 MLFLOW_TRACKING_URI = env.url(
@@ -254,12 +294,22 @@ MLFLOW_UI_URL = env.url(
     credentials="People sign in to MLflow themselves; the worker has MLFLOW_TRACKING_USERNAME and "
     "MLFLOW_TRACKING_PASSWORD.",
 )
+MLFLOW_WORKSPACE = env.workspace("COUNTERSIGN_MLFLOW_WORKSPACE")
+# Asked for anew at each call, because their files may be exchanged: `mirror.sign_in`.
+MLFLOW_TRACKING_USERNAME = env.kept("MLFLOW_TRACKING_USERNAME")
+MLFLOW_TRACKING_PASSWORD = env.kept("MLFLOW_TRACKING_PASSWORD")
+MLFLOW_TRACKING_TOKEN = env.kept("MLFLOW_TRACKING_TOKEN")
+# Of MLflow's administrator, for `manage.py mlflow_roles` alone.
+MLFLOW_AUTH_ADMIN_USERNAME = env.kept("MLFLOW_AUTH_ADMIN_USERNAME")
+MLFLOW_AUTH_ADMIN_PASSWORD = env.kept("MLFLOW_AUTH_ADMIN_PASSWORD")
 MLFLOW_TIMEOUT_SECONDS = env.number("COUNTERSIGN_MLFLOW_TIMEOUT_SECONDS", default=15, minimum=1)
 
 MLFLOW_WEBHOOK_SECRET = env.text("COUNTERSIGN_MLFLOW_WEBHOOK_SECRET", default="")
 
 PULL_SECONDS = env.number("COUNTERSIGN_PULL_SECONDS", default=5, minimum=1)
+PULL_SECONDS_MOST = env.number("COUNTERSIGN_PULL_SECONDS_MOST", default=300, minimum=1)
 SWEEP_SECONDS = env.number("COUNTERSIGN_SWEEP_SECONDS", default=600, minimum=10)
+SWEEP_SECONDS_MOST = env.number("COUNTERSIGN_SWEEP_SECONDS_MOST", default=21_600, minimum=10)
 MISSING_PERCENT = env.number("COUNTERSIGN_MISSING_PERCENT", default=10, minimum=0)
 STALE_AFTER_SECONDS = env.number("COUNTERSIGN_STALE_AFTER_SECONDS", default=60, minimum=5)
 
@@ -277,6 +327,22 @@ GATE_KEY = env.signing_key("COUNTERSIGN_GATE_KEY")
 GATE_TOKEN = env.secret("COUNTERSIGN_GATE_TOKEN", min_length=16, required=False, default="")
 GATE_AUDIENCE = env.text("COUNTERSIGN_GATE_AUDIENCE", default="mlflow")
 
+# --- Monitoring -------------------------------------------------------------------------------------------------------
+
+METRICS_TOKEN = env.secret("COUNTERSIGN_METRICS_TOKEN", min_length=32, required=False, default="")
+"""What Prometheus shows to read the metrics; without one there are none."""
+TRACES_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_ENDPOINT", default="", schemes=("http", "https"))
+WORKER_METRICS_PORT = env.number("COUNTERSIGN_WORKER_METRICS_PORT", default=0, minimum=0)
+
+# --- API ------------------------------------------------------------------------------------------------------------
+
+TOKEN_ISSUERS = env.urls(
+    "COUNTERSIGN_TOKEN_ISSUERS", default=("https://token.actions.githubusercontent.com", "https://gitlab.com")
+)
+"""Whose identity tokens may be exchanged for API tokens; the web process fetches their keys."""
+API_REQUESTS_PER_MINUTE = env.number("COUNTERSIGN_API_REQUESTS_PER_MINUTE", default=600, minimum=1)
+API_ANONYMOUS_PER_MINUTE = env.number("COUNTERSIGN_API_ANONYMOUS_PER_MINUTE", default=30, minimum=1)
+
 # --- Inspection -------------------------------------------------------------------------------------------------------
 
 CHECKING_HOURS = env.number("COUNTERSIGN_CHECKING_HOURS", default=24, minimum=1)
@@ -287,6 +353,7 @@ ARTIFACT_STORES = env.words("COUNTERSIGN_ARTIFACT_STORES")
 # --- Ledger -----------------------------------------------------------------------------------------------------------
 
 CHECKPOINT_KEY = env.signing_key("COUNTERSIGN_CHECKPOINT_KEY")
+"""In the worker alone: who breaks into the web process can have the head signed as it is, and can sign nothing else."""
 CHECKPOINT_PUBLIC_KEYS = env.public_keys("COUNTERSIGN_CHECKPOINT_PUBLIC_KEYS")
 CHECKPOINT_SECONDS = env.number("COUNTERSIGN_CHECKPOINT_SECONDS", default=3600, minimum=10)
 VERIFY_SECONDS = env.number("COUNTERSIGN_VERIFY_SECONDS", default=86_400, minimum=60)
@@ -310,16 +377,20 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = lanes.THREADS
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CONSUMER = "registry_ui.heartbeat:Consumer"
+CELERY_BEAT_SCHEDULER = "registry_ui.heartbeat:Scheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 10  # so that beat's sign of life is fresh however seldom anything is due
 CELERY_TASK_DEFAULT_QUEUE = lanes.REST
 CELERY_TASK_QUEUES = lanes.QUEUES  # all of them are read by a worker that is not told which
 CELERY_TASK_ROUTES = lanes.ROUTES
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
-    # Each expires before its successor comes, so that a worker that was away does not find a pile of them.
-    task: {"task": task, "schedule": seconds, "options": {"expires": seconds}}
+    # Each expires about when its successor comes, so that a worker that was away does not find a pile of them. By the
+    # clock of the worker's host, which may be ahead of that of beat's: without the margin, by as little as a period.
+    task: {"task": task, "schedule": seconds, "options": {"expires": seconds + MOST_SECONDS}}
     for task, seconds in {
         "mirror.pull": PULL_SECONDS,
-        "mirror.sweep": SWEEP_SECONDS,
+        "mirror.sweep": min(60, SWEEP_SECONDS),  # looks whether one is due: see mirror.pace
         "mirror.follow_hints": DRAIN_SECONDS,
         "approvals.drain": DRAIN_SECONDS,
         "approvals.put_back": DRAIN_SECONDS,
@@ -330,6 +401,7 @@ CELERY_BEAT_SCHEDULE = {
         "approvals.call_checks": DRAIN_SECONDS,
         "approvals.send_notifications": DRAIN_SECONDS,
         "approvals.collect_notifications": DRAIN_SECONDS,
+        "approvals.send_webhooks": DRAIN_SECONDS,
         "approvals.remind": 300,
         "approvals.expire": 60,
         "approvals.end_probations": 60,
@@ -338,6 +410,7 @@ CELERY_BEAT_SCHEDULE = {
         "approvals.probe_gate": 60,
         "approvals.verify_ledger": 30,
         "approvals.checkpoint": CHECKPOINT_SECONDS,
+        "approvals.sign_wanted": DRAIN_SECONDS,
         "approvals.prune": 3600,
         "accounts.prune_sessions": 3600,
     }.items()
@@ -348,5 +421,10 @@ environment.configure_logging(
     level=env.choice("COUNTERSIGN_LOG_LEVEL", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR")),
     as_json=env.choice("COUNTERSIGN_LOG_FORMAT", default="text", choices=("text", "json")) == "json",
 )
+
+if WORKER_METRICS_PORT and not METRICS_TOKEN:
+    env.problems.append(
+        "COUNTERSIGN_WORKER_METRICS_PORT: no one may read it without COUNTERSIGN_METRICS_TOKEN. Set both."
+    )
 
 env.refuse_nonsense()

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from accounts import identity_providers
 from approvals import administration
 from approvals.models import (
     Assessment,
@@ -24,9 +25,9 @@ from approvals.models import (
     WatchState,
 )
 from approvals.models.notifications import LONGEST
-from mirror import identity
+from mirror import identity, pace
 from mirror.models import MirrorState, RegisteredModel, SetupCheck
-from registry_ui import health
+from registry_ui import database_roles, health, rhythm
 from registry_ui.health import NO_MODEL
 
 NOTES_SHOWN = 10
@@ -56,12 +57,14 @@ def parts() -> list[Part]:
     mirror: MirrorState = MirrorState.objects.current()
     return [
         _simple("Database", checks["database"], ""),
+        _database_role(),
         _mlflow(mirror),
         _registry(mirror),
         *_cut(),
         _rights(),
         _gate(mirror),
         *_policy(),
+        *map(_roles, identity_providers.states()),
         _clocks(mirror),
         _worker(mirror),
         _mirror(mirror),
@@ -83,8 +86,43 @@ def _simple(name: str, check: Mapping[str, Any], remedy: str) -> Part:
     )
 
 
+def _database_role() -> Part:
+    """Whether the ledger's triggers hold against who runs this."""
+    name, role = "Database role", database_roles.running_role()
+    if role is None:
+        return Part(name, GOOD, "Does not apply", "SQLite has no roles: who can write its file can change all of it.")
+    if role.problem:
+        return Part(name, SLOW, "Can do too much", role.problem, remedy=role.remedy)
+    return Part(
+        name, GOOD, "OK", f"{role.name} writes rows and owns no table, so the ledger's triggers hold against it."
+    )
+
+
 def _mlflow(mirror: MirrorState) -> Part:
     version = f"Version {mirror.server_version}" if mirror.server_version else "Version unknown"
+    if mirror.is_unsigned:
+        return Part(
+            "MLflow",
+            BAD,
+            "Sign-in refused",
+            "Refused since",
+            mirror.failing_since,
+            error=mirror.error,
+            remedy="Give the worker the right MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+            "MLFLOW_TRACKING_TOKEN. If they come from files, exchange the file: no restart is needed. Nothing is lost "
+            "meanwhile: approved requests wait and are delivered when MLflow takes the sign-in.",
+        )
+    if mirror.is_misplaced:
+        return Part(
+            "MLflow",
+            BAD,
+            "Which workspace?",
+            "Nothing is read or written since",
+            mirror.failing_since,
+            error=mirror.error,
+            remedy="Set COUNTERSIGN_MLFLOW_WORKSPACE for web and workers to the workspace of MLflow that is mirrored; "
+            "where MLflow has none, leave it empty.",
+        )
     if mirror.is_failing:
         return Part(
             "MLflow",
@@ -120,7 +158,18 @@ def _registry(mirror: MirrorState) -> Part:
         )
     if not known:
         return Part("Registry", SLOW, "Not known yet", "Its identity is recorded at first contact.")
-    where = " and ".join(known["addresses"])
+    where, workspace = " and ".join(known["addresses"]), known.get("workspace", "")
+    if workspace == identity.DEFAULT:
+        where = f"{where}, workspace {workspace}"
+    if workspace != settings.MLFLOW_WORKSPACE:
+        return Part(
+            "Registry",
+            SLOW,
+            "Named differently",
+            f"The worker mirrors {f'the workspace {workspace}' if workspace else 'no workspace'} of {where}, and web "
+            f"names {settings.MLFLOW_WORKSPACE or 'none'}: links to MLflow lead elsewhere.",
+            remedy="Set COUNTERSIGN_MLFLOW_WORKSPACE to the same for web and workers.",
+        )
     if known.get("not_kept"):
         return Part(
             "Registry",
@@ -153,6 +202,33 @@ def _cut() -> list[Part]:
             standstill=administration.CUT_LEDGER,
         )
     ]
+
+
+def _roles(state: identity_providers.State) -> Part:
+    """Roles and groups that an identity provider decides about."""
+    provider = state.provider
+    name, decided = f"Roles from {provider.name}", f"Decides about {', '.join(sorted(provider.decided))}."
+    if state.unknown:
+        said = f"Groups of {provider.name} are mapped to {', '.join(state.unknown)}: no such role or group here."
+        return Part(
+            name, BAD, "Unknown group", said, remedy="Add the group under People, or correct the setting …_ROLES."
+        )
+    if state.keeps_administrator:
+        said = f"{provider.name} takes the role administrator from the last person who has it; they keep it."
+        return Part(name, BAD, "Administrator kept", said, remedy="Give the role to another person.")
+    if state.last_at is None:
+        return Part(name, GOOD, "Not used yet", f"{decided} No one has signed in through it yet.")
+    if state.was_silent:
+        return Part(
+            name,
+            SLOW,
+            "Not sent",
+            f"The claim {provider.claim} was missing at the last sign-in, so that person's roles did not change:",
+            state.last_at,
+            remedy="Check the scope and the claim at the provider: docs/operations.md, Sign-in. Entra ID leaves it out "
+            "for people in more than 200 groups.",
+        )
+    return Part(name, GOOD, "OK", f"{decided} Last sign-in", state.last_at)
 
 
 def _rights() -> Part:
@@ -248,9 +324,11 @@ def _worker(mirror: MirrorState) -> Part:
     remedy = "Start worker and beat (docs/operations.md names the commands), or check their logs if they are running."
     if seen is None:
         return Part("Worker", BAD, "Never seen", "No worker with beat has started yet.", remedy=remedy)
-    if (timezone.now() - seen).total_seconds() > settings.STALE_AFTER_SECONDS:
+    if (timezone.now() - seen).total_seconds() > pace.stale_after(mirror):
         return Part("Worker", BAD, "Silent", "Last seen", seen, remedy=remedy)
-    return Part("Worker", GOOD, "OK", "Last pull", seen)
+    hosts = sorted(mirror.workers(timezone.now()))
+    there = f"On {', '.join(hosts)} in the last 10 minutes; last pull" if len(hosts) > 1 else "Last pull"
+    return Part("Worker", GOOD, "OK", there, seen)
 
 
 def _mirror(mirror: MirrorState) -> Part:
@@ -262,7 +340,7 @@ def _mirror(mirror: MirrorState) -> Part:
             "No data from MLflow yet." if mirror.swept_at is None else "No pull has finished yet.",
             remedy="The mirror fills once a worker runs and MLflow responds.",
         )
-    if (timezone.now() - mirror.pulled_at).total_seconds() > settings.STALE_AFTER_SECONDS:
+    if (timezone.now() - mirror.pulled_at).total_seconds() > pace.stale_after(mirror):
         return Part(
             "Mirror",
             BAD,
@@ -271,11 +349,10 @@ def _mirror(mirror: MirrorState) -> Part:
             mirror.pulled_at,
             remedy="It catches up when MLflow and the worker are back.",
         )
-    return Part("Mirror", GOOD, "Fresh", f"Pulled every {settings.PULL_SECONDS} seconds; last", mirror.pulled_at)
+    return Part("Mirror", GOOD, "Fresh", f"{rhythm.pulls(mirror)} Last pull", mirror.pulled_at)
 
 
 def _sweep(mirror: MirrorState) -> Part:
-    usual = f"Every {settings.SWEEP_SECONDS} seconds all models and versions are read"
     if mirror.is_stopped:
         return Part(
             "Sweep",
@@ -312,7 +389,7 @@ def _sweep(mirror: MirrorState) -> Part:
             "No full sweep has finished yet.",
             remedy="manage.py sweep runs one now and shows its progress.",
         )
-    if (timezone.now() - mirror.swept_at).total_seconds() > 3 * settings.SWEEP_SECONDS:
+    if (timezone.now() - mirror.swept_at).total_seconds() > pace.sweep_late_after(mirror):
         return Part(
             "Sweep",
             SLOW,
@@ -341,7 +418,7 @@ def _sweep(mirror: MirrorState) -> Part:
             mirror.swept_at,
             remedy="If MLflow has models, the service account cannot read them, or uses another workspace.",
         )
-    return Part("Sweep", GOOD, "On time", f"{usual}; last one finished", mirror.swept_at)
+    return Part("Sweep", GOOD, "On time", f"{rhythm.sweeps(mirror)} Last one finished", mirror.swept_at)
 
 
 def _watch(mirror: MirrorState) -> Part:
@@ -479,5 +556,5 @@ def _ledger() -> Part:
     events = "1 event" if head.sequence == 1 else f"{head.sequence:,} events"
     kept = f"{events}; the head is {head.hash[:12]}"
     if last is None:
-        return Part("Ledger", GOOD, "Not verified yet", f"{kept}. It has not been verified yet.")
+        return Part("Ledger", SLOW, "Not verified yet", f"{kept}. It has not been verified yet.")
     return Part("Ledger", GOOD, "Intact", f"{kept}; last verified", last.ended_at)

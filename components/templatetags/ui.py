@@ -15,7 +15,7 @@ from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince, timeuntil
+from django.utils.timesince import timesince
 
 from components import times
 from components.context_processors import Site, site
@@ -124,17 +124,17 @@ def when(at: datetime | None, missing: str = "never", form: str = "both") -> Saf
     in the title alone, where room is scarce; `form="absolute"` shows it to the second and nothing else."""
     if at is None:
         return format_html('<span class="text-secondary">{}</span>', missing)
-    exact = times.exact(at, seconds=True)
+    zone = timezone.get_current_timezone()
+    exact = times.exact(at, seconds=True, zone=zone)
     # Nothing of a moment needs to be escaped, and pages have a hundred of them.
     if form == "absolute":
         return SafeString(f'<time datetime="{at.isoformat()}" class="text-nowrap">{exact}</time>')
-    now = timezone.now()
-    away = f"{timesince(at, now, depth=1)} ago" if at <= now else f"in {timeuntil(at, now, depth=1)}"
-    beside = f' <span class="exact">{times.brief(at)}</span>' if form == "both" else ""
-    zone = timezone.get_current_timezone_name()
+    beside = f' <span class="exact">{times.brief(at, zone=zone)}</span>' if form == "both" else ""
+    # Where the date stands beside it, what is long ago stays relative: the same date twice says nothing.
+    far = 'threshold="P99Y"' if form == "both" else 'year="numeric"'
     return SafeString(
-        f'<relative-time datetime="{at.isoformat()}" title="{exact}" time-zone="{zone}" year="numeric">{away}'
-        f"</relative-time>{beside}"
+        f'<relative-time datetime="{at.isoformat()}" title="{exact}" time-zone="{zone}" {far}>'
+        f"{times.away(at, timezone.now())}</relative-time>{beside}"
     )
 
 

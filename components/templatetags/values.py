@@ -218,14 +218,20 @@ def model_uri(version: ModelVersion) -> str:
 # --- Links into MLflow ------------------------------------------------------------------------------------------------
 
 
+def _in_mlflow(path: str) -> str:
+    """MLflow's pages keep the parameter from one to the next."""
+    where = f"?workspace={settings.MLFLOW_WORKSPACE}" if settings.MLFLOW_WORKSPACE else ""
+    return f"{settings.MLFLOW_UI_URL.rstrip('/')}/#/{path}{where}"
+
+
 @register.filter
 def mlflow_model(name: str) -> str:
-    return f"{settings.MLFLOW_UI_URL.rstrip('/')}/#/models/{quote(name, safe='')}"
+    return _in_mlflow(f"models/{quote(name, safe='')}")
 
 
 @register.filter
 def mlflow_version(version: ModelVersion) -> str:
-    return f"{mlflow_model(version.model.name)}/versions/{version.number}"
+    return _in_mlflow(f"models/{quote(version.model.name, safe='')}/versions/{version.number}")
 
 
 @register.filter
@@ -234,7 +240,7 @@ def mlflow_run(version: ModelVersion) -> str:
     experiment = version.run.get("experiment_id")
     if not version.run_id or not experiment:
         return ""
-    return f"{settings.MLFLOW_UI_URL.rstrip('/')}/#/experiments/{quote(str(experiment))}/runs/{quote(version.run_id)}"
+    return _in_mlflow(f"experiments/{quote(str(experiment))}/runs/{quote(version.run_id)}")
 
 
 @register.filter

@@ -131,9 +131,9 @@ class Installation:
             "no_proxy": "127.0.0.1,localhost",
             "COUNTERSIGN_STATE_DIR": str(self.folder),
             "COUNTERSIGN_SECRET_KEY": self.secret_key(),
-            "COUNTERSIGN_CHECKPOINT_KEY_FILE": str(self.checkpoint_key()),
             "COUNTERSIGN_GATE_TOKEN": self.gate_token(),
             "COUNTERSIGN_SITE_URL": self.url,
+            "COUNTERSIGN_MFA_REQUIRED_FOR": "none",  # its people are to be tried by a password that it prints
             "COUNTERSIGN_PULL_SECONDS": "2",
             "COUNTERSIGN_SWEEP_SECONDS": "60",
             "CELERY_BROKER_URL": f"redis+socket://{self.redis_socket}" if self.redis else "filesystem://",
@@ -175,9 +175,9 @@ class Installation:
         return Process("Redis", command, self.environment(), output=log, is_ready=lambda: redis_answers(path))
 
     def web(self) -> Process:
-        options = ["--bind", f"127.0.0.1:{self.port}", "--workers", "2", "--threads", "4", "--no-control-socket"]
+        options = ["--config", "python:registry_ui.gunicorn", "--bind", f"127.0.0.1:{self.port}", "--workers", "2"]
         return self._python(
-            "Web", ["-m", "gunicorn", "registry_ui.wsgi", *options], is_ready=lambda: answers(f"{self.url}/healthz")
+            "Web", ["-m", "gunicorn", *options, "registry_ui.wsgi"], is_ready=lambda: answers(f"{self.url}/healthz")
         )
 
     def worker(self) -> Process:
@@ -197,8 +197,12 @@ class Installation:
         return process
 
     def signing(self, process: Process) -> Process:
-        """With the key of the gate, which the others do not get."""
-        process.environment = {**process.environment, "COUNTERSIGN_GATE_KEY_FILE": str(self.gate_key())}
+        """With the keys of the gate and of the ledger's checkpoints, which the others do not get."""
+        keys = {
+            "COUNTERSIGN_GATE_KEY_FILE": str(self.gate_key()),
+            "COUNTERSIGN_CHECKPOINT_KEY_FILE": str(self.checkpoint_key()),
+        }
+        process.environment = {**process.environment, **keys}
         return process
 
     def _python(

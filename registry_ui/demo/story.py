@@ -15,11 +15,13 @@ from accounts.models import User
 from approvals import administration, workflow
 from approvals.models import (
     Assessment,
+    Checkpoint,
     Comment,
     Enforcement,
     Incident,
     Policy,
     PromotionRequest,
+    Signing,
     Target,
     Tenure,
     Verification,
@@ -185,7 +187,10 @@ class Story:
 
     def _the_ledger_is_signed_and_verified(self) -> None:
         """The worker verifies within the minute; nobody waits for it here."""
-        administration.take_checkpoint(by=None)
+        if not Checkpoint.objects.exists():
+            self._wait(lambda: bool(Signing.objects.current().key), "The worker has not said with which key it signs")
+            administration.ask_to_sign(by=self.cast.ada)
+            self._wait(Checkpoint.objects.exists, "The worker has not signed the ledger")
         if not Verification.objects.filter(asked_by=self.cast.vera).exists():
             with contextlib.suppress(workflow.Conflict):  # the worker is at it by itself
                 administration.ask_to_verify(by=self.cast.vera)

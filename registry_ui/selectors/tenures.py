@@ -10,7 +10,7 @@ from approvals.models import Review, Target, Tenure
 from approvals.tenures import as_of, chart, labels
 from approvals.tenures.chart import Picture
 
-NEWEST = 200
+NEWEST = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,19 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Tenures:
     picture: Picture
+    count: int
+    """Of those in the picture."""
+
     rows: Sequence[Row]
-    """Newest first."""
+    """The same, newest first, where they are wanted in words."""
 
     is_cut: bool
     """There are earlier ones, which time travel shows."""
 
 
-def of(model_name: str, targets: Sequence[Target]) -> Tenures | None:
-    """None where no tenure is known. `targets` have a lane each, a retired one only if something held it. Two
-    queries."""
+def of(model_name: str, targets: Sequence[Target], *, in_words: bool) -> Tenures | None:
+    """None where no tenure is known. `targets` have a lane each, a retired one only if something held it. One query,
+    and another for rows `in_words`."""
     now = timezone.now()
     newest = (
         Tenure.objects.filter(model_name=model_name)
@@ -51,12 +54,13 @@ def of(model_name: str, targets: Sequence[Target]) -> Tenures | None:
     if not found:
         return None
     shown = found[:NEWEST]
-    approvals = as_of.approvals_of(each.request_id for each in shown if each.request_id)
+    approvals = as_of.approvals_of(each.request_id for each in shown if each.request_id) if in_words else {}
     first = min(each.started_after or each.started_at for each in shown)
     since = first - max((now - first) * 0.02, timedelta(minutes=1))
     return Tenures(
         picture=chart.picture(lanes(shown, targets), since=since, until=max(now, _latest(shown)), urls=urls(shown)),
-        rows=[Row(each, approvals.get(each.request_id or 0, ())) for each in shown],
+        count=len(shown),
+        rows=[Row(each, approvals.get(each.request_id or 0, ())) for each in shown] if in_words else (),
         is_cut=len(found) > NEWEST,
     )
 

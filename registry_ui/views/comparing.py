@@ -9,11 +9,11 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from approvals.models import Target
+from approvals.selectors import catalogue, target_holders
 from approvals.views import comparison_download, comparison_page
 from approvals.views.comparison_sides import MOST_VERSIONS, Side
 from approvals.views.shared import SignedInRequest
 from mirror.models import ModelVersion, RegisteredModel
-from registry_ui.selectors import catalogue, target_holders
 
 OFFERED = 200
 """So many of the newest versions can be picked from the list; any other by its number in the address."""

@@ -2,13 +2,14 @@
 
 import sys
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
-from django.views import defaults
+from django.views import csrf, defaults
 
-RETRY_AFTER_SECONDS = 10
-AWAY = "The database does not answer. Nothing that was sent is lost halfway: it was recorded in full, or not at all."
+from accounts import security_log
+from accounts.security_log import Event
+from components.database_away import RETRY_AFTER_SECONDS, SENTENCE, is_away
+from registry_ui.log_filters import route_of
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -19,22 +20,33 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return defaults.server_error(request)
     answer: HttpResponse
     if _wants_json(request):
-        answer = JsonResponse({"error": AWAY}, status=503)
+        answer = JsonResponse({"error": SENTENCE}, status=503)
     else:
-        answer = HttpResponse(render_to_string("503.html", {"sentence": AWAY}), status=503)
+        answer = HttpResponse(render_to_string("503.html", {"sentence": SENTENCE}), status=503)
     answer["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return answer
 
 
-def is_away(error: BaseException | None) -> bool:
-    """Whether the database cannot be reached or is busy, so that trying again can help. SQLite reports a table that is
-    missing in the same way."""
-    if isinstance(error, InterfaceError):
-        return True
-    return isinstance(error, OperationalError) and not str(error).startswith("no such")
+def too_many_requests(request: HttpRequest, seconds: int = 60) -> HttpResponse:
+    """To who asks too often. Asks neither database nor session, so a flood costs little."""
+    if route_of(request) == "mfa_login_webauthn":
+        security_log.record(Event.SIGNIN_LIMITED, request, method="passkey")
+    answer: HttpResponse
+    if _wants_json(request):
+        answer = JsonResponse({"error": f"Too many requests. Try again in {seconds} seconds."}, status=429)
+    else:
+        answer = HttpResponse(render_to_string("429.html", {"seconds": seconds}), status=429)
+    answer["Retry-After"] = str(seconds)
+    return answer
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's page, with the reason in the security log, where its own line would have the path."""
+    security_log.note_denial(request, f"form token: {reason}")
+    return csrf.csrf_failure(request, reason)
 
 
 def _wants_json(request: HttpRequest) -> bool:
     accepted = request.headers.get("Accept", "")
-    is_program = request.path.endswith((".json", ".jsonl")) or request.path.startswith("/callbacks/")
+    is_program = request.path.endswith((".json", ".jsonl")) or request.path.startswith(("/callbacks/", "/api/"))
     return is_program or ("json" in accepted and "text/html" not in accepted)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import F, QuerySet, Value
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
@@ -14,12 +15,20 @@ from approvals import administration, policy
 from approvals.evidence import comparison
 from approvals.models import Incident, Probation, PromotionRequest, Target
 from approvals.policy.metrics import names_first
-from approvals.selectors import follow_up, metrics_of_record, new_versions, refused, reviewers
+from approvals.selectors import (
+    catalogue,
+    composed,
+    follow_up,
+    metrics_of_record,
+    new_versions,
+    refused,
+    reviewers,
+    target_holders,
+)
 from approvals.views.shared import SignedInRequest
 from components import plots
 from components.pagination import page_of
 from mirror.models import RegisteredModel
-from registry_ui.selectors import catalogue, target_holders
 from registry_ui.selectors import tenures as tenure_queries
 from registry_ui.views.shared import history_url, own_history
 
@@ -70,7 +79,6 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
     page = page_of(catalogue.versions(found), VERSIONS_PER_PAGE, request.GET.get("page"))
     for each in page.object_list:
         each.model = found
-    asked = PromotionRequest.objects.open().filter(version__model=found).with_subject().defer("evidence", "rule")
     may_roll_back = policy.may_roll_back(reviewers.actor_of(request.user)) and not found.deleted_at
     ways_back = follow_up.with_a_way_back(found.name, targets) if may_roll_back else set()
     columns = [chosen, *(name for name in names if name != chosen)][:KEY_METRICS] if chosen else []
@@ -93,17 +101,25 @@ def model(request: SignedInRequest, name: str) -> HttpResponse:
         "columns": columns,
         "plot": _plot(chosen, recent, holdings),
         "charted": CHARTED,
-        "tenures": tenure_queries.of(found.name, targets),
+        "tenures": tenure_queries.of(found.name, targets, in_words=request.GET.get("timeline") == "table"),
         "page": page,
         "rows": catalogue.version_rows(list(page.object_list), columns),
         "governed": {target.alias for target in targets if target.alias},
         "half_delivered": follow_up.half_delivered(found),
         "incidents": Incident.objects.open().filter(model_name=found.name).order_by("-seen_at")[:INCIDENTS_SHOWN],
-        "open_requests": asked.order_by("-pk")[:REQUESTS_SHOWN],
+        "open_requests": composed.objects(_open_requests, found.pk),
         "events": own_history(request.user, found.name),
         "history_url": history_url(found.name),
     }
     return render(request, "registry_ui/model.html", context)
+
+
+def _open_requests(model: int) -> QuerySet[PromotionRequest]:
+    """What a row says of each. The order is of a sum, so that no database walks back through all that was ever asked,
+    looking for those that are open."""
+    found = PromotionRequest.objects.open().filter(version__model=model).order_by((F("pk") + Value(0)).desc())
+    told = found.only("status", "created_at", "version__number", "target__name", "requester__name")
+    return told.select_related("version", "target", "requester")[:REQUESTS_SHOWN]
 
 
 def metric_names(all_metrics: Sequence[dict[str, Any]], record: Sequence[policy.MetricRule]) -> list[str]:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
+from django.db.models import QuerySet
 from django.urls import reverse
 
 from accounts.models import User
 from approvals import administration
 from approvals.models import AuditEvent
+from approvals.selectors import composed
 
 NEWEST_EVENTS = 10
 
@@ -16,10 +18,18 @@ def own_history(user: User, model_name: str, version_number: int | None = None) 
     """The newest events about a model or one of its versions; None where the person may not read the history."""
     if not administration.may(user, administration.HISTORY):
         return None
-    events = AuditEvent.objects.filter(model_name=model_name)
-    if version_number is not None:
-        events = events.filter(version_number=version_number)
-    return list(events.order_by("-sequence")[:NEWEST_EVENTS])
+    if version_number is None:
+        return composed.objects(_of_model, model_name)
+    return composed.objects(_of_version, model_name, version_number)
+
+
+def _of_model(model_name: str) -> QuerySet[AuditEvent]:
+    return AuditEvent.objects.filter(model_name=model_name).order_by("-sequence")[:NEWEST_EVENTS]
+
+
+def _of_version(model_name: str, number: int) -> QuerySet[AuditEvent]:
+    found = AuditEvent.objects.filter(model_name=model_name, version_number=number)
+    return found.order_by("-sequence")[:NEWEST_EVENTS]
 
 
 def history_url(model_name: str, version_number: int | None = None) -> str:

@@ -14,6 +14,7 @@ from approvals import policy
 from approvals.evidence import OWN_TAG, approval_note, comparison
 from approvals.models import PromotionRequest, Target
 from approvals.selectors import (
+    catalogue,
     champions,
     eligibility,
     follow_up,
@@ -22,12 +23,12 @@ from approvals.selectors import (
     refused,
     reviewers,
     rules,
+    target_holders,
 )
 from approvals.views.shared import SignedInRequest
 from components.pagination import page_of
 from mirror import lineage
 from mirror.models import ModelVersion
-from registry_ui.selectors import catalogue, target_holders
 from registry_ui.views.shared import history_url, own_history
 
 FIRST = 25

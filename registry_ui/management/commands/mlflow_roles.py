@@ -1,6 +1,5 @@
 """`manage.py mlflow_roles`: the roles in MLflow under which engineers register and do not promote by stage."""
 
-import os
 import sys
 from typing import Any
 
@@ -9,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mirror import roles
 from mirror.port import RegistryError
+from mirror.sign_in import SignIn
 
 NOT_HELD = 1
 LEVELS = ("EDIT", "READ", "MANAGE", "none")
@@ -30,24 +30,29 @@ class Command(BaseCommand):
         parser.add_argument(
             "--experiments", choices=LEVELS, default="EDIT", help="what engineers may do with all experiments"
         )
+        parser.add_argument(
+            "--only-say", action="store_true", help="exit code 0 also when something is open that they should hold"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             is_held = self._work(options)
         except (roles.Unfit, RegistryError) as error:
             raise CommandError(str(error), returncode=2) from error
-        if not is_held:
+        if not is_held and not options["only_say"]:
             sys.exit(NOT_HELD)
 
     def _work(self, options: dict[str, Any]) -> bool:
-        mlflow, gate = self._administrator(), os.environ.get("MLFLOW_TRACKING_USERNAME", "")
+        mlflow, own = self._administrator(), SignIn.now()
+        gate = own.username
         if not gate:
             raise roles.Unfit("Set MLFLOW_TRACKING_USERNAME to the worker's account; it is given the gate's role.")
         roles.confirm_fit(mlflow)
+        wanted = roles.wanted(options["experiments"], in_workspace=bool(mlflow.named))
         work = roles.Work(mlflow, is_dry=options["dry_run"], say=self.stdout.write)
-        for name, grants in roles.wanted(options["experiments"]).items():
+        for name, grants in wanted.items():
             work.role(name, grants)
-        work.account(gate, os.environ.get("MLFLOW_TRACKING_PASSWORD", ""))
+        work.account(gate, own.password)
         work.assign(gate, roles.GATE)
         for account in options["engineer"]:
             work.assign(account, roles.ENGINEERS)
@@ -61,13 +66,17 @@ class Command(BaseCommand):
         return all(row.is_right for row in tried)
 
     def _administrator(self) -> roles.Administrator:
-        name, password = (os.environ.get(f"MLFLOW_AUTH_ADMIN_{word}", "") for word in ("USERNAME", "PASSWORD"))
+        name, password = settings.MLFLOW_AUTH_ADMIN_USERNAME.read(), settings.MLFLOW_AUTH_ADMIN_PASSWORD.read()
         if not (name and password):
             raise roles.Unfit(
                 "Set MLFLOW_AUTH_ADMIN_USERNAME and MLFLOW_AUTH_ADMIN_PASSWORD to an administrator of MLflow."
             )
         return roles.Administrator(
-            settings.MLFLOW_TRACKING_URI, name, password, seconds=settings.MLFLOW_TIMEOUT_SECONDS
+            settings.MLFLOW_TRACKING_URI,
+            name,
+            password,
+            seconds=settings.MLFLOW_TIMEOUT_SECONDS,
+            workspace=settings.MLFLOW_WORKSPACE,
         )
 
     def _table(self, tried: list[roles.Tried]) -> None:

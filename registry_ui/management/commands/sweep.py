@@ -2,6 +2,7 @@
 change."""
 
 import argparse
+from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -9,8 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from approvals import administration
 from approvals.workflow import WorkflowError
 from mirror import connect, port, sync
-from mirror.models import MirrorState
-from mirror.sweep import LEASE_SECONDS
+from mirror.leases import held
 
 
 class Command(BaseCommand):
@@ -32,10 +32,11 @@ class Command(BaseCommand):
                 administration.end_standstill(administration.DELETIONS, by=None, reason=options["confirm_deletions"])
             except WorkflowError as error:
                 raise CommandError(error.message) from error
-        if not dry_run and not MirrorState.objects.claim("sweeping_until", seconds=LEASE_SECONDS):
-            raise CommandError("Another sweep is running. Its progress is on the System page.")
         try:
-            report = sync.sweep(connect.connect(), dry_run=dry_run, on_progress=self._show)
+            with nullcontext(True) if dry_run else held("sweeping_until") as is_ours:
+                if not is_ours:
+                    raise CommandError("Another sweep is running. Its progress is on the System page.")
+                report = sync.sweep(connect.connect(), dry_run=dry_run, on_progress=self._show)
         except port.RegistryError as error:
             raise CommandError(error.message) from error
         finally:

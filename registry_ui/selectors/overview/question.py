@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import Case, Count, F, Max, OuterRef, Q, QuerySet, Subquery, TextField, Value, When, Window
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Left, Replace, StrIndex
@@ -134,8 +135,9 @@ def _grouped(found: QuerySet[RegisteredModel], group: str) -> QuerySet[Registere
 
 
 def _order(question: Question) -> list[Any]:
-    # Not by `ended_at`: SQLite would look through all that run for each model.
-    running = Tenure.objects.filter(end="", target__in=question.targets, model_name=OuterRef("name"))
+    # The same by the constraint; by `ended_at`, SQLite would look through all that run for each model.
+    open_ones = Tenure.objects.filter(end="") if connection.vendor == "sqlite" else Tenure.objects.open()
+    running = open_ones.filter(target__in=question.targets, model_name=OuterRef("name"))
     ran = running.order_by().values("model_name")
     match question.sort:
         case "state":

@@ -6,18 +6,19 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Case, F, FilteredRelation, Q, QuerySet, When
+from django.db.models import F, FilteredRelation, Q, QuerySet
 from django.db.models.functions import Now
 
-from approvals.models import PromotionRequest, Status, Tenure, Verdict
+from approvals.models import Probation, PromotionRequest, Status, Tenure, Verdict
 from approvals.models.requests import UNDECIDED
-from approvals.selectors import composed, inbox
+from approvals.selectors import composed
 from mirror.models import RegisteredModel
 from registry_ui.selectors.overview.question import Question
 
 SOON = timedelta(hours=48)
 NEXT = 8
 RECENT = 10
+DELIVERING = (Status.APPROVED, Status.FAILED)
 MOST_PLACES = 2
 """A delivery begins a tenure for the stage of its target and one for the alias."""
 
@@ -34,11 +35,12 @@ class Known:
 def of(question: Question, found: Sequence[RegisteredModel]) -> list[Known]:
     """Open ones for the columns of these models, those of which something is due soon, and the last ones that were
     delivered; by their number. Two queries, the second with a row for each approval."""
-    shown = question.asked.filter(version__model__in=found).values("pk")
-    others = [number for (number,) in composed.rows(_others)]
+    # 0 is no one's number: of nothing at all, no query could be composed.
+    targets, models = ((*(each.pk for each in some), 0) for some in (question.targets, found))
+    numbers = composed.objects(_numbers, targets, models)
     approvals = FilteredRelation("reviews", condition=Q(reviews__verdict=Verdict.APPROVE, reviews__voided_at=None))
     rows = (
-        PromotionRequest.objects.filter(Q(pk__in=shown) | Q(pk__in=others))
+        PromotionRequest.objects.filter(pk__in=numbers)
         .annotate(approval=approvals, name=F("approval__reviewer__name"), address=F("approval__reviewer__email"))
         .select_related("version__model", "target", "probation")
         .only(
@@ -64,26 +66,23 @@ def of(question: Question, found: Sequence[RegisteredModel]) -> list[Known]:
     return list(known.values())
 
 
-def _others() -> QuerySet[Any, Any]:
-    return _numbered(_due()).union(_numbered(_delivered()))
+def _numbers(targets: tuple[int, ...], models: tuple[int, ...]) -> QuerySet[Any, Any]:
+    """Those of the matrix, the first to expire or to be reviewed afterwards within 48 hours, the first probations to
+    end, and the last deliveries: one search each, along an index of its own. With OR, PostgreSQL would walk through
+    every request."""
+    shown = PromotionRequest.objects.open().filter(target__in=targets, version__model__in=models).order_by()
+    known, soon = PromotionRequest.objects.all(), Now() + SOON
+    expiring = known.filter(status__in=UNDECIDED, expires_at__lte=soon).order_by("expires_at", "pk")
+    owing = known.owing_review().exclude(status__in=DELIVERING).filter(afterwards_due_at__lte=soon)
+    ending = Probation.objects.running().exclude(request__status__in=DELIVERING).order_by("ends_at", "pk")
+    others = (expiring.values("pk"), owing.order_by("afterwards_due_at", "pk").values("pk"), ending.values("request"))
+    every = shown.values("pk").union(*(_numbered(each[:NEXT]) for each in others), _numbered(_delivered()))
+    return every.values_list("pk", flat=True)
 
 
 def _numbered(found: QuerySet[Any, Any]) -> QuerySet[PromotionRequest, Any]:
     """SQLite takes no part of a union that is cut off, unless another query is around it."""
     return PromotionRequest.objects.filter(pk__in=found).order_by().values("pk")
-
-
-def _due() -> QuerySet[PromotionRequest, Any]:
-    """The first to expire or to be reviewed afterwards within 48 hours, and the first probations to end."""
-    at = Case(
-        When(status__in=UNDECIDED, then=F("expires_at")),
-        When(inbox.OWES_REVIEW, then=F("afterwards_due_at")),
-        default=F("probation__ends_at"),
-    )
-    near = Q(status__in=UNDECIDED) | inbox.OWES_REVIEW
-    found = inbox.unfinished().exclude(status__in=(Status.APPROVED, Status.FAILED)).alias(due=at)
-    soon = (near & Q(due__lte=Now() + SOON)) | (~near & Q(due__isnull=False))
-    return found.filter(soon).order_by("due", "pk").values("pk")[:NEXT]
 
 
 def _delivered() -> QuerySet[Tenure, Any]:
