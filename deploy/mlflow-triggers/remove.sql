@@ -6,4 +6,7 @@ DROP TRIGGER IF EXISTS countersign_guard ON public.registered_model_aliases;
 DROP TRIGGER IF EXISTS countersign_no_truncate ON public.model_versions;
 DROP TRIGGER IF EXISTS countersign_no_truncate ON public.registered_model_aliases;
 DROP SCHEMA IF EXISTS countersign CASCADE;
+SELECT format('REVOKE CONNECT ON DATABASE %I FROM countersign_gate', datname)
+FROM pg_database, aclexplode(datacl)
+WHERE datname = current_database() AND grantee = to_regrole('countersign_gate') \gexec
 DROP ROLE IF EXISTS countersign_gate;
