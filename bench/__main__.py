@@ -1,145 +1,160 @@
-"""`make bench`, or `python -m bench [--versions N] [mirror] [delivery] [queues] [artifacts] [gate] [pages] [ledger]`:
-runs the rows, prints the ratios."""
+"""`make bench`, or `python -m bench [part …] [--database sqlite|postgresql] [--million] [--small]`: runs the rows,
+prints the ratios, and at the end the table, with whether each bar is met.
+
+docs/benchmarks.md keeps the last whole run of each database and of the million: a run of single parts leaves the page
+as it is unless it has --keep, and one with --small in any case.
+"""
 
 import argparse
-import os
+import contextlib
+import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench import record
+from bench.databases import OPTIONS, Databases, Sizes
+from bench.parts import BOTH, NAMES, PARTS, POSTGRESQL, SQLITE
 from bench.report import HEADER, Row
 
-PARTS = ("mirror", "delivery", "queues", "artifacts", "gate", "pages", "ledger")
+EMPTY: Sizes = (0, 0, 0)
+SIZES: dict[str, tuple[Sizes, Sizes]] = {
+    "usual": ((20_000, 4_000, 40_000), (100_000, 20_000, 200_000)),
+    "million": ((100_000, 20_000, 200_000), (1_000_000, 50_000, 2_000_000)),
+    "small": ((500, 40, 600), (2_000, 120, 2_600)),
+}
+"""The smaller and the larger installation: versions, requests and events."""
 
-SMALL_LOADS = ((2, 1_000_000), (20, 4_000))
-SMALL_ROUNDS = 2
-SIZES = ("versions", "requests", "events", "folder", "worker")
+AT_ONCE_WHEN_SMALL = 2
+
+
+@dataclass(slots=True)
+class Outcome:
+    part: str
+    vendor: str
+    rows: list[Row] = field(default_factory=list)
+    seconds: float = 0
+    failed: str = ""
 
 
 def main() -> int:
+    options = _options()
+    shutil.rmtree(options.folder, ignore_errors=True)
+    options.folder.mkdir(parents=True)
+    outcomes: list[Outcome] = []
+    with contextlib.ExitStack() as stack:
+        for vendor in options.database:
+            parts = [name for name in options.parts if vendor in PARTS[name].databases]
+            if not parts:
+                continue
+            print(f"\n{options.title}{NAMES[vendor]}\n{HEADER}", flush=True)
+            address = stack.enter_context(_server()) if vendor == POSTGRESQL else None
+            databases = Databases(vendor, options.folder / vendor, address, lambda words: print(f"  · {words}"))
+            found = list(_run_all(parts, vendor, databases, options))
+            outcomes += found
+            if options.is_whole or options.keep:
+                section = record.MILLION if options.million else NAMES[vendor]
+                record.keep(section, found, Path(options.page), is_whole=options.is_whole)
+    _summary(outcomes)
+    return 1 if any(outcome.failed for outcome in outcomes) else 0
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"some of {', '.join(PARTS)}; default: all")
-    parser.add_argument("--versions", type=int, default=100_000, help="a multiple of 50")
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--events", type=int, default=200_000)
-    parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent.parent / ".bench")
-    parser.add_argument("--worker", default="", help="options for the worker of the part queues")
+    parser.add_argument("--database", action="append", choices=BOTH, help="default: both")
+    parser.add_argument("--million", action="store_true", help="1,000,000 versions, on PostgreSQL; against 100,000")
     parser.add_argument("--small", action="store_true", help="few of everything: does every part still run?")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--keep", action="store_true", help="single parts: their rows take the place of the last ones")
+    parser.add_argument("--folder", type=Path, default=record.ROOT / ".bench")
+    parser.add_argument("--page", type=Path, default=record.PAGE, help="where the results are kept")
+    parser.add_argument("--worker", default="", help="options for the worker of the part queues")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
-    if options.inside:
-        for row in _rows(options.parts[0], options):
-            print(row, flush=True)
-        return 0
-    shutil.rmtree(options.folder, ignore_errors=True)
-    options.folder.mkdir()
-    print(HEADER, flush=True)
-    sizes = [f"--{name}={getattr(options, name)}" for name in SIZES]
-    small = ["--small"] if options.small else []
-    # Each part is a process of its own, because Django knows one database; in their order, because the ledger verifies
-    # what the pages have made.
-    return max(
-        subprocess.run([sys.executable, "-m", "bench", part, *sizes, *small, "--inside"], check=False).returncode
-        for part in sorted(options.parts or PARTS, key=PARTS.index)
-    )
+    possible = [name for name, part in PARTS.items() if part.million or not options.million]
+    if options.keep and options.small:
+        parser.error("what --small measures is not kept")
+    options.is_whole = not options.parts and not options.small
+    options.parts = [name for name in possible if name in (options.parts or possible)]
+    options.database = [POSTGRESQL] if options.million else options.database or list(BOTH)
+    options.sizes = SIZES["small" if options.small else "million" if options.million else "usual"]
+    options.title = "A million versions, " if options.million and not options.small else ""
+    return options
 
 
-def _rows(part: str, options: argparse.Namespace) -> Iterator[Row]:
-    folder = options.folder / part
-    if part == "pages":
-        _environment(folder)
-        from bench import pages
+def _server() -> "contextlib.AbstractContextManager[str]":
+    from tests.support.postgres import postgres
 
-        yield from pages.rows(
-            options.folder,
-            versions=options.versions,
-            requests=options.requests,
-            events=options.events,
-            rounds=SMALL_ROUNDS if options.small else pages.ROUNDS,
-        )
-    elif part == "ledger":
-        _environment(folder, database=options.folder / "full.sqlite3")
-        if not (options.folder / "full.sqlite3").exists():
-            raise SystemExit("The part ledger verifies what the part pages has made: run both.")
-        import django
-
-        django.setup()
-        from bench import ledger
-
-        yield from ledger.rows()
-    elif part == "gate":
-        folder.mkdir()
-        from bench import gate
-
-        yield from gate.rows(folder, rounds=SMALL_ROUNDS if options.small else gate.ROUNDS)
-    else:
-        yield from _rows_with_servers(part, options)
+    return postgres(options=OPTIONS)
 
 
-def _rows_with_servers(part: str, options: argparse.Namespace) -> Iterator[Row]:
-    from bench import registry_data
-    from registry_ui.demo.installation import Installation
-    from registry_ui.demo.processes import Supervisor
-    from tests.support.mlflow_server import MlflowServer
-
-    folder = options.folder / part
-    models, each = (options.versions // 50, 50) if part == "mirror" else (20, 6) if options.small else (300, 6)
-    place = Installation(folder, 0, 0)
-    place.prepare()
-    if not place.redis:
-        raise SystemExit("redis-server is missing: apt-get install redis-server")
-    with MlflowServer(folder / "mlflow") as server, Supervisor(folder / "run") as supervisor:
-        redis = place.redis_server(place.redis)
-        supervisor.start(redis)
-        supervisor.wait_until_ready(redis)
-        registry_data.fill(folder / "mlflow" / "mlflow.sqlite3", models=models, versions_each=each)
-        _environment(folder, mlflow=server.url, broker=f"redis+socket://{place.redis_socket}")
-        import django
-
-        django.setup()
-        from django.core.management import call_command
-
-        call_command("migrate", verbosity=0)
-        call_command("collectstatic", verbosity=0, interactive=False)
-        if part == "mirror":
-            from bench import mirror
-
-            yield from mirror.rows(server.url, versions=models * each)
-        elif part == "queues":
-            from bench import queues
-
-            yield from queues.rows(server.url, place, supervisor, options=options.worker.split())
-        elif part == "artifacts":
-            from bench import artifacts
-
-            loads, rounds = (SMALL_LOADS, 1) if options.small else (artifacts.LOADS, artifacts.ROUNDS)
-            yield from artifacts.rows(server.url, folder, loads=loads, rounds=rounds)
-        else:
-            from bench import delivery
-
-            single, queued = (2, 5) if options.small else (delivery.SINGLE, delivery.QUEUED)
-            yield from delivery.rows(server.url, folder, single=single, queued=queued)
+def _run_all(parts: Sequence[str], vendor: str, databases: Databases, options: argparse.Namespace) -> Iterator[Outcome]:
+    """One part after the other, so that they do not disturb each other; with --small two at a time."""
+    for sizes in (EMPTY, *options.sizes) if any(PARTS[name].fixture != "none" for name in parts) else ():
+        databases.filled(sizes)
+    databases.migrated("first")  # the one that the others are copied from is there before threads ask for it
+    with ThreadPoolExecutor(AT_ONCE_WHEN_SMALL if options.small else 1) as pool:
+        yield from pool.map(lambda name: _run(name, vendor, databases, options), parts)
 
 
-def _environment(
-    folder: Path, *, mlflow: str = "http://127.0.0.1:9", broker: str = "filesystem://", database: Path | None = None
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    os.environ |= {
-        "DJANGO_SETTINGS_MODULE": "registry_ui.settings",
-        "COUNTERSIGN_SECRET_KEY": "bench-" * 8,
-        "COUNTERSIGN_STATE_DIR": str(folder),
-        "COUNTERSIGN_LOG_LEVEL": "ERROR",
-        "COUNTERSIGN_UNDO_SECONDS": "0",  # it measures deliveries, not the wait before them
-        "MLFLOW_TRACKING_URI": mlflow,
-        "CELERY_BROKER_URL": broker,
-        "DATABASE_URL": f"sqlite:///{database or folder / 'countersign.sqlite3'}",
-        "EMAIL_URL": "memorymail://",
+def _run(name: str, vendor: str, databases: Databases, options: argparse.Namespace) -> Outcome:
+    """In a process of its own, because Django knows one database."""
+    part, began, outcome = PARTS[name], time.monotonic(), Outcome(name, vendor)
+    run = {
+        "part": name,
+        "vendor": vendor,
+        "folder": str(options.folder / vendor / name),
+        "is_small": options.small,
+        "is_million": options.million,
+        "worker": options.worker,
     }
+    if part.fixture != "none":
+        smaller, full = options.sizes
+        run |= {"sizes": full, "smaller_sizes": smaller, "empty": databases.filled(EMPTY)}
+        run |= {"smaller": databases.filled(smaller), "full": databases.filled(full)}
+    if part.fixture == "shared":
+        run["database"] = run["full"]
+    elif part.fixture == "full":
+        run["database"] = databases.copy(options.sizes[1], f"of_{name}")
+    else:
+        run["database"] = databases.migrated(f"of_{name}")
+    command = [sys.executable, "-m", "bench.inside", json.dumps(run)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            if line.startswith(record.MARK):
+                outcome.rows.append(Row(**json.loads(line.removeprefix(record.MARK))))
+                print(outcome.rows[-1], flush=True)
+            else:
+                said.append(line)
+    outcome.seconds = time.monotonic() - began
+    if process.returncode or not outcome.rows:
+        outcome.failed = f"ended with status {process.returncode}"
+        print(f"The part {name} failed on {NAMES[vendor]}:\n{''.join(said[-40:])}", flush=True)
+    if part.fixture != "shared":
+        databases.drop(str(run["database"]))
+    return outcome
+
+
+def _summary(outcomes: Sequence[Outcome]) -> None:
+    for vendor in (SQLITE, POSTGRESQL):
+        of_vendor = [outcome for outcome in outcomes if outcome.vendor == vendor]
+        if not of_vendor:
+            continue
+        print(f"\n{NAMES[vendor]}\n{HEADER}")
+        for outcome in of_vendor:
+            print(f"{outcome.part}: {outcome.seconds:.0f} s{f', FAILED: {outcome.failed}' if outcome.failed else ''}")
+            for row in outcome.rows:
+                print(str(row).splitlines()[0])
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    print(f"\n{sum(row.is_met for row in rows)} of {len(rows)} rows met.", flush=True)
 
 
 if __name__ == "__main__":

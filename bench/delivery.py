@@ -32,8 +32,10 @@ class Recorder:
     def __init__(self, registry: MlflowRegistry) -> None:
         self._registry, self.calls = registry, []  # type: ignore[var-annotated]
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Any:
         method = getattr(self._registry, name)
+        if not callable(method):
+            return method  # such as the name of the workspace
 
         def call(*args: Any, **kwargs: Any) -> Any:
             result = method(*args, **kwargs)
@@ -95,7 +97,7 @@ def rows(url: str, folder: Path, *, single: int = SINGLE, queued: int = QUEUED) 
         f"{queued} promotions queued at once",
         took,
         raw_all,
-        bar=1.3,
+        bar=1.2,
         note="From the first claim to the last settlement.",
     )
 

@@ -1,300 +1,288 @@
-"""Rows: every page at 100,000 versions, 20,000 requests and 200,000 events, against an empty installation's same
-page."""
+"""Rows: every page of the large installation against the same page of one that has just begun, and how a page's queries
+grow from a fifth of the size on.
+
+With the million: against the same page at 100,000. Three processes, one a database, answer in turns, so that what else
+the machine does hits them alike.
+"""
 
 import json
-import random
+import statistics
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
-from datetime import timedelta
-from pathlib import Path
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from django.utils import timezone
-
-from bench.report import Row, medians
+from bench.parts import Run
+from bench.planned import WIDE, WIDE_VERSIONS
+from bench.report import Row
 
 ROUNDS = 15
-CEILING_MS = 60
-WAITING = 500
-"""Requests that wait for a review."""
-
-AUDIT_MS = 2_000
+CEILING_MS, MILLION_CEILING_MS = 60, 80
 WHOLE_PERIOD = ("audit of everything", "how people review, everything")
+"""They look at every request or change of a period, here all there are; held to a time, not to an empty one."""
+
+WHOLE_PERIOD_MS = 1_000
+LEAST_SQL_MS = 1.0
+"""Of less than that, growth says nothing."""
 
 
-def rows(folder: Path, *, versions: int, requests: int, events: int, rounds: int) -> Iterator[Row]:
-    empty = _measure(folder / "empty.sqlite3", rounds, versions=0, requests=0, events=0)
-    full = _measure(folder / "full.sqlite3", rounds, versions=versions, requests=requests, events=events)
-    for page, value in full.items():
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One answer."""
+
+    wall: float
+    cpu: float
+    sql: float
+    """Milliseconds, as the process waits for the database."""
+
+    queries: int
+
+
+def rows(run: Run) -> Iterator[Row]:
+    names = {"smaller": run.smaller, "full": run.full} if run.is_million else {"empty": run.empty}
+    names |= {"smaller": run.smaller, "full": run.full}
+    browsers = {name: Browser(url) for name, url in names.items()}
+    try:
+        yield from _rows(run, browsers)
+    finally:
+        for browser in browsers.values():
+            browser.close()
+
+
+def _rows(run: Run, browsers: Mapping[str, "Browser"]) -> Iterator[Row]:
+    """Against the smaller installation where the empty one has no such page."""
+    beside, ceiling, bar = ("smaller", MILLION_CEILING_MS, 1.3) if run.is_million else ("empty", CEILING_MS, 2.0)
+    rounds = 2 if run.is_small else ROUNDS
+    grown: list[Row] = []
+    for page in browsers["full"].pages:
+        looks = _looks(page, browsers, rounds=1 if run.is_small else 3 if page in WHOLE_PERIOD else rounds)
+        full, smaller = looks["full"], looks.get("smaller")
+        note = f"{full.cpu:.0f} ms of Python's processor; {full.queries} queries, {full.sql:.1f} ms."
         if page in WHOLE_PERIOD:
-            # They look at every request or change of a period, here all there are; held to a time, not to an empty one.
-            yield Row(f"page {page}", value, AUDIT_MS, bar=1.0)
-        else:
-            yield Row(f"page {page}", value, empty[page], bar=2.0, ceiling_ms=CEILING_MS)
+            yield Row(f"page {page}", full.wall, WHOLE_PERIOD_MS, bar=1.0, note=note)
+            continue
+        other = looks.get(beside) or smaller or full
+        yield Row(f"page {page}", full.wall, other.wall, bar=bar, ceiling_ms=ceiling, note=note)
+        if smaller is None:
+            continue
+        fault = "" if full.queries == smaller.queries else f"{smaller.queries} queries became {full.queries}."
+        limit = max(smaller.sql, LEAST_SQL_MS)
+        grown.append(Row(f"queries of {page}, grown from {_thousands(run)}", full.sql, limit, bar=2.0, fault=fault))
+    yield from grown
 
 
-def _measure(database: Path, rounds: int, **sizes: int) -> dict[str, float]:
-    """In a process of its own, because Django knows one database."""
-    command = [sys.executable, "-m", "bench.pages", str(database), str(rounds), json.dumps(sizes)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    return dict(json.loads(answer.stdout.splitlines()[-1]))
+def _thousands(run: Run) -> str:
+    return f"{run.smaller_sizes[0]:,}"
 
 
-def main(database: str, rounds: int, sizes: dict[str, int]) -> None:
+def _looks(page: str, browsers: Mapping[str, "Browser"], *, rounds: int) -> dict[str, Look]:
+    """Medians of the rounds; the first one warms up, unless there is no other."""
+    able = {name: browser for name, browser in browsers.items() if page in browser.pages}
+    found: dict[str, list[Look]] = {name: [] for name in able}
+    for _ in range(rounds + (rounds > 1)):
+        for name, browser in able.items():
+            found[name].append(browser.get(page))
+    return {
+        name: Look(*(statistics.median(getattr(each, field) for each in looks[1:] or looks) for field in FIELDS))  # type: ignore[arg-type]
+        for name, looks in found.items()
+    }
+
+
+GATE_TOKEN = "bench-token-of-the-gate"
+GATES_OWN = {"Authorization": f"Bearer {GATE_TOKEN}"}
+FIELDS = ("wall", "cpu", "sql", "queries")
+
+
+class Browser:
+    """Somebody with every role, signed in, in a process of their own: Django knows one database."""
+
+    def __init__(self, url: str) -> None:
+        command = [sys.executable, "-m", "bench.pages", url]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.pages = self._answer()
+
+    def get(self, page: str) -> Look:
+        assert self._process.stdin is not None
+        self._process.stdin.write(page + "\n")
+        self._process.stdin.flush()
+        return Look(**self._answer())
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("The process that looks at the pages has ended.")
+        return json.loads(line)
+
+
+# --- In the browser's process
+
+
+def main(url: str) -> None:
     import os
 
-    import django
+    from bench.environment import set_up
 
-    os.environ["DATABASE_URL"] = f"sqlite:///{database}"
-    django.setup()
+    os.environ["COUNTERSIGN_GATE_TOKEN"] = GATE_TOKEN
+    set_up(database=url)
     from django.core.management import call_command
+    from django.db import connection
 
-    is_new = not Path(database).exists()
-    call_command("migrate", verbosity=0)
     call_command("collectstatic", verbosity=0, interactive=False)
-    if is_new:
-        _fill(**sizes)
+    from django.utils import timezone
+
     from bench.mirror import signed_in_client
     from mirror.models import MirrorState
 
-    MirrorState.objects.update_or_create(pk=1, defaults={"pulled_at": timezone.now(), "swept_at": timezone.now()})
-    client = signed_in_client()
-
-    def get(path: str) -> None:
-        answer = client.get(path)
-        b"".join(answer) if answer.streaming else answer.content
-        if answer.status_code != 200:
+    MirrorState.objects.record(pulled_at=timezone.now(), swept_at=timezone.now())  # the filling may be hours old
+    client, paths, counter = signed_in_client(), pages(), Counter()
+    print(json.dumps(list(paths)), flush=True)
+    for line in sys.stdin:
+        path = paths[line.strip()]
+        counter.clear()
+        cpu, wall = time.process_time(), time.perf_counter()
+        with connection.execute_wrapper(counter):
+            answer = client.get(path, headers=GATES_OWN if path.startswith("/gate/") else {})
+            b"".join(answer) if answer.streaming else answer.content
+        took = (time.perf_counter() - wall) * 1000, (time.process_time() - cpu) * 1000
+        if answer.status_code >= 300:
             raise RuntimeError(f"{path} answered {answer.status_code}.")
-
-    paths = _paths(client)
-    found = medians(*[lambda path=path: get(path) for path in paths.values()], rounds=rounds)
-    print(json.dumps(dict(zip(paths, found, strict=True))))
+        print(json.dumps(dict(zip(FIELDS, (*took, counter.sql, counter.queries), strict=True))), flush=True)
 
 
-def _paths(client: Any) -> dict[str, str]:
-    """The same pages in both installations; the empty one has one model, two versions and one request."""
-    from approvals.models import AuditEvent, PromotionRequest, Tenure
+class Counter:
+    """Counts queries and the time that is waited for them."""
 
-    request = PromotionRequest.objects.order_by("pk").last()
-    event = AuditEvent.objects.order_by("sequence").last()
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.queries, self.sql = 0, 0.0
+
+    def __call__(self, execute: Any, *arguments: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return execute(*arguments)
+        finally:
+            self.queries, self.sql = self.queries + 1, self.sql + (time.perf_counter() - started) * 1000
+
+
+def pages() -> dict[str, str]:
+    """The same pages in each installation; where the model with many versions is not, an ordinary one stands for it."""
+    from datetime import timedelta
+
+    from approvals.models import AuditEvent, Incident, Policy, PromotionRequest, Tenure
+    from mirror.models import RegisteredModel
+
+    request = PromotionRequest.objects.exclude(version__model__name=WIDE).order_by("pk").last()
+    event = AuditEvent.objects.filter(action="request.created").order_by("sequence").last()
     tenure = Tenure.objects.order_by("started_at", "pk").first()
     if request is None or event is None or tenure is None:
         raise RuntimeError("There is no request to look at.")
-    version = request.version
+    version, name = request.version, request.version.model.name
+    wide = RegisteredModel.objects.filter(name=WIDE).first() or version.model
+    one = wide.versions.order_by("-number").first()
+    assert one is not None
+    applied = PromotionRequest.objects.filter(status="applied").order_by("pk").last()
+    incident = Incident.objects.order_by("pk").first()
     begun = f"{tenure.started_at + timedelta(days=100):%Y-%m-%dT%H:%M}"
+    policy, many = Policy.objects.current().order_by("pk").last(), f"{WIDE_VERSIONS:,} versions"
+    assert policy is not None
+    asked = request.get_absolute_url()
     return {
         "overview": "/overview/",
         "overview, worst state first": "/overview/?sort=state",
         "overview, outside approval": "/overview/?state=outside",
         "inbox": "/",
         "inbox, by risk": "/?sort=risk",
+        "inbox, mine": "/?tab=mine",
         "inbox, decided": "/?tab=decided",
         "review queue": "/queue/",
         "review queue, by risk": f"/queue/{request.pk}/?sort=risk",
         "models": "/models/",
         "models, last page": "/models/?page=last",
+        "models, part of a name": "/models/?q=_0",
+        "models, with open requests": "/models/?show=open",
+        "models, by name": "/models/?sort=name",
         "model": version.model.get_absolute_url(),
+        f"model of {many}": wide.get_absolute_url(),
+        f"model of {many}, last page": f"{wide.get_absolute_url()}?page=last",
         "version": version.get_absolute_url(),
+        f"version of {many}": one.get_absolute_url(),
+        "compare versions": f"{version.model.get_absolute_url()}compare/?v={version.number}&base=1",
         "new request": f"{version.get_absolute_url()}promote/",
-        "request": request.get_absolute_url(),
+        f"new request of {many}": f"{one.get_absolute_url()}promote/",
+        "request": asked,
+        "request, live part": f"{asked}live/",
+        "request, comparison": f"{asked}compare/",
+        **({"certificate": f"{applied.get_absolute_url()}certificate/"} if applied else {}),
+        "several at once": f"/queue/together/?request={request.pk}",
+        "findings": "/findings/",
+        "sessions": "/accounts/sessions/",
+        "incidents": "/incidents/",
+        "incidents, resolved": "/incidents/?show=resolved",
+        **({"incident": incident.get_absolute_url()} if incident else {}),
         "history": "/history/",
-        "history of a model": f"/history/?model={version.model.name}",
+        "history, last page": "/history/?after=0",
+        "history of a model": f"/history/?model={name}",
         "history of a person": f"/history/?person={request.requester_id}",
+        "history of a version": f"/history/?model={name}&version={version.number}",
+        "history of a request": f"/history/?request={request.pk}",
+        "history of an action": "/history/?action=version.promoted",
+        "history of a target": "/history/?target=Production",
+        "history of a kind of action": "/history/?action=review",
+        "history of a time": f"/history/?since={begun[:10]}",
         "event": event.get_absolute_url(),
         "time travel": "/history/at/",
         "time travel, long ago": f"/history/at/?at={begun}",
         "time travel, last page": f"/history/at/?at={begun}&page=999999",
-        "time travel of a model": f"/history/at/?model={version.model.name}&span=all",
+        "time travel of a model": f"/history/at/?model={name}&span=all",
         "time travel, part of a name": f"/history/at/?model=_0&at={begun}",
+        "import of history": "/history/import/",
         "ledger": "/history/ledger/",
+        "ledger, live part": "/history/ledger/state/",
+        "checkpoints": "/history/checkpoints.txt",
         "policies": "/policies/",
+        "policy": f"/policies/{policy.pk}/",
+        "versions of a policy": f"/policies/{policy.pk}/versions/",
+        "requests under a policy": f"/policies/open-requests/{policy.pk}/",
+        "target": f"/targets/{policy.target_id}/",
+        "new policy": "/policies/new/",
+        "new target": "/targets/new/",
+        "metrics of record": f"{version.model.get_absolute_url()}metrics-of-record/",
+        "freezes": "/freezes/",
+        "new freeze": "/freezes/new/",
+        "webhooks": "/webhooks/",
+        "new webhook": "/webhooks/new/",
+        "notifications": "/notifications/",
+        "counts in the head": "/notifications/counts/",
+        "choices of notifications": "/preferences/notifications/",
         "people": "/people/",
-        "search": f"/search/?q={version.model.name[:5]}",
+        "invitation": "/people/invite/",
+        "invitation of many": "/people/invite/list/",
+        "person": f"/people/{request.requester_id}/",
+        "search": f"/search/?q={name[:5]}",
+        "jump": f"/search/jump/?q={name[:5]}",
         "audit of everything": "/history/audit/?since=2020-01-01",
         "how people review, everything": "/history/audit/reviews/?since=2020-01-01",
         "audit, who can approve what": "/history/audit/access/",
+        "MLflow's gate, its policy": "/gate/policy",
         "system": "/system/",
+        "preferences": "/preferences/",
+        "tokens": "/preferences/tokens/",
+        "new token": "/preferences/tokens/new/",
+        "everyone's tokens": "/people/tokens/",
+        "new service account": "/people/service-accounts/new/",
         "readyz": "/readyz",
     }
 
 
-def _fill(*, versions: int, requests: int, events: int) -> None:
-    """Through the ORM in bulk; the events hash-chained, like the real ones."""
-    from django.db import connection, transaction
-
-    from accounts.models import User
-    from approvals import evidence, ledger, policy
-    from approvals.ledger import pseudonyms
-    from approvals.models import Action, AuditEvent, ChainHead, PromotionRequest, Status, Target, defaults
-    from approvals.selectors import rules
-    from mirror.models import Alias, ModelVersion, RegisteredModel
-    from tests.support.factories import make_person
-
-    random.seed(7)
-    each = 50 if versions else 2
-    now = timezone.now()
-    people: list[User] = [
-        make_person("Pat Requester", "requester"),
-        make_person("Lee Reviewer", "reviewer"),
-        make_person("Kim Reviewer", "reviewer"),
-    ]
-    models = RegisteredModel.objects.bulk_create(
-        RegisteredModel(name=f"model_{number:05}", created_at=now, last_updated_at=now)
-        for number in range(max(versions // each, 1))
-    )
-    with transaction.atomic():
-        ModelVersion.objects.bulk_create(
-            (
-                ModelVersion(
-                    model=model,
-                    number=number,
-                    stage="Production" if number == each - 1 else "None",
-                    metrics={"auc_roc": 0.8 + random.random() / 10, "ndcg": random.random()},
-                    params={"max_depth": str(number)},
-                    tags={"training_cutoff": "2026-10-31"},
-                    created_at=now - timedelta(minutes=number),
-                    last_updated_at=now,
-                    facts_at=now,
-                )
-                for model in models
-                for number in range(1, each + 1)
-            ),
-            batch_size=2000,
-        )
-        Alias.objects.bulk_create(Alias(model=model, name="champion", number=each - 1) for model in models)
-    target = Target.objects.get(name="Production")
-    rule = rules.rule_for("model_00000", target)
-    newest = list(
-        ModelVersion.objects.filter(number__gte=each - 10 if versions else each).select_related("model").order_by("pk")
-    )
-    statuses = [Status.APPLIED] * 8 + [Status.REJECTED] + [Status.WITHDRAWN]
-    made = []
-    for index in range(max(requests, 1)):
-        version = newest[index % len(newest)]
-        is_open = requests == 0 or index >= requests - WAITING
-        status = Status.PENDING if is_open else statuses[index % len(statuses)]
-        frozen = evidence.freeze(version=version, champion=None, target=target, rule=rule, justification="Better.")
-        at = now - timedelta(minutes=requests - index)
-        made.append(
-            PromotionRequest(
-                version=version,
-                target=target,
-                requester=people[0],
-                justification="Better.",
-                status=status,
-                rule=rule.as_json(),
-                evidence=frozen,
-                fingerprint=evidence.fingerprint(frozen),
-                waits_for=policy.waits_for(policy.slot_states(rule, approvers=[], eligible=[])) if is_open else "",
-                correlation_id=uuid.uuid4(),
-                created_at=at,
-                expires_at=now + timedelta(days=14),
-                decided_at=at if status in (Status.APPLIED, Status.REJECTED) else None,
-                closed_at=None if is_open else at,
-            )
-        )
-    made = PromotionRequest.objects.bulk_create(made, batch_size=1000)
-    _fill_reviews(made, people, target)
-    actions = [
-        Action.REQUEST_CREATED,
-        Action.REVIEW_APPROVED,
-        Action.REVIEW_APPROVED,
-        Action.REQUEST_APPROVED,
-        Action.VERSION_PROMOTED,
-    ]
-    tokens = {person.pk: pseudonyms.tokenised(person.label, known=[person]) for person in people}
-    previous, batch, total = defaults.GENESIS, [], max(events, 5)
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            # They let the chain grow by one event at a time; here it is set to its end in one go.
-            for trigger in ("ledger_no_forgery", "ledger_head_forward"):
-                cursor.execute(f"DROP TRIGGER {trigger}")
-        for sequence in range(1, total + 1):
-            request = made[(sequence * len(made)) // (total + 1)]
-            actor = people[sequence % 3]
-            event = AuditEvent(
-                sequence=sequence,
-                at=now - timedelta(seconds=total - sequence),
-                action=actions[sequence % 5],
-                actor=actor,
-                stored_actor=tokens[actor.pk],
-                model_name=request.version.model.name,
-                version_number=request.version.number,
-                target_name="Production",
-                request=request,
-                correlation_id=request.correlation_id,
-                payload=evidence.canonical({"comment": "Looks good."}),
-                previous_hash=previous,
-            )
-            event.hash = previous = ledger.digest(event)
-            batch.append(event)
-            if len(batch) == 2000 or sequence == total:
-                AuditEvent.objects.bulk_create(batch)
-                batch = []
-        ChainHead.objects.filter(pk=1).update(sequence=total, hash=previous)
-    _fill_tenures(target)
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
-
-
-def _fill_reviews(made: list[Any], people: list[Any], target: Any) -> None:
-    """An approval with its time on page for each request that was applied."""
-    from approvals.models import Reading, Review, Status
-
-    applied = [each for each in made if each.status == Status.APPLIED]
-    pairs = [(each, people[1 + index % 2], each.created_at) for index, each in enumerate(applied)]
-    Review.objects.bulk_create(
-        (
-            Review(
-                request=request,
-                reviewer=person,
-                requester_id=request.requester_id,
-                verdict="approve",
-                fingerprint=request.fingerprint,
-                created_at=at + timedelta(minutes=random.randint(1, 900)),
-            )
-            for request, person, at in pairs
-        ),
-        batch_size=2000,
-    )
-    Reading.objects.bulk_create(
-        (
-            Reading(request=request, person=person, fingerprint=request.fingerprint, opened_at=at)
-            for request, person, at in pairs
-        ),
-        batch_size=2000,
-    )
-
-
-def _fill_tenures(target: Any) -> None:
-    """Each promotion of a model ends the one before it."""
-    from approvals.models import Action, AuditEvent, Tenure
-
-    promoted = AuditEvent.objects.filter(action=Action.VERSION_PROMOTED).order_by("sequence")
-    following: dict[str, Any] = {}
-    rows = []
-    for event in promoted.reverse().iterator():
-        after = following.get(event.model_name)
-        rows.append(
-            Tenure(
-                model_name=event.model_name,
-                version_number=event.version_number,
-                target=target,
-                place="Production",
-                origin="delivery",
-                started_at=event.at,
-                start_sequence=event.sequence,
-                request_id=event.request_id,
-                ended_at=after.at if after else None,
-                end_sequence=after.sequence if after else None,
-                end="replaced" if after else "",
-            )
-        )
-        following[event.model_name] = event
-    Tenure.objects.bulk_create(rows, batch_size=2000)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]))
+    main(sys.argv[1])

@@ -158,5 +158,7 @@ def _notify(number: int) -> None:
 
 
 def _in_this_environment(process: Process, mlflow: str, options: Sequence[str] = ()) -> Process:
-    environment = os.environ | {"MLFLOW_TRACKING_URI": mlflow}
+    # An MLflow as slow as this one would be pulled more seldom: here the worker's lateness counts.
+    pulls = {"COUNTERSIGN_PULL_SECONDS_MOST": str(settings.PULL_SECONDS)}
+    environment = os.environ | {"MLFLOW_TRACKING_URI": mlflow} | pulls
     return replace(process, environment=environment, command=[*process.command, *options])

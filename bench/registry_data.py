@@ -8,9 +8,10 @@ from pathlib import Path
 STAGES = ("None", "None", "None", "Archived", "Staging", "Production")
 
 
-def fill(database: Path, *, models: int, versions_each: int) -> None:
-    """`models` × `versions_each` versions with two tags each; the server must have made the tables before."""
-    now = int(time.time() * 1000)
+def fill(database: Path, *, models: int, versions_each: int, now: int | None = None) -> None:
+    """`models` × `versions_each` versions with two tags each; the server must have made the tables before. `now` is in
+    milliseconds."""
+    now = now or int(time.time() * 1000)
     span = models * versions_each
     with closing(sqlite3.connect(database)) as link, link:
         names = [f"model_{number:05}" for number in range(models)]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Row:
     """`value` and `limit` in milliseconds, or in `unit`; `bar` is the greatest ratio of the two that is good enough,
-    or, with `extra_ms`, the value may be that much above the limit; it must not be above `ceiling_ms`."""
+    or, with `extra_ms`, the value may be that much above the limit; it must not be above `ceiling_ms`. With `at_least`
+    the bar is the least ratio. `fault` says why it is not met, whatever the figures are."""
 
     name: str
     value: float
@@ -19,26 +20,42 @@ class Row:
     ceiling_ms: float | None = None
     note: str = ""
     unit: str = "ms"
+    at_least: bool = False
+    fault: str = ""
 
     @property
     def ratio(self) -> float:
-        return self.value / self.limit
+        return self.value / self.limit if self.limit else float(self.value > 0)
 
     @property
     def is_met(self) -> bool:
-        if self.ceiling_ms is not None and self.value > self.ceiling_ms:
+        if self.fault or (self.ceiling_ms is not None and self.value > self.ceiling_ms):
             return False
         if self.extra_ms is not None:
             return self.value <= self.limit + self.extra_ms
-        return self.bar is None or self.ratio <= self.bar
+        if self.bar is None:
+            return True
+        return self.ratio >= self.bar if self.at_least else self.ratio <= self.bar
+
+    @property
+    def bar_told(self) -> str:
+        bar = f"{'≥' if self.at_least else '≤'} {self.bar or 0:.2f} ×"
+        if self.extra_ms is not None:
+            bar = f"≤ limit + {self.extra_ms:.0f} ms"
+        return bar + (f", {self.ceiling_ms:.0f} ms" if self.ceiling_ms else "")
+
+    @property
+    def verdict(self) -> str:
+        return "met" if self.is_met else "NOT MET"
+
+    @property
+    def said(self) -> str:
+        return " ".join(filter(None, [self.fault, self.note]))
 
     def __str__(self) -> str:
-        bar = f"≤ limit + {self.extra_ms:.0f} ms" if self.extra_ms is not None else f"≤ {self.bar:.2f} ×"
-        bar += f", {self.ceiling_ms:.0f} ms" if self.ceiling_ms else ""
-        verdict = "met" if self.is_met else "NOT MET"
-        measured = f"{self.value:>11.1f} {self.unit}  {self.limit:>11.1f} {self.unit}"
-        line = f"{self.name:<58} {measured}  {self.ratio:>6.2f} ×  {bar:<17} {verdict}"
-        return f"{line}\n    {self.note}" if self.note else line
+        measured = f"{self.value:>11,.1f} {self.unit}  {self.limit:>11,.1f} {self.unit}"
+        line = f"{self.name:<58} {measured}  {self.ratio:>6.2f} ×  {self.bar_told:<17} {self.verdict}"
+        return f"{line}\n    {self.said}" if self.said else line
 
 
 HEADER = f"{'what':<58} {'measured':>14}  {'limit':>14}  {'ratio':>8}  {'bar':<17}"
