@@ -19,7 +19,7 @@ demo-reset: .venv/runtime.stamp
 # Both databases see the same suite, with MLflow on the same one; the browser sees SQLite only, and what knows nothing of
 # the database runs once. What starts servers goes by files, so that one waits while another works, each worker with an
 # MLflow or an installation of its own. The last thing printed is pytest's summary.
-FAST := not server and not slow and not e2e
+FAST := not server and not slow and not e2e and not image
 SERVERS := (server or slow) and not e2e
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
@@ -27,6 +27,7 @@ test: .venv/development.stamp
 	$(VENV) tools/services.py
 	$(VENV) -m pytest -m "$(FAST)" -n auto
 	$(VENV) -m pytest -m "$(SERVERS)" -n auto $(BY_FILE)
+	$(VENV) -m pytest tests/project/test_image.py
 	$(VENV) -m pytest -m e2e -n auto $(BY_FILE)
 	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "$(FAST) and not nodb" -n auto
 	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "$(SERVERS) and not nodb" -n auto $(BY_FILE)
@@ -45,6 +46,7 @@ test-faults: .venv/development.stamp
 	$(VENV) tools/services.py
 	$(VENV) -m tests.faults $(OPTIONS)
 
+# Every part on SQLite and PostgreSQL, about half an hour; rewrites docs/benchmarks.md. python -m bench --million takes a million.
 bench: .venv/development.stamp
 	$(VENV) tools/services.py
 	$(VENV) -m bench
@@ -59,18 +61,21 @@ lint: .venv/development.stamp
 
 lock: .venv/development.stamp
 	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) requirements-runtime.in -c requirements.txt -o requirements-runtime.txt
 	$(COMPILE) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) deploy/docker/mlflow/requirements.in -c requirements-dev.txt -o deploy/docker/mlflow/requirements.txt
 
 vendor: .venv/development.stamp
 	$(VENV) tools/vendor.py
 
-# The gate's package is installed for its entry points, by which MLflow finds it.
-GATE := packages/mlflow_gate/pyproject.toml $(wildcard packages/mlflow_gate/mlflow_gate/*.py)
+# Our own packages are installed: MLflow finds the gate by its entry points, and people type `countersign`.
+OWN := packages/mlflow_gate packages/countersign
+SOURCES := $(wildcard $(OWN:%=%/pyproject.toml) $(OWN:%=%/*/*.py))
 
-.venv/runtime.stamp: requirements.txt tools/venv.sh $(GATE)
-	@sh tools/venv.sh requirements.txt packages/mlflow_gate
+.venv/runtime.stamp: requirements.txt tools/venv.sh $(SOURCES)
+	@sh tools/venv.sh requirements.txt $(OWN)
 	@touch $@
 
-.venv/development.stamp: requirements-dev.txt tools/venv.sh $(GATE)
-	@sh tools/venv.sh requirements-dev.txt packages/mlflow_gate
+.venv/development.stamp: requirements-dev.txt tools/venv.sh $(SOURCES)
+	@sh tools/venv.sh requirements-dev.txt $(OWN)
 	@touch $@ .venv/runtime.stamp

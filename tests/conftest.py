@@ -10,12 +10,13 @@ from django.apps import apps
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test.utils import override_settings, setup_databases, teardown_databases
+from hypothesis import settings as hypothesis_settings
 
 from accounts.models import User
 from approvals.ledger import triggers
 from approvals.models import Target, defaults
 from tests.support.backstage import Backstage
-from tests.support.compose import MlflowOfCompose, make_mlflows_database
+from tests.support.compose import MlflowOfCompose
 from tests.support.factories import make_person
 from tests.support.gate import KEY
 from tests.support.gated import GatedMlflow
@@ -25,6 +26,10 @@ from tests.support.waiting import within
 
 # What a run imports and collects stays: looking through it for what may be freed took a tenth of the time.
 gc.set_threshold(200_000, 20, 100)
+
+# How long an example takes says how busy the machine is.
+hypothesis_settings.register_profile("countersign", deadline=None)
+hypothesis_settings.load_profile("countersign")
 
 DATABASE = {"db", "transactional_db", "django_db_setup"}
 
@@ -161,10 +166,11 @@ def mlflow_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowS
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": Fernet.generate_key().decode(),
     }
     if connection.vendor == "postgresql":
-        with postgres("countersign") as address:
-            make_mlflows_database(f"{address}/countersign")
-            with MlflowOfCompose(folder, address.partition("@")[2], environment=environment) as server:
-                yield server
+        with (
+            postgres("countersign") as address,
+            MlflowOfCompose(folder, address, environment=environment) as server,
+        ):
+            yield server
     else:
         with MlflowServer(folder, environment=environment) as server:
             yield server

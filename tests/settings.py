@@ -13,7 +13,11 @@ _state = Path(os.environ["COUNTERSIGN_STATE_DIR"])
 (_state / "static").mkdir(parents=True, exist_ok=True)
 os.environ.setdefault("COUNTERSIGN_SECRET_KEY", "tests-" * 8)
 os.environ.setdefault("COUNTERSIGN_LOG_LEVEL", "WARNING")
+# Tests click faster than people, as persons whose numbers come again; those of the limit set it.
+os.environ.setdefault("COUNTERSIGN_CHANGES_PER_MINUTE", "1000000")
 os.environ.setdefault("EMAIL_URL", "memorymail://")
+# People sign in with a password alone; tests of the second factor set it.
+os.environ.setdefault("COUNTERSIGN_MFA_REQUIRED_FOR", "none")
 # What is approved is due at once; tests of the time to undo set it.
 os.environ.setdefault("COUNTERSIGN_UNDO_SECONDS", "0")
 # A port that nobody listens on: tests that need MLflow or a broker start their own.

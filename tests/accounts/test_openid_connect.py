@@ -13,6 +13,8 @@ from django.core import mail
 from django.test import Client
 
 from accounts.models import User
+from approvals import administration
+from registry_ui import sign_in
 from registry_ui.environment import Environment
 from tests.accounts.provider import Provider
 from tests.support.factories import PASSWORD, make_person
@@ -22,13 +24,28 @@ pytestmark = pytest.mark.django_db
 LOGIN = "/accounts/oidc/oidc/login/?process=login"
 
 
-def dance(client: Client) -> Any:
+def dance(client: Client, login: str = LOGIN) -> Any:
     """From the button on the sign-in page to the provider and back; what the callback answers."""
-    there = client.post(LOGIN)
+    there = client.post(login)
     assert there.status_code == 302, there.content
     back = requests.get(there["Location"], allow_redirects=False, timeout=5)
     assert back.status_code == 302, back.text
     return client.get(back.headers["Location"])
+
+
+def test_a_stranger_who_said_the_address_first_does_not_come_along_with_its_owner(provider: Provider) -> None:
+    """Some providers let people type any address, and say that they have not verified it."""
+    strangers, owners = {"sub": "stranger", "email_verified": False}, {"sub": "owner", "email_verified": True}
+    owner = Client()
+    for client, told in ((Client(), strangers), (owner, owners)):
+        provider.person |= told
+        dance(client)
+    assert signed_in(owner).is_authenticated
+    assert list(SocialAccount.objects.values_list("uid", flat=True)) == ["owner"]
+    again = Client()
+    provider.person |= strangers
+    dance(again)
+    assert not signed_in(again).is_authenticated
 
 
 def signed_in(client: Client) -> User | AnonymousUser:
@@ -220,10 +237,40 @@ def test_the_content_policy_lets_the_form_lead_to_the_provider_and_those_behind_
 ) -> None:
     monkeypatch.setenv("COUNTERSIGN_OIDC_EXTRA_ORIGINS", "https://login.example.com, https://other.example.com:8443")
     env = Environment()
-    origins = env.oidc_origins()
+    origins = sign_in.origins(env, sign_in.openid_connect(env))
     env.refuse_nonsense()
     directives = settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]
     settings.CONTENT_SECURITY_POLICY = {"DIRECTIVES": directives | {"form-action": ["'self'", *origins]}}
     policy = client.get("/accounts/login/")["Content-Security-Policy"]
     allowed = f"form-action 'self' {provider.issuer} https://login.example.com https://other.example.com:8443"
     assert allowed in policy.split("; ")
+
+
+def test_a_service_account_is_refused_readably(client: Client, provider: Provider, rita: User, ada: User) -> None:
+    """Linked from when it was a person, or by its address alone."""
+    dance(client)
+    person = User.objects.get(pk=signed_in(client).pk)
+    client.logout()
+    administration.set_person(person, groups=[], mlflow_names=[], is_service_account=True, owner=rita, by=ada)
+    answer = dance(client)
+    assert (answer.status_code, "Service accounts cannot sign in" in answer.content.decode()) == (403, True)
+    SocialAccount.objects.all().delete()
+    assert dance(client).status_code == 403
+    assert not SocialAccount.objects.exists()
+    assert client.get("/preferences/").status_code == 302
+
+
+def test_a_person_sees_which_accounts_they_sign_in_with(client: Client, provider: Provider) -> None:
+    dance(client)
+    page = client.get("/accounts/3rdparty/").content.decode()
+    assert "You can sign in through these:" in page
+    assert "Example ID" in page
+    assert "Connect a provider" in page
+
+
+def test_without_a_provider_none_is_offered(client: Client, rita: User, settings: Any) -> None:
+    settings.SOCIALACCOUNT_PROVIDERS = {}
+    client.force_login(rita)
+    page = client.get("/accounts/3rdparty/").content.decode()
+    assert "None is connected to your account." in page
+    assert "Connect a provider" not in page

@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
+from accounts import roles
 from accounts.models import User
 from approvals import administration, workflow
 from approvals.context_processors import place_of
@@ -41,6 +42,7 @@ from tests.support.factories import (
     make_policy,
     make_request,
     make_version,
+    make_webhook,
 )
 from tests.support.world import hold, settle
 
@@ -49,7 +51,8 @@ pytestmark = pytest.mark.django_db
 ALL_ROLES = ("requester", "reviewer", "responder", "auditor", "administrator")
 OUTSIDE = ("anonymous", "deactivated")
 INSIDE = ("nobody", *ALL_ROLES)
-EVERYBODY = frozenset(INSIDE)
+EVERYBODY = frozenset(ALL_ROLES)
+EVEN_NOBODY = frozenset(INSIDE)
 ADMINISTRATORS = frozenset({"administrator"})
 EXPORTERS = frozenset({"auditor", "administrator"})
 MAY_GO_BACK = frozenset({"requester", "reviewer", "responder"})
@@ -70,8 +73,8 @@ NAMES = {
 @pytest.fixture(scope="module")
 def everybody_and_a_request(kept: None) -> None:
     for role, name in NAMES.items():
-        roles = ALL_ROLES if role == "deactivated" else {role} & set(ALL_ROLES)
-        make_person(name, *roles, is_active=role != "deactivated")
+        given = ALL_ROLES if role == "deactivated" else {role} & set(ALL_ROLES)
+        make_person(name, *given, is_active=role != "deactivated")
     asker, target = User.objects.get(name=NAMES["requester"]), Target.objects.get(name="Staging")
     make_request(make_version("churn_predictor"), target, by=asker)
     make_version("churn_predictor")
@@ -123,7 +126,8 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "search": ("/search/?q=churn", EVERYBODY),
     "jump": ("/search/jump/?q=churn", EVERYBODY),
     "system": ("/system/", EVERYBODY),
-    "preferences": ("/preferences/", EVERYBODY),
+    "preferences": ("/preferences/", EVEN_NOBODY),
+    "api:docs": ("/api/docs/", EVERYBODY),
     "approvals:request_new": ("/models/churn_predictor/versions/2/promote/", EVERYBODY),
     "approvals:roll_back": ("/models/churn_predictor/roll-back/{target}/", MAY_GO_BACK),
     "approvals:break_glass": ("/models/churn_predictor/versions/2/break-glass/{target}/", RESPONDERS),
@@ -139,12 +143,18 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:freeze_new": ("/freezes/new/", ADMINISTRATORS),
     "approvals:freeze": ("/freezes/{freeze}/", ADMINISTRATORS),
     "approvals:freeze_retire": ("/freezes/{freeze}/retire/", ADMINISTRATORS),
+    "approvals:webhooks": ("/webhooks/", ADMINISTRATORS),
+    "approvals:webhook_new": ("/webhooks/new/", ADMINISTRATORS),
+    "approvals:webhook": ("/webhooks/{webhook}/", ADMINISTRATORS),
+    "approvals:webhook_edit": ("/webhooks/{webhook}/edit/", ADMINISTRATORS),
+    "approvals:webhook_rotate": ("/webhooks/{webhook}/rotate/", ADMINISTRATORS),
+    "approvals:webhook_retire": ("/webhooks/{webhook}/delete/", ADMINISTRATORS),
     "approvals:findings": ("/findings/", EVERYBODY),
     "approvals:incidents": ("/incidents/", EVERYBODY),
     "approvals:incident": ("/incidents/{incident}/", EVERYBODY),
     "approvals:counts": ("/notifications/counts/", EVERYBODY),
     "approvals:notifications": ("/notifications/", EVERYBODY),
-    "approvals:notification_choices": ("/preferences/notifications/", EVERYBODY),
+    "approvals:notification_choices": ("/preferences/notifications/", EVEN_NOBODY),
     "approvals:history": ("/history/", frozenset(ALL_ROLES)),
     "approvals:event": ("/history/1/", frozenset(ALL_ROLES)),
     "approvals:history_at": ("/history/at/", frozenset(ALL_ROLES)),
@@ -170,7 +180,11 @@ PAGES: dict[str, tuple[str, frozenset[str]]] = {
     "approvals:target_new": ("/targets/new/", ADMINISTRATORS),
     "approvals:target": ("/targets/{target}/", ADMINISTRATORS),
     "approvals:target_retire": ("/targets/{target}/retire/", ADMINISTRATORS),
+    "approvals:tokens": ("/preferences/tokens/", EVEN_NOBODY),
+    "approvals:token_new": ("/preferences/tokens/new/", EVEN_NOBODY),
     "approvals:people": ("/people/", ADMINISTRATORS),
+    "approvals:person_tokens": ("/people/tokens/", ADMINISTRATORS),
+    "approvals:person_service_account_new": ("/people/service-accounts/new/", ADMINISTRATORS),
     "approvals:person_invite": ("/people/invite/", ADMINISTRATORS),
     "approvals:person_invite_list": ("/people/invite/list/", ADMINISTRATORS),
     "approvals:person": ("/people/{person}/", ADMINISTRATORS),
@@ -181,6 +195,7 @@ ANSWERS_OTHERWISE = {
     "approvals:policy_new_preview",  # these two: tests/approvals/views/test_policies.py
     "approvals:policy_preview",
     "healthz",
+    "metrics",  # tests/registry_ui/metrics/test_endpoint.py
     "readyz",
     "welcome",
     "home",  # tests/registry_ui/views/test_overview.py
@@ -208,7 +223,13 @@ ANSWERS_OTHERWISE = {
     "approvals:gate_policy",  # these: tests/approvals/views/test_gate.py, tests/approvals/enforcement
     "approvals:gate_openings",
     "approvals:gate_refusals",
+    "approvals:account_token_new",  # these: tests/approvals/views/test_tokens.py
+    "approvals:publisher_new",
+    "approvals:publisher_retire",
+    "approvals:token_revoke",
     "approvals:ask",  # tests/approvals/views/test_asking.py
+    "approvals:webhook_test",  # these two: tests/approvals/views/test_webhooks.py
+    "approvals:webhook_again",
 }
 """Told in tests of their own."""
 
@@ -220,6 +241,7 @@ REFUSED_PAGES = {
     "policies": administration.REASONS[administration.POLICIES],
     "freezes": administration.REASONS[administration.POLICIES],
     "targets": administration.REASONS[administration.POLICIES],
+    "webhooks": administration.REASONS[administration.WEBHOOKS],
     "people": administration.REASONS[administration.PEOPLE],
     "roll-back": "Requesters can request a rollback; reviewers and responders can roll back.",
     "break-glass": "An emergency promotion requires the responder role.",
@@ -237,6 +259,7 @@ def places(asked: PromotionRequest) -> dict[str, Any]:
         "target": asked.target_id,
         "person": person.pk,
         "freeze": make_freeze().pk,
+        "webhook": make_webhook().pk,
         "exhibit": f"{exhibit.pk}/{exhibits.filename_of(exhibit)}",
         "incident": make_incident().pk,
     }
@@ -249,6 +272,10 @@ def reason_for(address: str) -> str:
     )
 
 
+def why_not(role: str, address: str) -> str:
+    return roles.NEEDED if role == "nobody" else reason_for(address)
+
+
 SHOWN = "shown"
 LOGIN = "to the login"
 
@@ -259,7 +286,8 @@ def outcome(answer: Any) -> str:
         return LOGIN
     if answer.status_code == 403:
         page = answer.content.decode()
-        return next((reason for reason in REFUSED_PAGES.values() if reason in page), "refused without a reason")
+        reasons = (roles.NEEDED, *REFUSED_PAGES.values())
+        return next((reason for reason in reasons if reason in page), "refused without a reason")
     return SHOWN if answer.status_code == 200 else f"answered {answer.status_code}"
 
 
@@ -269,14 +297,23 @@ def test_pages_are_shown_to_those_who_may_see_them_and_refused_with_the_reason(
 ) -> None:
     client = client_of(people[role])
     expected = {
-        name: LOGIN if role in OUTSIDE else SHOWN if role in allowed else reason_for(address)
+        name: LOGIN if role in OUTSIDE else SHOWN if role in allowed else why_not(role, address)
         for name, (address, allowed) in PAGES.items()
     }
     there = places(asked)
     assert {name: outcome(client.get(address.format(**there))) for name, (address, _) in PAGES.items()} == expected
 
 
-WITHOUT_A_PLACE = {"system", "preferences", "approvals:notification_choices", "jump", "approvals:counts"}
+WITHOUT_A_PLACE = {
+    "system",
+    "preferences",
+    "api:docs",
+    "approvals:notification_choices",
+    "approvals:tokens",
+    "approvals:token_new",
+    "jump",
+    "approvals:counts",
+}
 NO_PAGES = {"overview_csv", "overview_json", "approvals:exhibit", "approvals:checkpoints", "approvals:verifier"}
 
 
@@ -287,11 +324,12 @@ def test_every_page_has_its_place_in_the_navigation() -> None:
 
 
 @pytest.mark.parametrize("role", INSIDE)
-def test_the_live_part_of_a_request_is_for_everybody(
+def test_the_live_part_of_a_request_is_for_everybody_with_a_role(
     people: dict[str, User | None], asked: PromotionRequest, role: str
 ) -> None:
     answer = client_of(people[role]).get(f"/requests/{asked.pk}/live/")
-    assert answer.status_code == 200  # somebody may decide any moment: HTMX goes on asking
+    # Somebody may decide any moment: HTMX goes on asking.
+    assert answer.status_code == (403 if role == "nobody" else 200)
 
 
 @pytest.mark.parametrize("name", sorted({"approvals:history", "approvals:people", "approvals:policy_new"}))
@@ -300,7 +338,7 @@ def test_a_page_that_is_refused_does_not_show_its_address_in_the_frame(
 ) -> None:
     """Somebody without a role is not led into refusals."""
     address, _ = PAGES[name]
-    page = client_of(people["nobody"]).get("/models/").content.decode()
+    page = client_of(people["requester" if name != "approvals:history" else "nobody"]).get("/models/").content.decode()
     assert f'href="{address}"' not in page
 
 
@@ -396,6 +434,13 @@ POLICY_FORM = {
     "slots-0-approvals": "1",
     "slots-0-group": "",
 }
+WEBHOOK_FORM = {
+    "name": "Chat",
+    "url": "https://hooks.example.com/abc",
+    "types": "request.created",
+    "model_pattern": "*",
+}
+ONLY_WEBHOOKS = administration.REASONS[administration.WEBHOOKS]
 FREEZE_FORM = {
     "name": "Christmas",
     "model_pattern": "*",
@@ -534,6 +579,25 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
     "approvals:freeze_new": ("/freezes/new/", FREEZE_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
     "approvals:freeze": ("/freezes/{freeze}/", FREEZE_FORM, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
     "approvals:freeze_retire": ("/freezes/{freeze}/retire/", {}, ADMINISTRATORS, ONLY_ADMINISTRATORS, is_pending),
+    "approvals:webhook_new": ("/webhooks/new/", WEBHOOK_FORM, ADMINISTRATORS, ONLY_WEBHOOKS, is_pending),
+    "approvals:webhook_edit": ("/webhooks/{webhook}/edit/", WEBHOOK_FORM, ADMINISTRATORS, ONLY_WEBHOOKS, is_pending),
+    "approvals:webhook_rotate": (
+        "/webhooks/{webhook}/rotate/",
+        {"previous": "keep"},
+        ADMINISTRATORS,
+        ONLY_WEBHOOKS,
+        is_pending,
+    ),
+    "approvals:webhook_retire": ("/webhooks/{webhook}/delete/", {}, ADMINISTRATORS, ONLY_WEBHOOKS, is_pending),
+    "approvals:webhook_pause": ("/webhooks/{webhook}/pause/", {}, ADMINISTRATORS, ONLY_WEBHOOKS, is_pending),
+    "approvals:webhook_resume": ("/webhooks/{webhook}/resume/", {}, ADMINISTRATORS, ONLY_WEBHOOKS, is_pending),
+    "approvals:webhook_replay": (
+        "/webhooks/{webhook}/replay/",
+        {"sequence": "1"},
+        ADMINISTRATORS,
+        ONLY_WEBHOOKS,
+        is_pending,
+    ),
     "approvals:policy_move": (
         "/policies/{movable}/move/",
         {"to": "up"},
@@ -566,6 +630,13 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
     "approvals:person_invite": (
         "/people/invite/",
         {"name": "Ines Vidal", "email": "ines@example.com"},
+        ADMINISTRATORS,
+        administration.REASONS[administration.PEOPLE],
+        is_pending,
+    ),
+    "approvals:person_service_account_new": (
+        "/people/service-accounts/new/",
+        {"name": "train-bot", "owner": "{person}"},
         ADMINISTRATORS,
         administration.REASONS[administration.PEOPLE],
         is_pending,
@@ -620,6 +691,7 @@ def prepared(name: str, asked: PromotionRequest) -> tuple[str, dict[str, str]]:
         "other_target": Target.objects.get(name="Production").pk,
         "policy": Policy.objects.get(target__name="Staging", model_pattern="*").pk,
         "freeze": make_freeze().pk,
+        "webhook": make_webhook(is_paused=name == "approvals:webhook_resume").pk,
         "incident": make_incident().pk,
         "nomination": Nomination.objects.values_list("pk", flat=True).first(),
         "finding": Finding.objects.values_list("pk", flat=True).first(),
@@ -655,6 +727,8 @@ def test_a_verb_does_its_work_for_those_who_may_and_gives_others_the_reason(
         assert answer.status_code in {200, 302}, told(answer)
         assert written >= 1, told(answer)
     else:
+        if role == "nobody":
+            reason = roles.NEEDED
         if name == "approvals:finding_close" and role == "requester":
             reason = "You own this finding, so another person must close it."
         if name == "approvals:request_afterwards" and role == "requester":
@@ -688,6 +762,7 @@ def test_a_verb_without_a_page_of_its_own_is_not_a_page(
 # --- Auditors change nothing
 
 THEIR_OWN = {
+    "usersessions_usersession",
     "django_session",  # signing in and out, proofs of identity
     "account_emailaddress",
     "account_emailconfirmation",
@@ -752,7 +827,7 @@ def test_an_auditor_who_posts_to_every_address_changes_no_row(
     has_two_policies(asked)
     has_a_finding(asked)
     numbers = {"number": 1, "sequence": 1, "check": asked.checks.live().get().pk, "pk": asked.pk}
-    numbers["nomination"] = 1
+    numbers["nomination"] = numbers["attempt"] = 1
     client = client_of(vera)
     before, people_before = everything(), people_but_for_their_own(vera)
     answers = {}
@@ -803,7 +878,10 @@ def addresses(
             yield prefix + str(pattern.pattern), f"{namespace}{pattern.name or ''}"
 
 
-ALL = list(addresses(get_resolver().url_patterns))
+FOR_PROGRAMS = re.compile(r"api/(?!docs/)|databricks/")
+"""Where a token is asked for, not a session: tests/api/test_permissions.py and tests/api/databricks."""
+
+ALL = [each for each in addresses(get_resolver().url_patterns) if not FOR_PROGRAMS.match(each[0])]
 
 PUBLIC = {
     "accounts/login/",
@@ -832,6 +910,7 @@ PUBLIC = {
     "gate/policy",
     "gate/refusals",
     "healthz",
+    "metrics",
     r"^invitation/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$",
     "readyz",
 }
@@ -845,6 +924,7 @@ SAMPLES = {
     "<str:filename>": "roc.png",
     "<int:check>": "1",
     "<int:nomination>": "1",
+    "<int:attempt>": "1",
     "<slug:page>": "overview",
 }
 

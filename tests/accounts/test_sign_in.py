@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from django.contrib.auth.models import Group
 from django.core import mail
 from django.test import Client
 from django.utils import timezone
@@ -87,17 +88,25 @@ def test_sign_in_needs_the_token_of_the_form(rita: User) -> None:
     assert sign_in(Client(enforce_csrf_checks=True), rita.email).status_code == 403
 
 
-def test_somebody_without_a_role_is_told_who_gives_one_and_can_still_read(client: Client, ada: User) -> None:
+def test_somebody_without_a_role_is_told_who_gives_one_and_reads_nothing_else(client: Client, ada: User) -> None:
     make_person("Nina New")
     answer = sign_in(client, "nina@example.com", follow=True)
     assert answer.redirect_chain == [("/welcome/", 302)]
     page = answer.content.decode()
     assert "You are signed in, but you have no role yet." in page
     assert "ada@example.com" in page
-    assert client.get("/models/").status_code == 200
-    refused = client.get("/history/")
-    assert refused.status_code == 403
-    assert "An administrator can give you one." in refused.content.decode()
+    refused = client.get("/models/")
+    assert (refused.status_code, "ada@example.com" in refused.content.decode()) == (403, True)
+    assert 'href="/models/"' not in refused.content.decode()
+
+
+@pytest.mark.parametrize("group", ["requester", "risk"])
+def test_only_a_group_that_permits_something_is_a_role(client: Client, ada: User, group: str) -> None:
+    person = make_person("Nina New")
+    client.force_login(person)
+    assert client.get("/models/").status_code == 403
+    person.groups.add(Group.objects.get_or_create(name=group)[0])
+    assert client.get("/models/").status_code == (200 if group == "requester" else 403)
 
 
 def test_without_an_administrator_the_welcome_names_the_command(client: Client) -> None:
@@ -133,7 +142,7 @@ def test_the_cookie_of_the_session_is_kept_from_scripts_and_other_sites(
 
 
 def link_in(body: str) -> str:
-    found = re.search(r"http://testserver(/accounts/password/reset/key/\S+)", body)
+    found = re.search(r"http://127.0.0.1:8000(/accounts/password/reset/key/\S+)", body)
     assert found, body
     return found[1]
 
@@ -198,7 +207,7 @@ def ask_for(client: Client, email: str, action: str = "action_add") -> str:
 def confirm_by_mail(client: Client, to: str) -> None:
     (sent,) = mail.outbox
     assert sent.to == [to]
-    found = re.search(r"http://testserver(/accounts/confirm-email/\S+)", str(sent.body))
+    found = re.search(r"http://127.0.0.1:8000(/accounts/confirm-email/\S+)", str(sent.body))
     assert found
     client.post(found[1])
 
@@ -253,3 +262,14 @@ def test_the_address_of_somebody_else_cannot_be_taken(
     assert "Another person has this address." in ask_for(client, spelling)
     assert not EmailAddress.objects.filter(user=confirmed, email=remy.email).exists()
     assert mail.outbox == []
+
+
+def test_a_page_knows_of_a_person_what_the_table_says(client: Client, rita: User) -> None:
+    User.objects.filter(pk=rita.pk).update(time_zone="Asia/Tokyo", saved_views={"inbox": []}, mlflow_names=["rita"])
+    client.force_login(rita)
+    asks = client.get("/preferences/").wsgi_request.user
+    wanted = User.objects.get(pk=rita.pk)
+    fields = [field.attname for field in User._meta.concrete_fields]
+    assert {name: getattr(asks, name) for name in fields} == {name: getattr(wanted, name) for name in fields}
+    User.objects.filter(pk=rita.pk).update(is_active=False)
+    assert client.get("/preferences/").status_code == 302

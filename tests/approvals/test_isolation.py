@@ -162,7 +162,7 @@ def test_models_that_were_changed(registry: FakeRegistry, monkeypatch: pytest.Mo
 def test_incidents_that_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("first", "odd", "third"):
         make_incident(name, kind=Incident.Kind.FILES, details={"version": 2})  # which holds nothing any more
-    odd_where(monkeypatch, closing, "_over", lambda incident: incident.model_name == "odd")
+    odd_where(monkeypatch, closing, "_over", lambda incident, *_: incident.model_name == "odd")
     assert watch.follow() == 2
     assert Incident.objects.open().get().model_name == "odd"
 

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.template import Context, Template
 from django.utils import timezone
+from django.utils.timesince import timesince, timeuntil
 
 from components import times
 
@@ -61,6 +62,26 @@ def test_a_page_shows_the_exact_time_beside_the_relative_one() -> None:
     assert ">in 2\xa0hours</relative-time>" in later
 
 
+def test_the_date_of_long_ago_is_not_shown_twice() -> None:
+    """The element turns into a date after a month, unless it is told otherwise."""
+    both, alone = (
+        Template(f'{{% load ui %}}{{% when at form="{form}" %}}').render(Context({"at": timezone.now()}))
+        for form in ("both", "relative")
+    )
+    assert 'threshold="P99Y"' in both
+    assert "threshold" not in alone
+
+
 def test_around_new_year_the_time_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timezone, "now", lambda: datetime(2026, 12, 31, 22, 0, tzinfo=UTC))
     assert times.brief(datetime(2027, 1, 1, 0, 10, tzinfo=UTC)) == "1 Jan 00:10"
+
+
+def test_how_far_away_a_moment_is_is_said_in_the_words_of_django() -> None:
+    now = datetime(2026, 3, 29, 3, 30, 15, 200_000, tzinfo=UTC)
+    whole = (0, 1, 59, 60, 61, 3599, 3600, 7199, 7200, 86_399, 86_400, 172_800, 604_799, 604_800, 1_209_600, 2_419_199)
+    for seconds in (*whole, 0.5, 59.9, 2_419_200, 2_600_000, 31_536_000, 70_000_000):
+        past, future = now - timedelta(seconds=seconds), now + timedelta(seconds=seconds)
+        assert times.away(past, now) == f"{timesince(past, now, depth=1)} ago"
+        if seconds:
+            assert times.away(future, now) == f"in {timeuntil(future, now, depth=1)}"

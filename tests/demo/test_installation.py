@@ -37,7 +37,8 @@ def test_the_secret_key_is_made_once_and_readable_by_its_owner_alone(place: Inst
 
 def test_checkpoints_are_signed_with_a_key_of_its_own_that_is_made_once(place: Installation) -> None:
     path = place.checkpoint_key()
-    assert place.environment()["COUNTERSIGN_CHECKPOINT_KEY_FILE"] == str(path)
+    assert place.worker().environment["COUNTERSIGN_CHECKPOINT_KEY_FILE"] == str(path)
+    assert "COUNTERSIGN_CHECKPOINT_KEY_FILE" not in {**place.web().environment, **place.beat().environment}
     assert path.stat().st_mode & 0o777 == 0o600
     key = path.read_text()
     assert len(base64.b64decode(key, validate=True)) == 32

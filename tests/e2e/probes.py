@@ -4,7 +4,6 @@
 import os
 import signal
 import time
-from collections.abc import Callable
 from typing import Any
 
 from tests.support.probing import main
@@ -35,6 +34,22 @@ def join(name: str, role: str) -> int:
     from tests.support.factories import make_person
 
     return int(make_person(name, role).pk)
+
+
+def token_of(name: str) -> str:
+    """A new API token of this person, with all that it can have."""
+    from accounts.models import User
+    from tests.support.factories import make_token
+
+    return make_token(User.objects.get(name=name), name="own-program")
+
+
+def token_of_robot(name: str, owner: str) -> str:
+    """A new API token of a new service account, whose owner is this person."""
+    from accounts.models import User
+    from tests.support.factories import make_service_account, make_token
+
+    return make_token(make_service_account(name, owner=User.objects.get(name=owner)))
 
 
 def enforce(enforcement: str) -> None:
@@ -231,10 +246,12 @@ def deliver_and_die(request_id: int, after: str, times: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     class Dying:
-        def __getattr__(self, name: str) -> Callable[..., Any]:
+        def __getattr__(self, name: str) -> Any:
             if after == "claim":
                 die()
             method = getattr(real, name)
+            if not callable(method):
+                return method  # such as the name of the workspace
 
             def call(*args: Any, **kwargs: Any) -> Any:
                 nonlocal left

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.stack import Stack
 
+pytestmark = pytest.mark.e2e
 SignIn = Callable[..., Page]
 MODEL = "gated_fraud"
 

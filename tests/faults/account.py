@@ -4,10 +4,10 @@ import contextlib
 from collections import Counter
 from typing import Any
 
-from tests.e2e.probes import approve_only, approved_request, mirrored, open_request, seed, vigilant_policy
+from tests.e2e.probes import approve_only, approved_request, join, mirrored, open_request, seed, vigilant_policy
 from tests.support.probing import main
 
-CALLED = (approve_only, seed)
+CALLED = (approve_only, join, seed)
 """Of the browser tests' probes, by the name."""
 
 Subject = tuple[str, int, int]
@@ -65,6 +65,42 @@ def incidents() -> int:
     from approvals.models import Incident
 
     return Incident.objects.count()
+
+
+def hold_the_ledger() -> None:
+    """As a process that is in the middle of recording something, until it is killed."""
+    import time
+
+    from django.db import transaction
+
+    from approvals.models import ChainHead
+
+    with transaction.atomic():
+        ChainHead.objects.select_for_update().get(pk=1)
+        print("held", flush=True)
+        time.sleep(600)
+
+
+def checkpoints() -> list[tuple[int, int]]:
+    """Number and last event of each, as they were taken."""
+    from approvals.models import Checkpoint
+
+    return list(Checkpoint.objects.order_by("pk").values_list("number", "sequence"))
+
+
+def mails_noted(ids: list[str]) -> list[str]:
+    from approvals.models import Notification
+
+    return list(Notification.objects.filter(message_id__in=ids).values_list("message_id", flat=True).distinct())
+
+
+def mails_of(email: str, requests: list[int]) -> list[int]:
+    """Of which of these a person was told that they wait, once each of them was told; [] before."""
+    from approvals.models import Notification
+
+    told = Notification.objects.filter(request_id__in=requests, kind="waits", recipient__email=email)
+    sent = list(told.filter(sent_at__isnull=False).values_list("request_id", flat=True))
+    return sent if len(sent) >= len(requests) else []
 
 
 def audit(url: str, subjects: list[Subject], incidents_before: int | None) -> dict[str, list[str]]:

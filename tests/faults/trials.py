@@ -140,6 +140,7 @@ def lies_about_one(stack: FaultStack) -> list[Outcome]:
         subjects = stack.promote(versions[:-1])
         stack.settle(subjects)
     # The run is forbidden after its version was asked for and before it is delivered; then it may be read again.
+    stack.wait_for("the mirror", lambda: stack.probe("mirror_has", versions[-1:]), every=1)
     [request] = stack.probe("opened", versions[-1:])
     with stack.liar.telling(Lie("403 on a run", "runs/get", "GET", runs[-1], 403, DENIED)):
         stack.probe("approve_only", request)

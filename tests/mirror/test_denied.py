@@ -14,6 +14,7 @@ from mirror.models import Alias, MirrorState, ModelVersion, RegisteredModel
 from mirror.port import Denied, Refused, Unreachable, Unsigned
 from registry_ui import system
 from tests.support.fakes import FakeRegistry
+from tests.support.monitor import readyz
 from tests.support.pages import text_of
 
 pytestmark = pytest.mark.django_db
@@ -35,7 +36,8 @@ def registry() -> FakeRegistry:
 def seen_by(client: Client, vera: User) -> Callable[[str], str]:
     def get(path: str) -> str:
         client.force_login(vera)
-        return text_of(client.get(path).content.decode())
+        answer = readyz(client) if path == "/readyz" else client.get(path)
+        return text_of(answer.content.decode())
 
     return get
 

@@ -1,15 +1,23 @@
 """The whole room. What MLflow's own basic-auth answers to an account that may not read everything."""
 
+import html
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
+from django.test import Client
 
+from accounts.models import User
+from approvals.models import Status, Target
 from mirror import sync
 from mirror.mlflow.client import FEW, MlflowRegistry
 from mirror.models import MirrorState, ModelVersion, RegisteredModel
-from mirror.port import Denied, Unsigned
+from mirror.port import REFUSED_SIGN_IN, Denied, Unsigned
+from registry_ui import system
+from tests.support.factories import make_policy
 from tests.support.signed import ADMIN, PASSWORD, SignedMlflow
+from tests.support.world import approved, deliver
 
 pytestmark = [pytest.mark.django_db, pytest.mark.server]
 
@@ -75,6 +83,43 @@ def test_what_may_not_be_read_is_noted_and_everything_else_is_mirrored(
         f"{signed.url}/api/2.0/mlflow/registered-models/delete", json={"name": "open"}, auth=ADMIN, timeout=60
     ).raise_for_status()
     assert sync.sweep(registry).deleted == 5
+
+
+def test_a_delivery_waits_for_a_password_that_was_changed_and_needs_no_restart(
+    signed: SignedMlflow,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    client: Client,
+    rita: User,
+    remy: User,
+    production: Target,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", signed.person("worker"))
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD_FILE", str(tmp_path / "password"))
+    (tmp_path / "password").write_text(f"{PASSWORD}\n")
+    signed.grant("worker", signed.model("churn_predictor"), "MANAGE")
+    registry = MlflowRegistry(signed.url, timeout_seconds=30)
+    sync.sweep(registry)
+    make_policy("*", production, (1, None), files_limit_mb=0)
+    request = approved(registry, 1, production, by=rita, approvers=(remy,))
+    requests.patch(
+        f"{signed.url}/api/2.0/mlflow/users/update-password",
+        json={"username": "worker", "password": "only-for-tests-exchanged"}, auth=ADMIN, timeout=60,
+    ).raise_for_status()  # fmt: skip
+
+    for _ in range(3):
+        assert deliver(request, registry) == "waiting"
+    assert request.status == Status.APPROVED
+    assert request.outbox_entries.get().last_error.startswith(REFUSED_SIGN_IN)
+    assert sync.pull(registry).error.startswith(REFUSED_SIGN_IN)
+    client.force_login(remy)
+    assert "MLflow has refused Countersign's sign-in since" in html.unescape(client.get("/").content.decode())
+    assert next(each.word for each in system.parts() if each.name == "MLflow") == "Sign-in refused"
+
+    (tmp_path / "password").write_text("only-for-tests-exchanged\n")
+    assert deliver(request, registry) == "applied"
+    assert registry.version("churn_predictor", 1).stage == "Production"
+    assert sync.pull(registry).error == ""
 
 
 def test_wrong_credentials_are_told_from_a_missing_right(signed: SignedMlflow, monkeypatch: pytest.MonkeyPatch) -> None:

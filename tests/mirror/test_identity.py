@@ -16,6 +16,7 @@ from mirror.port import Identity, Refused, Registry
 from tests.support.backstage import Backstage
 from tests.support.fakes import FakeRegistry
 from tests.support.mlflow_server import MlflowServer
+from tests.support.monitor import readyz
 from tests.support.world import approved, deliver
 
 pytestmark = pytest.mark.django_db
@@ -52,7 +53,12 @@ def known() -> dict[str, Any]:
 
 def test_the_first_contact_leaves_an_identity_in_both(registry: FakeRegistry) -> None:
     assert registry.key
-    assert known() == {"key": registry.key, "born_at": registry.born_at, "addresses": [registry.address]}
+    assert known() == {
+        "key": registry.key,
+        "born_at": registry.born_at,
+        "addresses": [registry.address],
+        "workspace": "",
+    }
 
 
 @pytest.mark.parametrize("key", ["", "f" * 32])
@@ -190,7 +196,7 @@ def test_every_page_says_so_and_the_system_page_accepts(registry: FakeRegistry, 
     assert "Another registry answers than the one that is mirrored." in page
     assert "carries another identity (eeeeeeee…)" in page
     assert client.get("/readyz?strict=1").status_code == 503
-    assert "Another registry answers." in client.get("/readyz").json()["checks"]["registry"]["detail"]
+    assert "Another registry answers." in readyz(client).json()["checks"]["registry"]["detail"]
     assert "Mirror this registry" in client.get("/system/").content.decode()
     client.post("/standstill/registry/", {"reason": "New MLflow."})
     assert known()["key"] == "e" * 32

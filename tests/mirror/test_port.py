@@ -109,6 +109,17 @@ def test_versions_come_newest_change_first_page_by_page(world: World, model: str
     assert [[each.number for each in page] for page in pages] == [[2, 5], [4, 3], [1]]
 
 
+def test_versions_come_in_the_order_of_names_and_numbers_where_that_is_asked_for(world: World, model: str) -> None:
+    for _ in range(3):
+        world.engineer.create_version(model)
+    world.registry.set_description(model, 1, "Changed last.")
+    pages = list(world.registry.versions(page_size=2, by_name=True))
+    keys = [(each.model, each.number) for page in pages for each in page]
+    assert keys == sorted(keys)
+    assert [number for name, number in keys if name == model] == [1, 2, 3]
+    assert all(len(page) == 2 for page in pages[:-1])
+
+
 def test_models_come_page_by_page(world: World, model: str) -> None:
     for number in range(3):
         world.engineer.create_model(f"{model}_{number}")

@@ -14,6 +14,7 @@ from mirror.rights import Level, Row, Trial
 from tests.support.backstage import Backstage
 from tests.support.fakes import FakeRegistry
 from tests.support.mlflow_server import MlflowServer
+from tests.support.monitor import readyz
 from tests.support.signed import PASSWORD, SignedMlflow
 
 pytestmark = pytest.mark.django_db
@@ -126,7 +127,7 @@ def test_the_result_is_kept_and_shown(monkeypatch: pytest.MonkeyPatch, ada: Any,
     page = client.get("/system/").content.decode()
     assert "Delete an alias: Permission denied" in page
     assert "EDIT is not enough for deleting a tag or an alias" in page
-    assert client.get("/readyz").json()["checks"]["rights"] == {"ok": False, "detail": "Missing: Delete an alias."}
+    assert readyz(client).json()["checks"]["rights"] == {"ok": False, "detail": "Missing: Delete an alias."}
     assert client.get("/readyz?strict=1").status_code == 503
     monkeypatch.setattr(connect, "connect", FakeRegistry)
     MirrorState.objects.all().delete()

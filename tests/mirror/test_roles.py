@@ -1,5 +1,6 @@
 """`manage.py mlflow_roles`: MLflow's own roles as a layer under the gate, made and tried on its basic-auth."""
 
+import os
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -13,6 +14,7 @@ from mirror import roles, sync
 from mirror.port import Denied, Gate, Refused
 from mirror.rights import Level, Trial
 from tests.support import gated
+from tests.support.gate import KEY
 from tests.support.mlflow_server import MlflowServer
 from tests.support.signed import ADMIN, PASSWORD, SignedMlflow
 
@@ -160,7 +162,7 @@ def test_the_gates_role_is_all_that_the_worker_needs(signed: SignedMlflow, run: 
 
 
 def test_with_the_gates_role_the_worker_sees_whether_the_gate_is_there(
-    signed: SignedMlflow, run: Any, settings: Any, tmp_path: Path
+    signed: SignedMlflow, run: Any, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mirror.mlflow.client import MlflowRegistry
 
@@ -172,7 +174,23 @@ def test_with_the_gates_role_the_worker_sees_whether_the_gate_is_there(
         settings.MLFLOW_TRACKING_URI = server.url
         said = run()
         assert "Set or move an alias                           refused" in said
-        assert MlflowRegistry(server.url, timeout_seconds=30).gate() == Gate("0.1", 12, "enforce")
+        worker = MlflowRegistry(server.url, timeout_seconds=30)
+        assert worker.gate() == Gate("0.1", 12, "enforce")
+
+        # A grant works once; the change that was answered 401 is sent again with it.
+        server.model("churn")
+        file, exchanged = tmp_path / "password", PASSWORD.swapcase()
+        file.write_text(PASSWORD)
+        before = file.stat()
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD_FILE", str(file))
+        worker.version("churn", 1)
+        administrator(server).call("PATCH", "users/update-password", "2.0", username=GATE, password=exchanged)
+        file.write_text(exchanged)
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        settings.GATE_KEY = KEY.private_bytes_raw()
+        worker.set_stage("churn", 1, "Production", archive_existing=True)
+        assert worker.version("churn", 1).stage == "Production"
+        assert status(server, GATE, "GET", "registered-models/get?name=churn") == 401
 
 
 def test_a_level_that_somebody_raised_is_put_right(signed: SignedMlflow, run: Any) -> None:
@@ -187,6 +205,30 @@ def test_a_level_that_somebody_raised_is_put_right(signed: SignedMlflow, run: An
     said = run()
     assert "role countersign-engineers: changed registered_model_version from EDIT to READ." in said
     assert "role countersign-engineers: has scorer READ on * besides, which stays." in said
+
+
+def test_a_password_that_was_exchanged_is_given_to_the_account(signed: SignedMlflow) -> None:
+    said: list[str] = []
+    signed.person("exchanged")
+
+    def give(password: str, *, is_dry: bool = False) -> list[str]:
+        said.clear()
+        roles.Work(administrator(signed), is_dry=is_dry, say=said.append).account("exchanged", password)
+        return said
+
+    there = "account exchanged: is there."
+    assert give(PASSWORD) == [there]
+    assert give("only-for-tests-other", is_dry=True) == [
+        there,
+        "account exchanged: would give it the password that is set.",
+    ]
+    assert give(PASSWORD) == [there]
+    assert give("only-for-tests-other") == [there, "account exchanged: given the password that is set."]
+    assert give("only-for-tests-other") == give("") == [there]
+    assert roles.Administrator(signed.url, "exchanged", "only-for-tests-other").has_sign_in()
+    said.clear()
+    roles.Work(administrator(signed), is_dry=False, say=said.append).account(ADMIN[0], "only-for-tests-other")
+    assert said == ["account admin: is there."], "nobody loses the way in by it"
 
 
 def test_a_grant_that_outdoes_the_role_is_named(signed: SignedMlflow, run: Any) -> None:
@@ -204,6 +246,7 @@ def test_what_the_servers_default_undoes_is_told_by_the_exit_code(
     with SignedMlflow(tmp_path_factory.mktemp("generous"), default_permission="EDIT") as generous:
         settings.MLFLOW_TRACKING_URI = generous.url
         said = run(code=1)
+        assert "should be refused" in run("--only-say"), "said all the same, and a start is not stopped by it"
     assert "Move a stage                                   open   ← should be refused" in said
     assert "Make it READ or less." in said
 

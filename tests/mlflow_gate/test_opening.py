@@ -52,7 +52,7 @@ def test_who_opens_it_again_begins_anew_and_both_are_told(settings: Settings, si
 
 
 def test_it_is_told_when_countersign_is_there_again(settings: Settings, site: Countersign) -> None:
-    away = replace(settings, site="http://127.0.0.1:9")
+    away = replace(settings, policy="http://127.0.0.1:9/gate/policy")
     begin(away)
     assert not opening.tell(away)
     opening.end(away)

@@ -27,7 +27,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Teller:
 
 
 def test_what_cannot_be_told_waits(quiet: Teller, site: Countersign, settings: Settings) -> None:
-    away = Teller(replace(settings, site="http://127.0.0.1:9"))
+    away = Teller(replace(settings, policy="http://127.0.0.1:9/gate/policy"))
     away.tell(REFUSAL)
     assert not away.send()
     assert len(away._waiting) == 1

@@ -19,6 +19,22 @@ def test_two_variables_are_enough() -> None:
     assert settings.state == Path.home() / ".cache" / "countersign-gate.json"
 
 
+@pytest.mark.parametrize(
+    ("policy", "reached"),
+    [
+        ("", "https://countersign.example"),
+        ("http://web:8000/gate/policy", "http://web:8000"),
+        ("https://host/under/gate/policy", "https://host/under"),
+        ("/etc/gate/policy", "https://countersign.example"),
+        ("https://files.example/policy.json", "https://countersign.example"),
+    ],
+)
+def test_countersign_is_told_where_the_policy_comes_from(policy: str, reached: str) -> None:
+    settings = Settings.from_environment(GIVEN | {"COUNTERSIGN_GATE_POLICY": policy})
+    assert settings.countersign == reached
+    assert settings.site == "https://countersign.example", "people open it there all the same"
+
+
 def test_several_keys_while_they_are_exchanged() -> None:
     both = f"{PUBLIC_KEY}, {grants.public_key_of(OTHER_KEY)},"
     assert len(Settings.from_environment(GIVEN | {"COUNTERSIGN_GATE_KEYS": both}).keys) == 2

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import override_settings
 from mlflow.entities.workspace import Workspace, WorkspaceDeletionMode
 from mlflow.exceptions import MlflowException
 from mlflow.store.workspace.abstract_store import AbstractStore
-from mlflow_gate import attacks, grants, store, workspaces
+from mlflow_gate import attacks, store, workspaces
 from mlflow_gate.attacks import Answer
 from mlflow_gate.once import Once
 from mlflow_gate.policy import Policy, parse
@@ -131,8 +132,11 @@ def test_only_a_database_is_guarded(world: World) -> None:
 
 @pytest.mark.server
 def test_a_real_mlflow_keeps_the_workspace_until_nothing_is_held(tmp_path: Path) -> None:
+    from mirror.mlflow.client import MlflowRegistry
+
     database = f"sqlite:///{tmp_path / 'mlflow.sqlite3'}"
     with (
+        override_settings(GATE_KEY=KEY.private_bytes_raw()),
         Countersign(rule(workspace="risk")) as site,
         GuardedMlflow(
             tmp_path,
@@ -143,25 +147,23 @@ def test_a_real_mlflow_keeps_the_workspace_until_nothing_is_held(tmp_path: Path)
     ):
         at = attacks.Mlflow(server.url)
 
-        def ask(method: str, path: str, body: dict[str, Any] | None = None, grant: str = "") -> Answer:
+        def ask(method: str, path: str, body: dict[str, Any] | None = None, *, workspace: str = "risk") -> Answer:
             content = b"" if body is None else json.dumps(body).encode()
-            headers = {} if "workspaces" in path else {"X-MLFLOW-WORKSPACE": "risk"}
-            headers |= {grants.HEADER: grant} if grant else {}
+            headers = {} if "workspaces" in path else {"X-MLFLOW-WORKSPACE": workspace}
             return at.send(method, f"/api/{path}", content, headers)
 
-        def move(stage: str) -> Answer:
-            """As Countersign's worker does it."""
-            body = {"name": "churn", "version": "1", "stage": stage, "archive_existing_versions": False}
-            grant = grants.sign(KEY, "transition_model_version_stage", body, audience="mlflow")
-            return ask("POST", "2.0/mlflow/model-versions/transition-stage", body, grant)
-
+        worker = MlflowRegistry(server.url, timeout_seconds=30, workspace="risk")
         assert ask("POST", "3.0/mlflow/workspaces", {"name": "risk"}).status in (200, 201)
-        assert ask("POST", "2.0/mlflow/registered-models/create", {"name": "churn"}).status == 200
         version = {"name": "churn", "source": "s3://bucket/model"}
-        assert ask("POST", "2.0/mlflow/model-versions/create", version).status == 200
-        assert move("Production").status == 200
+        move = {"name": "churn", "version": "1", "stage": "Production", "archive_existing_versions": False}
+        for workspace, answer in (("default", 200), ("risk", 403)):
+            for path, body in (("registered-models/create", {"name": "churn"}), ("model-versions/create", version)):
+                assert ask("POST", f"2.0/mlflow/{path}", body, workspace=workspace).status == 200
+            moved = ask("POST", "2.0/mlflow/model-versions/transition-stage", move, workspace=workspace)
+            assert moved.status == answer, "the policy is for one workspace"
+        worker.set_stage("churn", 1, "Production", archive_existing=False)
         for mode in ("CASCADE", "SET_DEFAULT"):
             for address in (f"3.0/mlflow/workspaces/risk?mode={mode}", f"3.0/mlflow/%77orkspaces/%72isk?mode={mode}"):
                 assert "cannot be deleted while churn version 1 is Production" in ask("DELETE", address).error
-        assert move("Archived").status == 200
+        worker.set_stage("churn", 1, "Archived", archive_existing=False)
         assert ask("DELETE", "3.0/mlflow/workspaces/risk?mode=CASCADE").status == 204

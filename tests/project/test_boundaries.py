@@ -17,7 +17,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from registry_ui.demo.installation import ROOT
 
-PACKAGES = ("accounts", "mirror", "components", "approvals", "registry_ui")
+PACKAGES = ("accounts", "mirror", "components", "approvals", "api", "registry_ui")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 TEMPLATES = sorted(
     path
@@ -49,6 +49,7 @@ CROSSINGS = [
     ("mirror/sync.py", "import approvals.models", "1. The storeys"),
     ("mirror/sync.py", "import accounts.models", "1. The storeys"),
     ("approvals/views/inbox.py", "import registry_ui.views", "1. The storeys"),
+    ("approvals/views/inbox.py", "import api.v1", "1. The storeys"),
     ("approvals/policy/rules.py", "import approvals.workflow", "2. The rooms of the gate"),
     ("approvals/selectors/inbox.py", "import approvals.workflow", "2. The rooms of the gate"),
     ("registry_ui/views/registry.py", "import mlflow", "3a. Only the adapter and the demo know MLflow"),
@@ -159,6 +160,52 @@ def test_the_web_process_never_loads_mlflow_or_what_models_are_made_with(tmp_pat
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "loaded:"
+
+
+WORKER = """
+import sys
+from importlib.machinery import PathFinder
+from importlib.metadata import packages_distributions
+
+in_image = set(sys.argv[1:])
+absent = {
+    name for name, owners in packages_distributions().items()
+    if not any(owner.lower().replace("_", "-").replace(".", "-") in in_image for owner in owners)
+} - {"mlflow_gate"}
+assert {"pandas", "numpy", "sklearn", "skops", "flask", "sqlalchemy", "matplotlib", "pyarrow", "scipy"} <= absent
+
+class Present(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in absent else PathFinder.find_spec(name, path, target)
+
+sys.meta_path = [Present if finder is PathFinder else finder for finder in sys.meta_path]
+import django
+django.setup()
+from registry_ui import celery
+celery.app.loader.import_default_modules()
+from mirror import connect
+connect.connect()
+from mirror.mlflow.artifacts import _repository
+for root in ("s3://bucket/x", "gs://bucket/x", "wasbs://box@account.blob.core.windows.net/x", "mlflow-artifacts://h/x"):
+    _repository(root)
+import apprise, boto3, google.cloud.storage, azure.storage.blob, azure.identity
+"""
+
+
+def test_the_worker_needs_nothing_that_the_image_lacks(tmp_path: Path) -> None:
+    """Every package that is installed here and not in the image's lock is refused, full MLflow among them."""
+    lock = (ROOT / "requirements-runtime.txt").read_text()
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER, *re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE)],
+        cwd=ROOT,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings", "COUNTERSIGN_STATE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 # --- Migrations

@@ -21,10 +21,10 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 WORKFLOW = (ROOT / "docs" / "workflow.md").read_text()
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
-MLFLOWS_OWN = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"}
-"""Read by MLflow's client inside the worker, not by our settings."""
+OURS = re.compile(r"\b(?:COUNTERSIGN_[A-Z_]+|DATABASE_URL|CELERY_BROKER_URL|EMAIL_URL|MLFLOW_TRACKING_[UPT][A-Z]+)\b")
 
-OURS = re.compile(r"\b(?:COUNTERSIGN_[A-Z_]+|DATABASE_URL|CELERY_BROKER_URL|EMAIL_URL|MLFLOW_TRACKING_URI)\b")
+OF_A_PROVIDER = re.compile(r"COUNTERSIGN_OIDC_(?:CORP|PARTNER|OIDC)_(?=[A-Z])")
+"""Of several, each has the same variables with its id in them."""
 
 
 def section(page: str, heading: str) -> str:
@@ -56,12 +56,25 @@ def test_every_variable_is_documented_and_every_documented_one_is_read() -> None
 
 def test_no_page_names_a_variable_that_nothing_reads() -> None:
     named = {name.removesuffix("_FILE") for page in PAGES for name in OURS.findall(page.read_text())}
-    assert named <= settings.env.names | compose_only() | gates_own()
+    named = {OF_A_PROVIDER.sub("COUNTERSIGN_OIDC_", name) for name in named}
+    assert named <= settings.env.names | compose_only() | gates_own() | clients_own()
 
 
 def gates_own() -> set[str]:
     """Variables that the plugin reads, in the environment of MLflow's server."""
     return set(OURS.findall((ROOT / "packages" / "mlflow_gate" / "mlflow_gate" / "settings.py").read_text()))
+
+
+def clients_own() -> set[str]:
+    """Variables that the command `countersign` reads."""
+    modules = (ROOT / "packages" / "countersign" / "countersign").glob("*.py")
+    return {name for module in modules for name in OURS.findall(module.read_text())}
+
+
+def test_every_variable_of_the_command_is_documented() -> None:
+    assert {"COUNTERSIGN_URL", "COUNTERSIGN_TOKEN"} <= clients_own()
+    table = {name for cells in rows((ROOT / "docs" / "command-line.md").read_text()) for name in code(cells[0])}
+    assert clients_own() <= table
 
 
 def test_every_variable_of_mlflows_gate_is_documented() -> None:
@@ -70,23 +83,15 @@ def test_every_variable_of_mlflows_gate_is_documented() -> None:
 
 def compose_only() -> set[str]:
     """Variables that docker-compose.yml itself uses; no process of Countersign reads them."""
-    return {cells[0].strip("`") for cells in rows(section(OPERATIONS, "Docker Compose"))}
-
-
-def test_the_containers_get_variables_that_exist() -> None:
-    shared = re.search(r"environment: &environment\n((?: {4}.*\n)+)", COMPOSE)
-    assert shared
-    given = set(re.findall(r"^ {4}([A-Z_]+):", shared[1], re.MULTILINE))
-    assert {"COUNTERSIGN_SECRET_KEY", "COUNTERSIGN_SITE_URL", "DATABASE_URL", "CELERY_BROKER_URL"} <= given
-    assert {name.removesuffix("_FILE") for name in given} <= settings.env.names | MLFLOWS_OWN
+    names = {cells[0].strip("`") for cells in rows(section(OPERATIONS, "Docker Compose"))}
+    return {name for name in names if name.isupper()}
 
 
 def test_the_example_file_sets_what_compose_reads_and_all_of_it_is_documented() -> None:
     read = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE))
     offered = set(re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert offered == read
-    assert read <= settings.env.names | compose_only() | MLFLOWS_OWN
-    assert all(f"`{name}`" in OPERATIONS for name in MLFLOWS_OWN)
+    assert read <= settings.env.names | compose_only()
     assert compose_only() <= read
 
 
@@ -227,7 +232,9 @@ def test_the_five_rules_name_every_room_of_the_gate() -> None:
 
 
 def test_every_dependency_has_its_reason() -> None:
-    wanted = re.findall(r"^([a-z0-9-]+)", (ROOT / "requirements.in").read_text(), re.MULTILINE)
+    inputs = [(ROOT / name).read_text() for name in ("requirements.in", "requirements-runtime.in")]
+    wanted = re.findall(r"^([a-z0-9-]+)", "\n".join(inputs), re.MULTILINE)
+    wanted.remove("-r")
     reasons = (ROOT / "docs" / "adr" / "0007-dependencies.md").read_text()
     named = {name for cells in rows(reasons) for name in code(cells[0])}
     assert set(wanted) == named

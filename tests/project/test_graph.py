@@ -13,7 +13,7 @@ import pytest
 
 from registry_ui.demo.installation import ROOT
 
-PACKAGES = ("accounts", "mirror", "components", "approvals", "registry_ui")
+PACKAGES = ("accounts", "mirror", "components", "approvals", "api", "registry_ui")
 
 
 @pytest.fixture

@@ -8,7 +8,11 @@ from registry_ui.demo.installation import ROOT
 TESTS = ROOT / "tests"
 OUTSIDE = {"e2e", "examples", "faults", "project", "servers", "upgrade"}
 """Whole installations, and the project itself."""
-PLACES = {"demo": "registry_ui/demo", "mlflow_gate": "packages/mlflow_gate/mlflow_gate"}
+PLACES = {
+    "countersign": "packages/countersign/countersign",
+    "demo": "registry_ui/demo",
+    "mlflow_gate": "packages/mlflow_gate/mlflow_gate",
+}
 
 
 def subject_of(path: Path) -> str:

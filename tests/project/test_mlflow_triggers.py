@@ -107,6 +107,7 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnPostgres]:
         with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
             connection.execute("CREATE ROLE mlflow LOGIN")
             connection.execute("CREATE DATABASE mlflow OWNER mlflow")
+            connection.execute("REVOKE ALL ON DATABASE mlflow FROM PUBLIC")  # as deploy/docker/roles.sql does
         with OnPostgres(tmp_path_factory.mktemp("triggers"), server) as running:
             install(running)
             install(running)

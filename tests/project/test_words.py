@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TERMS = ROOT / "docs" / "terms.md"
-PACKAGES = ("accounts", "approvals", "components", "mirror", "registry_ui")
+PACKAGES = ("accounts", "api", "approvals", "components", "mirror", "registry_ui")
 HEADING = "## Words we do not use"
 
 FROZEN = {"approvals/evidence/approval_note.py": "break-glass"}

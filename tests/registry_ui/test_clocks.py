@@ -1,20 +1,22 @@
 """Several rooms. Hosts whose clocks differ: what is due when is reckoned by the database's clock, and a difference is
 called out."""
 
+import socket
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from approvals import delivery
-from approvals.models import OutboxEntry, Target
+from approvals import delivery, ledger, notifications
+from approvals.models import Action, AuditEvent, Kind, Notification, OutboxEntry, Target
 from mirror import clock, sync
-from mirror.models import MirrorState
+from mirror.models import Alias, MirrorState, ModelVersion, Outage
 from tests.support.fakes import FakeRegistry
+from tests.support.monitor import readyz
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +28,7 @@ def ahead(monkeypatch: pytest.MonkeyPatch, **by: float) -> None:
 
 
 def checks(client: Client) -> dict[str, Any]:
-    found: dict[str, Any] = client.get("/readyz").json()["checks"]
+    found: dict[str, Any] = readyz(client).json()["checks"]
     return found
 
 
@@ -62,6 +64,84 @@ def test_a_worker_that_is_an_hour_behind_leaves_no_lease_in_the_past(
         claimed = OutboxEntry.objects.claim(entry.pk, by="slow", lease=timedelta(seconds=120))
     assert claimed is not None
     assert OutboxEntry.objects.claim(entry.pk, by="other", lease=timedelta(seconds=120)) is None
+
+
+def test_what_a_host_that_is_ahead_has_mirrored_is_overwritten_by_what_mlflow_said_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World("churn_predictor")
+    world.registry.set_description("churn_predictor", 1, "Trained again.")
+    world.registry.set_model_tag("churn_predictor", "team", "growth")
+    with monkeypatch.context() as worker:
+        ahead(worker, seconds=25)
+        sync.sweep(world.registry)
+    world.registry.set_stage("churn_predictor", 1, "Staging", archive_existing=False)
+    world.registry.set_alias("churn_predictor", "champion", 1)
+    sync.refresh_model(world.registry, "churn_predictor")  # by a worker whose clock is right
+    assert ModelVersion.objects.get(model__name="churn_predictor", number=1).stage == "Staging"
+    assert Alias.objects.get(model__name="churn_predictor").number == 1
+
+
+def test_two_hosts_that_pull_in_turns_make_no_outage_of_the_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = World("churn_predictor").registry
+    sync.sweep(registry)
+    for seconds in (0, 300, 0, -300, 0):
+        with monkeypatch.context() as worker:
+            ahead(worker, seconds=seconds)
+            sync.pull(registry)
+    assert not Outage.objects.exists()
+    assert (clock.now() - MirrorState.objects.get().pulled_at).total_seconds() < 60
+
+
+def test_events_have_the_databases_time_whoever_records_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def recorded(**by: float) -> AuditEvent:
+        with monkeypatch.context() as host, transaction.atomic():
+            ahead(host, **by)
+            return ledger.record(Action.GROUP_CREATED, actor=None, data={"group": "ml"})
+
+    events = [recorded(minutes=20), recorded(minutes=-20), recorded()]
+    assert [each.at for each in events] == sorted(each.at for each in events)
+    assert all(abs((each.at - clock.now()).total_seconds()) < 60 for each in events)
+    assert [each.at for each in AuditEvent.objects.order_by("-pk")[:3]] == [each.at for each in reversed(events)]
+
+
+def test_a_worker_that_is_ahead_tells_nobody_of_a_verdict_that_can_still_be_undone(
+    staging: Target, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.UNDO_SECONDS = 600
+    world = World("churn_predictor")
+    sync.sweep(world.registry)
+    world.decide(world.ask("churn_predictor", 1, staging))
+    ahead(monkeypatch, hours=1)
+    notifications.collect()
+    assert not Notification.objects.filter(kind=Kind.DECIDED).exists()
+
+
+def test_periodic_messages_outlive_clocks_that_are_called_well(settings: Any) -> None:
+    """A worker reckons by its own clock whether a message of beat's host is over."""
+    for entry in settings.CELERY_BEAT_SCHEDULE.values():
+        assert entry["options"]["expires"] >= entry["schedule"] + clock.MOST_SECONDS
+
+
+def test_each_host_of_workers_is_held_against_the_databases_clock(
+    client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = FakeRegistry()
+    for host, seconds in (("gate-1", 0.2), ("gate-2", 44.0)):
+        with monkeypatch.context() as there:
+            there.setattr(socket, "gethostname", lambda host=host: host)
+            there.setattr(clock, "skew", lambda seconds=seconds: seconds)
+            registry.skew_seconds = -seconds
+            sync.sweep(registry)
+    said = "The worker on gate-2 is 44 seconds ahead of the database."
+    assert checks(client)["clocks"]["detail"] == said
+    client.force_login(ada)
+    page = client.get("/system/").content.decode()
+    assert said in page
+    assert "On gate-1, gate-2 in the last 10 minutes; last pull" in page
+    # One that was taken away is forgotten.
+    later = clock.now() + timedelta(minutes=11)
+    assert MirrorState.objects.current().workers(later) == {}
 
 
 def test_negative_seconds_are_not_ok(client: Client) -> None:

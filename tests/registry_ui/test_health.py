@@ -23,6 +23,7 @@ from mirror import health as mirror_health
 from mirror.models import MirrorState
 from mirror.port import Refused, Unreachable
 from tests.support.factories import make_request, make_version
+from tests.support.monitor import TOKEN, readyz
 
 pytestmark = pytest.mark.django_db
 
@@ -46,8 +47,8 @@ def broker_at(url: str) -> Iterator[None]:
         current_app.conf.update(broker_url=before[0], broker_write_url=before[1], broker_transport_options={})
 
 
-def ask(client: Client, query: str = "") -> tuple[int, dict[str, Any]]:
-    answer = client.get(f"/readyz{query}")
+def ask(client: Client, query: str = "", token: str = TOKEN) -> tuple[int, dict[str, Any]]:
+    answer = readyz(client, query, token=token)
     found: dict[str, Any] = json.loads(answer.content)
     return answer.status_code, found
 
@@ -79,6 +80,19 @@ def test_everything_well_is_ready_with_strict_too(client: Client, filled: None) 
     )
     assert answer["checks"]["mlflow"]["detail"] == "Version 3.17.2."
     assert answer["checks"]["outbox"]["detail"] == "Empty."
+
+
+@pytest.mark.parametrize("given", ["", "wrong"])
+def test_strangers_read_names_and_yes_or_no_only(client: Client, filled: None, settings: Any, given: str) -> None:
+    mirror_health.failed(Unreachable("MLflow at http://mlflow.internal:5000 cannot be reached."))
+    status, answer = ask(client, token=given)
+    assert (status, answer["status"]) == (200, "degraded")
+    assert answer["checks"]["mlflow"] == {"ok": False}
+    assert {frozenset(check) for check in answer["checks"].values()} == {frozenset({"ok"})}
+    assert ask(client, "?strict=1", token=given)[0] == 503
+    assert "mlflow.internal" in ask(client)[1]["checks"]["mlflow"]["detail"]
+    settings.METRICS_TOKEN = ""
+    assert client.get("/readyz").json() == answer
 
 
 def test_a_mirror_that_was_never_filled_degrades_and_names_the_worker(client: Client) -> None:

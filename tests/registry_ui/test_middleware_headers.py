@@ -1,6 +1,8 @@
 """Headers that every answer carries, whatever it is."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -39,3 +41,24 @@ def test_the_content_policy_allows_our_own_files_and_nothing_inline(client: Clie
         "frame-ancestors": "'none'",
     }
     assert not re.search(r"unsafe-|\*", policy)
+
+
+def test_a_static_file_has_the_policy_too(settings: Any, tmp_path: Path) -> None:
+    (tmp_path / "app.css").write_text("p { color: red }")
+    settings.STATIC_ROOT = tmp_path
+    answer = Client().get("/static/app.css")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, 'text/css; charset="utf-8"')
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/accounts/login/", "/models/", "/api/v1/models", "/healthz"])
+def test_no_other_site_reads_an_answer_and_none_is_sent_back_what_it_asked(
+    client: Client, rita: User, path: str
+) -> None:
+    if path == "/models/":
+        client.force_login(rita)
+    sent = {"Origin": "https://elsewhere.example.com", "X-Probe": "what-was-sent"}
+    assert "Access-Control-Allow-Origin" not in client.get(path, headers=sent).headers
+    traced = client.trace(path, headers=sent)
+    assert "what-was-sent" not in f"{traced.content.decode()}{traced.headers}"

@@ -78,6 +78,30 @@ def test_a_secret_key_is_needed_and_asked_for(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({}, "is not set, so invitations"), ({"EMAIL_URL": "consolemail://"}, "prints mails, so invitations")],
+)
+def test_a_site_that_others_reach_does_not_start_without_mail(tmp_path: Path, given: dict[str, str], said: str) -> None:
+    site = {**SECRET, "COUNTERSIGN_SITE_URL": "https://countersign.example.com"}
+    done = run(tmp_path, site | given, "manage.py", "check")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Countersign cannot start:\n  EMAIL_URL: {said} and password resets reach no one. ")
+
+
+def test_a_process_that_sends_no_mail_says_so_and_starts(tmp_path: Path) -> None:
+    site = {**SECRET, "COUNTERSIGN_SITE_URL": "https://countersign.example.com", "EMAIL_URL": "none"}
+    send = "import django; django.setup(); from django.core import mail; mail.send_mail('a', 'b', None, ['c@d.ef'])"
+    done = run(tmp_path, site | {"DJANGO_SETTINGS_MODULE": "registry_ui.settings"}, "-c", send)
+    assert done.stderr.endswith("RuntimeError: EMAIL_URL is none in this process, so it cannot send mail.\n")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "[::1]"])
+def test_on_this_machine_alone_mail_may_be_printed(tmp_path: Path, host: str) -> None:
+    given = {**SECRET, "COUNTERSIGN_SITE_URL": f"http://{host}:8000"}
+    assert settings_with(tmp_path, given, "EMAIL_BACKEND")["EMAIL_BACKEND"].endswith("console.EmailBackend")
+
+
 def test_the_web_process_ends_with_the_same_words(tmp_path: Path) -> None:
     done = run(tmp_path, {}, "-c", "import registry_ui.wsgi")
     assert done.returncode == 1
@@ -113,6 +137,7 @@ def test_the_checks_of_a_deployment_name_what_is_for_trying_out(name: str, value
         "IS_HTTPS": True,
         "SECURE_SSL_REDIRECT": True,
         "GATE_KEY": b"",
+        "CHECKPOINT_KEY": b"",
         "GATE_TOKEN": "of the gate",
     }
     with mock.patch.object(checks, "settings", SimpleNamespace(**well)):

@@ -12,12 +12,19 @@ from tests.support.fakes import MODEL_FILES
 
 
 class Backstage:
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, *, workspace: str = "", auth: tuple[str, str] | None = None) -> None:
+        self.url, self.auth, self.experiment = url, auth, "0"
+        self.headers = {"X-MLFLOW-WORKSPACE": workspace} if workspace else {}
+        if workspace not in ("", "default"):
+            self.experiment = self.create_experiment("training")
+
+    def _ask(self, method: str, path: str, **body: Any) -> requests.Response:
+        url = f"{self.url}/api/2.0/{path}"
+        return requests.request(method, url, timeout=30, headers=self.headers, auth=self.auth, **body)
 
     def call(self, method: str, path: str, **values: Any) -> dict[str, Any]:
         body: dict[str, Any] = {"params": values} if method == "GET" else {"json": values}
-        response = requests.request(method, f"{self.url}/api/2.0/mlflow/{path}", timeout=30, **body)
+        response = self._ask(method, f"mlflow/{path}", **body)
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
         return answer
@@ -36,7 +43,7 @@ class Backstage:
         return name
 
     def create_version(self, model: str, *, run_id: str = "", logged_model_id: str = "", **fields: Any) -> int:
-        response = requests.get(f"{self.url}/api/2.0/mlflow/registered-models/get", params={"name": model}, timeout=30)
+        response = self._ask("GET", "mlflow/registered-models/get", params={"name": model})
         if response.status_code == 404:
             self.create_model(model)
         source = f"models:/{logged_model_id}" if logged_model_id else "s3://bucket/model"
@@ -67,8 +74,8 @@ class Backstage:
         return root
 
     def put_file(self, root: str, path: str, content: bytes) -> None:
-        address = f"{self.url}/api/2.0/mlflow-artifacts/artifacts/{root.partition(':/')[2].strip('/')}/{quote(path)}"
-        response = requests.put(address, data=content, timeout=30)
+        address = f"mlflow-artifacts/artifacts/{root.partition(':/')[2].strip('/')}/{quote(path)}"
+        response = self._ask("PUT", address, data=content)
         assert response.status_code == 200, response.text
 
     def set_model_tag(self, name: str, key: str, value: str) -> None:
@@ -102,11 +109,16 @@ class Backstage:
         *,
         tags: Mapping[str, str] | None = None,
         user: str = "rita",
-        experiment_id: str = "0",
+        experiment_id: str = "",
     ) -> str:
         now = time.time_ns() // 1_000_000
         made = self.call(
-            "POST", "runs/create", experiment_id=experiment_id, user_id=user, run_name="train", start_time=now
+            "POST",
+            "runs/create",
+            experiment_id=experiment_id or self.experiment,
+            user_id=user,
+            run_name="train",
+            start_time=now,
         )
         run_id = str(made["run"]["info"]["run_id"])
         self.call(
@@ -133,7 +145,9 @@ class Backstage:
         """A LoggedModel of a new run, which carries the metrics; returns the LoggedModel's id."""
         run_id = self.log_run()
         listed = [{"key": key, "value": value} for key, value in (params or {}).items()]
-        made = self.call("POST", "logged-models", experiment_id="0", name="model", source_run_id=run_id, params=listed)
+        made = self.call(
+            "POST", "logged-models", experiment_id=self.experiment, name="model", source_run_id=run_id, params=listed
+        )
         logged_model_id = str(made["model"]["info"]["model_id"])
         for key, value in (metrics or {}).items():
             self.log_metric(run_id, key, value, logged_model_id=logged_model_id)

@@ -3,18 +3,21 @@
 import hashlib
 import struct
 import zlib
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import PurePosixPath
 from typing import Any
 
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 from django.utils import timezone
 
+from accounts import tokens
 from accounts.models import User
 from approvals import administration, tenures, workflow
-from approvals.models import FreezeWindow, Incident, Policy, PolicyVersion, PromotionRequest, Target, Tenure
+from approvals.models import FreezeWindow, Incident, Policy, PolicyVersion, PromotionRequest, Target, Tenure, Webhook
+from approvals.models.event_types import WEBHOOKS
 from approvals.policy import Rule, SlotRule
 from approvals.policy.freezes import Once
 from approvals.watch import incidents
@@ -32,6 +35,26 @@ def make_person(name: str, *groups: str, **fields: Any) -> User:
     for group in groups:
         person.groups.add(Group.objects.get_or_create(name=group)[0])
     return person
+
+
+def make_commenter(name: str = "Nora Berg") -> User:
+    """With one permission, which a group of their own gives: every role has more, that of reading the history too."""
+    person = make_person(name, "commenters")
+    person.groups.get().permissions.set(Permission.objects.filter(codename="comment_on_request"))
+    return person
+
+
+def make_token(account: User, *scopes: str, name: str = "ci-train", days: int = 90) -> str:
+    """The text of a new API token of a person, or of a service account with an owner; without scopes it has all."""
+    by = account.owner if account.is_service_account and account.owner else account
+    given = scopes or tokens.scopes_of(account)
+    return administration.make_token(account, name=name, scopes=given, days=days, by=by)[1]
+
+
+def make_service_account(name: str = "train-bot", *, owner: User, groups: Iterable[str] = ("requester",)) -> User:
+    ada = User.objects.filter(groups__name="administrator").first() or make_person("Admin Istrator", "administrator")
+    given = [Group.objects.get_or_create(name=group)[0] for group in groups]
+    return administration.make_service_account(name=name, owner=owner, groups=given, by=ada)
 
 
 def make_model(name: str = "", **fields: Any) -> RegisteredModel:
@@ -215,3 +238,12 @@ def make_incident(model: str = "churn_predictor", target: Target | None = None, 
     }
     with transaction.atomic():
         return incidents.open_incident(incidents.Found(model=model, target=target, **(defaults | fields)))[0]
+
+
+def make_webhook(name: str = "", *, is_paused: bool = False, **fields: Any) -> Webhook:
+    """Of every type, to an address that is not called."""
+    stands = {"url": "https://hooks.example.com/services/T0/B0/secret", "types": list(WEBHOOKS)} | fields
+    found = administration.save_webhook(Webhook(name=name or f"Webhook {next(_numbers)}", **stands), by=None)
+    if is_paused:
+        administration.pause_webhook(found, by=None)
+    return found

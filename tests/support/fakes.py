@@ -73,6 +73,7 @@ class FakeRegistry:
         self.files: dict[str, dict[str, bytes]] = {}
         self.histories: dict[str, dict[str, list[tuple[int, float]]]] = {}
         self.address, self.workspace = f"fake://{next(_addresses)}", ""
+        self.workspaces = False
         self.key, self.born_at, self.skew_seconds = "", self.clock(), 0.0
         self._replica: tuple[dict[str, ModelSnapshot], dict[tuple[str, int], VersionSnapshot]] | None = None
         self._is_all_behind = False
@@ -81,6 +82,14 @@ class FakeRegistry:
         """Models, runs and LoggedModels that the account may not read: a listing leaves them out without a word."""
 
         self._ids = count(1)
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: a registry that was made once serves many tests, each with one of its own."""
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._lock = threading.RLock()
 
     # --- Trouble
@@ -162,8 +171,13 @@ class FakeRegistry:
 
         yield from self._pages("models", page_size, by_name)
 
-    def versions(self, *, page_size: int = 10_000, model: str | None = None) -> Iterator[Sequence[VersionSnapshot]]:
-        def newest_first() -> list[VersionSnapshot]:
+    def versions(
+        self, *, page_size: int = 10_000, model: str | None = None, by_name: bool = False
+    ) -> Iterator[Sequence[VersionSnapshot]]:
+        def newest_first(each: VersionSnapshot) -> tuple[int, str, int]:
+            return -each.last_updated_at, each.model, -each.number
+
+        def in_order() -> list[VersionSnapshot]:
             all_of_them = [*self._versions.values(), *self._deleted.values()]
             hidden = {each.model for each in all_of_them if is_prompt(each.tags)} | self.denied
             found = [
@@ -171,9 +185,9 @@ class FakeRegistry:
                 for each in (self._replica[1] if self._replica else self._versions).values()
                 if each.model not in hidden and model in (None, each.model)
             ]
-            return sorted(found, key=lambda each: (-each.last_updated_at, each.model, -each.number))
+            return sorted(found, key=(lambda each: (each.model, each.number)) if by_name else newest_first)
 
-        yield from self._pages("versions", page_size, newest_first)
+        yield from self._pages("versions", page_size, in_order)
 
     def _pages(self, method: str, page_size: int, listing: Callable[[], list[Any]]) -> Iterator[Sequence[Any]]:
         """Pages by offset over whatever is there when each is asked for, as MLflow does."""
@@ -352,9 +366,12 @@ class FakeRegistry:
 
     # --- The port: the installation
 
+    def has_workspaces(self) -> bool:
+        return self.workspaces
+
     def identity(self) -> Identity:
         self._request("identity")
-        return Identity(self.key, self.born_at, self.address)
+        return Identity(self.key, self.born_at, self.address, self.workspace)
 
     def keep_identity(self, key: str) -> None:
         self._request("keep_identity", key)

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from registry_ui.demo.processes import Process, Supervisor
@@ -25,8 +25,10 @@ OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off
 
 
 @contextlib.contextmanager
-def postgres(*databases: str) -> Iterator[str]:
-    """Gives the address without a database, `postgresql://countersign@127.0.0.1:PORT`, after making those named."""
+def postgres(*databases: str, options: Mapping[str, str] = OPTIONS, also: str = "") -> Iterator[str]:
+    """Gives the address without a database, `postgresql://countersign@127.0.0.1:PORT`, after making those named.
+    `options` are the server's settings; `also` is another address of this host on which it listens, for all of that
+    network."""
     initdb = find("initdb")
     if initdb is None:
         raise RuntimeError("PostgreSQL is missing; run `python tools/services.py`.")
@@ -42,8 +44,12 @@ def postgres(*databases: str) -> Iterator[str]:
         subprocess.run(
             [*made, "--locale", "C", "--no-sync"], user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL
         )
-        command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
-        command += [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
+        if also:
+            with (data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {also.rpartition('.')[0]}.0/24 trust\n")
+        listen = ",".join(["127.0.0.1", *filter(None, [also])])
+        command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-h", listen, "-k", str(folder)]
+        command += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         server = Process(
             "PostgreSQL",
             command,

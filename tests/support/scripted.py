@@ -1,5 +1,6 @@
 """A small HTTP server in MLflow's place that says what it is told."""
 
+import base64
 import contextlib
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ class Scripted(ThreadingHTTPServer):
     """Answers every request with the same status and body; keeps the headers it was sent."""
 
     status, body, delay, location = 200, b"{}", 0.0, ""
+    password = ""
+    """Of `worker`. Where it is set, who comes without it is answered 401."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -36,7 +39,8 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         server.seen.append(dict(self.headers))
         time.sleep(server.delay)
-        self.send_response(server.status)
+        known = "Basic " + base64.b64encode(f"worker:{server.password}".encode()).decode()
+        self.send_response(401 if server.password and self.headers.get("Authorization") != known else server.status)
         if server.location:
             self.send_header("Location", server.location)
         self.send_header("Content-Length", str(len(server.body)))

@@ -12,7 +12,9 @@ PASSWORD = "only-for-tests-password"
 
 
 class SignedMlflow(MlflowServer):
-    def __init__(self, folder: Path, *, default_permission: str = "READ") -> None:
+    def __init__(self, folder: Path, *, default_permission: str = "READ", workspaces: tuple[str, ...] = ()) -> None:
+        """`workspaces`: with MLflow's workspaces, these among them."""
+        self._workspaces = workspaces
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "auth.ini"
         config.write_text(
@@ -31,12 +33,18 @@ class SignedMlflow(MlflowServer):
         super().__init__(folder, environment=environment)
 
     def _command(self) -> list[str]:
-        return [*super()._command(), "--app-name=basic-auth"]
+        also = ["--enable-workspaces"] if self._workspaces else []
+        return [*super()._command(), "--app-name=basic-auth", *also]
+
+    def start(self, *, timeout: float = 90) -> None:
+        super().start(timeout=timeout)
+        for name in self._workspaces:
+            self.call("workspaces", api="3.0", name=name)
 
     def call(self, path: str, *, api: str = "2.0", **values: Any) -> dict[str, Any]:
         """As its administrator."""
         answer = requests.post(f"{self.url}/api/{api}/mlflow/{path}", json=values, auth=ADMIN, timeout=60)
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code in {200, 201}, answer.text
         found: dict[str, Any] = answer.json()
         return found
 

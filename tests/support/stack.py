@@ -34,7 +34,9 @@ class Trial(Installation):
         chosen = {name: value for name, value in given.items() if value}
         return super().environment() | {
             "COUNTERSIGN_PULL_SECONDS": "1",
+            "COUNTERSIGN_PULL_SECONDS_MOST": "1",
             "COUNTERSIGN_SWEEP_SECONDS": "10",
+            "COUNTERSIGN_SWEEP_SECONDS_MOST": "10",
             "COUNTERSIGN_DRAIN_SECONDS": "1",
             "COUNTERSIGN_UNDO_SECONDS": "0",
             "COUNTERSIGN_DELIVERY_LEASE_SECONDS": str(LEASE_SECONDS),

@@ -1,5 +1,6 @@
 """Checkpoints: signed heads, keys that change, and heads that are never signed; and verification by the worker."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -8,14 +9,16 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from accounts.models import User
 from approvals import administration, ledger, tasks
+from approvals.administration import checkpoints
 from approvals.ledger import notes
-from approvals.models import Action, AuditEvent, Checkpoint, Verification
+from approvals.models import Action, AuditEvent, Checkpoint, Signing, Verification
 from approvals.models.checkpoints import SILENT
 from approvals.workflow import Conflict, Invalid, NotAllowed
 from registry_ui.environment import Environment
@@ -67,6 +70,50 @@ def test_without_a_key_nothing_is_signed(settings: Any) -> None:
     assert not Checkpoint.objects.exists()
 
 
+def test_who_asks_has_it_signed_by_the_worker_who_alone_has_the_key(ada: User, vera: User, settings: Any) -> None:
+    settings.CHECKPOINT_KEY = b""
+    with pytest.raises(NotAllowed, match="Only administrators"):
+        administration.ask_to_sign(by=vera)
+    with pytest.raises(Invalid, match="No worker has a signing key"):
+        administration.ask_to_sign(by=ada)
+    settings.CHECKPOINT_KEY = SEED
+    assert tasks.sign_wanted() is None  # nothing is wanted; it says with which key it would
+    assert Signing.objects.get().key == notes.own_key()
+    settings.CHECKPOINT_KEY = b""
+    append()
+    administration.ask_to_sign(by=ada)
+    wanted = Signing.objects.get()
+    administration.ask_to_sign(by=ada)
+    assert Signing.objects.get().wanted_at == wanted.wanted_at  # whoever asks meanwhile waits for the same one
+    assert not Checkpoint.objects.exists()
+    settings.CHECKPOINT_KEY = SEED
+    assert tasks.sign_wanted() == 1
+    assert tasks.sign_wanted() is None
+    done = Signing.objects.get()
+    assert (done.wanted_at, done.wanted_by, done.problem) == (None, None, "")
+
+
+def test_what_was_not_signed_is_said_until_it_is(ada: User, settings: Any) -> None:
+    append(2)
+    tasks.sign_wanted()
+    administration.ask_to_sign(by=ada)
+    ada.groups.clear()
+    assert tasks.sign_wanted() is None
+    assert "Only administrators" in Signing.objects.get().problem
+    ada.groups.add(Group.objects.get(name="administrator"))
+    ada = User.objects.get(pk=ada.pk)
+    administration.ask_to_sign(by=ada)
+    settings.CHECKPOINT_KEY = b""  # the key was taken from the worker meanwhile
+    assert tasks.sign_wanted() is None
+    assert "There is no signing key" in Signing.objects.get().problem
+    assert Signing.objects.get().key == ""
+    settings.CHECKPOINT_KEY = SEED
+    tasks.sign_wanted()
+    administration.ask_to_sign(by=ada)
+    assert Signing.objects.get().problem == ""
+    assert tasks.sign_wanted() == 1
+
+
 def test_only_administrators_have_it_signed(ada: User, vera: User) -> None:
     with pytest.raises(NotAllowed, match="Only administrators"):
         administration.take_checkpoint(by=vera)
@@ -98,9 +145,9 @@ def test_a_change_of_key_is_recorded_before_the_first_checkpoint_with_the_new_on
         (lambda: tampering.alter(4, payload="{}"), "Nothing was signed. Event 4 was altered"),
         (
             lambda: tampering.rewrite(2, payload="{}"),
-            "Nothing was signed: event 3 is not the one of checkpoint 1 any more.",
+            "Nothing was signed. Event 3 is not the one of checkpoint 1 any more.",
         ),
-        (lambda: tampering.cut_off(2), "Nothing was signed: event 3 is not the one of checkpoint 1 any more."),
+        (lambda: tampering.cut_off(2), "Nothing was signed. Event 3 is not the one of checkpoint 1 any more."),
         (lambda: Checkpoint.objects.update(text="x"), "Nothing was signed. There is no checkpoint"),
     ],
 )
@@ -135,6 +182,45 @@ def test_the_command_prints_what_is_kept_elsewhere_and_verification_takes_it(tmp
     assert raised.value.returncode == 1
     with pytest.raises(CommandError, match="cannot be read") as raised:
         call_command("verify_ledger", checkpoint=[str(tmp_path / "missing")])
+    assert raised.value.returncode == 2
+
+
+def test_the_command_verifies_from_the_newest_checkpoint_on_and_says_so(tmp_path: Path) -> None:
+    def said() -> str:
+        out = StringIO()
+        call_command("verify_ledger", since_checkpoint=True, references=False, stdout=out)
+        return out.getvalue()
+
+    append(3)
+    assert "taken at its word" not in said()  # there is none yet, so it is the whole chain
+    take()
+    append(2)
+    assert "5 events" in said()
+    assert "Up to event 3 the newest signed checkpoint was taken at its word." in said()
+    with tampering.without_triggers():
+        AuditEvent.objects.filter(sequence=2).update(stored_actor="Mallory")
+    assert "intact" in said()  # as the help says; the whole proof finds it
+    with pytest.raises(CommandError, match="Event 2 was altered"):
+        call_command("verify_ledger", stdout=StringIO())
+    tampering.alter(4, payload="{}")
+    with pytest.raises(CommandError, match="broken at event 4") as raised:
+        said()
+    assert raised.value.returncode == 1
+    Checkpoint.objects.update(text="x")
+    with pytest.raises(CommandError, match=r"The ledger is broken\. There is no checkpoint") as raised:
+        said()
+    assert raised.value.returncode == 1
+
+
+def test_the_command_has_an_exit_code_of_its_own_for_what_says_nothing_about_the_ledger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise DatabaseError("server closed the connection")
+
+    monkeypatch.setattr(ledger, "verify", gone)
+    with pytest.raises(CommandError, match="could not be verified: server closed the connection") as raised:
+        call_command("verify_ledger")
     assert raised.value.returncode == 2
 
 
@@ -198,6 +284,57 @@ def test_a_run_whose_worker_died_is_taken_over(vera: User) -> None:
     assert tasks.verify_ledger() == "intact"
     run.refresh_from_db()
     assert run.ended_at is not None
+
+
+def test_who_asks_gets_the_first_pass_and_the_schedule_computes_every_hash_itself(
+    vera: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(2)
+    asked_for: list[bool] = []
+    problem = ""
+
+    def verify(*_: object, first_pass: bool, **__: object) -> ledger.Verdict:
+        asked_for.append(first_pass)
+        return ledger.Verdict(2, problem, in_database=first_pass)
+
+    monkeypatch.setattr(ledger, "verify", verify)
+    tasks.verify_ledger()
+    Verification.objects.update(ended_at=timezone.now() - timedelta(seconds=settings.VERIFY_SECONDS + 1))
+    administration.ask_to_verify(by=vera)
+    tasks.verify_ledger()
+    assert tasks.verify_ledger() == "intact"  # no matter that somebody asked just now
+    assert tasks.verify_ledger() == "nothing due"
+    assert asked_for == [False, True, False]
+    assert list(Verification.objects.order_by("pk").values_list("was_in_database", flat=True)) == asked_for
+    problem = "Event 1 was altered."
+    for expected in (True, False, False):  # what was found once is not taken back on the database's word
+        administration.ask_to_verify(by=vera)
+        tasks.verify_ledger()
+        assert asked_for[-1] is expected
+
+
+def test_a_run_reports_as_it_goes_and_no_more_often_than_the_page_asks(
+    vera: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(2)
+    clock = iter(range(100))
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: next(clock) / 10)
+    seen: list[tuple[int, str]] = []
+
+    def verify(show: Callable[[int], None], *, doing: Callable[[str], None], **_: object) -> ledger.Verdict:
+        doing("the chain")
+        for number in range(1, 31):
+            show(number)
+            seen.append(Verification.objects.values_list("events", "doing")[0])
+        doing("people")
+        seen.append(Verification.objects.values_list("events", "doing")[0])
+        return ledger.Verdict(30)
+
+    monkeypatch.setattr(ledger, "verify", verify)
+    tasks.verify_ledger()
+    assert 3 < len(set(seen)) < 12
+    assert {doing for _, doing in seen[:-1]} == {"the chain"}
+    assert seen[-1] == (30, "people")
 
 
 def test_people_without_a_role_cannot_ask() -> None:

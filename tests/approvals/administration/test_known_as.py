@@ -33,7 +33,7 @@ def change_address(person: User, to: str) -> None:
     client.force_login(person)
     client.post("/accounts/reauthenticate/", {"password": PASSWORD})
     client.post("/accounts/email/", {"action_add": "", "email": to})
-    found = re.search(r"http://testserver(/accounts/confirm-email/\S+)", str(mail.outbox[-1].body))
+    found = re.search(r"http://127.0.0.1:8000(/accounts/confirm-email/\S+)", str(mail.outbox[-1].body))
     assert found
     client.post(found[1])
     person.refresh_from_db()

@@ -85,7 +85,7 @@ def test_nor_do_they_override_its_checks_or_confirm_it(asked: PromotionRequest, 
 
 def test_the_owner_may_take_back_what_it_asked_and_finds_it_among_theirs(asked: PromotionRequest, remy: User) -> None:
     assert list(inbox.tab("mine", remy)) == [asked]
-    assert asked not in inbox.waiting_for(remy)
+    assert asked not in inbox.tab("waiting", remy)
     workflow.withdraw(asked, by=remy)
     asked.refresh_from_db()
     assert asked.status == Status.WITHDRAWN

@@ -413,6 +413,7 @@ MAY_GO = {
     "Session",
     "SocialAccount",
     "WatchedPlace",
+    "WebhookAttempt",
     "cache",
 }
 """What only repeats MLflow, is a wish, a note of what is still to be done, or a way in; and what was sent or delivered

@@ -66,12 +66,12 @@ def test_nobody_is_asked_before_the_checks_are_done(
 ) -> None:
     request = make_request(version(2), production, by=rita, is_checked=False)
     assert request.status == Status.CHECKING
-    assert not inbox.waiting_for(remy).exists()
+    assert not inbox.tab("waiting", remy).exists()
     with pytest.raises(NotAllowed, match="are still running"):
         workflow.review(request, by=remy, verdict="approve")
     request = assess(request, registry)
     assert request.status == Status.PENDING
-    assert list(inbox.waiting_for(remy)) == [request]
+    assert list(inbox.tab("waiting", remy)) == [request]
     (files,) = request.checks.live()
     assert (files.outcome, files.title) == ("pass", "Model files are hashed")
     assert last(Action.REQUEST_CHECKED).data["fingerprint"] == request.fingerprint
@@ -100,10 +100,10 @@ def test_a_blocked_request_waits_for_its_requester(
 ) -> None:
     make_policy(MODEL, production, (1, None), checks=(CheckRule("provenance"),))
     request = make_request(version(2), production, by=rita, is_checked=False)
-    assert not inbox.waiting_for(rita).exists()
+    assert not inbox.tab("waiting", rita).exists()
     assess(request, registry)
-    assert list(inbox.waiting_for(rita)) == [request]
-    assert not inbox.waiting_for(remy).exists()
+    assert list(inbox.tab("waiting", rita)) == [request]
+    assert not inbox.tab("waiting", remy).exists()
 
 
 @pytest.mark.parametrize("effect", ["warn", "inform"])
@@ -333,8 +333,8 @@ def test_only_those_who_looked_at_what_changed_sign_again(
     request = fresh(request)
     assert request.status == Status.PENDING
     assert [review.reviewer for review in request.reviews.live()] == [risk]
-    assert inbox.waiting_for(remy).exists()
-    assert not inbox.waiting_for(risk).exists()
+    assert inbox.tab("waiting", remy).exists()
+    assert not inbox.tab("waiting", risk).exists()
 
 
 def test_approvals_that_look_at_nothing_that_changed_complete_it_again(

@@ -1,5 +1,6 @@
 """How people review: figures against a count by hand."""
 
+import random
 import statistics
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import User
-from approvals.audit import reviews
+from approvals.audit import review_figures, reviews
 from approvals.models import CheckResult, PromotionRequest, Reading, Review, Target
 from tests.support.factories import make_person, make_policy, make_request, make_version
 from tests.support.world import around_now, settle
@@ -26,6 +27,53 @@ def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(values: S
     assert sum(value <= found for value in values) >= share * len(values)
     below = [value for value in values if value < found]
     assert sum(value <= max(below) for value in values) < share * len(values) if below else True
+
+
+@pytest.fixture(params=[True, False], ids=["here", "by hand"])
+def _computed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the database where it can, and by hand."""
+    if not request.param:
+        monkeypatch.setattr(review_figures, "are_here", lambda: False)
+
+
+def test_the_database_and_the_hand_come_to_the_same(
+    rita: User, remy: User, production: Target, staging: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not review_figures.are_here():
+        pytest.skip("This database has no percentiles.")
+    dice, askers = random.Random(5), (rita, make_person("Otto Lind", "requester"))
+    now, reviewers = timezone.now(), [remy, make_person("Kim Ode", "reviewer")]
+    requests = [
+        make_request(make_version("churn"), dice.choice((production, staging)), by=dice.choice(askers))
+        for _ in range(40)
+    ]
+    for request in requests:
+        at = now - timedelta(seconds=dice.uniform(0, 5000))
+        given: dict[str, Any] = {
+            "created_at": at,
+            "rule": dice.choice(({"model_pattern": "c*"}, {"model_pattern": ""}, {})),
+        }
+        if dice.random() < 0.7:
+            given |= {"status": "approved", "decided_at": at + timedelta(seconds=dice.uniform(-5, 900))}
+        PromotionRequest.objects.filter(pk=request.pk).update(**given)
+        for person in dice.sample(reviewers, dice.randint(0, 2)):
+            signed = at + timedelta(seconds=dice.uniform(-5, 900), microseconds=dice.randint(0, 999_999))
+            fingerprint = dice.choice(("a" * 64, "b" * 64))
+            Review.objects.create(
+                request=request, reviewer=person, requester=request.requester, verdict="approve",
+                fingerprint=fingerprint, created_at=signed,
+            )  # fmt: skip
+            if dice.random() < 0.8:
+                opened = signed - timedelta(seconds=dice.choice((0, 29.999999, 30, dice.uniform(-3, 200))))
+                Reading.objects.create(request=request, person=person, fingerprint="a" * 64, opened_at=opened)
+    period = around_now().period
+    for target in (None, staging):
+        here = reviews.of(period, target=target)
+        with monkeypatch.context() as by_hand:
+            by_hand.setattr(review_figures, "are_here", lambda: False)
+            assert reviews.of(period, target=target) == here
+        assert here.waits
+        assert here.hasty
 
 
 def answered(target: Target, asker: User, approver: User, *, waited: float, read: float | None, at: datetime) -> Review:
@@ -45,6 +93,7 @@ def answered(target: Target, asker: User, approver: User, *, waited: float, read
     return review
 
 
+@pytest.mark.usefixtures("_computed")
 def test_the_figures_are_those_of_a_count_by_hand(rita: User, remy: User, rosa: User, production: Target) -> None:
     make_policy("*", production, (1, None))
     otto = make_person("Otto Lind", "requester")
@@ -77,6 +126,7 @@ def test_the_figures_are_those_of_a_count_by_hand(rita: User, remy: User, rosa: 
     assert reviews.of(around_now().period, hasty_seconds=8).hasty_count == 1
 
 
+@pytest.mark.usefixtures("_computed")
 def test_a_share_below_three_quarters_is_not_called_out(rita: User, remy: User, production: Target) -> None:
     make_policy("*", production, (1, None))
     at = timezone.now() - timedelta(hours=3)
@@ -101,6 +151,7 @@ def test_kinds_and_overrides_are_counted(rita: User, remy: User, ada: User, prod
     assert found.waits[0].requests == 3  # nobody was asked before the glass was broken
 
 
+@pytest.mark.usefixtures("_computed")
 def test_a_period_and_a_target_narrow_it(rita: User, remy: User, production: Target, staging: Target) -> None:
     make_policy("*", production, (1, None))
     settle(make_request(make_version("churn"), production, by=rita), remy)

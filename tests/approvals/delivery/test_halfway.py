@@ -86,7 +86,7 @@ def test_a_half_is_told_as_what_it_is(
     )
     deliveries = next(part for part in system.parts() if part.name == "Deliveries")
     assert (deliveries.word, deliveries.state) == ("Partly delivered", "bad")
-    assert approved in inbox.waiting_for(remy)
+    assert approved in inbox.tab("waiting", remy)
     assert ledger.verify(with_references=True).is_intact
 
 

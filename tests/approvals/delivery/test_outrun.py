@@ -188,3 +188,20 @@ def test_without_a_gate_a_place_is_changed_whoever_is_there(registry: FakeRegist
     registry.is_gated = True
     with pytest.raises(Outdated):
         registry.set_alias(MODEL, "champion", 7, grounds=Grounds(holders={"@champion": []}))
+
+
+def test_who_has_another_address_by_the_end_is_in_the_ledger_by_that_and_never_in_clear(
+    registry: FakeRegistry, approved: PromotionRequest, remy: User, meanwhile: Callable[..., None]
+) -> None:
+    """No one could erase the former one any more: events are hashed as they are."""
+
+    def move() -> None:
+        remy.email = "ortiz@example.com"
+        remy.save()
+
+    meanwhile("set_stage", move)
+    assert deliver(approved, registry) == "applied"
+    promoted = AuditEvent.objects.filter(action=Action.VERSION_PROMOTED).latest("sequence")
+    assert "Remy Ortiz <ortiz@example.com>" in promoted.allowed_by
+    stored = AuditEvent.objects.values_list("stored_actor", "stored_allowed_by", "payload")
+    assert not [told for told in stored if "remy@example.com" in "".join(told)]

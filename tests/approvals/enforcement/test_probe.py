@@ -13,6 +13,7 @@ from approvals.models import Action, AuditEvent, Enforcement, Incident, Target
 from mirror.models import MirrorState
 from mirror.port import Denied, Gate, RegistryError, Unreachable, Unsigned
 from tests.support.fakes import FakeRegistry
+from tests.support.monitor import readyz
 
 pytestmark = pytest.mark.django_db
 STANDS = Gate("0.1", 12, "enforce")
@@ -34,7 +35,7 @@ def gate() -> dict[str, Any]:
 
 
 def strict(client: Client) -> tuple[bool, str]:
-    answer = client.get("/readyz?strict=1").json()["checks"]["gate"]
+    answer = readyz(client, "?strict=1").json()["checks"]["gate"]
     return answer["ok"], answer["detail"]
 
 
@@ -104,7 +105,8 @@ def test_one_that_does_not_is_told_everywhere_until_it_does(
     assert strict(client)[0]
     assert told not in page(client, ada)
     actions = [Action.INCIDENT_OPENED, Action.INCIDENT_RESOLVED]
-    assert list(AuditEvent.objects.filter(action__in=actions).values_list("action", flat=True)) == actions
+    recorded = AuditEvent.objects.filter(action__in=actions).order_by("sequence")
+    assert list(recorded.values_list("action", flat=True)) == actions
     assert ledger.verify(with_references=True).is_intact
 
 

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from approvals.enforcement import refusals
-from approvals.ledger import sentences, verify
+from approvals.ledger import recording, sentences, verify
 from approvals.models import Action, AuditEvent, Incident, Kind, Notification, Refusal, Target
 from approvals.notifications import collecting
 from approvals.selectors import refused
@@ -138,10 +138,10 @@ def test_the_same_message_is_taken_once_and_the_same_attempt_is_counted(rita: Us
 def test_a_program_that_never_gives_up_has_an_event_an_hour(
     rita: User, production: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = timezone.now()
+    start, locked_head = timezone.now(), recording.locked_head
     for tries in range(150):  # for two hours and five minutes
         now = start + timedelta(seconds=50 * tries)
-        monkeypatch.setattr(timezone, "now", lambda now=now: now)
+        monkeypatch.setattr(recording, "locked_head", lambda now=now: (locked_head()[0], now))  # the database's clock
         refusals.receive(json.dumps([refusal()]).encode(), now=now)
     assert sum(Refusal.objects.values_list("times", flat=True)) == 150
     assert AuditEvent.objects.count() == 3
@@ -266,3 +266,15 @@ def test_the_auditor_has_the_number_and_the_list(client: Client, rita: User, ver
     assert "2 direct changes" in page.content.decode()
     listed = client.get(page.context["refused_url"])
     assert [event.action for event in listed.context["page"].events] == [Action.REFUSED_IN_MLFLOW] * 2
+
+
+def test_the_list_of_refusals_is_of_the_target_that_was_counted(
+    client: Client, vera: User, rita: User, production: Target, staging: Target
+) -> None:
+    make_version("churn_predictor")
+    client.force_login(vera)
+    told()
+    for target, many in ((production, 1), (staging, 0)):
+        page = client.get(f"/history/audit/?target={target.name}")
+        assert page.context["statement"].refused == many
+        assert client.get(page.context["refused_url"]).context["page"].total == many

@@ -5,11 +5,14 @@ from collections.abc import Callable
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from approvals import ledger
-from approvals.ledger import triggers
-from approvals.models import Action, AuditEvent, ChainHead, defaults
+from approvals.ledger import recording, triggers
+from approvals.models import Action, AuditEvent, ChainHead, Target, defaults
+from mirror import clock
+from tests.support.factories import make_request, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -26,6 +29,62 @@ def test_events_follow_each_other_from_the_first(rita: User) -> None:
     assert first.actor_label == "Rita Sanz <rita@example.com>"
     assert second.actor_label == "Countersign worker"
     assert ledger.verify() == ledger.Verdict(events=2)
+
+
+def test_many_are_recorded_as_one_by_one_would_be_and_the_head_is_asked_for_once(rita: User) -> None:
+    said = f"Ask {rita.label}, or rita@example.com."
+    entries = [
+        ledger.Entry(Action.TENURE_FOUND, f"model {number}", number, "Production", {"place": "@champion", "note": said})
+        for number in range(1, 31)
+    ]
+    with transaction.atomic():
+        ledger.record_many(entries[:2])  # the first ones of all, and those who are named have no tokens yet
+        one = ledger.record(
+            Action.TENURE_FOUND,
+            actor=None,
+            model_name="model 3",
+            version_number=3,
+            target_name="Production",
+            data=entries[2].data,
+        )
+    with CaptureQueriesContext(connection) as queries, transaction.atomic():
+        many = ledger.record_many(entries[3:])
+    assert sum("FROM approvals_chainhead" in each["sql"] for each in queries) == 1
+    assert sum(each["sql"].startswith("SELECT") for each in queries) <= 3  # the head, people, what they are called
+    assert ledger.verify(with_references=False) == ledger.Verdict(events=30)
+    stored = list(AuditEvent.objects.order_by("sequence"))
+    assert [event.hash for event in stored[3:]] == [event.hash for event in many]
+    assert [(event.model_name, event.version_number) for event in stored] == [
+        (f"model {number}", number) for number in range(1, 31)
+    ]
+    alike = ("stored_actor", "stored_allowed_by", "payload", "target_name", "action", "actor_id", "request_id")
+    for event in stored[1:]:
+        assert [getattr(event, name) for name in alike] == [getattr(one, name) for name in alike]
+    assert "sealed" in stored[0].payload
+    assert "rita@example.com" not in stored[5].payload
+    assert stored[5].data["note"] == said
+    assert len({event.correlation_id for event in stored}) == 30
+
+
+def test_none_of_many_is_recorded_when_one_cannot_be() -> None:
+    append()
+    entries = [ledger.Entry(Action.TENURE_FOUND, "fraud", data={"at": at}) for at in (1.0, float("nan"))]
+    with pytest.raises(ValueError, match="Out of range float"), transaction.atomic():
+        ledger.record_many(entries)
+    with transaction.atomic():
+        assert ledger.record_many([]) == []
+    assert ledger.verify() == ledger.Verdict(events=1)
+
+
+def test_what_the_database_refuses_is_an_error_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it answers to several statements at once."""
+    append()
+    monkeypatch.setattr(recording, "locked_head", lambda: (ledger.Link(7, "f" * 64), clock.now()))
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        ledger.record_many([ledger.Entry(Action.TENURE_FOUND, "fraud")])
+    with pytest.raises(DatabaseError, match="append-only"):
+        append()
+    assert AuditEvent.objects.count() == 1
 
 
 def test_record_refuses_values_that_json_does_not_know() -> None:
@@ -127,3 +186,31 @@ def test_alterations_behind_the_triggers_back_are_found(
     verdict = ledger.verify()
     assert verdict.first_bad == first_bad
     assert problem in verdict.problem
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite looks along an index in any case.")
+def test_an_event_is_held_against_the_others_along_an_index(db: None) -> None:
+    """A session keeps the plan that it made when there were few, and would read all for each one that follows."""
+    read = []
+    with transaction.atomic(), connection.cursor() as cursor:
+        for count in range(20):
+            ledger.record(Action.GROUP_CREATED, actor=None, data={"group": str(count)})
+            cursor.execute("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'approvals_auditevent'")
+            read.append(cursor.fetchone())
+    assert read[-1] == read[0]
+
+
+def test_what_is_said_with_an_event_follows_it_in_the_chain(production: Target, rita: User) -> None:
+    request = make_request(make_version(number=7), production, by=rita)
+    told = [ledger.Sequel(Action.VERSION_REPLACED, number, {"by": 7, "how": "archived"}) for number in (5, 6)]
+    with transaction.atomic():
+        first = ledger.record(Action.VERSION_PROMOTED, actor=None, request=request, data={"stage": "x"}, then=told)
+    events = list(AuditEvent.objects.filter(sequence__gt=first.sequence).order_by("sequence"))
+    assert [(each.sequence, each.version_number, each.data["by"]) for each in events] == [
+        (first.sequence + 1, 5, 7),
+        (first.sequence + 2, 6, 7),
+    ]
+    assert {(each.request_id, each.correlation_id, each.at, each.stored_actor) for each in events} == {
+        (request.pk, request.correlation_id, first.at, ledger.WORKER)
+    }
+    assert ledger.verify().is_intact

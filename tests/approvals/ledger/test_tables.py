@@ -22,7 +22,7 @@ from approvals.models import Policy, Target
 from approvals.policy import MetricRule
 from approvals.workflow.findings import FindingInput
 from tests.approvals.ledger import ledger_history
-from tests.support.factories import make_exhibit, make_freeze, make_person, make_rule
+from tests.support.factories import make_exhibit, make_freeze, make_person, make_rule, make_webhook
 from tests.support.world import World, proof
 
 MODELS = {label_of(model): model for model in apps.get_models(include_auto_created=True)}
@@ -59,6 +59,7 @@ def populate() -> None:
     world.rosa.name = "Rosa Lindt"
     world.rosa.save()
     make_freeze("Moving")
+    make_webhook()
     administration.save_model_metrics(world.version("demand", 1).model, [MetricRule("auc")], by=ada)
     world.observe()
     request = world.ask("churn_predictor", 1, production)
@@ -74,6 +75,17 @@ def populate() -> None:
     world.observe()
     world.registry.set_alias("churn_predictor", "champion", 3)
     world.observe(2)
+    administration.make_token(world.rita, name="ci", scopes=["read"], by=world.rita)
+    robot = administration.make_service_account(name="train-bot", owner=world.rita, by=ada)
+    administration.add_publisher(
+        robot,
+        provider="github",
+        issuer=settings.TOKEN_ISSUERS[0],
+        repository="acme/churn",
+        ref="refs/heads/main",
+        scopes=["read"],
+        by=world.rita,
+    )
     make_exhibit(world.version("churn_predictor", 1))
     administration.take_checkpoint(by=None)
 

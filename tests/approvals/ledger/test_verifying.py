@@ -109,6 +109,15 @@ def test_rows_that_were_tampered_with_are_found(history: History, tmp_path: Path
     assert said_alone in said
 
 
+def test_a_time_that_is_none_is_altered_not_a_crash(history: History) -> None:
+    if connection.vendor != "postgresql":
+        return  # SQLite's columns take more than this: see below
+    with tampering.without_triggers(), connection.cursor() as cursor:
+        cursor.execute("UPDATE approvals_auditevent SET at = 'infinity' WHERE sequence = 3")
+    for first_pass in (False, True):
+        assert ledger.verify(first_pass=first_pass).first_bad == 3
+
+
 def test_a_row_with_values_of_another_kind_is_altered_not_a_crash(history: History) -> None:
     if connection.vendor != "sqlite":
         return  # PostgreSQL's columns take nothing else

@@ -88,3 +88,12 @@ def test_two_passwords_that_differ_are_refused(db: None, monkeypatch: pytest.Mon
     with pytest.raises(CommandError, match="differ"):
         call_command("create_admin", "--email", "ada@example.com", "--name", "Ada Brandt")
     assert not User.objects.exists()
+
+
+@pytest.mark.parametrize(("role", "is_told"), [("administrator", True), ("auditor", False)])
+def test_who_needs_a_second_factor_is_told(
+    db: None, monkeypatch: pytest.MonkeyPatch, settings: Any, role: str, is_told: bool
+) -> None:
+    settings.MFA_REQUIRED_FOR = ["administrator", "responder"]
+    said = create(monkeypatch, "--role", role)
+    assert ("At the first sign-in they add an authenticator app or a passkey" in said) is is_told

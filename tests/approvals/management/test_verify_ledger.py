@@ -77,5 +77,5 @@ def test_the_command_line_gives_the_exit_code(tmp_path: object) -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", "verify_ledger"], env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "intact" not in done.stdout

@@ -79,13 +79,11 @@ def test_the_page_says_whether_one_follows_and_changes_it(
     assert client.post("/requests/999/follow/", {"how": "mute"}).status_code == 404
 
 
-def test_three_queries_however_many_requests(
-    asked: PromotionRequest, rita: User, django_assert_num_queries: Any
-) -> None:
+def test_two_queries_however_many_requests(asked: PromotionRequest, rita: User, django_assert_num_queries: Any) -> None:
     for number in range(4):
         make_request(make_version(f"m{number}"), asked.target, by=rita)
     requests = list(PromotionRequest.objects.with_subject())
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         assert len(subscriptions.followers(requests)) == 5
     with django_assert_num_queries(0):
         assert not subscriptions.followers([])

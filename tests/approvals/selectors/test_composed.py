@@ -1,8 +1,10 @@
 """Queries that are composed once: their answers are new each time."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.db.models import F, QuerySet, Value
 
 from accounts.models import User
@@ -19,6 +21,8 @@ def test_the_answer_is_new_each_time_and_the_facts_make_the_query(django_assert_
     assert composed.rows(_named, "Ada") == []
     assert composed.sums(_named, "Ada") == (0, 0)
     people = [User.objects.create_user(f"ada{number}@example.com", name="Ada").pk for number in range(2)]
+    assert composed.tally(_named, "Ada") == {1: 2}, "two people, by the one of each"
+    assert composed.tally(_named, "Bob")[1] == 0
     with django_assert_num_queries(3):
         assert composed.rows(_named, "Ada") == [(pk, 1) for pk in people]
         assert composed.sums(_named, "Ada") == (sum(people), 2)
@@ -30,11 +34,66 @@ def test_nothing_is_asked_where_no_row_can_be_meant(django_assert_num_queries: A
     with django_assert_num_queries(0):
         assert composed.rows(lambda: User.objects.none().values_list("pk")) == []
         assert composed.sums(lambda: User.objects.none().values(one=Value(1), two=Value(1))) == (0, 0)
+        assert composed.tally(lambda: User.objects.none().values(one=Value(1))) == {}
+
+
+def _asked(request: int) -> QuerySet[Any, Any]:
+    return PromotionRequest.objects.with_subject().annotate(one=Value(1)).filter(pk=request)
+
+
+def _of(people: tuple[int, ...], name: str) -> QuerySet[Any, Any]:
+    return User.objects.filter(pk__in=people, name=name).prefetch_related("groups").order_by("pk")
+
+
+def test_objects_are_what_the_query_finds_each_time(
+    rita: User, remy: User, production: Target, django_assert_num_queries: Any
+) -> None:
+    first, second = (make_request(make_version(model=name), production, by=rita) for name in ("one", "two"))
+    composed.objects(_asked, first.pk)
+    for asked in (first, second):
+        with django_assert_num_queries(1):
+            (found,) = composed.objects(_asked, asked.pk)
+            assert (found.pk, found.one, found.version.model.name) == (asked.pk, 1, asked.version.model.name)
+            assert (found.requester, found.created_at, found.rule) == (rita, asked.created_at, asked.rule)
+    PromotionRequest.objects.filter(pk=second.pk).update(justification="Another.")
+    assert composed.objects(_asked, second.pk)[0].justification == "Another."
+    assert composed.objects(_asked, 0) == []
+
+
+def test_facts_are_numbers_and_texts_and_some_of_them(rita: User, remy: User) -> None:
+    for people in ((rita.pk,), (rita.pk, remy.pk), (remy.pk, rita.pk), ()):
+        for name in (rita.name, remy.name, "%s o'"):
+            assert composed.objects(_of, people, name) == list(_of(people, name))
+    assert composed.objects(lambda position: Target.objects.filter(position=position), 20_000) == []  # a narrow column
+    (found,) = composed.objects(_of, (rita.pk,), rita.name)
+    assert {group.name for group in found.groups.all()} == set(rita.group_names)
+
+
+def test_a_fact_that_is_lost_or_changed_on_its_way_is_refused(db: None) -> None:
+    with pytest.raises(ValueError, match="reaches the query"):
+        composed.objects(lambda name: User.objects.filter(name__contains=name), "rita")
+    with pytest.raises(ValueError, match="reaches the query"):
+        composed.objects(lambda _: User.objects.all(), 1)
+    with pytest.raises(ValueError, match="number or a text"):
+        composed.objects(lambda is_active: User.objects.filter(is_active=is_active), True)
+
+
+def test_each_thread_asks_on_its_own_connection(rita: User) -> None:
+    composed.objects(_of, (rita.pk,), rita.name)
+    shape = composed._shape(_of, (int, 1), (str, None))
+    assert shape is not None
+
+    def own() -> bool:
+        return shape.found_for(((rita.pk,), rita.name)).query.get_compiler().connection is connections["default"]
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        assert own()
+        assert pool.submit(own).result()
 
 
 def test_what_waits_follows_the_roles_of_the_person(rita: User, remy: User, production: Target) -> None:
     asked = make_request(make_version(), production, by=rita)
-    assert inbox.waiting_count(remy) == inbox.waiting_for(remy).count() == 1
+    assert inbox.waiting_count(remy) == inbox.tab("waiting", remy).count() == 1
     assert queue_numbers.of(remy, inbox.Wanted()).requests == [asked.pk]
     PromotionRequest.objects.filter(pk=asked.pk).update(waits_for="|risk|")
     assert inbox.waiting_count(remy) == 0
@@ -43,3 +102,18 @@ def test_what_waits_follows_the_roles_of_the_person(rita: User, remy: User, prod
     again = User.objects.get(pk=remy.pk)
     assert inbox.waiting_count(again) == 0
     assert queue_numbers.of(again, inbox.Wanted()).requests == []
+
+
+def test_the_first_rows_of_a_tab_are_its_rows(rita: User, remy: User, vera: User, production: Target) -> None:
+    for number in range(3):
+        make_request(make_version(f"model_{2 - number}"), production, by=rita)
+    returned = PromotionRequest.objects.latest("pk")
+    PromotionRequest.objects.filter(pk=returned.pk).update(status="changes_requested")
+    shown = set()
+    for person in (rita, remy, vera):
+        for name in ("waiting", "others"):
+            for sort in inbox.SORTS:
+                rows = inbox.for_list(inbox.ordered(inbox.tab(name, person), sort, name))[:2]
+                assert inbox.first_rows(name, person, sort, 2) == list(rows)
+                shown.add((person.name, name, len(rows)))
+    assert len(shown) == 6

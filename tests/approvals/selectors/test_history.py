@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import random
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -17,10 +18,11 @@ from django.urls import reverse
 from accounts.models import User
 from approvals import ledger, workflow
 from approvals.evidence import canonical
+from approvals.ledger import recording
 from approvals.models import Action, AuditEvent, PromotionRequest, Target, event_types
 from approvals.selectors import history
 from tests.approvals.ledger import tampering
-from tests.support.factories import make_person, make_request, make_version
+from tests.support.factories import make_commenter, make_person, make_request, make_version
 
 pytestmark = pytest.mark.django_db
 URL = "/history/"
@@ -39,6 +41,12 @@ def append(number: int = 1, *, actor: User | None = None, **fields: Any) -> list
             )
             for index in range(number)
         ]
+
+
+def at(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is recorded from now on has this time."""
+    locked = recording.locked_head
+    monkeypatch.setattr(recording, "locked_head", lambda: (locked()[0], moment))
 
 
 @pytest.fixture
@@ -92,6 +100,52 @@ def test_newest_comes_first_and_cursors_walk_everything_once(auditor: Client) ->
     assert first.context["page"].newer is None
 
 
+def test_the_oldest_are_one_step_away(auditor: Client) -> None:
+    append(120)
+    oldest = auditor.get(f"{URL}?after=0")
+    assert shown(oldest) == list(range(50, 0, -1))
+    assert (oldest.context["page"].newer, oldest.context["page"].older) == (50, None)
+    assert "after=0" in auditor.get(URL).content.decode()
+    assert "after=0" not in oldest.content.decode()
+
+
+def test_how_many_there_are_is_what_the_head_says_and_nothing_is_counted(auditor: Client) -> None:
+    append(7)
+    with CaptureQueriesContext(connection) as queries:
+        answer = auditor.get(URL)
+    assert "7 events" in answer.content.decode().replace("\n", " ")
+    assert not [each for each in queries if "COUNT" in each["sql"] and AuditEvent._meta.db_table in each["sql"]]
+
+
+def test_an_event_that_is_written_while_the_page_is_made_is_no_alarm(
+    auditor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(3)
+    page_of = history.page_of
+
+    def late(*args: Any, **kwargs: Any) -> history.Page:
+        append()
+        return page_of(*args, **kwargs)
+
+    monkeypatch.setattr(history, "page_of", late)
+    answer = auditor.get(URL)
+    assert shown(answer) == [4, 3, 2, 1]
+    assert answer.context["fault"] == ""
+
+
+@pytest.mark.parametrize(
+    ("many", "words"), [(9, "9 events match"), (10, "10 events match"), (11, "More than 10 events")]
+)
+def test_matches_beyond_what_is_counted_are_more_than_that(
+    auditor: Client, monkeypatch: pytest.MonkeyPatch, many: int, words: str
+) -> None:
+    monkeypatch.setattr(history, "COUNTED", 10)
+    append(many)
+    answer = auditor.get(f"{URL}?action=group.created")
+    assert words in re.sub(r"\s+", " ", answer.content.decode())
+    assert shown(answer) == list(range(many, 0, -1))
+
+
 def test_a_page_is_filled_up_when_little_is_newer(auditor: Client) -> None:
     append(60)
     assert shown(auditor.get(f"{URL}?after=55")) == list(range(60, 10, -1))
@@ -130,6 +184,8 @@ def mixed(asked: PromotionRequest, remy: User, staging: Target, rita: User) -> d
         ("person={remy}", ["approved"]),
         ("action=review.approved", ["approved"]),
         ("action=request", ["comment", "other checked", "other", "checked", "asked"]),
+        ("target=Production", ["promoted", "approved", "comment", "checked", "asked"]),
+        ("target=Staging&action=request", ["other checked", "other"]),
         ("request={request}", ["approved", "comment", "checked", "asked"]),
         ("model=churn_predictor&person={rita}&action=request.commented", ["comment"]),
         ("model=fraud_detector&action=review", []),
@@ -187,7 +243,7 @@ def test_a_span_of_time_takes_its_last_day_minute_and_second_whole(
 ) -> None:
     moments = [datetime(2026, 11, day, 12, 4, second, tzinfo=UTC) for day in (21, 22, 23) for second in (0, 30)]
     for moment in moments:
-        monkeypatch.setattr("django.utils.timezone.now", lambda moment=moment: moment)
+        at(moment, monkeypatch)
         append()
     monkeypatch.undo()
     for query, expected in {
@@ -203,17 +259,41 @@ def test_a_span_of_time_takes_its_last_day_minute_and_second_whole(
         assert shown(auditor.get(f"{URL}?{query}")) == expected, query
 
 
+@pytest.mark.parametrize("near", [0, 2, history.NEAR])
 def test_a_clock_that_was_set_back_does_not_hide_or_add_events(
-    auditor: Client, monkeypatch: pytest.MonkeyPatch
+    auditor: Client, monkeypatch: pytest.MonkeyPatch, near: int
 ) -> None:
+    monkeypatch.setattr(history, "NEAR", near)
     noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
     for hours in (0, 5, 1, 2, -3, 3):
-        monkeypatch.setattr("django.utils.timezone.now", lambda hours=hours: noon + timedelta(hours=hours))
+        at(noon + timedelta(hours=hours), monkeypatch)
         append()
     monkeypatch.undo()
+    monkeypatch.setattr(history, "NEAR", near)
     assert shown(auditor.get(f"{URL}?since=2026-11-23T12:30&until=2026-11-23T14:30")) == [4, 3]
     assert shown(auditor.get(f"{URL}?since=2026-11-23T13:30")) == [6, 4, 2]
     assert shown(auditor.get(f"{URL}?until=2026-11-23T11:00")) == [5]
+
+
+@pytest.mark.parametrize("near", [0, 3, history.NEAR])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_span_is_the_same_however_it_is_found(monkeypatch: pytest.MonkeyPatch, near: int, seed: int) -> None:
+    dice, noon = random.Random(seed), datetime(2026, 11, 23, 12, tzinfo=UTC)
+    moments = [noon + timedelta(minutes=number + dice.choice((0, 0, 0, 0, -3 * seed))) for number in range(16)]
+    for moment in moments:
+        at(moment, monkeypatch)
+        append()
+    monkeypatch.undo()
+    monkeypatch.setattr(history, "NEAR", near)
+    ends = [None, *(noon + timedelta(minutes=number) for number in (-9, 0, 1, 7, 14, 15, 40))]
+    for since in ends:
+        for until in ends:
+            found = history.within(AuditEvent.objects.all(), since, until).order_by("sequence")
+            assert list(found.values_list("sequence", flat=True)) == [
+                number
+                for number, moment in enumerate(moments, 1)
+                if (since is None or moment >= since) and (until is None or moment < until)
+            ]
 
 
 def test_the_number_of_queries_does_not_grow_with_events(auditor: Client, mixed: dict[str, int], rita: User) -> None:
@@ -317,7 +397,7 @@ def test_a_missing_neighbour_is_named(auditor: Client) -> None:
     ],
 )
 def test_who_may_read_and_export(client: Client, role: str | None, page: int, export: int) -> None:
-    client.force_login(make_person("Nora Berg", *([role] if role else [])))
+    client.force_login(make_person("Nora Berg", role) if role else make_commenter())
     append()
     assert client.get(URL).status_code == page
     assert client.get(f"{URL}1/").status_code == page
@@ -330,7 +410,7 @@ def test_who_may_read_and_export(client: Client, role: str | None, page: int, ex
 
 
 def test_a_refused_reader_is_told_why(client: Client) -> None:
-    client.force_login(make_person("Nora Berg"))
+    client.force_login(make_commenter())
     assert "need a role to read" in client.get(URL).content.decode()
 
 

@@ -67,9 +67,11 @@ def test_what_is_gone_is_not_offered_and_there_are_at_most_three_the_newest_firs
     assert offered() == ["d v1", "c v1", "b v1"]
     model = ModelVersion.objects.get(model__name="a").model_id
     assert offered(model=model) == ["a v1"]
-    with CaptureQueriesContext(connection) as found:
-        offered()
-    assert len(found) == 3, "the last target, which of the newest versions, and those"
+    for is_there in (True, False):
+        with CaptureQueriesContext(connection) as found:
+            assert bool(offered()) == is_there
+        assert len(found) == 2, "the last target and the newest versions, whether one of them is offered or none"
+        ModelVersion.objects.update(status="PENDING_REGISTRATION")
 
 
 def test_the_overview_and_the_page_of_the_model_lead_to_the_form(

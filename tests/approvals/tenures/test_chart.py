@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from approvals.models import Target, Tenure
+from approvals.selectors import target_holders
 from approvals.tenures import chart, labels
-from registry_ui.selectors import target_holders
 from registry_ui.selectors import tenures as selector
 from tests.support.factories import make_request, make_version
 from tests.support.pages import text_of
@@ -147,7 +148,11 @@ def test_the_models_page_shows_the_picture_and_the_same_as_a_table(
     stored(1, 0, 3, target=production, request=request)
     stored(2, 3, target=production, origin="outside", started_after=NOON + timedelta(hours=1))
     client.force_login(vera)
-    html = client.get("/models/churn/").content.decode()
+    drawn = client.get("/models/churn/?metric=auc").content.decode()
+    assert "Timeline as a table" not in drawn
+    address = re.search(r'<a href="([^"]+)#timeline-table" hx-get="\1"', drawn)
+    assert address is not None
+    html = client.get("/models/churn/" + unescape(address[1])).content.decode()
     part = html[html.index('id="tenures-title"') : html.index("</details>", html.index('id="tenures-title"'))]
     assert f'<a href="/requests/{request.pk}/" tabindex="-1" aria-label="Version 1 in Production from ' in part
     assert 'fill="url(#held-outside)"' in part
@@ -165,16 +170,20 @@ def test_the_models_page_has_no_picture_without_tenures(client: Client, vera: Us
 
 
 @pytest.mark.django_db
-def test_the_newest_two_hundred_are_shown_in_two_queries(production: Target, rita: User) -> None:
+@pytest.mark.parametrize(("in_words", "asked", "rows"), [(True, 2, 60), (False, 1, 0)])
+def test_the_newest_sixty_are_shown_in_two_queries(
+    production: Target, rita: User, in_words: bool, asked: int, rows: int
+) -> None:
     request = make_request(make_version("churn", 1), production, by=rita)
     for number in range(1, 206):
         stored(number, number, number + 1, target=production, request=request)
     with CaptureQueriesContext(connection) as queries:
-        found = selector.of("churn", [production])
+        found = selector.of("churn", [production], in_words=in_words)
         assert found is not None
-        assert [row.tenure.request.requester.name for row in found.rows if row.tenure.request][:1] == ["Rita Sanz"]
-    assert len(queries) == 2
-    assert (len(found.rows), found.rows[0].tenure.version_number, found.is_cut) == (200, 205, True)
+        assert all(row.tenure.request and row.tenure.request.requester.name == "Rita Sanz" for row in found.rows)
+    assert len(queries) == asked
+    assert [row.tenure.version_number for row in found.rows] == [205 - place for place in range(rows)]
+    assert (found.count, found.is_cut) == (60, True)
 
 
 # --- Champions know it from their tenure

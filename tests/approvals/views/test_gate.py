@@ -77,3 +77,10 @@ def test_it_costs_one_query_and_notes_the_visit_now_and_then(stored: None, djang
     with django_assert_num_queries(1):
         fetch()
     assert PolicyFeed.objects.get().fetched_at == seen
+
+
+@pytest.mark.parametrize("path", ["policy", "refusals", "openings"])
+def test_mlflow_inside_the_network_is_not_sent_to_the_proxy(settings: Settings, path: str) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    assert Client().post(f"/gate/{path}").status_code != 301
+    assert Client().get("/accounts/login/").status_code == 301

@@ -90,9 +90,9 @@ def test_the_number_of_queries_does_not_grow_with_people(admin: Client) -> None:
 # --- Who may ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", ["requester", "reviewer", "auditor", None])
-def test_only_administrators_see_or_change_people(client: Client, ada: User, role: str | None) -> None:
-    nora = make_person("Nora Berg", *([role] if role else []))
+@pytest.mark.parametrize("role", ["requester", "reviewer", "auditor"])
+def test_only_administrators_see_or_change_people(client: Client, ada: User, role: str) -> None:
+    nora = make_person("Nora Berg", role)
     client.force_login(nora)
     for url in (URL, f"{URL}invite/", f"{URL}{nora.pk}/", f"{URL}{ada.pk}/active/"):
         response = client.get(url)

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import Target, Tenure
+from approvals.views import time_travel
 from tests.support.factories import (
     NOON,
     approve,
@@ -186,6 +187,18 @@ def test_the_page_asks_as_often_for_many_models_as_for_one(
     few = queries()
     fill(30, "b")
     assert queries() == few
+
+
+def test_the_time_line_says_that_it_has_only_the_newest(page: Callable[..., str], production: Target) -> None:
+    def hold(number: int) -> None:
+        start = NOON + timedelta(hours=number)
+        make_tenure("churn", number + 1, production, start, start + timedelta(hours=1))  # in a stage and an alias
+
+    for number in range(time_travel.DRAWN // 2):
+        hold(number)
+    assert "The chart shows the newest" not in page("?at=2026-03-01T13:00&span=all")
+    hold(time_travel.DRAWN // 2)
+    assert f"The chart shows the newest {time_travel.DRAWN} changes" in page("?at=2026-03-01T13:00&span=all")
 
 
 # --- JSON

@@ -12,6 +12,7 @@ from accounts.models import User
 from approvals import administration, workflow
 from approvals.models import Action, AuditEvent, OutboxEntry, Policy, PromotionRequest, Status, Target
 from approvals.policy import RollbackRule
+from approvals.views import policies
 from approvals.workflow import Conflict
 from mirror import sync
 from mirror.models import ModelVersion
@@ -284,7 +285,7 @@ def test_saving_a_policy_lists_the_open_requests_that_it_fits(
     approve(asked, rosa)
     made_under = asked.rule["policy_id"]
     administration.save_policy(Policy(target=asked.target), make_rule("churn_*", (1, None)), by=ada)
-    assert workflow.under_other_policies(asked.target) == [asked]
+    assert workflow.under_other_policies(asked.target) == [asked.pk]
     address = reverse("approvals:policy_open_requests", args=[asked.target_id])
     client.force_login(ada)
     shown = client.get(address).content.decode()
@@ -299,6 +300,25 @@ def test_saving_a_policy_lists_the_open_requests_that_it_fits(
     assert asked.rule["policy_id"] != made_under
     assert workflow.under_other_policies(asked.target) == []
     assert check(asked).status == Status.PENDING
+
+
+def test_requests_under_other_policies_are_read_and_submitted_a_page_at_a_time(
+    ada: User, rita: User, production: Target, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policies, "PAGE_SIZE", 2)
+    make_policy("*", production, (2, None))
+    first, second, third = (make_request(make_version(number=number), production, by=rita) for number in (1, 2, 3))
+    administration.save_policy(Policy(target=production), make_rule("churn_*", (1, None)), by=ada)
+    client.force_login(ada)
+    address = reverse("approvals:policy_open_requests", args=[production.pk])
+    shown = client.get(address)
+    assert [request.pk for request, _, _ in shown.context["rows"]] == [first.pk, second.pk]
+    assert "so do those of the other pages" in shown.content.decode()
+    assert "1–2 of 3 requests" in shown.content.decode()
+    again = client.post(f"{address}?page=2", {"request": [first.pk, third.pk]})
+    assert again.headers["Location"] == f"{address}?page=2"
+    assert workflow.under_other_policies(production) == [first.pk, second.pk]
+    assert "other pages" not in client.get(address).content.decode()
 
 
 def test_a_saved_policy_leads_to_the_requests_that_it_would_fit(

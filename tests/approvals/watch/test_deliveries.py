@@ -1,9 +1,7 @@
 """Its own deliveries are never taken for a bypass: a look after every call to MLflow and every commit of a delivery,
 with pulls and sweeps in between; deliveries that are killed or fail half way; and real threads."""
 
-import contextlib
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,50 +10,15 @@ from django.db import connection, transaction
 from accounts.models import User
 from approvals import tenures, watch, workflow
 from approvals.delivery import settlement
-from approvals.models import Incident, PromotionRequest, Status, Target, Tenure
+from approvals.models import Incident, PromotionRequest, Target, Tenure
 from mirror import sync
 from mirror.port import Refused, Unreachable
 from tests.approvals.watch.race import race
+from tests.approvals.watch.watched import Watched, looks
 from tests.support.fakes import FakeRegistry
 from tests.support.world import MODEL, approved, deliver, observe, running
 
 DELIVERY = Tenure.Origin.DELIVERY
-
-
-class Watched:
-    """The registry, with somebody looking before and after every call."""
-
-    def __init__(self, registry: FakeRegistry, look: Callable[[], object]) -> None:
-        self.registry, self.look, self.looks = registry, look, 0
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self.registry, name)
-
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            self._look()
-            result = call(*args, **kwargs)
-            self._look()
-            return result
-
-        return watched
-
-    def _look(self) -> None:
-        if threading.current_thread() is threading.main_thread():  # the files are read in others
-            self.looks += 1
-            self.look()
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL."""
-
-
-def looks(registry: FakeRegistry) -> dict[str, Callable[[], object]]:
-    return {
-        "look alone": lambda: watch.look(registry),
-        "pull": lambda: (sync.pull(registry), watch.look(registry)),
-        "sweep": lambda: (sync.sweep(registry), watch.look(registry)),
-        "refresh": lambda: (sync.refresh_model(registry, MODEL), watch.look(registry), watch.follow()),
-    }
 
 
 @pytest.mark.django_db
@@ -71,36 +34,6 @@ def test_a_look_after_every_call_of_a_delivery_finds_nothing(
     assert Incident.objects.count() == 0
     assert running("Production") == running("@champion") == {7: DELIVERY}
     assert running("Staging") == {}
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize("how", ["pull", "sweep"])
-@pytest.mark.parametrize("at", range(1, 31))
-def test_a_delivery_that_is_killed_anywhere_and_resumed_is_no_bypass(
-    registry: FakeRegistry, production: Target, rita: User, remy: User, rosa: User, at: int, how: str
-) -> None:
-    request = approved(registry, 7, production, by=rita, approvers=(remy, rosa))
-    left, look = at, looks(registry)[how]
-
-    def count_down() -> None:
-        nonlocal left
-        look()
-        left -= 1
-        if left == 0:
-            raise Killed
-
-    with contextlib.suppress(Killed):
-        deliver(request, Watched(registry, count_down))  # type: ignore[arg-type]
-    for _ in range(2):
-        look()
-        watch.follow()
-    assert Incident.objects.count() == 0
-    request.refresh_from_db()
-    if request.status != Status.APPLIED:
-        assert deliver(request, registry) == "applied"
-    assert observe(registry) == 0
-    assert Incident.objects.count() == 0
-    assert running("Production") == {7: DELIVERY}
 
 
 @pytest.mark.django_db

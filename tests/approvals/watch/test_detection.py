@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.models import User
 from approvals import ledger, watch
 from approvals.models import Action, AuditEvent, Incident, Target, Tenure, WatchedPlace
+from approvals.watch import baseline
 from mirror import sync
 from mirror.models import MirrorState, ModelVersion, RegisteredModel
 from tests.support.factories import make_version
@@ -49,6 +50,25 @@ def test_a_second_look_finds_nothing_new(registry: FakeRegistry) -> None:
     before = (Tenure.objects.count(), AuditEvent.objects.count())
     assert observe(registry) == 0
     assert (Tenure.objects.count(), AuditEvent.objects.count()) == before
+
+
+def test_the_first_look_asks_as_much_of_many_models_as_of_few() -> None:
+    def asked(first: int, last: int) -> int:
+        for number in range(first, last):
+            make_version(f"model {number}", stage="Production")
+        MirrorState.objects.update_or_create(pk=1, defaults={"swept_at": timezone.now()})
+        WatchedPlace.objects.all().delete()
+        with CaptureQueriesContext(connection) as queries:
+            watch.look()
+        appended = ("INSERT INTO approvals_auditevent", "UPDATE approvals_chainhead")
+        return sum(not each["sql"].startswith(appended) for each in queries)
+
+    asked(0, 1)
+    few = asked(1, 3)
+    assert asked(3, baseline.CHUNK) == few
+    assert Tenure.objects.filter(origin=FOUND, end="").count() == baseline.CHUNK
+    assert Tenure.objects.filter(version_created_at=None).count() == 0
+    assert ledger.verify(with_references=True).problem == ""
 
 
 def test_a_model_that_comes_later_and_is_put_straight_into_place_is_a_bypass(registry: FakeRegistry) -> None:
@@ -181,6 +201,12 @@ def test_a_renamed_model_is_one_incident_and_its_tenures_go_on(registry: FakeReg
     assert running("Staging", "churn_two") == {7: FOUND}
     assert set(dict(ended("Production")).values()) == {"renamed"}
     assert observe(registry) == 0
+    assert ledger.verify(with_references=True).problem == ""
+    row = Tenure.objects.filter(model_name="churn_two", place="Production")
+    row.update(origin=Tenure.Origin.IMPORTED)  # what was imported does not go on under another name
+    assert "which it begins with: that is incident.opened." in ledger.verify(with_references=True).problem
+    row.update(origin=FOUND, model_name="churn_three")
+    assert "that is about another model or target." in ledger.verify(with_references=True).problem
 
 
 def test_an_open_incident_goes_on_under_the_new_name_and_so_does_what_was_approved(

@@ -3,11 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
 from approvals import watch
 from approvals.models import Incident, Target, Tenure
+from approvals.watch import file_checks
 from tests.support.fakes import FakeRegistry
 from tests.support.world import MODEL, answered_by, approved, deliver, observe, only_incident
 
@@ -39,6 +42,24 @@ def test_what_was_found_is_held_to_the_first_files_seen(registry: FakeRegistry) 
     registry.change_file(MODEL, 6, "model.skops", b"weights")
     check(registry)
     assert only_incident().resolution == "undone"
+
+
+def test_who_is_due_is_asked_once_and_the_same_bytes_hold_no_one_up(registry: FakeRegistry) -> None:
+    watch.check_files(registry)
+    with CaptureQueriesContext(connection) as queries:
+        assert check(registry) == 2
+    texts = [query["sql"] for query in queries]
+    assert sum('"files_checked_at" ASC' in text for text in texts) == 1
+    assert not [text for text in texts if "approvals_chainhead" in text], "settlements would wait for its lock"
+    with CaptureQueriesContext(connection) as queries:
+        assert watch.check_files(registry) == 0
+    assert len(queries) == 2
+
+
+def test_a_turn_ends_in_time_and_the_next_continues(registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert watch.check_files(registry, seconds=0) == 0
+    monkeypatch.setattr(file_checks, "PER_TURN", 1)
+    assert [watch.check_files(registry) for _ in range(3)] == [1, 1, 0]
 
 
 def test_a_promoted_version_is_held_to_the_files_that_were_approved(

@@ -1,6 +1,5 @@
 """Putting back: what is written to MLflow and to our books, killed after every call, and when it must not be done."""
 
-import contextlib
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from approvals.watch import restoring
 from mirror import sync
 from mirror.models import Alias
 from mirror.port import Refused
-from tests.approvals.watch.test_deliveries import Killed, Watched
 from tests.support.fakes import FakeRegistry
 from tests.support.world import MODEL, answered_by, approved, deliver, ended, observe, only_incident, running, version
 
@@ -111,39 +109,6 @@ def test_where_nothing_was_approved_the_place_is_emptied(registry: FakeRegistry)
     assert observe(registry) == 0
     events = AuditEvent.objects.filter(action=Action.VERSION_RESTORED)
     assert [event.version_number for event in events] == [None, None]
-
-
-@pytest.mark.parametrize("place", ["stage", "alias"])
-@pytest.mark.parametrize("at", range(1, 16))
-def test_a_worker_killed_anywhere_is_resumed_and_nobody_sees_a_bypass(
-    registry: FakeRegistry, at: int, place: str
-) -> None:
-    if place == "stage":
-        registry.set_stage(MODEL, 8, "Production", archive_existing=True)
-    else:
-        registry.set_alias(MODEL, "champion", 8)
-    assert observe(registry) == 1
-    left = at
-
-    def count_down() -> None:
-        nonlocal left
-        sync.sweep(registry)
-        watch.look(registry)
-        left -= 1
-        if left == 0:
-            raise Killed
-
-    with contextlib.suppress(Killed):
-        restore(Watched(registry, count_down))
-    sync.sweep(registry)
-    watch.look(registry)
-    restore(registry)
-    assert Incident.objects.get().resolution == ("put_back")
-    assert stages(registry)[6] == "Production"
-    assert registry.model(MODEL).aliases == {"champion": 6}
-    assert running("Production" if place == "stage" else "@champion") == {6: RESTORED}
-    assert AuditEvent.objects.filter(action=Action.VERSION_RESTORED).count() == 1
-    assert observe(registry) == 0
 
 
 def test_mlflow_away_is_waited_for_with_a_pause_that_grows(registry: FakeRegistry) -> None:

@@ -32,6 +32,7 @@ from tests.support.ci_service import (
     says,
     status_of,
 )
+from tests.support.factories import make_service_account
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -224,3 +225,68 @@ def run_example(call: Path, secret: str, command: str) -> subprocess.CompletedPr
     arguments = [sys.executable, str(ROOT / "examples" / "ci_check.py"), str(call), "--", sys.executable, "-c", command]
     environment = os.environ | {"CHECK_SECRET": secret}
     return subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+# --- Reported by a service account ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bot(ada: User, remy: User) -> User:
+    """Of the group that the check is named after; Remy answers for it."""
+    return make_service_account("ci-bot", owner=remy, groups=("ci",))
+
+
+def report(result: CheckResult, by: User, *, passed: bool = True, **changed: Any) -> str:
+    said = {"passed": passed, "reason": "214\x07tests.", "fingerprint": result.fingerprint, "now": timezone.now()}
+    return check_results.report(result, by=by, **{**said, **changed})
+
+
+def test_a_service_account_reports_and_is_named(asked: PromotionRequest, waiting: CheckResult, bot: User) -> None:
+    assert report(waiting, bot) == "The answer is recorded."
+    assert status_of(asked) == Status.PENDING
+    assert result_of(asked).reason == "214 tests."
+    event = asked.events.get(action="check.answered")
+    assert (event.actor, event.data["said_by"], event.data["passed"]) == (bot, "ci", True)
+    assert report(waiting, bot) == "The answer was recorded already."
+    with pytest.raises(workflow.Conflict, match="Another answer was recorded") as refused:
+        report(waiting, bot, passed=False)
+    assert refused.value.code == "already_answered"
+
+
+def test_who_asked_cannot_report_through_any_account_of_theirs(
+    asked: PromotionRequest, waiting: CheckResult, rita: User, ada: User
+) -> None:
+    own = make_service_account("ci-rita", owner=rita, groups=("ci",))
+    with pytest.raises(workflow.NotAllowed) as refused:
+        report(waiting, own)
+    assert refused.value.code == "self_check"
+    assert result_of(asked).outcome == "waiting"
+
+
+def test_people_and_accounts_out_of_the_group_cannot(
+    asked: PromotionRequest, waiting: CheckResult, remy: User, ada: User
+) -> None:
+    stranger = make_service_account("train-bot", owner=remy)
+    for by, code in ((remy, "persons_cannot"), (stranger, "not_in_group")):
+        with pytest.raises(workflow.NotAllowed) as refused:
+            report(waiting, by)
+        assert refused.value.code == code
+    assert result_of(asked).outcome == "waiting"
+
+
+def test_a_role_is_no_group_of_a_check(asked: PromotionRequest, waiting: CheckResult, remy: User, ada: User) -> None:
+    bot = make_service_account("train-bot", owner=remy, groups=("requester",))
+    waiting.terms["name"] = "requester"
+    with pytest.raises(workflow.NotAllowed, match="in the group requester"):
+        report(waiting, bot)
+
+
+def test_a_report_on_other_evidence_or_after_the_deadline_is_refused(
+    asked: PromotionRequest, waiting: CheckResult, bot: User
+) -> None:
+    with pytest.raises(workflow.Conflict) as refused:
+        report(waiting, bot, fingerprint="0" * 64)
+    assert refused.value.code == "evidence_changed"
+    with pytest.raises(workflow.Conflict):
+        report(waiting, bot, now=timezone.now() + timedelta(minutes=31))
+    assert result_of(asked).outcome == "fail"

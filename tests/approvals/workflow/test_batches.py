@@ -73,7 +73,7 @@ def test_the_last_approvals_deliver_each_and_one_can_be_undone(
     signed = workflow.approve_together(picked(*asked, effect="delivers"), by=rosa)
     assert set(PromotionRequest.objects.values_list("status", flat=True)) == {Status.APPROVED}
     workflow.undo_review(asked[0], by=rosa, review=signed[0].pk)
-    assert list(OutboxEntry.objects.open().values_list("request_id", flat=True)) == [each.pk for each in asked[1:]]
+    assert set(OutboxEntry.objects.open().values_list("request_id", flat=True)) == {each.pk for each in asked[1:]}
     assert ledger.verify(with_references=True).is_intact
 
 

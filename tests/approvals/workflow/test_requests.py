@@ -314,9 +314,9 @@ def test_the_inbox_calls_others_when_an_approver_is_deactivated(
     make_policy("*credit*", production, (1, "risk"), (1, "leads"))
     rik, ria = make_person("Rik Risk", "reviewer", "risk"), make_person("Ria Risk", "reviewer", "risk")
     request = approve(make_request(make_version("credit_risk"), production, by=rita), rik)
-    assert not inbox.waiting_for(ria).exists()
+    assert not inbox.tab("waiting", ria).exists()
     administration.set_active(rik, is_active=False, by=ada)
-    assert inbox.waiting_for(ria).get() == request
+    assert inbox.tab("waiting", ria).get() == request
 
 
 def test_evidence_that_changed_sends_the_request_back_to_review(rita: User, remy: User, staging: Target) -> None:

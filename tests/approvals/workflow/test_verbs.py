@@ -24,8 +24,10 @@ from tests.support.threads import at_once
 committed = pytest.mark.usefixtures("committed")
 
 NOT_VERBS = {
+    "answer_check": "an external check answers, or a service account through `report_check`, which is a verb",
     "mark_opened": "notes that a page was read, and decides nothing",
     "reconsider": "in the transaction of a change of roles, which is a verb",
+    "record_reading": "notes through a verb, once a day, that the history is read",
     "take_checkpoint": "reads the ledger before its transaction, and the person in it",
 }
 PARTS = {"review": reviews.sign, "approve_together": reviews.sign, "undo_together": undoing.undo_review}
@@ -40,7 +42,9 @@ def test_everything_that_a_person_does_reads_again() -> None:
         if inspect.isfunction(function) and "by" in inspect.signature(function).parameters
     }
     assert len(found) > 30
-    assert [name for name, each in found.items() if not hasattr(each, "is_verb") and not NOT_VERBS.get(name)] == []
+    asked = {name for name in found if name.startswith("may_")}  # for pages; the verbs ask once more
+    done = {name for name, each in found.items() if not hasattr(each, "is_verb")} - asked
+    assert done == NOT_VERBS.keys()
 
 
 # --- Versions and requests --------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import gzip
 import math
 import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -139,6 +140,28 @@ def test_another_store_is_read_through_mlflows_client(
     assert list(registry.artifacts(root)) == [ArtifactFile("MLmodel", 5), ArtifactFile("data/a b.bin", 5)]
     assert b"".join(registry.read_artifact(root, "data/a b.bin")) == b"12345"
     assert set(asked) == {root}
+
+
+def test_what_a_killed_worker_left_of_a_file_goes_and_what_another_is_at_stays(
+    registry: MlflowRegistry, store: Path, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+    settings.ARTIFACT_STORES = ["s3://bucket"]
+    monkeypatch.setattr(artifacts, "_repository", lambda _: LocalArtifactRepository((store / "run").as_uri()))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name, days in (("countersign-file-old", 2), ("countersign-file-new", 0), ("countersign-other", 2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.bin").write_bytes(b"12")
+        os.utime(tmp_path / name, (time.time() - days * 86_400,) * 2)
+    reading = registry.read_artifact("s3://bucket/7", "MLmodel")
+    assert next(reading) == b"store"
+    there = {path.name for path in tmp_path.glob("countersign-*")}
+    assert {"countersign-file-new", "countersign-other"} < there
+    assert "countersign-file-old" not in there
+    assert len(there) == 3, "and that of the file itself, until it is read"
+    assert list(reading) == []
+    assert {path.name for path in tmp_path.glob("countersign-*")} == {"countersign-file-new", "countersign-other"}
 
 
 @pytest.mark.parametrize(

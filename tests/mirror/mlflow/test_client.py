@@ -1,11 +1,13 @@
 """How unusual answers become errors, asked of a small HTTP server that says what it is told."""
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from mirror.mlflow.client import MlflowRegistry
-from mirror.port import Denied, NotFound, Refused, RegistryError, Unreachable, Unsigned
+from mirror.port import REFUSED_SIGN_IN, Denied, NotFound, Refused, RegistryError, Unreachable, Unsigned
 from tests.support.scripted import Scripted, error_of
 
 
@@ -24,7 +26,7 @@ from tests.support.scripted import Scripted, error_of
         (200, "[]", Unreachable, "does not sound like MLflow"),
         (404, "Not here", Unreachable, "There is no MLflow registry at"),
         (404, '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such model"}', NotFound, "no such model"),
-        (401, "You are not authenticated.", Unsigned, "credentials (401): MLFLOW_TRACKING_USERNAME and"),
+        (401, "You are not authenticated.", Unsigned, "account (401): MLFLOW_TRACKING_USERNAME and"),
         (401, "You are not authenticated.", Unsigned, "MLflow said: You are not authenticated."),
         (403, '{"error_code": "PERMISSION_DENIED", "message": "ask Ada"}', Denied, "MLflow said: ask Ada"),
         (403, "Permission denied", Denied, "does not let Countersign's account"),
@@ -135,6 +137,47 @@ def test_mlflows_own_variables_sign_the_request(server: Scripted, monkeypatch: p
         "Bearer secret-token",
         "Basic d29ya2VyOnNlY3JldC1wYXNzd29yZA==",
     ]
+
+
+@pytest.fixture
+def password_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "worker")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD_FILE", str(tmp_path / "password"))
+    (tmp_path / "password").write_text("old-secret\n")
+    return tmp_path / "password"
+
+
+def test_a_password_is_exchanged_without_a_restart(server: Scripted, password_file: Path) -> None:
+    registry, server.password = server.says(200, '{"registered_model": {"name": "churn"}}'), "old-secret"
+    registry.model("churn")
+    server.password = "new-secret"
+    told = error_of(lambda: registry.model("churn"))
+    assert isinstance(told, Unsigned)
+    assert told.message.startswith(REFUSED_SIGN_IN)
+    assert len(server.seen) == 2, "the file said nothing new, so it was not asked again"
+    password_file.write_text("new-secret\n")
+    registry.model("churn")
+    assert len(server.seen) == 3, "the new time of the file was seen before the call"
+
+
+def test_what_the_file_says_is_looked_at_once_more_when_it_is_refused(server: Scripted, password_file: Path) -> None:
+    """Exchanged with its old time and size, as a copy that keeps times does."""
+    registry, server.password = server.says(200, '{"registered_model": {"name": "churn"}}'), "old-secret"
+    registry.model("churn")
+    before = password_file.stat()
+    server.password = "new-secret"
+    password_file.write_text("new-secret\n")
+    os.utime(password_file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    registry.model("churn")
+    assert len(server.seen) == 3
+    registry.model("churn")
+    assert len(server.seen) == 4
+
+
+def test_who_asks_unsigned_stays_unsigned(server: Scripted, password_file: Path) -> None:
+    registry, server.password = server.says(200, "{}"), "new-secret"
+    assert isinstance(error_of(lambda: registry.unsigned().model("churn")), Unsigned)
+    assert [headers.get("Authorization") for headers in server.seen] == [None]
 
 
 def test_no_error_tells_the_password(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:

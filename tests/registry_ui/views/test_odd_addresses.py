@@ -25,6 +25,9 @@ def test_any_model_name_has_its_pages(client: Client, rita: User, staging: objec
     [
         ("/history/99999999999999999999/", 404),
         ("/history/9223372036854775807/", 404),
+        ("/requests/99999999999999999999/", 404),
+        ("/requests/9223372036854775807/", 404),
+        ("/requests/9223372036854775808/review/", 405),
         ("/history/?until=9999-12-31", 422),
         ("/history/?since=0001-01-01T00:00&until=9999-12-31T23:59:59", 422),
     ],

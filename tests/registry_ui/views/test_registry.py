@@ -11,11 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
+from approvals import workflow
 from approvals.models import Target
-from approvals.selectors import champions
+from approvals.selectors import catalogue, champions, target_holders
 from mirror.models import Alias, ModelVersion, RegisteredModel
-from registry_ui.selectors import catalogue, target_holders
-from tests.support.factories import approve, make_model, make_request, make_version
+from tests.support.factories import approve, make_commenter, make_model, make_request, make_version
 from tests.support.pages import text_of
 from tests.support.world import hold, settle
 
@@ -175,10 +175,8 @@ def test_the_model_page_shows_champion_cards_chart_versions_and_history(
 
 
 def test_the_history_is_left_out_for_people_who_may_not_read_it(client: Client) -> None:
-    from tests.support.factories import make_person
-
     make_version(MODEL, 1)
-    client.force_login(make_person("Nora Role"))
+    client.force_login(make_commenter())
     assert "/history/" not in client.get(f"/models/{MODEL}/").content.decode()
 
 
@@ -258,3 +256,12 @@ def test_an_approved_request_that_is_not_applied_yet_does_not_count_as_approved(
 ) -> None:
     approve(make_request(make_version(MODEL, 1), staging, by=rita), remy)
     assert "requested for Staging" in text_of(page(f"/models/{MODEL}/"))
+
+
+def test_a_model_shows_its_open_requests_newest_first(client: Client, rita: User, staging: Target) -> None:
+    make_request(make_version("other"), staging, by=rita)
+    asked = [make_request(make_version(number=number), staging, by=rita) for number in (1, 2, 3)]
+    workflow.withdraw(asked[1], by=rita)
+    client.force_login(rita)
+    shown = client.get(asked[0].version.model.get_absolute_url()).context["open_requests"]
+    assert [each.pk for each in shown] == [asked[2].pk, asked[0].pk]
