@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Group, Permission, PermissionsMixin
 from django.db import connection, models, transaction
-from django.db.models import Value
+from django.db.models import Exists, OuterRef, Value
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -288,6 +288,11 @@ def _roles_of(person: int) -> tuple[str, Any]:
     own = Permission.objects.filter(user=person).order_by().values_list(Value("", models.TextField()), *permission)
     sql, parameters = by_group.union(own, all=True).query.sql_with_params()
     return sql, parameters
+
+
+def role_held_by(person: str) -> Exists:
+    """In a query: whether a group permits anything to the person whom this field names, as `User.has_role` says it."""
+    return Exists(Group.objects.filter(user=OuterRef(person), permissions__isnull=False))
 
 
 def plain(text: str) -> str:

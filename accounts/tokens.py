@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from django.contrib.auth.models import Group
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts import roles
-from accounts.models import ApiToken, User
+from accounts.models import ApiToken, User, role_held_by
 
 PREFIX = "csn_"
 SHOWN = len(PREFIX) + 6
@@ -101,13 +100,9 @@ def prefix_of(text: str) -> str:
 
 def of_digest(digest: str) -> "QuerySet[ApiToken]":
     """The one token with this digest, whose it is, and whether they or their owner have a role (`has_role`)."""
-    has_role = _has_role("account") | _has_role("account__owner")
+    has_role = role_held_by("account") | role_held_by("account__owner")
     found: QuerySet[ApiToken] = ApiToken.objects.filter(digest=digest).select_related("account__owner")
     return found.annotate(has_role=has_role)
-
-
-def _has_role(account: str) -> Exists:
-    return Exists(Group.objects.filter(user=OuterRef(account), permissions__isnull=False))
 
 
 def authenticate(

@@ -1,6 +1,7 @@
 """Where people without a role land, the way to the identity provider and back when it does not answer, and the proof
 that is given there."""
 
+from datetime import timedelta
 from typing import Any
 
 import requests
@@ -24,6 +25,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import at_provider, claims, roles, security_log, sessions
 from accounts.models import User
+from components import times
 
 NAMED = 20
 """So many administrators are named; no one needs to ask more."""
@@ -95,8 +97,8 @@ def open_sessions(request: HttpRequest) -> HttpResponse:
     context = {
         "sessions": found,
         "has_others": any(not each.is_this for each in found),
-        "hours": settings.SESSION_COOKIE_AGE // 3600,
-        "minutes": settings.SESSION_IDLE_SECONDS // 60,
+        "longest": times.length(timedelta(seconds=settings.SESSION_COOKIE_AGE)),
+        "idle": times.length(timedelta(seconds=settings.SESSION_IDLE_SECONDS)),
     }
     return render(request, "accounts/sessions.html", context)
 

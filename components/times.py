@@ -51,6 +51,16 @@ def away(at: datetime, now: datetime) -> str:
     return f"{words} ago" if is_past else f"in {words}"
 
 
+def length(time: timedelta) -> str:
+    """`2 days 3 hours`, to the minute."""
+    minutes = round(time.total_seconds() / 60)
+    if minutes < 1:
+        return "less than a minute"
+    days, rest = divmod(minutes, 24 * 60)
+    parts = [(days, "day"), (rest // 60, "hour"), (rest % 60, "minute")]
+    return " ".join(f"{many} {unit}{'' if many == 1 else 's'}" for many, unit in parts if many)
+
+
 def brief(at: datetime, *, zone: tzinfo | None = None) -> str:
     """As short as it is clear today: `14:04`, `23 Nov 14:04`, `23 Nov 2025`."""
     at, now = timezone.localtime(at, zone), timezone.localtime(timezone=zone)

@@ -15,6 +15,7 @@ from approvals.audit import proof, tally
 from approvals.audit.population import DELIVERED, OUTSIDE_OF_IT, Cause, Scope
 from approvals.audit.tally import Tally
 from approvals.models import Action, AuditEvent, Incident, Target, Tenure, WatchedPlace, WatchState
+from components import times
 from mirror.models import Alias, MirrorState, ModelVersion, Outage
 
 MOST_GAPS = 50
@@ -125,7 +126,7 @@ class Statement:
         if looked_at is not None and looked_at < min(period.until, timezone.now() - timedelta(minutes=15)):
             found.append(f"The watch last looked at {looked_at:%Y-%m-%d %H:%M} UTC.")
         if self.coverage.gap_count:
-            many, time = self.coverage.gap_count, _duration(self.coverage.gap_time)
+            many, time = self.coverage.gap_count, times.length(self.coverage.gap_time)
             found.append(
                 f"MLflow was not seen in {many} {'span' if many == 1 else 'spans'}, {time} in all. "
                 "What was changed and changed back within one is not known; what stayed was seen when it ended."
@@ -287,15 +288,6 @@ def _place(place: str) -> str:
 
 def _listed(words: Sequence[str]) -> str:
     return ", ".join(words[:-1]) + f" and {words[-1]}" if len(words) > 1 else words[0]
-
-
-def _duration(time: timedelta) -> str:
-    minutes = round(time.total_seconds() / 60)
-    if minutes < 1:
-        return "less than a minute"
-    days, rest = divmod(minutes, 24 * 60)
-    parts = [(days, "day"), (rest // 60, "hour"), (rest % 60, "minute")]
-    return " ".join(f"{many} {unit}{'' if many == 1 else 's'}" for many, unit in parts if many)
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -2,7 +2,7 @@
 
 import smtplib
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -10,6 +10,7 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db.models import Max
 
+from accounts.models import User, role_held_by
 from approvals.models import Kind, Notification, NotificationState, PromotionRequest
 from approvals.models.notifications import ASKING, NotificationQuerySet
 from approvals.notifications import audience, collecting, messages
@@ -69,12 +70,17 @@ def send_due(now: datetime, claim: str) -> int:
 
 
 def _still_wanted(rows: Sequence[Notification], claim: str) -> list[Notification]:
-    """Without those that need not be told any more, because another person did what they ask for."""
+    """Without those that need not be told any more, because another person did what they ask for, and those for people
+    who may not read any more what it tells."""
+    have_roles = _with_roles(row.recipient_id for row in rows if row.recipient_id)
     waiting: dict[int, frozenset[int] | None] = {}
     wanted = []
     for row in rows:
         if row.recipient is None or not row.recipient.is_active:
             Notification.objects.claimed(claim, [row]).drop("The person was deactivated before it was sent.")
+            continue
+        if row.recipient_id not in have_roles:
+            Notification.objects.claimed(claim, [row]).drop("The person lost every role before it was sent.")
             continue
         if row.request is None or row.kind not in ASKING:
             wanted.append(row)
@@ -87,6 +93,11 @@ def _still_wanted(rows: Sequence[Notification], claim: str) -> list[Notification
         else:
             wanted.append(row)
     return wanted
+
+
+def _with_roles(people: Iterable[int]) -> frozenset[int]:
+    found = User.objects.filter(role_held_by("pk"), pk__in=set(people))
+    return frozenset(found.values_list("pk", flat=True))
 
 
 def _waited_for(request: PromotionRequest) -> frozenset[int] | None:

@@ -397,6 +397,16 @@ def test_who_was_deactivated_meanwhile_is_told_nothing(
     assert "deactivated" in Notification.objects.get(recipient=remy).last_error
 
 
+def test_who_lost_every_role_meanwhile_is_told_nothing(
+    asked: PromotionRequest, box: Mailbox, remy: User, rosa: User
+) -> None:
+    notifications.collect()
+    remy.groups.clear()
+    assert send() == 1
+    assert box.to(remy) == []
+    assert "lost every role" in Notification.objects.get(recipient=remy).last_error
+
+
 def test_one_broken_request_holds_up_no_mail(asked: PromotionRequest, box: Mailbox, rosa: User) -> None:
     notifications.collect()
     PromotionRequest.objects.filter(pk=asked.pk).update(rule={"slots": "nonsense"})
