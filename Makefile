@@ -16,24 +16,22 @@ demo: .venv/runtime.stamp
 demo-reset: .venv/runtime.stamp
 	@$(VENV) -m registry_ui.demo --reset
 
-# Both databases see the same suite, with MLflow on the same one; the browser sees SQLite only, and what knows nothing of
-# the database runs once. What starts servers goes by files, so that one waits while another works, each worker with an
-# MLflow or an installation of its own. The last thing printed is pytest's summary.
+# SQLite sees the whole suite. PostgreSQL, with MLflow on it too, sees what asks a database, and of a table of cases the
+# first, unless each asks something else (ADR 24); make test AGAIN="not nodb" shows it all. Workers take whole files, those
+# that start servers first, and there is one more of them than processors, because some wait. The last thing printed is
+# pytest's summary.
 FAST := not server and not slow and not e2e and not image
-SERVERS := (server or slow) and not e2e
-BY_FILE := --dist loadfile --no-loadscope-reorder
+AGAIN := not nodb and not further
+WORKERS := -n $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
 
 test: .venv/development.stamp
 	$(VENV) tools/services.py
-	$(VENV) -m pytest -m "$(FAST)" -n auto
-	$(VENV) -m pytest -m "$(SERVERS)" -n auto $(BY_FILE)
-	$(VENV) -m pytest tests/project/test_image.py
-	$(VENV) -m pytest -m e2e -n auto $(BY_FILE)
-	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "$(FAST) and not nodb" -n auto
-	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "$(SERVERS) and not nodb" -n auto $(BY_FILE)
+	$(VENV) -m pytest -m "not e2e" $(WORKERS)
+	$(VENV) -m pytest -m e2e $(WORKERS)
+	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "not e2e and $(AGAIN)" $(WORKERS)
 
 test-fast: .venv/development.stamp
-	$(VENV) -m pytest -m "$(FAST)" -n auto
+	$(VENV) -m pytest -m "$(FAST)" $(WORKERS)
 
 # Every MLflow that people run, or some: make test-mlflow VERSIONS="3.17.2". It installs them; minutes each, and some more
 # for the gate in front of each, which is attacked in every way in which the server is started.

@@ -34,17 +34,23 @@ hypothesis_settings.load_profile("countersign")
 DATABASE = {"db", "transactional_db", "django_db_setup"}
 
 
-APART = ("e2e", "slow", "server")
+APART = ("e2e", "image", "slow", "server")
 """Marks of what starts processes and waits for them, the longest first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks `nodb` whatever asks for no database: it need not run on each. What starts servers says so itself, and goes
-    first, so that the others work while it waits."""
+    first, so that the others work while it waits. Of a table of cases all but the first are `further`, unless it is
+    marked `each_database`: they ask the database the same with other words (ADR 24)."""
+    tables = set()
     for item in items:
-        is_apart = any(item.get_closest_marker(name) for name in APART)
-        if not is_apart and not item.get_closest_marker("django_db") and not DATABASE & set(item.fixturenames):
+        apart = next((name for name in APART if item.get_closest_marker(name)), "")
+        if not apart and not item.get_closest_marker("django_db") and not DATABASE & set(item.fixturenames):
             item.add_marker("nodb")
+        table = (item.nodeid.partition("[")[0], apart)
+        if table in tables and not item.get_closest_marker("each_database"):
+            item.add_marker("further")
+        tables.add(table)
     items.sort(key=lambda item: next((n for n, name in enumerate(APART) if item.get_closest_marker(name)), len(APART)))
 
 

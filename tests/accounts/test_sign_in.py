@@ -25,6 +25,7 @@ def sign_in(client: Client, email: str, password: str = PASSWORD, **more: Any) -
     return client.post(LOGIN, {"login": email, "password": password}, **more)
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("spelling", ["rita@example.com", "Rita@Example.COM", "  rita@example.com "])
 def test_the_right_password_leads_to_the_inbox_however_the_address_is_spelled(
     client: Client, rita: User, spelling: str

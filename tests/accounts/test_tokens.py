@@ -46,6 +46,7 @@ def test_a_token_is_long_random_and_ends_with_its_checksum() -> None:
     assert {code_of(each) for each in made} == {"token_unknown"}
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     "change",
     [

@@ -25,6 +25,7 @@ def all_pages(machine: Machine, path: str) -> list[str]:
     return found
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 50])
 def test_following_the_link_shows_every_row_once_in_order(rita: User, limit: int) -> None:
     names = ["a/b", "a b", "größe", "m1", "m10", "m2", "zz"]

@@ -70,12 +70,14 @@ def test_a_length_that_python_does_not_read_is_too_large(machine: Machine) -> No
     assert (found.status, found["code"]) == (413, "too_large")
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("path", ["/models/a%00b", "/models?q=a%00b", "/models/a%00b/versions/1"])
 def test_a_nul_in_an_address_finds_nothing(machine: Machine, path: str) -> None:
     found = machine.get(path)
     assert found.status in (404, 422), found.body
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("name", ["com.example/weather", "größe 模型", "50% off?#x", "a+b & c", "line\nbreak", "a//b"])
 def test_a_name_in_an_address_is_the_name(machine: Machine, name: str) -> None:
     make_version(name, 3)

@@ -102,6 +102,7 @@ def test_another_token_of_the_person_finds_it_and_another_person_does_not(rita: 
     assert done == ["a", "a"]
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(("path", "name"), [("/plain", "b"), ("/told", "a"), ("/plain?x=1", "a")])
 def test_the_same_key_with_something_else_is_refused(machine: Machine, path: str, name: str) -> None:
     machine.post("/plain", {"name": "a"}, idempotency_key="k")
@@ -139,6 +140,7 @@ def test_after_a_day_the_key_is_new(machine: Machine) -> None:
     assert list(SentOnce.objects.values_list("key", flat=True)) == ["k"]
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("key", ["", "a b", "x" * 201, "ü"])
 def test_a_key_that_is_none_is_refused(machine: Machine, key: str) -> None:
     found = machine.post("/plain", {"name": "a"}, idempotency_key=key)
@@ -150,6 +152,7 @@ def test_a_token_that_may_not_do_it_gets_no_answer_of_before(rita: User) -> None
     assert Machine(rita, "read").post("/plain", {"name": "a"}, idempotency_key="k").status == 403
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("raw", [b"{", b"", b'{"name": "\\u0000"}', b"[]", b'{"name": 1}'])
 def test_a_body_that_makes_no_sense_is_a_problem(machine: Machine, raw: bytes) -> None:
     found = machine.send("POST", "/plain", raw=raw, headers={"idempotency-key": "k"})

@@ -11,6 +11,7 @@ from mirror.models import RegisteredModel
 from tests.support.factories import NOON, make_model
 
 
+@pytest.mark.each_database
 @pytest.mark.django_db
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 10, 11, 12])
 def test_each_page_is_the_same_from_either_end(count: int) -> None:

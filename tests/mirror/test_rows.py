@@ -15,7 +15,7 @@ from mirror.port import VersionSnapshot
 from tests.mirror.test_unchanged import ODD
 from tests.support.fakes import FakeRegistry
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.each_database]
 
 COLUMNS = ("number", *rows.VERSION_TEXTS, "tags", "metrics", "run", *rows.MOMENTS, "read_at", "facts_at")
 
@@ -110,6 +110,7 @@ def test_facts_lock_their_versions_in_the_order_of_keys_before_any_is_written(
     assert not any("FOR NO KEY UPDATE" in each["sql"] for each in queries), "one waits for no second"
 
 
+@pytest.mark.each_database
 @ON_POSTGRESQL
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("wrong", [{"description": "a\x00b"}, {"tags": {"a": "\x00"}}, {"stage": "x" * 500}], ids=str)

@@ -86,6 +86,7 @@ def test_metrics_that_are_no_numbers_become_words(registry: FakeRegistry) -> Non
     assert version(1).metrics == {"nan": "NaN", "up": "Infinity", "down": "-Infinity", "zero": 0.0}
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("name", ["with space", "100% sure", "it's", 'say "hi"', "naïve-模型", "back\\slash", "%s"])
 def test_model_names_with_odd_characters_are_mirrored(registry: FakeRegistry, name: str) -> None:
     registry.create_version(name, description="100 % {done} %s")

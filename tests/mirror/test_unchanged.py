@@ -57,6 +57,7 @@ def test_what_is_equal_costs_one_query_whatever_characters_it_has(odd: FakeRegis
     assert len(queries) == 1
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     "change",
     [

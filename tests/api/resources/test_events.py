@@ -58,6 +58,7 @@ def test_it_is_for_those_who_may_export(machine: Machine, rita: User) -> None:
     assert found["detail"] == "Only auditors and administrators can export the history."
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("after", ["-1", "x", str(2**63)])
 def test_what_is_no_number_of_an_event_is_refused(machine: Machine, after: str) -> None:
     assert machine.get(f"/events?after={after}").status == 422

@@ -101,6 +101,7 @@ def test_at_a_moment_the_record_answers(machine: Machine, production: Target) ->
     assert machine.get(f"{PATH}?at=2026-03-01")["code"] == "no_holder"
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("at", ["", "x", "2026-13-01", "0001-01-01T00:00%2B10:00", "1772366400", "9999-12-31"])
 def test_a_moment_that_makes_no_sense_is_refused(machine: Machine, at: str) -> None:
     make_version("churn_predictor", 1)

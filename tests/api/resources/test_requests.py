@@ -126,6 +126,7 @@ def test_a_version_that_is_not_mirrored_yet_is_looked_for(version: ModelVersion,
     assert RefreshHint.objects.filter(model_name=MODEL).exists()
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("changed", "code", "detail"),
     [
@@ -395,6 +396,7 @@ def test_a_session_with_a_fresh_proof_is_no_way_round(client: Client, asked: Pro
 # --- Attacks ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("raw", "status"),
     [

@@ -17,7 +17,7 @@ from approvals.models import CheckResult, PromotionRequest, Reading, Review, Tar
 from tests.support.factories import make_person, make_policy, make_request, make_version
 from tests.support.world import around_now, settle
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.each_database]
 
 
 @given(values=st.lists(st.floats(0, 1e6), min_size=1, max_size=40), share=st.sampled_from([0.5, 0.9]))

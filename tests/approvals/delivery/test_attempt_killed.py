@@ -34,6 +34,7 @@ def approved(db: None, made: tuple[FakeRegistry, PromotionRequest]) -> Promotion
     return PromotionRequest.objects.get(pk=made[1].pk)
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("is_after", [False, True])
 @pytest.mark.parametrize("at", range(1, 31))
 def test_a_worker_killed_at_any_call_is_resumed(

@@ -73,12 +73,14 @@ def test_each_opening_is_an_incident_of_its_own(ada: User) -> None:
     assert "Its operator opened the gate" in wording.between(Incident.objects.latest("pk"))
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("said", [[], {}, {"id": "o1"}, {"id": "o1", "reason": 5}, "x"])
 def test_nonsense_is_refused(said: Any) -> None:
     assert post(said).status_code == 400
     assert not Incident.objects.exists()
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("field", ["id", "reason", "minutes", "at", "who"])
 @pytest.mark.parametrize("value", [None, "", "\x00\ud800", "x" * 5000, -1, 1e300, True, {}, 10**30])
 def test_whatever_a_field_says_it_is_taken_or_refused(field: str, value: Any) -> None:

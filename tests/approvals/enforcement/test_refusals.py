@@ -160,6 +160,7 @@ def test_trials_of_the_gate_leave_nothing(production: Target) -> None:
     assert not AuditEvent.objects.exists()
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     "body",
     [
@@ -181,6 +182,7 @@ def test_nonsense_is_answered_and_changes_nothing(body: bytes) -> None:
     assert not AuditEvent.objects.exists()
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("field", ["id", "who", "operation", "model", "version", "place", "at", "mode", "address"])
 @pytest.mark.parametrize("value", [None, "", "\x00\ud800", "x" * 5000, -1, 1e300, True, {}])
 def test_whatever_a_field_says_it_is_taken_or_refused(production: Target, field: str, value: Any) -> None:

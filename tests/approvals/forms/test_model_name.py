@@ -19,6 +19,7 @@ def asked(rita: User, production: Target) -> None:
     make_request(make_version("fraud"), production, by=rita)
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("typed", "meant"), [(ODD, ODD), ("fraud", "fraud"), (" fraud ", "fraud"), ("churn", "churn"), ("a\x00 ", "a\x00")]
 )
@@ -26,6 +27,7 @@ def test_a_name_is_taken_as_typed_where_there_is_one(asked: None, typed: str, me
     assert model_names.known(typed) == meant
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     "page", ["/history/", "/history/audit/", "/history/audit/access/", "/history/at/", "/policies/", "/incidents/"]
 )

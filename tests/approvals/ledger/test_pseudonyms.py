@@ -154,6 +154,7 @@ def test_what_fits_has_no_problems(history: None) -> None:
     assert pseudonyms.problems() == []
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("tamper", "problem"),
     [

@@ -63,6 +63,7 @@ TAMPERED: dict[str, Callable[[], None]] = {
 }
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("what", TAMPERED)
 def test_it_names_what_computing_every_hash_names(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     append()

@@ -93,6 +93,7 @@ def test_record_refuses_values_that_json_does_not_know() -> None:
     assert ledger.verify().events == 0
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     "statement",
     [
@@ -115,6 +116,7 @@ COLUMNS = "at, action, actor_id, actor_label, allowed_by, model_name, version_nu
 COPY = f"{COLUMNS}, correlation_id, payload"
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("sequence", "previous", "digest"),
     [
@@ -158,6 +160,7 @@ def alter(**fields: object) -> None:
     AuditEvent.objects.filter(sequence=2).update(**fields)
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("tamper", "first_bad", "problem"),
     [

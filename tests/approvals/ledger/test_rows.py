@@ -116,6 +116,7 @@ FORGED: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("what", FORGED)
 def test_a_forged_row_is_named(world: World, what: str) -> None:
     forge, words = FORGED[what]

@@ -188,6 +188,7 @@ def forge(label: str, column: str) -> bool:
     return False
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(("label", "column"), COLUMNS)
 def test_a_forged_value_is_named_or_listed(populated: None, label: str, column: str) -> None:
     with undone():
@@ -201,6 +202,7 @@ def test_a_forged_value_is_named_or_listed(populated: None, label: str, column: 
         assert found, f"Nothing holds {label}.{column}: seal it, or give the reason in approvals.ledger.tables."
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("label", HELD)
 def test_a_deleted_row_is_named(populated: None, label: str) -> None:
     with undone():
@@ -210,6 +212,7 @@ def test_a_deleted_row_is_named(populated: None, label: str) -> None:
     assert (found == "") == (label in MAY_GO)
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("label", sorted(TABLES))
 def test_a_row_that_was_added_by_hand_is_named(populated: None, label: str) -> None:
     """A copy of another row, with other values where two cannot have the same."""

@@ -97,6 +97,7 @@ IN_THE_CHAIN: dict[str, tuple[Callable[[], None], int, str, str]] = {
 }
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("how", IN_THE_CHAIN)
 def test_rows_that_were_tampered_with_are_found(history: History, tmp_path: Path, how: str) -> None:
     tamper, first_bad, problem, said_alone = IN_THE_CHAIN[how]
@@ -309,6 +310,7 @@ BESIDE: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("how", BESIDE)
 def test_tables_that_contradict_the_ledger_are_found(history: History, how: str) -> None:
     tamper, problem = BESIDE[how]
@@ -420,6 +422,7 @@ BEHIND_TOKENS: dict[str, tuple[Callable[[], Any], str, str]] = {
 }
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("how", BEHIND_TOKENS)
 def test_people_who_are_not_those_whom_the_ledger_names_are_found(history: History, how: str) -> None:
     assert prove().problem == ""

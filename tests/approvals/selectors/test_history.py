@@ -133,6 +133,7 @@ def test_an_event_that_is_written_while_the_page_is_made_is_no_alarm(
     assert answer.context["fault"] == ""
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("many", "words"), [(9, "9 events match"), (10, "10 events match"), (11, "More than 10 events")]
 )
@@ -174,6 +175,7 @@ def mixed(asked: PromotionRequest, remy: User, staging: Target, rita: User) -> d
     return {"asked": 1, "checked": 2, "other": 3, "other checked": 4, "comment": 5, "approved": 6, "promoted": 7}
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("query", "names"),
     [
@@ -214,6 +216,7 @@ def test_an_empty_answer_offers_to_clear_the_filters(auditor: Client, mixed: dic
     assert "Clear the filters" in page
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("query", "field", "message"),
     [
@@ -259,6 +262,7 @@ def test_a_span_of_time_takes_its_last_day_minute_and_second_whole(
         assert shown(auditor.get(f"{URL}?{query}")) == expected, query
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("near", [0, 2, history.NEAR])
 def test_a_clock_that_was_set_back_does_not_hide_or_add_events(
     auditor: Client, monkeypatch: pytest.MonkeyPatch, near: int
@@ -275,6 +279,7 @@ def test_a_clock_that_was_set_back_does_not_hide_or_add_events(
     assert shown(auditor.get(f"{URL}?until=2026-11-23T11:00")) == [5]
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("near", [0, 3, history.NEAR])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_span_is_the_same_however_it_is_found(monkeypatch: pytest.MonkeyPatch, near: int, seed: int) -> None:
@@ -362,6 +367,7 @@ def test_an_altered_row_raises_the_alarm_on_every_page_that_shows_it(auditor: Cl
     assert "it should be" in response.content.decode()
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("sequence", "fault"),
     [

@@ -169,6 +169,7 @@ def test_the_models_page_has_no_picture_without_tenures(client: Client, vera: Us
     assert "tenures-title" not in client.get("/models/churn/").content.decode()
 
 
+@pytest.mark.each_database
 @pytest.mark.django_db
 @pytest.mark.parametrize(("in_words", "asked", "rows"), [(True, 2, 60), (False, 1, 0)])
 def test_the_newest_sixty_are_shown_in_two_queries(

@@ -108,6 +108,7 @@ def test_where_the_record_is_younger_than_a_quarter_this_one_is_shown(
     assert "Version 3 took @champion, replacing version 2" in said
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("address", PAGES)
 @pytest.mark.parametrize("query", ["since=nonsense", "since=2026-02-01&until=2026-01-01", "target=Nowhere", "at=never"])
 def test_nonsense_is_answered_beside_the_field(auditor: Client, address: str, query: str) -> None:

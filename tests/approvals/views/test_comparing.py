@@ -169,6 +169,7 @@ def test_any_two_versions_of_a_model_are_compared_as_they_are_now(
     assert "−0.09" in section(turned, "metrics")
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("query", "status"),
     [

@@ -53,6 +53,7 @@ def test_open_ones_come_first_and_the_others_have_their_own_list(client: Client,
     assert second.is_open
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("query", "is_there"),
     [("kind=moved", True), ("kind=files", False), ("model=CHURN", True), ("model=fraud", False), ("page=99", True)],

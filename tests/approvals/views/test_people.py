@@ -43,6 +43,7 @@ def everybody(ada: User, rita: User, remy: User) -> None:
     make_person("Otto Falk", "requester", is_active=False)
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("query", "names"),
     [

@@ -134,6 +134,7 @@ def test_the_future_and_what_was_before_everything_are_named(page: Callable[...,
     assert "No matches at that moment." in page("?at=2026-03-02&model=fraud")
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("query", "words"),
     [
@@ -154,6 +155,7 @@ def test_nonsense_is_refused_with_a_sentence(page: Callable[..., str], client: C
         assert words in page(f"?{query}", 422)
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     "at", ["0001-01-01", "1000-01-01T00:00", "9999-12-31T23:59:59.999999", "2026-03-01T13:00+02:00"]
 )

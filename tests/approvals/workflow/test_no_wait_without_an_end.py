@@ -84,6 +84,7 @@ def test_each_open_status_is_tried_below() -> None:
     assert set(STATES) == set(OPEN)
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("status", STATES)
 @pytest.mark.parametrize("how", ["withdraw", "end"])
 def test_people_end_a_request_in_every_open_status(
@@ -110,6 +111,7 @@ def test_people_end_a_request_in_every_open_status(
     assert f"Withdrawn by {'Rita Sanz' if how == 'withdraw' else 'Ada Brandt'}." in text(client, ada, request)
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("status", [Status.CHECKING, Status.PENDING, Status.CHANGES_REQUESTED])
 def test_what_nobody_decides_expires(rita: User, remy: User, production: Target, status: Status) -> None:
     make_policy("*", production, (1, None))

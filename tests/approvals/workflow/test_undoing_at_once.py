@@ -27,6 +27,7 @@ def approved(committed: None, settings: Any) -> tuple[PromotionRequest, User]:
     return approve(make_request(make_version(), production, by=rita), remy), remy
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("round_", range(8))
 def test_a_worker_and_who_undoes_at_once_have_one_outcome(approved: tuple[PromotionRequest, User], round_: int) -> None:
     """The row is due already although the verdict can be undone: what no clock leads to."""

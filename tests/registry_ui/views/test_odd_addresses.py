@@ -7,6 +7,7 @@ from accounts.models import User
 from tests.support.factories import make_request, make_version
 
 
+@pytest.mark.each_database
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["line\nbreak", "tab\there", "a/b", "per%cent", "quest?ion", "hash#tag", " lead"])
 def test_any_model_name_has_its_pages(client: Client, rita: User, staging: object, name: str) -> None:
@@ -19,6 +20,7 @@ def test_any_model_name_has_its_pages(client: Client, rita: User, staging: objec
         assert client.get(path, follow=True).status_code == 200, path
 
 
+@pytest.mark.each_database
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("path", "status"),
@@ -44,6 +46,7 @@ def test_a_wrong_host_is_a_bad_request(client: Client, host: str) -> None:
     assert client.get("/accounts/login/", HTTP_HOST=host).status_code == 400
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("address", ["/policies/0/", "/targets/0/", "/freezes/0/"])
 def test_number_zero_is_nothing_rather_than_a_new_one(client: Client, ada: User, address: str) -> None:
     client.force_login(ada)

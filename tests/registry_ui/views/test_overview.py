@@ -76,6 +76,7 @@ def test_a_cell_names_version_state_and_what_waits(page: Callable[[str], str], r
     assert row(html, "delta") == "delta v1 waits 0/1 –"
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("state", "count", "shown"),
     [
@@ -96,6 +97,7 @@ def test_each_figure_counts_and_filters(
     assert names(html) == shown
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("query", "shown"),
     [

@@ -119,6 +119,7 @@ def test_models_can_be_searched_filtered_and_sorted(
     assert "No models match." in page("/models/?q=nothing")
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("nonsense", ["sort=evil", "show=evil", "page=evil", "page=999999", "page=-1"])
 def test_nonsense_in_the_address_gives_the_plain_list(page: Callable[[str], str], nonsense: str) -> None:
     make_version("alpha", 1)

@@ -58,6 +58,7 @@ def test_views_are_of_one_person_and_one_page(client: Client, vera: User, rita: 
     assert saved_views.of(vera, "inbox") == []
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("name", "query", "sentence"),
     [

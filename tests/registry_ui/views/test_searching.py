@@ -66,6 +66,7 @@ def test_the_only_model_of_exactly_this_name_opens(reader: Client) -> None:
     assert reader.get("/search/", {"q": "churn_pre"}).status_code == 200
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("q", "why"),
     [("3f9c2ab", f"run {RUN}"), ("A7C01FF", "git_commit a7c01ff9"), ("9f2cbb", "training_data_hash 9f2cbb00")],
@@ -78,6 +79,7 @@ def test_versions_are_found_by_the_beginning_of_run_commit_and_hash(q: str, why:
     assert search.find(q).versions == [(version, why)]
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     "q", ["%", "_", "'; --", "#999999999999999999", "models:/x/999999999", "0" * 300, "\\", "é\u0301"]
 )
