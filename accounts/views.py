@@ -25,7 +25,6 @@ from django.views.decorators.http import require_safe
 
 from accounts import at_provider, claims, roles, security_log, sessions
 from accounts.models import User
-from components import times
 
 NAMED = 20
 """So many administrators are named; no one needs to ask more."""
@@ -97,8 +96,8 @@ def open_sessions(request: HttpRequest) -> HttpResponse:
     context = {
         "sessions": found,
         "has_others": any(not each.is_this for each in found),
-        "longest": times.length(timedelta(seconds=settings.SESSION_COOKIE_AGE)),
-        "idle": times.length(timedelta(seconds=settings.SESSION_IDLE_SECONDS)),
+        "longest": timedelta(seconds=settings.SESSION_COOKIE_AGE),
+        "idle": timedelta(seconds=settings.SESSION_IDLE_SECONDS),
     }
     return render(request, "accounts/sessions.html", context)
 

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -13,6 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from components import markdown as safe_markdown
+from components import times
 from components.curves import Spark
 from components.templatetags.ui import icon
 from mirror import lineage
@@ -79,6 +81,11 @@ def percent(share: float | None) -> str:
     size = abs(share) * 100
     text = "<0.1" if size < 0.05 else f"{size:,.1f}" if size < 1000 else f"{size:,.0f}"
     return f"{'+' if share > 0 else '−'}{text} %"
+
+
+@register.filter
+def length_of_time(time: timedelta) -> str:
+    return times.length(time)
 
 
 @register.filter
