@@ -1,6 +1,7 @@
 """The whole room. Every role and every scope at every operation, as one table: what is not in it makes a test fail, so
 nobody adds an operation without saying who may."""
 
+import copy
 import re
 from dataclasses import dataclass
 
@@ -65,9 +66,14 @@ def rows() -> dict[str, Row]:
 ROWS = rows()
 
 
-@pytest.fixture
-def world(db: None) -> ApiWorld:
+@pytest.fixture(scope="module")
+def made(kept: None) -> ApiWorld:
     return make_api_world()
+
+
+@pytest.fixture
+def world(db: None, made: ApiWorld) -> ApiWorld:
+    return copy.deepcopy(made)
 
 
 def tried(world: ApiWorld, who: str, scopes: tuple[str, ...], name: str) -> Answer:

@@ -2,6 +2,7 @@
 holds the answers of the real application against it: none fails, each is as described. What is asked for exists in half
 of them, so that answers go deeper than 404."""
 
+import copy
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,11 +59,16 @@ class World:
     """Of a person with every role."""
 
 
+@pytest.fixture(scope="module")
+def made(kept: None) -> World:
+    return World(make_api_world(), make_token(make_person("Zoe Zander", *roles.PERMISSIONS)))
+
+
 @pytest.fixture
-def world(db: None, settings: Any) -> World:
+def world(db: None, made: World, settings: Any) -> World:
     settings.API_REQUESTS_PER_MINUTE = settings.API_ANONYMOUS_PER_MINUTE = 1_000_000
     settings.ALLOWED_HOSTS = ["*"]
-    return World(make_api_world(), make_token(make_person("Zoe Zander", *roles.PERMISSIONS)))
+    return copy.deepcopy(made)
 
 
 def told(case: Any, world: World) -> None:
