@@ -17,7 +17,7 @@ from approvals.ledger import triggers
 from approvals.models import Target, defaults
 from tests.support.backstage import Backstage
 from tests.support.compose import MlflowOfCompose
-from tests.support.factories import make_person
+from tests.support.factories import somebody
 from tests.support.gate import KEY
 from tests.support.gated import GatedMlflow
 from tests.support.mlflow_server import MlflowServer
@@ -41,9 +41,12 @@ APART = ("e2e", "image", "slow", "server")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks `nodb` whatever asks for no database: it need not run on each. What starts servers says so itself, and goes
     first, so that the others work while it waits. Of a table of cases all but the first are `further`, unless it is
-    marked `each_database`: they ask the database the same with other words (ADR 24)."""
+    marked `each_database`: they ask the database the same with other words (ADR 24). In each file what is `kept` comes
+    last, so that the cases before it have the database as migrations left it."""
     tables = set()
-    for item in items:
+    begins: dict[Any, int] = {}
+    for number, item in enumerate(items):
+        begins.setdefault(item.path, number)
         apart = next((name for name in APART if item.get_closest_marker(name)), "")
         if not apart and not item.get_closest_marker("django_db") and not DATABASE & set(item.fixturenames):
             item.add_marker("nodb")
@@ -51,7 +54,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if table in tables and not item.get_closest_marker("each_database"):
             item.add_marker("further")
         tables.add(table)
-    items.sort(key=lambda item: next((n for n, name in enumerate(APART) if item.get_closest_marker(name)), len(APART)))
+
+    def order(item: pytest.Item) -> tuple[int, int, bool]:
+        apart = next((n for n, name in enumerate(APART) if item.get_closest_marker(name)), len(APART))
+        return apart, begins[item.path], "kept" in item.fixturenames
+
+    items.sort(key=order)
 
 
 def pytest_collection_finish() -> None:
@@ -86,27 +94,27 @@ def kept(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 
 @pytest.fixture
 def rita(db: None) -> User:
-    return make_person("Rita Sanz", "requester")
+    return somebody("Rita Sanz", "requester")
 
 
 @pytest.fixture
 def remy(db: None) -> User:
-    return make_person("Remy Ortiz", "reviewer")
+    return somebody("Remy Ortiz", "reviewer")
 
 
 @pytest.fixture
 def rosa(db: None) -> User:
-    return make_person("Rosa Lind", "reviewer")
+    return somebody("Rosa Lind", "reviewer")
 
 
 @pytest.fixture
 def vera(db: None) -> User:
-    return make_person("Vera Holm", "auditor")
+    return somebody("Vera Holm", "auditor")
 
 
 @pytest.fixture
 def ada(db: None) -> User:
-    return make_person("Ada Brandt", "administrator")
+    return somebody("Ada Brandt", "administrator")
 
 
 @pytest.fixture

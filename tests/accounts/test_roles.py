@@ -22,6 +22,8 @@ from approvals.models import (
     AuditEvent,
     CheckResult,
     Finding,
+    FreezeWindow,
+    Incident,
     Nomination,
     Policy,
     Probation,
@@ -29,6 +31,7 @@ from approvals.models import (
     Status,
     Target,
     Tenure,
+    Webhook,
 )
 from approvals.tenures import importing
 from approvals.views import exhibits
@@ -78,6 +81,9 @@ def everybody_and_a_request(kept: None) -> None:
     asker, target = User.objects.get(name=NAMES["requester"]), Target.objects.get(name="Staging")
     make_request(make_version("churn_predictor"), target, by=asker)
     make_version("churn_predictor")
+    make_freeze()
+    make_webhook()
+    make_incident()
 
 
 @pytest.fixture
@@ -258,10 +264,10 @@ def places(asked: PromotionRequest) -> dict[str, Any]:
         "policy": policy.pk,
         "target": asked.target_id,
         "person": person.pk,
-        "freeze": make_freeze().pk,
-        "webhook": make_webhook().pk,
+        "freeze": FreezeWindow.objects.get().pk,
+        "webhook": Webhook.objects.get().pk,
         "exhibit": f"{exhibit.pk}/{exhibits.filename_of(exhibit)}",
-        "incident": make_incident().pk,
+        "incident": Incident.objects.get().pk,
     }
 
 
@@ -408,6 +414,10 @@ def is_break_glass(asked: PromotionRequest) -> None:
 
 def has_two_policies(asked: PromotionRequest) -> None:
     make_policy("zebra_*", Target.objects.get(name="Staging"), (1, None))
+
+
+def has_a_paused_webhook(asked: PromotionRequest) -> None:
+    administration.pause_webhook(Webhook.objects.get(), by=None)
 
 
 def is_blocked(asked: PromotionRequest) -> None:
@@ -590,7 +600,13 @@ VERBS: dict[str, tuple[str, dict[str, str], frozenset[str], str, Before]] = {
     ),
     "approvals:webhook_retire": ("/webhooks/{webhook}/delete/", {}, ADMINISTRATORS, ONLY_WEBHOOKS, is_pending),
     "approvals:webhook_pause": ("/webhooks/{webhook}/pause/", {}, ADMINISTRATORS, ONLY_WEBHOOKS, is_pending),
-    "approvals:webhook_resume": ("/webhooks/{webhook}/resume/", {}, ADMINISTRATORS, ONLY_WEBHOOKS, is_pending),
+    "approvals:webhook_resume": (
+        "/webhooks/{webhook}/resume/",
+        {},
+        ADMINISTRATORS,
+        ONLY_WEBHOOKS,
+        has_a_paused_webhook,
+    ),
     "approvals:webhook_replay": (
         "/webhooks/{webhook}/replay/",
         {"sequence": "1"},
@@ -690,9 +706,9 @@ def prepared(name: str, asked: PromotionRequest) -> tuple[str, dict[str, str]]:
         "target": asked.target_id,
         "other_target": Target.objects.get(name="Production").pk,
         "policy": Policy.objects.get(target__name="Staging", model_pattern="*").pk,
-        "freeze": make_freeze().pk,
-        "webhook": make_webhook(is_paused=name == "approvals:webhook_resume").pk,
-        "incident": make_incident().pk,
+        "freeze": FreezeWindow.objects.get().pk,
+        "webhook": Webhook.objects.get().pk,
+        "incident": Incident.objects.get().pk,
         "nomination": Nomination.objects.values_list("pk", flat=True).first(),
         "finding": Finding.objects.values_list("pk", flat=True).first(),
         "movable": Policy.objects.filter(target__name="Staging", retired_at=None).order_by("-position")[0].pk,

@@ -1,6 +1,8 @@
 """Several rooms. What the parts do to each other: after each of these, ledger, tenures, MLflow and the auditor's count
 agree."""
 
+import copy
+
 import pytest
 
 from approvals import watch, workflow
@@ -15,13 +17,18 @@ pytestmark = pytest.mark.django_db
 MODEL = "churn_predictor"
 
 
+@pytest.fixture(scope="module")
+def made(kept: None) -> World:
+    return built()
+
+
 @pytest.fixture
-def world(production: Target, staging: Target) -> World:
-    return built(production, staging)
+def world(db: None, made: World) -> World:
+    return copy.deepcopy(made)
 
 
-def built(production: Target, staging: Target) -> World:
-    for target in (production, staging):
+def built() -> World:
+    for target in Target.objects.filter(name__in=("Production", "Staging")):
         make_policy("*", target, (1, None))
     made = World(MODEL)
     made.registry.set_stage(MODEL, 1, "Production", archive_existing=False)
@@ -83,13 +90,11 @@ def test_a_tenure_that_claims_a_delivery_on_an_incident_is_a_fault(world: World,
         world.check()
 
 
-def test_what_changed_before_the_first_look_adds_up(
-    production: Target, staging: Target, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_changed_before_the_first_look_adds_up(production: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after an update from a release without tenures: promoted through the gate, changed since."""
     with monkeypatch.context() as patched:
         patched.delitem(tables.TABLES, "tenure")  # whose events told of none
-        world = built(production, staging)
+        world = built()
         for number in (2, 3):
             world.registry.create_version("other", run_id=world.registry.log_run())
             world.promote(MODEL, number, production)

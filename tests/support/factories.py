@@ -37,6 +37,11 @@ def make_person(name: str, *groups: str, **fields: Any) -> User:
     return person
 
 
+def somebody(name: str, role: str) -> User:
+    """Whom the world that the file has `kept` made already, or a new person."""
+    return User.objects.filter(name=name).first() or make_person(name, role)
+
+
 def make_commenter(name: str = "Nora Berg") -> User:
     """With one permission, which a group of their own gives: every role has more, that of reading the history too."""
     person = make_person(name, "commenters")

@@ -36,7 +36,7 @@ from approvals.workflow import approver_labels
 from mirror import sync
 from mirror.models import Alias, ModelVersion, RegisteredModel
 from mirror.port import Registry
-from tests.support.factories import approve, make_person, make_policy, make_request
+from tests.support.factories import approve, make_person, make_policy, make_request, somebody
 from tests.support.fakes import FakeRegistry
 
 MODEL = "churn_predictor"
@@ -61,6 +61,16 @@ def make_registry(*models: str, versions: int = 4, production: int = 0, staging:
     if staging:
         fake.set_stage(MODEL, staging, "Staging", archive_existing=False)
     sync.sweep(fake)
+    return fake
+
+
+def promoted_twice() -> FakeRegistry:
+    """Versions 1 and 2 were promoted to Production one after the other: Rita asked, Remy and Rosa approved."""
+    fake, production = make_registry(), Target.objects.get(name="Production")
+    rita = somebody("Rita Sanz", "requester")
+    approvers = somebody("Remy Ortiz", "reviewer"), somebody("Rosa Lind", "reviewer")
+    for number in (1, 2):
+        promote(fake, number, production, by=rita, approvers=approvers)
     return fake
 
 

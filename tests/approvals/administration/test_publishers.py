@@ -22,24 +22,39 @@ from approvals.ledger import machines, sentences
 from approvals.models import Action, AuditEvent, Target
 from approvals.workflow import Invalid, NotAllowed
 from tests.support import issuer as issuers
-from tests.support.factories import make_service_account, make_version
+from tests.support.factories import make_person, make_service_account, make_version
 from tests.support.issuer import Issuer
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def issuer(settings: Any) -> Iterator[Issuer]:
-    cache.clear()
-    with issuers.running() as running:
-        settings.TOKEN_ISSUERS = [running.url]
-        yield running
-    cache.clear()
+@pytest.fixture(scope="module")
+def running() -> Iterator[Issuer]:
+    with issuers.running() as found:
+        yield found
 
 
 @pytest.fixture
-def robot(rita: User, ada: User) -> User:
+def issuer(running: Issuer, settings: Any) -> Iterator[Issuer]:
+    """With one key, that nobody has asked for."""
+    cache.clear()
+    settings.TOKEN_ISSUERS = [running.url]
+    running.keys, running.asked, running.answer = {"one": running.keys["one"]}, 0, None
+    yield running
+    cache.clear()
+
+
+@pytest.fixture(scope="module")
+def made(kept: None) -> User:
+    rita = make_person("Rita Sanz", "requester")
+    make_person("Remy Ortiz", "reviewer")
+    make_person("Ada Brandt", "administrator")
     return make_service_account(owner=rita)
+
+
+@pytest.fixture
+def robot(db: None, made: User) -> User:
+    return User.objects.get(pk=made.pk)
 
 
 def trust(robot: User, at: Issuer, **given: Any) -> TrustedPublisher:

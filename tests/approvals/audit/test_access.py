@@ -169,8 +169,8 @@ def play(dice: random.Random, length: int) -> Iterator[str]:
             yield verb.__name__
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 2**32), length=st.integers(1, 25))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32), length=st.integers(10, 25))
 @example(seed=1233, length=25)  # a file was applied to policies that had moved since they were read
 def test_the_replay_is_what_the_tables_say_after_any_sequence_of_changes(db: None, seed: int, length: int) -> None:
     dice = random.Random(seed)
@@ -188,12 +188,15 @@ def test_the_replay_is_what_the_tables_say_after_any_sequence_of_changes(db: Non
 
 def test_the_random_changes_really_change_something(db: None) -> None:
     """So that the test above cannot pass by everything being refused."""
+    verbs = {"first_administrator", *(verb.__name__ for verb in VERBS)}
     done: set[str] = set()
     for seed in range(12):
         with transaction.atomic():
             done |= set(play(random.Random(seed), 25))
             transaction.set_rollback(True)
-    assert done == {"first_administrator", *(verb.__name__ for verb in VERBS)}
+        if done == verbs:
+            return
+    assert done == verbs
 
 
 # --- What no event tells

@@ -14,7 +14,7 @@ from mirror import sync
 from mirror.port import Denied, Refused, RegistryError, Unreachable
 from registry_ui import system
 from tests.support import world
-from tests.support.factories import make_policy
+from tests.support.factories import make_person, make_policy
 from tests.support.fakes import FakeRegistry
 from tests.support.world import MODEL
 
@@ -22,16 +22,22 @@ pytestmark = pytest.mark.django_db
 REFUSED = "No aliases today."
 
 
-@pytest.fixture
-def approved(registry: FakeRegistry, rita: User, remy: User, production: Target) -> PromotionRequest:
-    """Version 1 holds Production; version 2 is approved for it."""
+@pytest.fixture(scope="module")
+def kept_registry(kept: None) -> FakeRegistry:
+    fake, production = world.make_registry(), Target.objects.get(name="Production")
+    rita, remy = make_person("Rita Sanz", "requester"), make_person("Remy Ortiz", "reviewer")
     make_policy("*", production, (1, None))
-    world.promote(registry, 1, production, by=rita, approvers=(remy,))
-    sync.sweep(registry)
-    assert watch.look(registry).found == 0
-    request = world.ask(registry, 2, production, by=rita)
-    workflow.review(request, by=remy, verdict="approve")
-    return request
+    world.promote(fake, 1, production, by=rita, approvers=(remy,))
+    sync.sweep(fake)
+    assert watch.look(fake).found == 0
+    world.approved(fake, 2, production, by=rita, approvers=(remy,))
+    return fake
+
+
+@pytest.fixture
+def approved(db: None, kept_registry: FakeRegistry) -> PromotionRequest:
+    """Version 1 holds Production; version 2 is approved for it."""
+    return PromotionRequest.objects.get(version__number=2)
 
 
 def half(registry: FakeRegistry, request: PromotionRequest, error: RegistryError | None = None) -> OutboxEntry:

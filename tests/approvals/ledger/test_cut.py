@@ -1,6 +1,7 @@
 """An older backup of Countersign is restored: MLflow knows of more than the ledger, and nothing is written to it until
 a person says how to go on."""
 
+import copy
 from datetime import timedelta
 from typing import Any
 
@@ -44,14 +45,19 @@ class Backup:
 
     def restore(self) -> None:
         transaction.savepoint_rollback(self.point)
-        if connection.vendor == "postgresql":  # whose sequences go on; a restored one is where it was
-            with connection.cursor() as cursor:
-                name = PromotionRequest._meta.db_table
-                cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", [name, max(self.last, 1)])
+        count_on_from(self.last)
 
 
-@pytest.fixture
-def world(db: None) -> World:
+def count_on_from(last: int) -> None:
+    """Sequences of PostgreSQL go on, whatever is rolled back; a restored one is where it was."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            name = PromotionRequest._meta.db_table
+            cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", [name, max(last, 1)])
+
+
+@pytest.fixture(scope="module")
+def made(kept: None) -> World:
     made = World("churn_predictor", "fraud_card")
     made.observe()
     production = Target.objects.get(name="Production")
@@ -63,8 +69,14 @@ def world(db: None) -> World:
 
 
 @pytest.fixture
-def restored(world: World, production: Target) -> World:
-    """Version 2 of both models was promoted after the backup."""
+def world(db: None, made: World) -> World:
+    return copy.deepcopy(made)
+
+
+@pytest.fixture(scope="module")
+def made_and_restored(made: World) -> World:
+    """Version 2 of both models was promoted after the backup. The database is as in `made`; MLflow is not."""
+    world, production = copy.deepcopy(made), Target.objects.get(name="Production")
     backup = Backup()
     for model in ("churn_predictor", "fraud_card"):
         assert world.promote(model, 2, production).status == "applied"
@@ -72,6 +84,12 @@ def restored(world: World, production: Target) -> World:
     backup.restore()
     world.registry.calls.clear()
     return world
+
+
+@pytest.fixture
+def restored(db: None, made_and_restored: World) -> World:
+    count_on_from(max(PromotionRequest.objects.values_list("pk", flat=True)))
+    return copy.deepcopy(made_and_restored)
 
 
 def newest(world: World, tag: str) -> int:

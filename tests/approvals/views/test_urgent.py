@@ -18,15 +18,19 @@ from mirror.models import ModelVersion
 from tests.support.factories import PASSWORD, make_policy
 from tests.support.fakes import FakeRegistry
 from tests.support.pages import text_of
-from tests.support.world import MODEL, REASON, break_glass, deliver, promote
+from tests.support.world import MODEL, REASON, break_glass, deliver, promote, promoted_twice
 
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(scope="module")
+def kept_registry(kept: None) -> FakeRegistry:
+    return promoted_twice()
+
+
 @pytest.fixture
-def second(registry: FakeRegistry, rita: User, remy: User, rosa: User, production: Target) -> PromotionRequest:
-    promote(registry, 1, production, by=rita, approvers=(remy, rosa))
-    return promote(registry, 2, production, by=rita, approvers=(remy, rosa))
+def second(db: None, kept_registry: FakeRegistry) -> PromotionRequest:
+    return PromotionRequest.objects.get(version__number=2)
 
 
 @pytest.fixture

@@ -53,9 +53,11 @@ def test_a_second_look_finds_nothing_new(registry: FakeRegistry) -> None:
 
 
 def test_the_first_look_asks_as_much_of_many_models_as_of_few() -> None:
+    changed = timezone.now() - timedelta(minutes=1)  # all at once, so that no look notes a later change as seen
+
     def asked(first: int, last: int) -> int:
         for number in range(first, last):
-            make_version(f"model {number}", stage="Production")
+            make_version(f"model {number}", stage="Production", last_updated_at=changed)
         MirrorState.objects.update_or_create(pk=1, defaults={"swept_at": timezone.now()})
         WatchedPlace.objects.all().delete()
         with CaptureQueriesContext(connection) as queries:

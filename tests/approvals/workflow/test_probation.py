@@ -40,6 +40,7 @@ from tests.support.world import (
     deliver,
     freeze,
     in_production,
+    make_registry,
     model,
     promote,
     version,
@@ -60,13 +61,21 @@ def first(registry: FakeRegistry, rita: User, remy: User, production: Target) ->
     return promote(registry, 1, production, by=rita, approvers=(remy,))
 
 
-@pytest.fixture
-def asked(registry: FakeRegistry, rita: User, remy: User, production: Target) -> PromotionRequest:
-    """Version 1 was there before; version 2 is on probation."""
+@pytest.fixture(scope="module")
+def kept_registry(kept: None) -> FakeRegistry:
+    fake, production = make_registry(), Target.objects.get(name="Production")
+    rita, remy = make_person("Rita Sanz", "requester"), make_person("Remy Ortiz", "reviewer")
     make_policy("*", production, (1, None))
-    promote(registry, 1, production, by=rita, approvers=(remy,))
+    promote(fake, 1, production, by=rita, approvers=(remy,))
     make_policy("*", production, (1, None), probation=ProbationRule(24))
-    return promote(registry, 2, production, by=rita, approvers=(remy,))
+    promote(fake, 2, production, by=rita, approvers=(remy,))
+    return fake
+
+
+@pytest.fixture
+def asked(db: None, kept_registry: FakeRegistry) -> PromotionRequest:
+    """Version 1 was there before; version 2 is on probation."""
+    return PromotionRequest.objects.get(version__number=2)
 
 
 def probation(request: PromotionRequest) -> Probation:

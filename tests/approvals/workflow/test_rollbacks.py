@@ -30,17 +30,22 @@ from tests.support.world import (
     in_production,
     model,
     promote,
+    promoted_twice,
     version,
 )
 
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(scope="module")
+def kept_registry(kept: None) -> FakeRegistry:
+    return promoted_twice()
+
+
 @pytest.fixture
-def second(registry: FakeRegistry, rita: User, remy: User, rosa: User, production: Target) -> PromotionRequest:
+def second(db: None, kept_registry: FakeRegistry) -> PromotionRequest:
     """Versions 1 and 2 were promoted one after the other; 2 holds Production."""
-    promote(registry, 1, production, by=rita, approvers=(remy, rosa))
-    return promote(registry, 2, production, by=rita, approvers=(remy, rosa))
+    return PromotionRequest.objects.get(version__number=2)
 
 
 # --- Going back -------------------------------------------------------------------------------------------------------
