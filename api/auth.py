@@ -10,7 +10,7 @@ from accounts.security_log import Event, address_of
 from api import limits
 from api.problems import Problem
 from approvals import administration
-from approvals.selectors import composed
+from mirror import composed
 
 REALM = 'Bearer realm="Countersign"'
 

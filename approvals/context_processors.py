@@ -10,9 +10,10 @@ from django.utils.functional import SimpleLazyObject
 
 from accounts import second_factor, sessions
 from approvals.models import Incident
-from approvals.selectors import bell, composed, follow_up
+from approvals.selectors import bell, follow_up
 from approvals.selectors import inbox as inbox_queries
 from approvals.watch import wording
+from mirror import composed
 
 _PAGES = {
     "overview": "overview",

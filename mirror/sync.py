@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from mirror import by_name, clock, facts, health, identity, pace, rows
+from mirror import by_name, clock, composed, facts, health, identity, pace, rows
 from mirror.isolation import alone
 from mirror.leases import held
 from mirror.models import Alias, MirrorState, ModelVersion, RefreshHint, RegisteredModel
@@ -215,14 +215,22 @@ def refresh_version(registry: Registry, model: str, number: int) -> VersionSnaps
     except NotFound:
         rows_of_it.filter(deleted_at=None, read_at__lt=asked_at).update(deleted_at=asked_at, read_at=asked_at)
         raise
-    known = dict(RegisteredModel.objects.filter(name=model, deleted_at=None).values_list("name", "pk"))
+    known = dict(composed.rows(_mirrored, model))
     if not known:
         _refresh_models(registry, {model})
         if not _is_mirrored(model):
             raise NotFound(f"{model} is a prompt, not a model.")
     rows.put_versions([version], asked_at, known or None)
-    facts.read_batch(registry, list(rows_of_it.select_related("model")))
+    facts.read_batch(registry, composed.objects(_whole, model, number))
     return version
+
+
+def _mirrored(name: str) -> "QuerySet[RegisteredModel, Any]":
+    return RegisteredModel.objects.filter(name=name, deleted_at=None).values_list("name", "pk")
+
+
+def _whole(model: str, number: int) -> "QuerySet[ModelVersion]":
+    return ModelVersion.objects.filter(model__name=model, number=number).select_related("model")
 
 
 def _is_mirrored(model: str) -> bool:

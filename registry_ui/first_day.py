@@ -13,7 +13,8 @@ from django.urls import reverse
 
 from accounts.models import User
 from approvals.models import FreezeWindow, Notification, PolicyVersion, Signing
-from approvals.selectors import composed, reviewers
+from approvals.selectors import reviewers
+from mirror import composed
 from mirror.models import SetupCheck
 
 REVIEWERS = 2

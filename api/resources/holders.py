@@ -17,10 +17,11 @@ from api.resources.models import find_model, mirrored_at
 from api.schemas import MOMENT, Moment, Person, Place, RequestLink, Shape, Subject, person, place, request_link, url
 from approvals import administration
 from approvals.models import Review, Target, Tenure
-from approvals.selectors import composed, target_holders
+from approvals.selectors import target_holders
 from approvals.selectors.target_holders import Holding
 from approvals.tenures import as_of, labels
 from approvals.tenures.as_of import Question
+from mirror import composed
 from mirror.models import RegisteredModel
 
 router = Router(tags=["Holders"], auth=Token("read"))

@@ -14,7 +14,8 @@ from api.problems import NotFound
 from api.schemas import Place, RequestLink, Shape, Subject, request_link, url
 from approvals.evidence import approval_note
 from approvals.models import PromotionRequest, Target
-from approvals.selectors import catalogue, composed
+from approvals.selectors import catalogue
+from mirror import composed
 from mirror.models import MirrorState, ModelVersion, RegisteredModel
 
 router = Router(tags=["Models"], auth=Token("read"))

@@ -9,6 +9,7 @@ Called by `approvals.tasks` (and by tests) with a registry.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 
 import structlog
 from django.db.models import QuerySet
@@ -19,9 +20,8 @@ from approvals.delivery.freezing import Held
 from approvals.delivery.settlement import Claim, ClaimLost
 from approvals.ledger import cut
 from approvals.models import OutboxEntry, PromotionRequest
-from approvals.selectors import composed
-from approvals.workflow import outbox
-from mirror import clock, tracing
+from approvals.workflow import locks, outbox
+from mirror import clock, composed, tracing
 from mirror.isolation import alone
 from mirror.port import Outdated, Registry, RegistryError
 
@@ -42,7 +42,7 @@ def deliver(entry_id: int, registry: Registry) -> str:
     claim = Claim.of(entry_id)
     if claim is None:
         return "skipped"
-    [request] = composed.objects(_owed, claim.entry.request_id)
+    request = locks.read_request(claim.entry.request_id)
     about = {"request": request.pk, "correlation_id": str(request.correlation_id)}
     with tracing.span("delivery", parent=claim.entry.traceparent, **about):
         outcome = _attempt(request, claim, registry)
@@ -77,10 +77,6 @@ def _attempt(request: PromotionRequest, claim: Claim, registry: Registry) -> str
     except Exception as error:
         claim.release(f"Delivery met an error of its own ({type(error).__name__}); the worker's log has the details.")
         raise
-
-
-def _owed(request_id: int) -> QuerySet[PromotionRequest]:
-    return PromotionRequest.objects.with_subject().filter(pk=request_id)
 
 
 def _run(attempt: Attempt) -> str:
@@ -121,11 +117,15 @@ def drain(
     with alone("delivery.half_not_resumed"):
         halfway.resume_what_failed()
     for done in range(limit):
-        due = OutboxEntry.objects.due(clock.now()).order_by("-is_urgent", "pk").values_list("pk", flat=True).first()
-        if due is None or is_over():
+        due = composed.objects(_due, clock.now())
+        if not due or is_over():
             return done
-        _deliver_alone(due, registry)
+        _deliver_alone(due[0], registry)
     return limit
+
+
+def _due(now: datetime) -> QuerySet[OutboxEntry, int]:
+    return OutboxEntry.objects.due(now).order_by("-is_urgent", "pk").values_list("pk", flat=True)[:1]
 
 
 def _deliver_alone(entry_id: int, registry: Registry) -> None:

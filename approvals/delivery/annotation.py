@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 import structlog
 from django.conf import settings
+from django.db.models import QuerySet
 
 from approvals import evidence, ledger, workflow
 from approvals.evidence import approval_note
 from approvals.models import Checkpoint, PromotionRequest, Status, Verdict
+from mirror import composed
 from mirror.port import DESCRIPTION_LIMIT, Grounds, NotFound, Registry, RegistryError, VersionSnapshot
 
 logger = structlog.get_logger(__name__)
@@ -36,8 +38,12 @@ def witness() -> dict[str, str]:
     """Tags that say how the ledger stands now: its head, and the newest signed checkpoint if there is one. MLflow keeps
     them where the owner of our database cannot rewrite them. Kept with the delivery, so that a resumed one writes the
     same."""
-    newest = Checkpoint.objects.order_by("-number").first()
+    newest = next(iter(composed.objects(_newest)), None)
     return {ledger.HEAD_TAG: str(ledger.head())} | ({ledger.CHECKPOINT_TAG: newest.text} if newest else {})
+
+
+def _newest() -> QuerySet[Checkpoint]:
+    return Checkpoint.objects.order_by("-number")[:1]
 
 
 def witness_of(request: PromotionRequest) -> dict[str, str]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from approvals import evidence, tenures
 from approvals.delivery import annotation, freezing
@@ -15,7 +16,7 @@ from approvals.evidence import approval_note
 from approvals.models import OutboxEntry, PromotionRequest, Tenure, Verdict
 from approvals.policy import Rule
 from approvals.selectors import eligibility, frozen_evidence
-from mirror import clock, inspection, sync
+from mirror import clock, composed, inspection, sync
 from mirror.models import ModelVersion
 from mirror.port import Grounds, NotFound, Registry, RegistryError, Unreachable, VersionSnapshot
 
@@ -59,6 +60,11 @@ class Plan:
 
     stage_before: str = "None"
     """The stage that the version itself had."""
+
+
+def _running(model_name: str, target: int, place: str) -> QuerySet[Tenure, int]:
+    found = Tenure.objects.open().filter(model_name=model_name, target=target, place=place)
+    return found.values_list("version_number", flat=True)
 
 
 class Attempt:
@@ -116,8 +122,7 @@ class Attempt:
     def is_unreviewed(self) -> bool:
         """An urgent request that needed no one's approval: when something else is there than its author saw, it fails
         and they look again, since there are no reviewers to send it back to."""
-        approvals = self.request.reviews.live().filter(verdict=Verdict.APPROVE)
-        return self.request.is_urgent and not approvals.exists()
+        return self.request.is_urgent and not self.request.reviews.live().filter(verdict=Verdict.APPROVE).exists()
 
     # --- Looking and deciding
 
@@ -134,8 +139,7 @@ class Attempt:
         name: the list may come from a replica that is behind, and what stood there before is told by it."""
         stage = self.target.stage
         found = {each.number for each in self.registry.versions_in_stage(self.name, stage)}
-        running = Tenure.objects.open().filter(model_name=self.name, target=self.target, place=stage)
-        for number in found ^ set(running.values_list("version_number", flat=True)):
+        for number in found ^ set(composed.objects(_running, self.name, self.target.pk, stage)):
             with contextlib.suppress(NotFound):
                 is_there = self.registry.version(self.name, number).stage == stage
                 found = found | {number} if is_there else found - {number}

@@ -11,11 +11,14 @@ import fnmatch
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
+
+from django.db.models import QuerySet
 
 from approvals.evidence import approval_note
 from approvals.policy import PARTS, Rule
-from mirror import lineage, measures
+from mirror import composed, lineage, measures
+from mirror.models import Exhibit, Inspection, ModelVersion
 
 FORMAT = 2
 OWN_TAG = "countersign."
@@ -109,7 +112,7 @@ def _is_same_rule(old: Any, new: Any) -> bool:
 def version_facts(version: Any, rule: Rule, *, early: bool = False) -> dict[str, Any]:
     """The facts of a mirrored version that a reviewer relies on. Stage, aliases and our own notes are not among
     them."""
-    inspection = getattr(version, "inspection", None)
+    inspection = _inspection(version)
     return {
         "model": version.model.name,
         "number": version.number,
@@ -119,9 +122,25 @@ def version_facts(version: Any, rule: Rule, *, early: bool = False) -> dict[str,
         "logged_model_id": version.logged_model_id if early else lineage.logged_model_id(version),
         "contributors": contributors(version, rule.contributor_tags),
         "files": inspection.files if inspection else None,
-        "exhibits": dict(version.exhibits.values_list("path", "sha256")) if inspection else {},
+        "exhibits": dict(composed.rows(_exhibits, version.pk)) if inspection else {},
         **_shared_facts(version, rule, early=early),
     }
+
+
+def _inspection(version: Any) -> Inspection | None:
+    """As the version's own attribute has it, which asks once."""
+    related = ModelVersion._meta.get_field("inspection")  # noqa: SLF001  Django's public name for it
+    if not related.is_cached(version):
+        related.set_cached_value(version, next(iter(composed.objects(_looks, version.pk)), None))
+    return cast(Inspection | None, related.get_cached_value(version))
+
+
+def _looks(version: int) -> QuerySet[Inspection]:
+    return Inspection._base_manager.filter(version=version)  # noqa: SLF001  as relations do
+
+
+def _exhibits(version: int) -> QuerySet[Exhibit, Any]:
+    return Exhibit.objects.filter(version=version).values_list("path", "sha256")
 
 
 def champion_facts(champion: Any, rule: Rule, *, early: bool = False) -> dict[str, Any]:
@@ -129,7 +148,7 @@ def champion_facts(champion: Any, rule: Rule, *, early: bool = False) -> dict[st
 
 
 def _shared_facts(version: Any, rule: Rule, *, early: bool) -> dict[str, Any]:
-    inspection = getattr(version, "inspection", None)
+    inspection = _inspection(version)
     run_tags = version.run.get("tags") or {}
     metrics, params = (
         _read_early(version, kind) if early else getattr(version, kind) for kind in ("metrics", "params")

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import PromotionRequest
-from approvals.selectors import composed
 from approvals.workflow import FindingInput
+from mirror import composed
 
 MOST, AT_FIRST = 5, 2
 PREFIX = "findings"

@@ -3,15 +3,17 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import DataError, connection
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from approvals.ledger import quick
 from approvals.ledger.rows import digest
 from approvals.ledger.verdicts import Fault
 from approvals.models import AuditEvent, ChainHead
 from approvals.models.defaults import GENESIS
+from mirror import composed
 
 Progress = Callable[[int], None]
 
@@ -35,9 +37,14 @@ BEGINNING = Link(0, GENESIS)
 
 
 def head() -> Link:
-    """Number and hash of the last event; 0 and zeros before the first."""
-    found = ChainHead.objects.get(pk=1)
-    return Link(found.sequence, found.hash)
+    """Number and hash of the last event; 0 and zeros before the first. Raises ChainHead.DoesNotExist without a head."""
+    for sequence, digest_there in composed.rows(_head):
+        return Link(sequence, digest_there)
+    raise ChainHead.DoesNotExist
+
+
+def _head() -> QuerySet[ChainHead, Any]:
+    return ChainHead.objects.filter(pk=1).values_list("sequence", "hash")
 
 
 def has(link: Link) -> bool:

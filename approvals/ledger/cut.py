@@ -7,9 +7,10 @@ acknowledges it.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -19,7 +20,7 @@ from django.utils import timezone
 from approvals.evidence import OWN_TAG, approval_note
 from approvals.ledger.anchors import HEAD_TAG
 from approvals.models import AuditEvent, ChainHead, LedgerCut, PromotionRequest, WatchState
-from mirror import sync
+from mirror import composed, sync
 from mirror.models import MirrorState, ModelVersion
 from mirror.port import Registry, Unreachable
 
@@ -114,16 +115,24 @@ class _Known:
 
 def _known() -> _Known:
     """One query: each delivery asks for it."""
+    found = composed.objects(_state)
+    if not found:
+        WatchState.objects.get_or_create(pk=1)
+        found = composed.objects(_state)
+    [(witnessed_at, newest, last, has_cuts)] = found
+    return _Known(witnessed_at, newest, last or 0, bool(has_cuts))
+
+
+def _state() -> QuerySet[WatchState, Any]:
     newest = ModelVersion.objects.order_by("-last_updated_at").values("last_updated_at")[:1]
     last = PromotionRequest.objects.order_by("-pk").values("pk")[:1]
-    state = WatchState.objects.filter(pk=1).values_list(
+    return WatchState.objects.filter(pk=1).values_list(
         "witnessed_at", Subquery(newest), Subquery(last), Exists(LedgerCut.objects.all())
     )
-    found = state.first()
-    if found is None:
-        WatchState.objects.get_or_create(pk=1)
-        found = state.get()
-    return _Known(found[0], found[1], found[2] or 0, bool(found[3]))
+
+
+def _hashes(sequences: Collection[int]) -> QuerySet[AuditEvent, Any]:
+    return AuditEvent.objects.filter(sequence__in=sequences).values_list("sequence", "hash")
 
 
 def _beyond(versions: "QuerySet[ModelVersion]", known: Sequence[LedgerCut], last_request: int) -> _Beyond:
@@ -146,9 +155,7 @@ def _beyond(versions: "QuerySet[ModelVersion]", known: Sequence[LedgerCut], last
         parsed = re.fullmatch(r"(\d{1,12}):([0-9a-f]{64})", str(version.tags.get(HEAD_TAG, "")))
         if parsed and int(parsed[1]) > event:
             heads[int(parsed[1]), parsed[2]] = name
-    hashes = dict(
-        AuditEvent.objects.filter(sequence__in={sequence for sequence, _ in heads}).values_list("sequence", "hash")
-    )
+    hashes = dict(composed.among(_hashes, {sequence for sequence, _ in heads}))
     unknown = {sequence: name for (sequence, kept), name in heads.items() if hashes.get(sequence) != kept}
     end = ChainHead.objects.get(pk=1).sequence if unknown else 0
     for sequence, name in unknown.items():

@@ -7,17 +7,18 @@ The one writer of `Identity`. Reading needs nothing of this: events tell their n
 import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice, pairwise
-from typing import Any
+from typing import Any, cast
 
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from accounts.models import User, plain
 from approvals.models import Action, AuditEvent, Identity
 from approvals.models.identities import TOKEN, Naming, commitment_of, mapped, token
+from mirror import composed
 
 _ADDRESS = re.compile(r"<([^<>]+)>|([^\s<>,;\"'()⟨⟩]+@[^\s<>,;\"'()⟨⟩]+)")
 _EDGES = r"(?<![\w.+-]){}(?![\w-]|\.\w)"
@@ -65,17 +66,25 @@ def tokenised(value: Any, *, known: Iterable[User] = ()) -> Any:
 def _named(given: Mapping[int, User], addresses: set[str], marks: set[str]) -> tuple[dict[int, User], list[Identity]]:
     """Those given and those with these addresses; the identities that they and these marks have, oldest first. People
     are read anew: they may have been pseudonymised since, and nothing may bring their names back."""
-    marked = Q(commitment__in=marks)
-    theirs = Q(person__in=given) | Q(person__email__in=addresses)
-    found = list(Identity.objects.filter(theirs | marked).select_related("person").order_by("pk"))
+    found = composed.among(_identities, given, addresses, marks)
     people = {
         each.person_id: each.person for each in found if each.person_id in given or each.person.email in addresses
     }
     # Mostly each of them is known by now.
     if people.keys() >= given.keys() and addresses <= {person.email for person in people.values()}:
         return people, found
-    people = {person.pk: person for person in User.objects.filter(Q(pk__in=given) | Q(email__in=addresses))}
-    return people, list(Identity.objects.filter(Q(person__in=people) | marked).order_by("pk"))
+    people = {person.pk: person for person in composed.among(_people, given, addresses)}
+    return people, composed.among(_identities, people, (), marks)
+
+
+def _identities(people: Collection[int], addresses: Collection[str], marks: Collection[str]) -> QuerySet[Identity]:
+    named = Q(person__in=people) | Q(person__email__in=addresses) | Q(commitment__in=marks)
+    return Identity.objects.filter(named).select_related("person").order_by("pk")
+
+
+def _people(given: Collection[int], addresses: Collection[str]) -> QuerySet[User]:
+    found: QuerySet[User] = User.objects.filter(Q(pk__in=given) | Q(email__in=addresses))
+    return found
 
 
 def token_of(person: User, text: str, *, naming: Naming = Naming.OTHER) -> str:
@@ -97,9 +106,15 @@ def erase(person: User) -> int:
 
 def _made(person_id: int, text: str, naming: Naming) -> Identity:
     """The row for this text, there already or new."""
+    for held in composed.objects(_held, person_id, text):
+        return cast(Identity, held)
     salt = secrets.token_hex(16)
     new = {"naming": naming, "salt": salt, "commitment": commitment_of(salt, person_id, text)}
-    return Identity.objects.get_or_create(person_id=person_id, label=text, erased_at=None, defaults=new)[0]
+    return Identity.objects.create(person_id=person_id, label=text, **new)
+
+
+def _held(person: int, label: str) -> QuerySet[Identity]:
+    return Identity.objects.filter(person=person, label=label, erased_at=None)
 
 
 def _names_of(person: User) -> list[tuple[Naming, str]]:

@@ -3,18 +3,20 @@ facts are kept as they are, texts and documents as their digest, people's names 
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
+from functools import cache
 from typing import Any
 
 from django.contrib.auth.models import Group
-from django.db.models import Field, JSONField, Model
+from django.db.models import Field, JSONField, Model, QuerySet
 
 from accounts.models import User
 from accounts.roles import PERMISSIONS
 from approvals.evidence import canonical
 from approvals.ledger import pseudonyms
 from approvals.ledger.tables import TABLES, Table, label_of, unsettled
+from mirror import composed
 
 Seals = dict[str, dict[str, Any]]
 """Table → number of the row → column → what is kept. Of many rows at once, instead: one digest for each over the
@@ -75,10 +77,10 @@ def digest_of(row: Mapping[str, Any], columns: Iterable[str]) -> str:
 def read(table: Table, keys: Iterable[int] | None) -> dict[int, tuple[dict[str, Any], frozenset[str]]]:
     """The rows with these numbers (None: all) as they would be sealed now, names in clear; and the columns of each that
     no seal would have, because they still change. One query, and one more for each relation to many."""
-    rows = table.rows if keys is None else table.rows.filter(pk__in=list(keys))
+    rows = composed.objects(_all(table)) if keys is None else composed.among(_some(table), keys)
     found = {}
     columns = [(name, None if name in table.personal else keeper(each)) for name, each in table.columns.items()]
-    for row in rows.order_by("pk").values("pk", *table.columns):
+    for row in rows:
         for name, shown in table.shown.items():
             row[name] = shown(row[name])
         told = {name: kept(row[name]) if kept else row[name] for name, kept in columns}
@@ -88,15 +90,41 @@ def read(table: Table, keys: Iterable[int] | None) -> dict[int, tuple[dict[str, 
     return found
 
 
+# One function for each table, and the same each time: what it asks is composed once.
+
+
+@cache
+def _all(table: Table) -> composed.Compose:
+    return lambda: table.rows.order_by("pk").values("pk", *table.columns)
+
+
+@cache
+def _some(table: Table) -> composed.Compose:
+    return lambda keys: _all(table)().filter(pk__in=keys)
+
+
+@cache
+def _pairs(table: Table, name: str) -> composed.Compose:
+    word = "codename" if name.endswith("permissions") else "name"
+
+    def pairs(keys: Sequence[int]) -> QuerySet[Any, Any]:
+        found: QuerySet[Any, Any] = table.rows.filter(pk__in=keys).exclude(**{name: None}).order_by("pk")
+        return found.values_list("pk", f"{name}__{word}")
+
+    return pairs
+
+
+def _roles() -> QuerySet[Any, Any]:
+    return Group.objects.filter(name__in=PERMISSIONS).values_list("pk", "name")
+
+
 def _add_many(table: Table, name: str, found: Mapping[int, tuple[dict[str, Any], frozenset[str]]]) -> None:
     """Groups and permissions by what they are called: their numbers mean nothing to who reads the ledger."""
-    word = "codename" if name.endswith("permissions") else "name"
     lists: dict[int, list[str]] = {pk: [] for pk in found}
-    pairs = table.rows.filter(pk__in=list(found)).exclude(**{name: None})
-    for pk, called in pairs.order_by("pk").values_list("pk", f"{name}__{word}"):
+    for pk, called in composed.among(_pairs(table, name), found):
         lists[pk].append(called)
     lists = {pk: sorted(called) for pk, called in lists.items()}
-    roles = dict(Group.objects.filter(name__in=PERMISSIONS).values_list("pk", "name")) if table.model is Group else {}
+    roles = dict(composed.rows(_roles)) if table.model is Group else {}
     for pk, called in lists.items():
         # A role has what this version gives it, which is no change of anybody's.
         own = pk in roles and called == sorted(each.partition(".")[2] for each in PERMISSIONS[roles[pk]])

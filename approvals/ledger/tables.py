@@ -40,7 +40,7 @@ def label_of(model: Model | type[Model]) -> str:
     return str(model._meta.model_name)  # noqa: SLF001  Django's public name for it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     model: type[Model]
     name: str

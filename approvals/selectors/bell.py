@@ -7,7 +7,7 @@ from django.db.models import QuerySet, Value
 from accounts.models import User
 from approvals.models import Notification
 from approvals.models.notifications import NotificationQuerySet
-from approvals.selectors import composed
+from mirror import composed
 
 MOST = 99
 """More than this are not counted, so that the number costs the same on every page."""

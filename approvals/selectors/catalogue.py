@@ -9,8 +9,9 @@ from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery
 from accounts.models import User
 from approvals.models import PromotionRequest, Status, Target
 from approvals.models.requests import OPEN, RequestQuerySet
-from approvals.selectors import composed, target_holders
+from approvals.selectors import target_holders
 from approvals.selectors.target_holders import Holding
+from mirror import composed
 from mirror.models import HEAVY, Alias, ModelVersion, RegisteredModel
 
 SORTS = {"name": ("name",), "changed": ("last_updated_at", "name")}

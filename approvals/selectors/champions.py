@@ -5,7 +5,7 @@ from django.db.models.functions import Coalesce
 
 from approvals.models import PromotionRequest, Target
 from approvals.models.requests import RequestKind
-from approvals.selectors import composed
+from mirror import composed
 from mirror.models import Alias, ModelVersion, RegisteredModel
 
 

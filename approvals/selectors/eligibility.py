@@ -7,7 +7,8 @@ from django.db.models import QuerySet
 
 from approvals import policy
 from approvals.models import PromotionRequest, Target
-from approvals.selectors import champions, composed, rules
+from approvals.selectors import champions, rules
+from mirror import composed
 from mirror.models import ModelVersion
 
 

@@ -23,7 +23,8 @@ from approvals.models import (
     Tenure,
 )
 from approvals.models.requests import RequestQuerySet
-from approvals.selectors import composed, request_state, reviewers, rollback_candidates
+from approvals.selectors import request_state, reviewers, rollback_candidates
+from mirror import composed
 from mirror.models import ModelVersion, RegisteredModel
 
 REPORTS_SHOWN = 5

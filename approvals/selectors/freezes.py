@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from approvals.models import FreezeWindow, OutboxEntry, Target
 from approvals.policy.freezes import WEEK, Freeze, Window, frozen_until, next_freeze
-from approvals.selectors import composed
+from mirror import composed
 
 NEAR = timedelta(days=3)
 """How long before it begins a freeze is announced."""

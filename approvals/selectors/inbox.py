@@ -21,7 +21,8 @@ from approvals.models import (
     Target,
 )
 from approvals.models.requests import CLOSED, OPEN, RequestQuerySet
-from approvals.selectors import composed, reviewers
+from approvals.selectors import reviewers
+from mirror import composed
 
 TABS = ("waiting", "others", "mine", "decided", "glass")
 REASON_SHOWN = 300

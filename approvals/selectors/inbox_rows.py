@@ -13,7 +13,8 @@ from approvals import policy
 from approvals.evidence import comparison
 from approvals.models import CheckResult, Outcome, Probation, PromotionRequest, Review, Status, Verdict
 from approvals.models.requests import UNDECIDED
-from approvals.selectors import composed, metrics_of_record, nominations
+from approvals.selectors import metrics_of_record, nominations
+from mirror import composed
 
 NEAR_EXPIRY = timedelta(days=2)
 

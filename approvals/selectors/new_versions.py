@@ -6,7 +6,7 @@ from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
 
 from approvals.models import PromotionRequest, Target, Tenure
 from approvals.models.requests import OPEN
-from approvals.selectors import composed
+from mirror import composed
 from mirror.models import ModelVersion, RegisteredModel
 
 LOOKED_AT = 50

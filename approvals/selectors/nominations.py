@@ -9,8 +9,8 @@ from django.db.models import Q, QuerySet
 from accounts.models import User
 from approvals import policy
 from approvals.models import Nomination, PromotionRequest
-from approvals.selectors import composed
 from approvals.selectors.request_state import RequestState
+from mirror import composed
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import BigIntegerField, Count, IntegerField, OuterRef, QuerySet, Subquery
 
 from approvals.models import PromotionRequest, Review
-from approvals.selectors import composed
+from mirror import composed
 
 
 def find(pk: int) -> PromotionRequest | None:

@@ -7,7 +7,8 @@ from typing import Any
 from django.db.models import Case, F, QuerySet, When
 
 from accounts.models import User
-from approvals.selectors import batches, composed, inbox, together
+from approvals.selectors import batches, inbox, together
+from mirror import composed
 
 
 @dataclass(frozen=True, slots=True)

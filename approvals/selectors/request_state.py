@@ -12,7 +12,8 @@ from accounts.models import User
 from approvals import evidence, policy
 from approvals.models import CheckResult, Outcome, PromotionRequest, Review, Status, Verdict
 from approvals.models.requests import UNDECIDED, RequestKind
-from approvals.selectors import composed, eligibility, frozen_evidence, reviewers
+from approvals.selectors import eligibility, frozen_evidence, reviewers
+from mirror import composed
 
 
 @dataclass(frozen=True, slots=True)

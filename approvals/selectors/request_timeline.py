@@ -9,7 +9,8 @@ from django.db.models import QuerySet
 from approvals.ledger import machines, sentences
 from approvals.ledger.machines import Machine
 from approvals.models import Action, AuditEvent, PromotionRequest
-from approvals.selectors import composed, mentions
+from approvals.selectors import mentions
+from mirror import composed
 
 NEWEST = 100
 """So many events of one request are shown at once; the history has the rest."""

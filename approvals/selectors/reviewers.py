@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 
 from accounts.models import User
 from approvals import policy
-from approvals.selectors import composed
+from mirror import composed
 
 REVIEW = "approvals.review_promotion"
 

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from approvals import policy
 from approvals.models import ModelMetrics, Policy, PromotionRequest, RequestKind, Status, Target
-from approvals.selectors import composed
+from mirror import composed
 
 
 def rule_from(found: Policy, *, why: str) -> policy.Rule:

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from accounts.models import User
 from approvals.models import Comment, PromotionRequest, Review, Subscription
-from approvals.selectors import composed
+from mirror import composed
 
 
 @dataclass(frozen=True, slots=True)

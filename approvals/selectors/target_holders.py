@@ -11,8 +11,8 @@ from django.db.models import Max, QuerySet
 
 from accounts.models import User
 from approvals.models import PromotionRequest, Review, Status, Target, Tenure, Verdict
-from approvals.selectors import composed
 from approvals.tenures import labels
+from mirror import composed
 from mirror.models import HEAVY, Alias, ModelVersion, RegisteredModel
 
 GATE, BEFORE, OUTSIDE = "gate", "before", "outside"

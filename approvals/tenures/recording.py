@@ -12,6 +12,7 @@ from django.db.models.functions import Greatest
 
 from approvals.models import AuditEvent, ChainHead, PromotionRequest, Target, Tenure
 from approvals.models.requests import AfterVerdict, RequestKind
+from mirror import composed
 from mirror.models import ModelVersion
 
 MOST_EARLIER = 500
@@ -58,7 +59,7 @@ def promoted(
     version, target, name = request.version, request.target, request.version.model.name
     places = places_of(target) if places is None else places
     # Read once: who writes events has the head of the chain, so no one else changes tenures meanwhile.
-    running = list(Tenure.objects.open().filter(model_name=name))
+    running = composed.objects(_running, name)
     here = [held for held in running if held.target_id == target.pk and held.place in places]
     mine = [held for held in here if held.version_number == version.number]
     over = [held for held in here if held not in mine and takes_alone(request, held.place)]
@@ -81,6 +82,10 @@ def promoted(
     new = [place for place in places if place not in {held.place for held in mine}]
     made = [_new(model_name=name, number=version.number, target=target, place=place, **begun) for place in new]
     return [*running, *Tenure.objects.bulk_create(made)]
+
+
+def _running(model_name: str) -> QuerySet[Tenure]:
+    return Tenure.objects.open().filter(model_name=model_name)
 
 
 def begin(

@@ -17,12 +17,13 @@ from accounts.models import User
 from approvals import policy
 from approvals.forms.inbox import InboxFilterForm
 from approvals.models import Finding, PromotionRequest
-from approvals.selectors import composed, inbox_rows, reviewers
 from approvals.selectors import inbox as queries
+from approvals.selectors import inbox_rows, reviewers
 from approvals.views.lists import Nothing, Tab
 from approvals.views.shared import SignedInRequest
 from components import saved_views
 from components.pagination import FromTheNearerEnd
+from mirror import composed
 
 PAGE_SIZE = 25
 TABS = {

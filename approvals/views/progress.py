@@ -11,9 +11,10 @@ from django.utils import timezone
 from accounts.models import User
 from approvals.models import Action, Assessment, AuditEvent, OutboxEntry, Outcome, PromotionRequest, Status
 from approvals.policy.freezes import Freeze
-from approvals.selectors import approval_effect, composed, undoing
+from approvals.selectors import approval_effect, undoing
 from approvals.selectors.approval_effect import Effect
 from approvals.selectors.request_state import RequestState
+from mirror import composed
 from mirror.models import Inspection
 
 SLOW_AFTER = timedelta(seconds=15)

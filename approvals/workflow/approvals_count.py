@@ -1,6 +1,10 @@
 """Whether the approvals suffice, and which of them outlive a change of the content. For the other verbs, inside their
 transactions and with the request locked."""
 
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
@@ -9,6 +13,7 @@ from approvals.models import Action, PromotionRequest, RequestKind, Review, Stat
 from approvals.selectors import request_state
 from approvals.workflow import outbox, rollbacks
 from approvals.workflow.shared import move
+from mirror import composed
 
 
 def count_approvals(
@@ -43,12 +48,9 @@ def void_what_changed(request: PromotionRequest) -> tuple[list[Review], list[str
     rule = policy.Rule.from_json(request.rule)
     voided: list[Review] = []
     kept: list[str] = []
-    live = (
-        request.reviews.live().filter(verdict=Verdict.APPROVE).select_related("reviewer").order_by("created_at", "pk")
-    )
-    for review in live:
+    for review in composed.objects(_approvals, request.pk):
         changed = evidence.changed_parts(review.parts, request.parts)
-        groups = frozenset(review.reviewer.groups.values_list("name", flat=True))
+        groups = frozenset(composed.objects(_groups, review.reviewer_id))
         person = policy.Reviewer(review.reviewer_id, review.reviewer.label, groups, changed=changed)
         if not changed or policy.still_counts(rule, person):
             kept.append(review.reviewer.label)
@@ -60,13 +62,20 @@ def void_what_changed(request: PromotionRequest) -> tuple[list[Review], list[str
     return voided, kept
 
 
+def _approvals(request: int) -> QuerySet[Review]:
+    """Those that stand, in the order in which they were given."""
+    found: QuerySet[Review] = Review.objects.live().filter(request=request, verdict=Verdict.APPROVE)
+    return found.select_related("reviewer").order_by("created_at", "pk")
+
+
+def _groups(person: int) -> QuerySet[Group, Any]:
+    return Group.objects.filter(user=person).values_list("name", flat=True)
+
+
 def approver_labels(request: PromotionRequest) -> list[str]:
     """`Name <e-mail>` of everyone whose approval stands, in the order in which they approved. Of a rollback that
     needed no approval, who or what allowed it. An emergency promotion has none: no one approved it."""
-    given = (
-        request.reviews.live().filter(verdict=Verdict.APPROVE).select_related("reviewer").order_by("created_at", "pk")
-    )
-    labels = [review.reviewer.label for review in given]
+    labels = [review.reviewer.label for review in composed.objects(_approvals, request.pk)]
     if not labels and request.kind == RequestKind.ROLLBACK and request.decided_at:
         return rollbacks.allowed_alone(request)
     return labels

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import PromotionRequest, Reading, Status
-from approvals.selectors import composed, request_state, reviewers
+from approvals.selectors import request_state, reviewers
+from mirror import composed
 
 log = structlog.get_logger(__name__)
 

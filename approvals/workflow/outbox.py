@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from approvals.models import OutboxEntry, PromotionRequest, Tenure, WatchState
 from approvals.models.requests import OPEN
 from approvals.selectors import undoing
-from mirror import clock, tracing
+from mirror import clock, composed, tracing
 
 logger = structlog.get_logger(__name__)
 
@@ -99,11 +99,16 @@ def hint_next_delivery(entry: OutboxEntry) -> None:
     """Hints at the entry that waited behind this one, if there is one."""
     beside = {"model_name": entry.model_name, "target_id": entry.target_id}
     # Mostly there is none, which the index says; whether it is due is asked of so many rows that it costs more.
-    if not OutboxEntry.objects.open().filter(**beside).exists():
+    if not composed.objects(_beside, entry.model_name, entry.target_id):
         return
     due = OutboxEntry.objects.due(clock.now()).filter(**beside).order_by("pk").values_list("pk", flat=True)
     if (following := due.first()) is not None:
         hint_delivery(following)
+
+
+def _beside(model_name: str, target: int) -> QuerySet[OutboxEntry, int]:
+    found = OutboxEntry.objects.open().filter(model_name=model_name, target=target)
+    return found.values_list("pk", flat=True)[:1]
 
 
 MOST_HINTS = 100

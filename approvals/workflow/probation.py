@@ -20,6 +20,7 @@ from approvals.selectors import champions, eligibility, request_state, reviewers
 from approvals.workflow import locks, outbox, rollbacks
 from approvals.workflow.shared import Conflict, Invalid, move, require
 from approvals.workflow.verbs import verb
+from mirror import composed
 from mirror.isolation import alone
 
 O = Probation.Outcome  # noqa: E741
@@ -33,16 +34,22 @@ MOST_REPORTS = 1000
 def running_beside(request: PromotionRequest) -> list[Probation]:
     """What is on probation in the request's target, locked for the transaction. Every transaction locks such rows
     before it writes to the ledger, so that none waits for another in a circle."""
-    running = Probation.objects.running().filter(
-        request__version__model_id=request.version.model_id, request__target_id=request.target_id
-    )
-    running = running.exclude(request=request)
     # None begins beside the caller, who has locked the target.
-    if not running.exists():
+    if not composed.objects(_any_beside, request.version.model_id, request.target_id, request.pk):
         return []
+    running = _running_beside(request.version.model_id, request.target_id, request.pk)
     # Their requests first, as those who confirm, report or fall back do: the event of an end touches the row.
     _hold(PromotionRequest.objects.filter(pk__in=running.values("request")))
     return list(running.select_for_update(of=("self",)).order_by("pk"))
+
+
+def _running_beside(model: int, target: int, request: int) -> QuerySet[Probation]:
+    running = Probation.objects.running().filter(request__version__model=model, request__target=target)
+    return running.exclude(request=request)
+
+
+def _any_beside(model: int, target: int, request: int) -> QuerySet[Probation, int]:
+    return _running_beside(model, target, request).values_list("pk", flat=True)[:1]
 
 
 def _hold(requests: "QuerySet[PromotionRequest]") -> None:

@@ -2,11 +2,12 @@
 under locks that are always taken in the same order. A page, and a click, may be older than what happened meanwhile."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from django.db import transaction
+from django.db.models import Model, QuerySet
 
 from accounts import tokens
 from accounts.models import User
@@ -14,6 +15,7 @@ from approvals.ledger import machines
 from approvals.models import Policy, PromotionRequest, Target
 from approvals.workflow import locks
 from approvals.workflow.shared import NotAllowed
+from mirror import composed
 from mirror.models import ModelVersion, RegisteredModel
 
 P = ParamSpec("P")
@@ -59,10 +61,8 @@ def read_again(given: dict[str, Any], edits: str = "") -> None:
             continue
         elif isinstance(value, PromotionRequest):
             given[name] = locks.lock_request(value)
-        elif isinstance(value, Target | RegisteredModel):
-            given[name] = type(value).objects.get(pk=value.pk)
-        elif isinstance(value, ModelVersion):
-            given[name] = ModelVersion.objects.select_related("model").get(pk=value.pk)
+        elif isinstance(value, Target | RegisteredModel | ModelVersion):
+            given[name] = _read(value)
     by = given.get("by")
     if isinstance(by, User) and not by.is_active and not by.is_countersign:
         raise NotAllowed("Your account was deactivated, so nothing was done.", code="deactivated")
@@ -74,8 +74,26 @@ def read_again(given: dict[str, Any], edits: str = "") -> None:
 def lock_people(people: Iterable[User]) -> dict[int, User]:
     """The people as they are now, by number; no one changes their roles until the end of the transaction."""
     numbers = {person.pk for person in people}
-    found = User.objects.select_for_update(no_key=True).filter(pk__in=numbers).order_by("pk") if numbers else ()
+    found = composed.among(_people, numbers) if numbers else ()
     return {person.pk: person for person in found}
+
+
+def _people(numbers: Collection[int]) -> QuerySet[User]:
+    found: QuerySet[User] = User.objects.select_for_update(no_key=True).filter(pk__in=numbers).order_by("pk")
+    return found
+
+
+def _read(given: Target | RegisteredModel | ModelVersion) -> Model:
+    for found in composed.objects(_ROWS[type(given)], given.pk):
+        return cast(Model, found)
+    raise type(given).DoesNotExist
+
+
+_ROWS: dict[type[Model], composed.Compose] = {
+    Target: lambda pk: Target.objects.filter(pk=pk),
+    RegisteredModel: lambda pk: RegisteredModel.objects.filter(pk=pk),
+    ModelVersion: lambda pk: ModelVersion.objects.select_related("model").filter(pk=pk),
+}
 
 
 def _target_of(value: Any) -> int | None:

@@ -14,7 +14,7 @@ from django.db.models.functions import Cast
 
 from accounts.models import User
 from approvals.models import Comment, Policy, PromotionRequest
-from approvals.selectors import composed
+from mirror import composed
 from mirror.models import HEAVY, ModelVersion, RegisteredModel
 
 EACH = 10

@@ -17,7 +17,6 @@ from approvals.models import Incident, Probation, PromotionRequest, Target
 from approvals.policy.metrics import names_first
 from approvals.selectors import (
     catalogue,
-    composed,
     follow_up,
     metrics_of_record,
     new_versions,
@@ -28,6 +27,7 @@ from approvals.selectors import (
 from approvals.views.shared import SignedInRequest
 from components import plots
 from components.pagination import page_of
+from mirror import composed
 from mirror.models import RegisteredModel
 from registry_ui.selectors import tenures as tenure_queries
 from registry_ui.views.shared import history_url, own_history

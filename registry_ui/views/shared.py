@@ -9,7 +9,7 @@ from django.urls import reverse
 from accounts.models import User
 from approvals import administration
 from approvals.models import AuditEvent
-from approvals.selectors import composed
+from mirror import composed
 
 NEWEST_EVENTS = 10
 

@@ -9,8 +9,8 @@ from django.db.models import Case, Count, IntegerField, Min, QuerySet, Value, Wh
 
 from approvals.models import Tenure
 from approvals.models.requests import UNDECIDED
-from approvals.selectors import composed
 from approvals.tenures.recording import places_of
+from mirror import composed
 from registry_ui.selectors.overview import standings
 from registry_ui.selectors.overview.question import WEEK, Question
 from registry_ui.selectors.overview.standings import Standing

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from approvals.models import Probation, PromotionRequest, Status, Tenure, Verdict
 from approvals.models.requests import UNDECIDED
-from approvals.selectors import composed
+from mirror import composed
 from mirror.models import RegisteredModel
 from registry_ui.selectors.overview.question import Question
 

@@ -1,15 +1,17 @@
 """Queries that are composed once: their answers are new each time."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
-from django.db.models import F, QuerySet, Value
+from django.db import connection, connections, transaction
+from django.db.models import F, Q, QuerySet, Value
 
 from accounts.models import User
 from approvals.models import PromotionRequest, Target
-from approvals.selectors import composed, inbox, queue_numbers
+from approvals.selectors import inbox, queue_numbers
+from mirror import composed
 from tests.support.factories import make_request, make_version
 
 
@@ -69,12 +71,49 @@ def test_facts_are_numbers_and_texts_and_some_of_them(rita: User, remy: User) ->
     assert {group.name for group in found.groups.all()} == set(rita.group_names)
 
 
+def test_some_of_any_number_are_asked_for_with_few_queries_composed(rita: User, remy: User, rosa: User) -> None:
+    def these(people: tuple[int, ...], names: tuple[str, ...]) -> QuerySet[User]:
+        found: QuerySet[User] = User.objects.filter(Q(pk__in=people) | Q(name__in=names)).order_by("pk")
+        return found
+
+    composed._shape.cache_clear()
+    everybody = [rita.pk, remy.pk, rosa.pk]
+    for count in range(4):
+        assert [each.pk for each in composed.among(these, everybody[:count], ())] == everybody[:count]
+    assert composed._shape.cache_info().currsize == 4, "of none, of one, of two, and of up to four"
+    assert composed.among(these, everybody[:1], {"Remy Ortiz"}) == [rita, remy]
+    assert composed.among(these, range(10**9, 10**9 + composed.MOST + 1), {"Remy Ortiz"}) == [remy]
+    assert composed._shape.cache_info().currsize == 5
+
+
+def test_times_are_facts(rita: User) -> None:
+    def since(time: datetime) -> QuerySet[User]:
+        found: QuerySet[User] = User.objects.filter(joined_at__gte=time)
+        return found
+
+    for time in (rita.joined_at, rita.joined_at + timedelta(microseconds=1)):
+        assert composed.objects(since, time) == list(since(time))
+    assert composed.objects(since, rita.joined_at) == [rita]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite locks no rows.")
+def test_rows_are_locked_in_a_transaction_alone(committed: None) -> None:
+    def locked(person: int) -> QuerySet[User]:
+        found: QuerySet[User] = User.objects.select_for_update().filter(pk=person)
+        return found
+
+    with transaction.atomic():
+        assert composed.objects(locked, 0) == []
+    with pytest.raises(transaction.TransactionManagementError):
+        composed.objects(locked, 0)
+
+
 def test_a_fact_that_is_lost_or_changed_on_its_way_is_refused(db: None) -> None:
     with pytest.raises(ValueError, match="reaches the query"):
         composed.objects(lambda name: User.objects.filter(name__contains=name), "rita")
     with pytest.raises(ValueError, match="reaches the query"):
         composed.objects(lambda _: User.objects.all(), 1)
-    with pytest.raises(ValueError, match="number or a text"):
+    with pytest.raises(ValueError, match="a number, a text or a time"):
         composed.objects(lambda is_active: User.objects.filter(is_active=is_active), True)
 
 

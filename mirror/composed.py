@@ -4,13 +4,14 @@ facts, which takes several times as long as the answer. What is asked, and when,
 import copy
 import itertools
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.db.models import QuerySet
 
 KEPT = 1024
@@ -66,7 +67,7 @@ def numbers(*parts: tuple[Any, ...]) -> tuple[int, ...]:
         return tuple(int(each or 0) for each in cursor.fetchone())
 
 
-Fact = int | str | tuple[int, ...] | tuple[str, ...]
+Fact = int | str | datetime | tuple[int, ...] | tuple[str, ...]
 
 
 def objects(compose: Compose, *facts: Fact) -> list[Any]:
@@ -75,6 +76,19 @@ def objects(compose: Compose, *facts: Fact) -> list[Any]:
     whatever the facts, the time and the rows. One query, and one for each of its prefetches."""
     shape = _shape(compose, *map(_kind, facts))
     return list(shape.found_for(facts)) if shape else []
+
+
+MOST = 256
+"""Facts of one tuple; what is asked of more is composed each time."""
+
+
+def among(compose: Compose, *facts: Iterable[int] | Iterable[str]) -> list[Any]:
+    """As `objects`, of facts that are all meant by `IN`, in any order and any number of each: they are repeated up to a
+    power of two, so that one query for each suffices."""
+    given: list[tuple[Any, ...]] = [tuple(each) for each in facts]
+    if any(len(each) > MOST for each in given):
+        return list(compose(*given))
+    return objects(compose, *(each + each[-1:] * ((1 << (len(each) - 1).bit_length()) - len(each)) for each in given))
 
 
 @dataclass(frozen=True)
@@ -88,11 +102,17 @@ class _Shape:
     """Which of the facts it is, or else None, and what it was when the SQL was made."""
 
     def found_for(self, facts: Sequence[Fact]) -> QuerySet[Any, Any]:
-        given = list(_each(facts))
+        given = [_handed(fact) for fact in _each(facts)]
         # Of the type that the ORM has made of it: on PostgreSQL numbers know how wide they are.
-        parameters = tuple(made if place is None else type(made)(given[place]) for place, made in self.parameters)
+        parameters = tuple(
+            made if place is None else type(made)(given[place]) if isinstance(made, int) else given[place]
+            for place, made in self.parameters
+        )
         compiler = copy.copy(self.compiler)
         compiler.connection = connections[self.found.db]  # of this thread
+        is_locking = self.found.query.select_for_update and compiler.connection.features.has_select_for_update
+        if is_locking and compiler.connection.get_autocommit():
+            raise transaction.TransactionManagementError("Rows are locked in a transaction.")
         compiler.as_sql = lambda *_, **__: (self.sql, parameters)
         found = self.found.all()
         found.query.get_compiler = lambda *_, **__: compiler  # type: ignore[method-assign]
@@ -108,14 +128,14 @@ def _shape(compose: Compose, *kinds: tuple[type, int | None]) -> _Shape | None:
         _mark(kind, next(number)) if length is None else tuple(_mark(kind, next(number)) for _ in range(length))
         for kind, length in kinds
     ]
-    places = {mark: place for place, mark in enumerate(_each(marks))}
+    places = {_handed(mark): place for place, mark in enumerate(_each(marks))}
     found = compose(*marks)
     compiler = found.query.get_compiler(using=found.db)
     try:
         sql, made = compiler.as_sql()
     except EmptyResultSet:
         return None
-    parameters = [(places.get(each) if isinstance(each, int | str) else None, each) for each in made]
+    parameters = [(places.get(each) if isinstance(each, int | str | datetime) else None, each) for each in made]
     if missing := set(places.values()) - {place for place, _ in parameters}:
         raise ValueError(f"Not every fact reaches the query as it is: {sorted(missing)}.")
     return _Shape(found, compiler, sql, parameters)
@@ -138,7 +158,14 @@ def _mark(kind: type, number: int) -> Any:
         return 32_000 + number
     if issubclass(kind, str):
         return f"\ue000{number}"
-    raise ValueError(f"A fact is a number or a text, not {kind.__name__}.")
+    if issubclass(kind, datetime):
+        return datetime(1, 2, 3, tzinfo=UTC) + timedelta(seconds=number)
+    raise ValueError(f"A fact is a number, a text or a time, not {kind.__name__}.")
+
+
+def _handed(fact: Any) -> Any:
+    """As the database gets it: SQLite has texts for times."""
+    return connection.ops.adapt_datetimefield_value(fact) if isinstance(fact, datetime) else fact
 
 
 @lru_cache(maxsize=KEPT)
