@@ -2,9 +2,12 @@
 
 import gc
 from collections.abc import Iterator
+from itertools import chain, combinations
+from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.mark.expression import Expression
 from cryptography.fernet import Fernet
 from django.apps import apps
 from django.core.management import call_command
@@ -36,6 +39,18 @@ DATABASE = {"db", "transactional_db", "django_db_setup"}
 
 APART = ("e2e", "image", "slow", "server")
 """Marks of what starts processes and waits for them, the longest first."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file is not even imported when no test in it can be asked for, whichever of its marks that has: to import all
+    takes each worker of `pytest -m e2e` longer than a minute's tests."""
+    if not config.option.markexpr or collection_path.suffix != ".py":
+        return None
+    text = collection_path.read_text()
+    marks = ["nodb", *(name for name in (*APART, "image") if f"mark.{name}" in text)]
+    asked = Expression.compile(config.option.markexpr)
+    some = chain.from_iterable(combinations(marks, count) for count in range(len(marks) + 1))
+    return None if any(asked.evaluate(lambda name, **_: name in each) for each in some) else True  # noqa: B023  at once
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
