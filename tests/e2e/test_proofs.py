@@ -17,10 +17,8 @@ pytestmark = pytest.mark.e2e
 SignIn = Callable[..., Page]
 
 
-@pytest.fixture
-def address(stack: Stack, request: pytest.FixtureRequest) -> str:
+def asked(stack: Stack, model: str) -> str:
     """Path of a request that waits for one approval with a fresh proof."""
-    model = f"proof_{request.node.name.removeprefix('test_')}"[:60]
     stack.probe("signed_policy", model)
     stack.make_version(model)
     stack.wait_for("the mirror", lambda: "1" in stack.probe("mirrored", model))
@@ -57,7 +55,7 @@ def code_now(secret: str) -> str:
     return str(format_hotp_value(hotp_value(secret, int(time.time()) // 30)))
 
 
-def test_a_passkey(stack: Stack, address: str, sign_in: SignIn) -> None:
+def test_a_passkey(stack: Stack, sign_in: SignIn) -> None:
     """At localhost, since browsers give passkeys to names alone, and without TLS to this one alone."""
     site = stack.url.replace("127.0.0.1", "localhost")
     remy = sign_in("remy", url=site)
@@ -73,6 +71,7 @@ def test_a_passkey(stack: Stack, address: str, sign_in: SignIn) -> None:
     remy.get_by_role("button", name="Add").click()
     remy.wait_for_url(re.compile("/2fa/(recovery-codes/)?"))
 
+    address = asked(stack, "proof_passkey")
     stack.probe("age_proofs", "Remy Ortiz", 600)
     decide(remy, f"{site}{address}")
     remy.get_by_role("link", name="Use a security key").click()
@@ -80,23 +79,23 @@ def test_a_passkey(stack: Stack, address: str, sign_in: SignIn) -> None:
     expect_signed_with(remy, "passkey")
 
 
-def test_an_authenticator_app(stack: Stack, address: str, sign_in: SignIn) -> None:
+def test_an_authenticator_app(stack: Stack, sign_in: SignIn) -> None:
     rosa = sign_in("rosa")
     rosa.goto(f"{stack.url}/accounts/2fa/totp/activate/")
     give_password(rosa)
     secret = rosa.get_by_label("Authenticator secret").input_value()
     assert base64.b32decode(secret)
-    rosa.get_by_label("Authenticator code").fill(code_now(secret))
+    used = code_now(secret)
+    rosa.get_by_label("Authenticator code").fill(used)
     rosa.get_by_role("button", name="Activate").click()
     rosa.wait_for_url(re.compile("/2fa/(recovery-codes/)?$"))
 
+    address = asked(stack, "proof_app")  # takes a while, and each code serves once
     stack.probe("age_proofs", "Rosa Lind", 600)
     decide(rosa, f"{stack.url}{address}")
     rosa.get_by_role("link", name="Use authenticator app or code").click()
-    used, code = code_now(secret), code_now(secret)
-    while code == used:  # each code serves once
+    while (code := code_now(secret)) == used:
         time.sleep(0.5)
-        code = code_now(secret)
     rosa.get_by_label("Code").fill(code)
     rosa.get_by_role("button", name="Confirm").click()
     expect_signed_with(rosa, "authenticator app")
