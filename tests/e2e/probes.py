@@ -1,9 +1,9 @@
-"""What e2e tests ask of the installation or do to it, in its environment: `python -m tests.e2e.probes` answers calls,
-`python -m tests.e2e.probes NAME ARGS` runs one."""
+"""What e2e tests ask of the installation or do to it, in its environment: `python -m tests.e2e.probes` answers."""
 
 import os
 import signal
 import time
+import traceback
 from typing import Any
 
 from tests.support.probing import main
@@ -19,14 +19,17 @@ PEOPLE = (
 )
 
 
-def seed() -> int:
-    from accounts.models import User
+def set_up() -> None:
+    """Database, static files and people, before anything but MLflow runs."""
+    from django.core.management import call_command
+
     from tests.support.factories import make_person
 
+    call_command("migrate", verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
     for name, role in PEOPLE:
         make_person(name, role)
     enforce("off")  # most tests move versions in MLflow themselves
-    return int(User.objects.count())
 
 
 def join(name: str, role: str) -> int:
@@ -229,7 +232,30 @@ def approve_only(request_id: int) -> int:
     return int(approve(PromotionRequest.objects.get(pk=request_id), *people).pk)
 
 
-def deliver_and_die(request_id: int, after: str, times: int) -> None:
+def deliver_and_die(deaths: list[tuple[int, str, int]]) -> list[int]:
+    """Delivers each request in a process of its own, all at once; returns how each ended, as `Popen.returncode` says
+    it. They are forks: to start ten and import MLflow in each would take a minute of processor time."""
+    from django.db import connections
+
+    from mirror import connect
+
+    connect.connect()  # imports MLflow
+    connections.close_all()
+    dying = []
+    for death in deaths:
+        pid = os.fork()
+        if not pid:
+            signal.alarm(180)
+            try:
+                _deliver_and_die(*death)
+            except BaseException:
+                traceback.print_exc()
+            os._exit(1)
+        dying.append(pid)
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in dying]
+
+
+def _deliver_and_die(request_id: int, after: str, times: int) -> None:
     """Delivers, and is killed with SIGKILL right after the n-th call of the method on the real registry returned.
 
     `settle` is the commit of our own transaction; `claim` is before anything is asked.

@@ -77,12 +77,9 @@ def test_delivery_killed_after_each_of_its_steps_is_resumed(stack: Stack) -> Non
         for model in models:
             champion_and_challenger(stack, model)
         requests_ = stack.probe("approved_requests", models)
-        dying = [
-            stack.launch("deliver_and_die", request_id, step, times)
-            for (step, times), request_id in zip(STEPS, requests_, strict=True)
-        ]
-        for (step, times), process in zip(STEPS, dying, strict=True):
-            assert process.wait(180) == -signal.SIGKILL, f"{step} {times} was never reached"
+        deaths = [(request_id, *step) for step, request_id in zip(STEPS, requests_, strict=True)]
+        ends = dict(zip(STEPS, stack.probe("deliver_and_die", deaths), strict=True))
+        assert ends == dict.fromkeys(STEPS, -signal.SIGKILL), "one was never reached"
     finally:
         stack.start(stack.worker)
     assert_all_promoted(stack, models, requests_)

@@ -4,10 +4,10 @@ import contextlib
 from collections import Counter
 from typing import Any
 
-from tests.e2e.probes import approve_only, approved_request, join, mirrored, open_request, seed, vigilant_policy
+from tests.e2e.probes import approve_only, approved_request, join, mirrored, open_request, set_up, vigilant_policy
 from tests.support.probing import main
 
-CALLED = (approve_only, join, seed)
+CALLED = (approve_only, join, set_up)
 """Of the browser tests' probes, by the name."""
 
 Subject = tuple[str, int, int]
