@@ -8,6 +8,7 @@ as it is unless it has --keep, and one with --small in any case.
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,7 @@ def main() -> int:
     options = _options()
     shutil.rmtree(options.folder, ignore_errors=True)
     options.folder.mkdir(parents=True)
+    os.environ["COUNTERSIGN_STATIC_ROOT"] = str(options.folder.resolve() / "static")  # one for all that it starts
     outcomes: list[Outcome] = []
     with contextlib.ExitStack() as stack:
         for vendor in options.database:

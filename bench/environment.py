@@ -35,11 +35,14 @@ def variables(*, database: str, folder: Path, mlflow: str, broker: str) -> dict[
 
 
 def main() -> None:
-    """Migrates the database whose URL is given."""
+    """Migrates the database whose URL is given; collects the static files where that is not done yet."""
     set_up(database=sys.argv[1])
+    from django.conf import settings
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
+    if not (settings.STATIC_ROOT / "staticfiles.json").exists():
+        call_command("collectstatic", verbosity=0, interactive=False)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Fills a migrated, empty database with a registry that has been promoted in for 300 days: models with their versions,
 requests with what people and checks said of them, a ledger whose chain is right, and tenures that fit the mirror.
 
-`python -m bench.filling URL --versions N --requests N --events N` migrates the database at URL and fills it.
+`python -m bench.filling URL --versions N --requests N --events N` does so with the database at URL.
 
 One life of a request is what the ledger has of a promotion from the question to MLflow. The events of a large ledger
 are many lives of one request, and their seals are of the right size, not of the rows: the chain can be verified, and
@@ -308,9 +308,6 @@ def main() -> None:
     from bench.environment import set_up
 
     set_up(database=options.url)
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
     fill(Sizes(options.versions, options.requests, options.events), say=lambda line: print(line, flush=True))
 
 

@@ -27,9 +27,6 @@ def main(told: str) -> None:
             from bench.environment import set_up
 
             set_up(database=run.database, folder=run.folder, mlflow=run.mlflow, broker=broker)
-            from django.core.management import call_command
-
-            call_command("collectstatic", verbosity=0, interactive=False)
         for row in part.rows(run):
             print(MARK + json.dumps(asdict(row)), flush=True)
 

@@ -132,10 +132,7 @@ def main(url: str) -> None:
 
     os.environ["COUNTERSIGN_GATE_TOKEN"] = GATE_TOKEN
     set_up(database=url)
-    from django.core.management import call_command
     from django.db import connection
-
-    call_command("collectstatic", verbosity=0, interactive=False)
     from django.utils import timezone
 
     from bench.mirror import signed_in_client
