@@ -90,6 +90,7 @@ def said(program: list[str], source: str, environment: dict[str, str]) -> tuple[
 
 
 @pytest.mark.slow
+@pytest.mark.nodb  # what answers is asked on each database by the tests of its room
 def test_every_example_that_reads_works_as_it_stands(served: dict[str, str]) -> None:
     failed = {}
     for operation in OPERATIONS.values():
@@ -102,6 +103,7 @@ def test_every_example_that_reads_works_as_it_stands(served: dict[str, str]) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.nodb  # what answers is asked on each database by the tests of its room
 def test_every_example_of_the_guide_works_as_it_stands(served: dict[str, str]) -> None:
     examples = re.findall(r"^```(sh|python)\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
     assert len(examples) == 4

@@ -78,6 +78,7 @@ def astray() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nodb  # what answers is asked on each database by the tests of its room
 def test_the_page_shows_what_the_commands_print(environment: dict[str, str], tmp_path: Path) -> None:
     before: dict[str, Callable[[], None]] = {"countersign incidents": astray}
     shown, printed = [], []

@@ -17,7 +17,7 @@ from tests.support.factories import check, make_person, make_policy, make_servic
 from tests.support.waiting import within
 from tests.support.world import bypass, hold, settle
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nodb]  # what answers is asked on each database by the tests of its room
 
 ASK = ("request", "churn_predictor", "2", "--to", "Production", "-m", "AUC +2 points", "--wait", "--timeout", "50s")
 GITHUB = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "acme/churn", "GITHUB_RUN_ID": "9"}

@@ -17,7 +17,7 @@ from tests.support.command_line import Command, command
 from tests.support.factories import make_person, make_service_account, make_token, make_version
 from tests.support.world import hold
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nodb]  # what answers is asked on each database by the tests of its room
 
 
 @pytest.fixture
@@ -114,13 +114,11 @@ SHAPES = [
 ]
 
 
-@pytest.mark.nodb
 @pytest.mark.parametrize(("shape", "component"), SHAPES, ids=[component for _, component in SHAPES])
 def test_what_the_client_names_is_what_the_api_describes(shape: Any, component: str) -> None:
     assert shape.__annotations__.keys() <= described(component)
 
 
-@pytest.mark.nodb
 def test_the_stub_answers_with_what_the_api_describes_and_knows_each_status() -> None:
     assert stub_api.request().keys() <= described("OneRequest")
     assert set(words.STATUSES) == set(Status)

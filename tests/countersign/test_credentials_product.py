@@ -18,7 +18,7 @@ from tests.support.stub_api import Answer, serving
 from tests.support.waiting import within
 from tests.support.world import hold, settle
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nodb]  # what answers is asked on each database by the tests of its room
 
 ASK = ("request", "churn_predictor", "2", "--to", "Production", "-m", "AUC +2 points")
 

@@ -11,7 +11,7 @@ from tests.support.gate import Countersign
 from tests.support.mlflow_server import MlflowServer
 from tests.support.siege import GuardedMlflow
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.nodb]  # what answers is asked on each database by the tests of its room
 
 
 @pytest.fixture

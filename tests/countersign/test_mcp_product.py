@@ -11,7 +11,7 @@ from tests.support.command_line import clean_environment
 from tests.support.factories import check, make_person, make_policy, make_token, make_version
 from tests.support.world import hold
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nodb]  # what answers is asked on each database by the tests of its room
 
 
 @pytest.fixture

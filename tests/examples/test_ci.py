@@ -132,6 +132,7 @@ def begin(script: str, environment: dict[str, str], folder: Path) -> "subprocess
 
 
 @pytest.mark.slow
+@pytest.mark.nodb  # what answers is asked on each database by the tests of its room
 def test_the_workflow_of_github_promotes_and_then_deploys(environment: dict[str, str], tmp_path: Path) -> None:
     environment |= {"REASON": 'AUC +2 "points"; $(false)', "GITHUB_RUN_ID": "9"}
     job = begin(steps("request")[-1]["run"], environment, tmp_path)
@@ -146,6 +147,7 @@ def test_the_workflow_of_github_promotes_and_then_deploys(environment: dict[str,
 
 
 @pytest.mark.slow
+@pytest.mark.nodb  # what answers is asked on each database by the tests of its room
 def test_the_pipeline_of_gitlab_looks_again_at_what_was_still_open(environment: dict[str, str], tmp_path: Path) -> None:
     environment |= {"CI_COMMIT_TITLE": "Train with May's data", "CI_PIPELINE_ID": "77"}
     first, again = ({**environment, "CI_JOB_ID": number} for number in ("1", "2"))

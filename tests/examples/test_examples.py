@@ -26,7 +26,7 @@ from registry_ui.demo.installation import ROOT, answers
 from registry_ui.demo.processes import Process, Supervisor
 from tests.support.mlflow_server import MlflowServer, free_port
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.nodb]  # what the scripts call is called on each database by others
 
 EXAMPLES = ROOT / "examples"
 MODEL = "churn_predictor"

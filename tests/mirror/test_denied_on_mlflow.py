@@ -19,7 +19,7 @@ from tests.support.factories import make_policy
 from tests.support.signed import ADMIN, PASSWORD, SignedMlflow
 from tests.support.world import approved, deliver
 
-pytestmark = [pytest.mark.django_db, pytest.mark.server]
+pytestmark = [pytest.mark.django_db, pytest.mark.server, pytest.mark.nodb]  # this MLflow is on SQLite in any case
 
 
 @pytest.fixture(scope="module")

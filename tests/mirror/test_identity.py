@@ -231,6 +231,7 @@ def test_a_real_mlflow_keeps_the_identity_out_of_the_way(real: Registry, mlflow_
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_a_real_mlflow_whose_default_experiment_is_deleted_keeps_it_in_another(
     other_server: MlflowServer,
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_real_mlflow_whose_default_experiment_is_deleted_keeps_it_in_another(
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_another_real_server_for_one_sweep_changes_nothing(
     real: Registry, mlflow_server: MlflowServer, other_server: MlflowServer
 ) -> None:

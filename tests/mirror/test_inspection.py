@@ -51,7 +51,7 @@ class World:
         return inspection.inspect(self.registry, self.version, **({"files_limit_bytes": None, "seconds": 60} | limits))
 
 
-@pytest.fixture(params=["fake", pytest.param("mlflow", marks=pytest.mark.server)])
+@pytest.fixture(params=["fake", pytest.param("mlflow", marks=[pytest.mark.server, pytest.mark.nodb])])
 def world(request: pytest.FixtureRequest) -> World:
     if request.param == "fake":
         fake = FakeRegistry()

@@ -576,7 +576,7 @@ def test_one_request_per_write(real: tuple[Registry, Backstage], model: str, mon
 # --- A gate inside
 
 
-@pytest.fixture(params=["fake", pytest.param("mlflow", marks=pytest.mark.server)])
+@pytest.fixture(params=["fake", pytest.param("mlflow", marks=[pytest.mark.server, pytest.mark.nodb])])
 def gated(request: pytest.FixtureRequest) -> World:
     if request.param == "fake":
         fake = FakeRegistry()

@@ -174,6 +174,7 @@ def trial_as(signed: SignedMlflow, name: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_under_basic_auth_edit_is_not_enough(signed: SignedMlflow, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may do everything with the canary, whose owner it is; the models belong to others."""
     signed.grant(signed.person("editor"), "churn_predictor", "EDIT")
@@ -186,6 +187,7 @@ def test_under_basic_auth_edit_is_not_enough(signed: SignedMlflow, monkeypatch: 
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_under_basic_auth_manage_is_enough(signed: SignedMlflow, monkeypatch: pytest.MonkeyPatch) -> None:
     signed.grant(signed.person("manager"), "churn_predictor", "MANAGE")
     rows = trial_as(signed, "manager", monkeypatch)
@@ -193,6 +195,7 @@ def test_under_basic_auth_manage_is_enough(signed: SignedMlflow, monkeypatch: py
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_under_basic_auth_a_wrong_password_is_named(signed: SignedMlflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "nobody")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")

@@ -18,7 +18,7 @@ from tests.support.gate import KEY
 from tests.support.mlflow_server import MlflowServer
 from tests.support.signed import ADMIN, PASSWORD, SignedMlflow
 
-pytestmark = [pytest.mark.django_db, pytest.mark.server]
+pytestmark = [pytest.mark.django_db, pytest.mark.server, pytest.mark.nodb]  # this MLflow is on SQLite in any case
 
 GATE = "countersign"
 

@@ -57,7 +57,7 @@ def real(process: SignedMlflow, monkeypatch: pytest.MonkeyPatch) -> World:
     return lambda name: MlflowRegistry(process.url, timeout_seconds=30, workspace=name)
 
 
-@pytest.fixture(params=["fake", pytest.param("mlflow", marks=pytest.mark.server)])
+@pytest.fixture(params=["fake", pytest.param("mlflow", marks=[pytest.mark.server, pytest.mark.nodb])])
 def at(request: pytest.FixtureRequest) -> World:
     found: World = fakes() if request.param == "fake" else request.getfixturevalue("real")
     return found
@@ -155,6 +155,7 @@ def test_where_there_are_workspaces_one_is_named(at: World) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_a_workspace_that_there_is_not_is_no_missing_model(real: World) -> None:
     """MLflow answers as if the model were gone, and a delivery would fail for good."""
     with pytest.raises(Unreachable, match="no workspace nowhere, which COUNTERSIGN_MLFLOW_WORKSPACE names"):
@@ -163,6 +164,7 @@ def test_a_workspace_that_there_is_not_is_no_missing_model(real: World) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_mlflows_roles_are_made_in_the_workspace(
     real: World, process: SignedMlflow, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,7 +187,7 @@ def test_mlflows_roles_are_made_in_the_workspace(
         call_command("mlflow_roles", stdout=out)
 
 
-@pytest.mark.parametrize("kind", ["fake", pytest.param("mlflow", marks=pytest.mark.server)])
+@pytest.mark.parametrize("kind", ["fake", pytest.param("mlflow", marks=[pytest.mark.server, pytest.mark.nodb])])
 def test_where_there_are_none_none_is_named(kind: str, request: pytest.FixtureRequest) -> None:
     registry: Any = FakeRegistry()
     if kind == "mlflow":

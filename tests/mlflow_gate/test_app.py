@@ -23,7 +23,7 @@ from tests.support.gated import GatedMlflow
 from tests.support.siege import GuardedMlflow
 from tests.support.world import deliver
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.nodb]  # this MLflow is on SQLite in any case
 NAME = "churn.predictor"
 
 

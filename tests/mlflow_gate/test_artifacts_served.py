@@ -16,7 +16,7 @@ from tests.support.gate import Countersign
 from tests.support.mlflow_server import MlflowServer
 from tests.support.siege import GuardedMlflow
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.nodb]  # this MLflow is on SQLite in any case
 
 SEALED = "1/models/m-7e81/artifacts"
 LARGE = 20_000_000

@@ -19,6 +19,7 @@ DENIED = "The tag countersign.probe is written by Countersign alone."
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_a_guarded_mlflow_has_nothing_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Countersign() as site, GuardedMlflow(tmp_path, site, workers=2) as server:
         assert main(["doctor", server.url]) == AS_MEANT
@@ -31,6 +32,7 @@ def test_a_guarded_mlflow_has_nothing_open(tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_an_mlflow_without_the_gate_is_open_and_is_left_as_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,6 +49,7 @@ def test_an_mlflow_without_the_gate_is_open_and_is_left_as_it_was(
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_an_engineer_whom_mlflow_keeps_to_their_own_experiments_can_tell_as_much(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.support.gate import Countersign
 from tests.support.siege import GuardedMlflow, Siege
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.nodb]  # this MLflow is on SQLite in any case
 
 
 def test_what_must_not_pass_is_refused_and_the_rest_goes_on(tmp_path: Path) -> None:

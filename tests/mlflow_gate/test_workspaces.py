@@ -131,6 +131,7 @@ def test_only_a_database_is_guarded(world: World) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_a_real_mlflow_keeps_the_workspace_until_nothing_is_held(tmp_path: Path) -> None:
     from mirror.mlflow.client import MlflowRegistry
 

@@ -45,6 +45,7 @@ def run(script: str, site: LiveServer, token: str) -> str:
 
 
 @pytest.mark.server
+@pytest.mark.nodb  # what answers is asked on each database by the tests of its room
 def test_the_scripts_of_the_page_run_as_they_are_printed(site: LiveServer) -> None:
     registry = make_registry(production=1)
     make_policy("*", Target.objects.get(name="Production"), (1, None))

@@ -21,7 +21,7 @@ from tests.support.fakes import FakeRegistry
 from tests.support.waiting import within
 from tests.support.world import MODEL, deliver, in_production, make_registry
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.nodb]  # what answers is asked on each database by the tests of its room
 
 TO_PRODUCTION = {"name": MODEL, "version": "3", "stage": "Production"}
 

@@ -26,7 +26,7 @@ from tests.support.gated import GatedMlflow
 from tests.support.mlflow_server import MlflowServer
 from tests.support.world import answered_by, ask, deliver, observe, promote
 
-pytestmark = [pytest.mark.server, pytest.mark.django_db]
+pytestmark = [pytest.mark.server, pytest.mark.django_db, pytest.mark.nodb]  # this MLflow is on SQLite in any case
 _numbers = count(1)
 
 

@@ -17,7 +17,7 @@ from tests.support.factories import approve
 from tests.support.mlflow_server import MlflowServer
 from tests.support.world import MODEL
 
-pytestmark = [pytest.mark.server, pytest.mark.django_db]
+pytestmark = [pytest.mark.server, pytest.mark.django_db, pytest.mark.nodb]  # others ask each database
 ALSO_GATED = True
 
 

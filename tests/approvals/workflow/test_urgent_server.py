@@ -21,7 +21,7 @@ from tests.support.factories import approve, make_person, make_policy
 from tests.support.mlflow_server import MlflowServer
 from tests.support.world import MODEL, REASON, break_glass, freeze, model, promote, version
 
-pytestmark = [pytest.mark.server, pytest.mark.django_db]
+pytestmark = [pytest.mark.server, pytest.mark.django_db, pytest.mark.nodb]  # others ask each database
 ALSO_GATED = True
 
 

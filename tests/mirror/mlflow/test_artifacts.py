@@ -410,6 +410,7 @@ def test_a_file_that_is_not_there_is_not_found(pair: tuple[Registry, Any]) -> No
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -446,6 +447,7 @@ def test_name_that_cannot_be_read_is_named_with_the_true_reason(mlflow_server: A
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_folder_that_cannot_be_listed_is_named(mlflow_server: Any) -> None:
     registry, engineer = MlflowRegistry(mlflow_server.url, timeout_seconds=15), Backstage(mlflow_server.url)
     root = registry.run_root(engineer.log_run())
@@ -471,6 +473,7 @@ def test_refused_store_is_named_with_its_path_and_without_secrets(
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_a_logged_models_files_are_found_through_its_version(mlflow_server: Any) -> None:
     registry, engineer = MlflowRegistry(mlflow_server.url, timeout_seconds=15), Backstage(mlflow_server.url)
     logged_model_id = engineer.log_model()
@@ -482,6 +485,7 @@ def test_a_logged_models_files_are_found_through_its_version(mlflow_server: Any)
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_connections_are_kept_between_files(mlflow_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     registry, engineer = MlflowRegistry(mlflow_server.url, timeout_seconds=15), Backstage(mlflow_server.url)
     root = registry.run_root(engineer.log_run())
