@@ -27,7 +27,7 @@ WORKERS := -n $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
 test: .venv/development.stamp
 	$(VENV) tools/services.py
 	$(VENV) -m pytest -m "not e2e" $(WORKERS)
-	$(VENV) -m pytest -m e2e $(WORKERS)
+	$(VENV) -m pytest tests/e2e tests/demo -m e2e $(WORKERS)
 	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "not e2e and $(AGAIN)" $(WORKERS)
 
 test-fast: .venv/development.stamp
