@@ -1,7 +1,9 @@
 """Countersign on two machines, as an operator would run it: on each a web process, a worker and a beat (one too many),
 with nothing in common but PostgreSQL, Redis, MLflow with its gate, and a mail server."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -182,6 +184,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 yield made
             finally:
                 made.close()
+                for process in supervisor.processes:  # all at once; nothing of them is kept
+                    if process.pid:
+                        os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_one_session_is_good_on_both_and_ends_on_both(site: Site) -> None:
