@@ -18,7 +18,7 @@ from approvals.policy import SignatureRule
 from tests.accounts.provider import Provider
 from tests.accounts.sessions import age
 from tests.accounts.test_openid_connect import LOGIN, dance
-from tests.support.factories import PASSWORD, make_policy, make_request, make_version
+from tests.support.factories import PASSWORD, make_person, make_policy, make_request, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -26,10 +26,16 @@ PROVE = "/accounts/reauthenticate/provider/"
 MINUTES = 5
 
 
-@pytest.fixture
-def asked(rita: User, production: Target) -> PromotionRequest:
+@pytest.fixture(scope="module")
+def made(kept: None) -> PromotionRequest:
+    production = Target.objects.get(name="Production")
     make_policy("credit_risk", production, (1, None), signature=SignatureRule(True, MINUTES, True))
-    return make_request(make_version("credit_risk"), production, by=rita)
+    return make_request(make_version("credit_risk"), production, by=make_person("Rita Sanz", "requester"))
+
+
+@pytest.fixture
+def asked(db: None, made: PromotionRequest) -> PromotionRequest:
+    return PromotionRequest.objects.get(pk=made.pk)
 
 
 @pytest.fixture

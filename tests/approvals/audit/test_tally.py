@@ -12,7 +12,6 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import User
 from approvals.audit import completeness, population, sampling, tally, units
 from approvals.audit.periods import Period
 from approvals.audit.population import CAUSES, GOES_ON, Cause, Scope
@@ -20,7 +19,7 @@ from approvals.evidence import canonical
 from approvals.models import Action, AuditEvent, PromotionRequest, Target, Tenure
 from approvals.models.ledger import RECORD_CHANGES
 from tests.approvals.ledger.tampering import without_triggers
-from tests.support.factories import NOON, make_request, make_version
+from tests.support.factories import NOON, make_person, make_request, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -28,14 +27,17 @@ EVENTS, TENURES = 60, 90
 WHOLE = Period(NOON - timedelta(days=1), NOON + timedelta(days=1))
 
 
-@pytest.fixture
-def kinds(rita: User, production: Target) -> list[PromotionRequest | None]:
-    made: list[PromotionRequest | None] = [None]
+@pytest.fixture(scope="module")
+def made(kept: None) -> None:
+    rita, production = make_person("Rita Sanz", "requester"), Target.objects.get(name="Production")
     for kind in ("promotion", "rollback", "retroactive"):
         request = make_request(make_version("asked"), production, by=rita)
         PromotionRequest.objects.filter(pk=request.pk).update(kind=kind)
-        made.append(request)
-    return made
+
+
+@pytest.fixture
+def kinds(db: None, made: None) -> list[PromotionRequest | None]:
+    return [None, *PromotionRequest.objects.order_by("pk")]
 
 
 def write(events: list[dict[str, Any]], tenures: list[Tenure]) -> None:
@@ -128,10 +130,12 @@ def test_counts_sample_and_pages_are_those_of_reading_every_unit(
         with monkeypatch.context() as many:
             many.setattr(tally, "LISTED", 1)
             assert tally.of(scope) == counted
-        for near in (units.NEAR, 10):
-            monkeypatch.setattr(units, "NEAR", near)
-            pages = [units.between(scope, first, first + 7, total=len(ids)) for first in range(0, len(ids), 7)]
-            assert [unit for page in pages for unit in page] == ids
+        pages = range(0, len(ids), 7)
+        for near, firsts in ((units.NEAR, pages), (10, {*pages[::3], *pages[-1:]})):  # nothing is near, but the last
+            with monkeypatch.context() as nearer:
+                nearer.setattr(units, "NEAR", near)
+                for first in firsts:
+                    assert units.between(scope, first, first + 7, total=len(ids)) == ids[first : first + 7]
 
 
 def _by_parts(scope: Scope) -> dict[str, Cause]:
