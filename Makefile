@@ -18,11 +18,10 @@ demo-reset: .venv/runtime.stamp
 
 # SQLite sees the whole suite. PostgreSQL, with MLflow on it too, sees what asks a database, and of a table of cases the
 # first, unless each asks something else (ADR 24); make test AGAIN="not nodb" shows it all. Workers take whole files, those
-# that start servers first, and there is one more of them than processors, because some wait. The last thing printed is
-# pytest's summary.
+# that start servers first. The last thing printed is pytest's summary.
 FAST := not server and not slow and not e2e and not image
 AGAIN := not nodb and not further
-WORKERS := -n $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
+WORKERS := -n auto --dist loadfile --no-loadscope-reorder
 
 test: .venv/development.stamp
 	$(VENV) tools/services.py

@@ -3,6 +3,7 @@ with nothing in common but PostgreSQL, Redis, MLflow with its gate, and a mail s
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,15 +107,13 @@ class Site(Stack):
         self.mail.start()
         for process in (self.redis, self.mlflow):
             self.supervisor.start(process)
-        self.supervisor.run(self.first.manage("migrate", "migrate", "--verbosity", "0"))
-        for each in self.machines:
-            self.supervisor.run(each.manage("collectstatic", "collectstatic", "--noinput", "--verbosity", "0"))
+        self.probe("set_up")
+        shutil.copytree(self.first.folder / "static", self.second.folder / "static", dirs_exist_ok=True)
         self.supervisor.wait_until_ready(self.mlflow)
         for process in (*self.webs, *self.workers, *self.beats):
             self.supervisor.start(process)
         for process in self.webs:
             self.supervisor.wait_until_ready(process)
-        self.probe("seed")
         for each in self.machines:
             self.wait_for("the first mirror", lambda each=each: readyz(each)["checks"]["mirror"]["ok"], seconds=120)
 

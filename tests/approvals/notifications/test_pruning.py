@@ -12,6 +12,7 @@ from approvals import notifications, tasks
 from approvals.ledger import sealed
 from approvals.models import Kind, Notification, OutboxEntry, PromotionRequest, Target, Tenure, WatchState
 from approvals.workflow import outbox
+from tests.approvals.watch.conftest import kept_registry as kept_registry  # noqa: PLC0414  a fixture
 from tests.approvals.watch.conftest import registry as registry  # noqa: PLC0414  a fixture
 from tests.support.factories import approve, make_request
 from tests.support.fakes import FakeRegistry
