@@ -49,7 +49,7 @@ def test_the_worker_verifies_and_the_verifier_agrees_alone(stack: Stack, sign_in
 
     ada.goto(f"{stack.url}/history/ledger/")
     ada.get_by_role("button", name="Sign checkpoint").click()
-    expect(ada.get_by_role("rowheader", name="Checkpoint 1", exact=True)).to_be_visible()
+    expect(ada.get_by_role("rowheader", name="Checkpoint 1", exact=True)).to_be_visible(timeout=60_000)
     vera.reload()
     files = {
         name: download(vera, name, tmp_path) for name in ("Whole history, JSON Lines", "All checkpoints", "verifier.py")
