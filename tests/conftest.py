@@ -47,7 +47,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if not config.option.markexpr or collection_path.suffix != ".py":
         return None
     text = collection_path.read_text()
-    marks = ["nodb", *(name for name in (*APART, "image") if f"mark.{name}" in text)]
+    marks = ["nodb", "further", *(name for name in (*APART, "each_database") if f"mark.{name}" in text)]
     asked = Expression.compile(config.option.markexpr)
     some = chain.from_iterable(combinations(marks, count) for count in range(len(marks) + 1))
     return None if any(asked.evaluate(lambda name, **_: name in each) for each in some) else True  # noqa: B023  at once
