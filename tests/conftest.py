@@ -1,6 +1,7 @@
 """People by role, the two targets, databases for tests that need real commits, and a real MLflow."""
 
 import gc
+import logging
 from collections.abc import Iterator
 from itertools import chain, combinations
 from pathlib import Path
@@ -80,6 +81,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A test that sets up logging, as making a worker does, does not decide what the tests after it see of theirs."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")
