@@ -1,11 +1,14 @@
 """What every page knows of this installation: its name, and how fresh the mirror is. One query, on first use."""
 
+import ipaddress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
+from django.http.request import split_domain_port
 from django.utils.functional import SimpleLazyObject
 
 from components import times, unsent
@@ -20,6 +23,10 @@ THEMES = ("light", "dark")
 class Site:
     theme: str
     """`light`, `dark`, or "" for what the system prefers."""
+
+    takes_passkeys: bool = True
+    """Whether the address it was asked at has a name: at one that is a number, browsers refuse passkeys
+    (https://www.w3.org/TR/webauthn-2/#rp-id)."""
 
     name: str = settings.SITE_NAME
     version: str = VERSION
@@ -52,4 +59,13 @@ class Site:
 def site(request: HttpRequest) -> dict[str, Any]:
     theme = request.COOKIES.get("theme", "")
     kept = SimpleLazyObject(lambda: unsent.of(request))
-    return {"site": Site(theme if theme in THEMES else ""), "unsent": kept}
+    found = Site(theme if theme in THEMES else "", takes_passkeys=not _is_number(request))
+    return {"site": found, "unsent": kept}
+
+
+def _is_number(request: HttpRequest) -> bool:
+    try:
+        ipaddress.ip_address(split_domain_port(request.get_host())[0].strip("[]"))
+    except (ValueError, DisallowedHost):
+        return False
+    return True
