@@ -16,7 +16,7 @@ from approvals.models import PromotionRequest, Target
 from mirror import sync
 from mirror.mlflow.client import MlflowRegistry
 from tests.support.backstage import MODEL_FILES, Backstage
-from tests.support.databricks import INSTALLED, OLD, Refused, Sdk
+from tests.support.databricks import INSTALLED, OLD, Program, Refused
 from tests.support.factories import make_person, make_policy, make_token
 from tests.support.gate import KEY, Countersign
 from tests.support.gated import GatedMlflow
@@ -52,15 +52,18 @@ def test_one_host_serves_the_whole_registry(countersign: LiveServer, server: Gat
     texts = [make_token(make_person(name, *roles)) for name, *roles in PEOPLE]
     registry = MlflowRegistry(server.url, timeout_seconds=20)
     for version in (INSTALLED, OLD):
-        with Sdk(server.url, version) as sdk:
+        with Program(version) as program:
+            sdk = program.at(server.url)
             rita, remy = (sdk.as_(text) for text in texts)
             go_through(rita, remy, registry, Backstage(server.url), f"{NAME}.{version or 'new'}")
     countersign.stop()
-    with Sdk(server.url, patience=1) as sdk, pytest.raises(Refused) as caught:
-        sdk.as_(texts[0]).list_transition_requests(name=f"{NAME}.new", version="1")
+    with Program() as program, pytest.raises(Refused) as caught:
+        program.at(server.url, patience=1).as_(texts[0]).list_transition_requests(name=f"{NAME}.new", version="1")
     assert caught.value.kinds[0] == "TimeoutError"  # it was sent again until its patience ended
-    with Sdk(server.url, patience=1) as sdk:  # MLflow itself goes on
-        assert f"{NAME}.new" in [each["name"] for each in sdk.as_(texts[0]).search_models()]
+    with Program() as program:  # MLflow itself goes on
+        assert f"{NAME}.new" in [
+            each["name"] for each in program.at(server.url, patience=1).as_(texts[0]).search_models()
+        ]
 
 
 @pytest.mark.parametrize("options", [["--gunicorn-opts=--threads=2"], ["--workers=2"]], ids=["gunicorn", "uvicorn"])

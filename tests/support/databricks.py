@@ -55,19 +55,17 @@ class Refused(Exception):
 
 
 @dataclass
-class Sdk:
-    """`with Sdk(host, "0.57.0") as sdk:`, then `sdk.as_(token).create_comment(name=…)`."""
+class Program:
+    """`with Program("0.57.0") as program:`, then `program.at(host).as_(token).create_comment(name=…)`."""
 
-    host: str
     version: str = INSTALLED
-    patience: int = 5
     _process: "subprocess.Popen[str] | None" = field(default=None, repr=False)
 
-    def __enter__(self) -> "Sdk":
+    def __enter__(self) -> "Program":
         path = {"PYTHONPATH": str(install(self.version))} if self.version else {}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DATABRICKS")}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(CALLS), self.host],
+            [sys.executable, "-P", str(CALLS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -80,14 +78,14 @@ class Sdk:
         assert self._process is not None
         self._process.communicate(timeout=30)
 
-    def as_(self, token: str) -> "Caller":
-        return Caller(self, token)
+    def at(self, host: str, *, patience: int = 5) -> "Sdk":
+        """`patience` is for how many seconds it tries again."""
+        return Sdk(self, host, patience)
 
-    def call(self, token: str, name: str, arguments: dict[str, Any]) -> Any:
+    def call(self, **said: Any) -> Any:
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        said = {"token": token, "name": name, "arguments": arguments, "patience": self.patience}
         self._process.stdin.write(json.dumps(said) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
@@ -97,6 +95,23 @@ class Sdk:
         if "raised" in answer:
             raise Refused(answer)
         return answer["result"]
+
+
+@dataclass(frozen=True)
+class Sdk:
+    program: Program
+    host: str
+    patience: int
+
+    @property
+    def version(self) -> str:
+        return self.program.version
+
+    def as_(self, token: str) -> "Caller":
+        return Caller(self, token)
+
+    def call(self, token: str, name: str, arguments: dict[str, Any]) -> Any:
+        return self.program.call(host=self.host, token=token, name=name, arguments=arguments, patience=self.patience)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""Calls of the unmodified `databricks-sdk`, made in a process of its own: `python databricks_calls.py HOST`, with one
-call a line on stdin and what came of it on stdout, as JSON. Runs beside any version of the SDK; imports nothing of
+"""Calls of the unmodified `databricks-sdk`, made in a process of its own: `python databricks_calls.py`, with one call
+a line on stdin and what came of it on stdout, as JSON. Runs beside any version of the SDK; imports nothing of
 ours."""
 
 import json
@@ -43,9 +43,9 @@ def plain(value: Any) -> Any:
     return [plain(each) for each in value]
 
 
-def done(host: str, call: dict[str, Any]) -> dict[str, Any]:
+def done(call: dict[str, Any]) -> dict[str, Any]:
     client = WorkspaceClient(
-        config=Config(host=host, token=call["token"], auth_type="pat", retry_timeout_seconds=call["patience"])
+        config=Config(host=call["host"], token=call["token"], auth_type="pat", retry_timeout_seconds=call["patience"])
     )
     try:
         if call["name"] == "do":
@@ -64,4 +64,4 @@ def done(host: str, call: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     for line in sys.stdin:
-        print(json.dumps(done(sys.argv[1], json.loads(line))), flush=True)
+        print(json.dumps(done(json.loads(line))), flush=True)

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from werkzeug.security import generate_password_hash
 
+from tests.support import warm
+
 GATE = Path(__file__).resolve().parents[2] / "packages" / "mlflow_gate"
 ADMIN = "admin"
 
@@ -57,7 +59,7 @@ class MlflowServer:
         self.folder, self.port, self.workers = folder, port or free_port(), workers
         self.environment = environment or {}
         self.url = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | warm.Forked | None = None
 
     def __enter__(self) -> "MlflowServer":
         self.start()
@@ -71,16 +73,19 @@ class MlflowServer:
         self.artifacts.mkdir(exist_ok=True)
         log = self.folder / "mlflow.log"
         command, environment = self._command(), self._environment()
-        with log.open("ab") as out:
-            self._process = subprocess.Popen(
-                command,
-                stdout=out,
-                stderr=out,
-                stdin=subprocess.DEVNULL,
-                env=environment,
-                cwd=self.folder,
-                start_new_session=True,
-            )
+        if self._can_be_forked(command):
+            self._process = warm.Forked(command, environment, self.folder, log)
+        else:
+            with log.open("ab") as out:
+                self._process = subprocess.Popen(
+                    command,
+                    stdout=out,
+                    stderr=out,
+                    stdin=subprocess.DEVNULL,
+                    env=environment,
+                    cwd=self.folder,
+                    start_new_session=True,
+                )
         deadline = time.monotonic() + timeout
         while not self._is_healthy():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -119,6 +124,11 @@ class MlflowServer:
             except subprocess.TimeoutExpired:
                 continue
         process.wait()
+
+    def _can_be_forked(self, command: list[str]) -> bool:
+        """Whether it is this environment's MLflow in one process."""
+        ours = [sys.executable, "-m", "mlflow", "server"]
+        return command[:4] == ours and self.workers == 1 and not any("--gunicorn-opts" in each for each in command)
 
     def _is_healthy(self) -> bool:
         return self._answers(self.url)

@@ -15,7 +15,7 @@ from accounts.models import User
 from approvals import assessment, webhooks_out
 from approvals.models import Action, AuditEvent, PromotionRequest, Status, Target, WebhookAttempt
 from tests.support.ci_service import Service, says
-from tests.support.databricks import INSTALLED, OLD, Caller, Refused, Sdk
+from tests.support.databricks import INSTALLED, OLD, Caller, Program, Refused, Sdk
 from tests.support.factories import check, make_person, make_policy, make_service_account, make_token
 from tests.support.fakes import FakeRegistry
 from tests.support.waiting import within
@@ -34,10 +34,15 @@ def site(committed: None, settings: Any) -> Iterator[LiveServer]:
     server.stop()
 
 
-@pytest.fixture(params=[INSTALLED, OLD], ids=["installed", "old"])
-def sdk(request: pytest.FixtureRequest, site: LiveServer) -> Iterator[Sdk]:
-    with Sdk(f"{site.url}/databricks", request.param) as made:
+@pytest.fixture(scope="module", params=[INSTALLED, OLD], ids=["installed", "old"])
+def program(request: pytest.FixtureRequest) -> Iterator[Program]:
+    with Program(request.param) as made:
         yield made
+
+
+@pytest.fixture
+def sdk(program: Program, site: LiveServer) -> Sdk:
+    return program.at(f"{site.url}/databricks")
 
 
 @pytest.fixture

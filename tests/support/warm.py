@@ -1,0 +1,62 @@
+"""MLflow imported once. A start of `mlflow server` takes ten seconds of processor time, nine of them for imports, in
+two processes. Here a server is a fork of a process that has them, and does the same from there on."""
+
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import REGISTRY
+
+CONTEXT = get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.support.warmed"])
+WRITING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+
+
+class Forked:
+    """`python -m mlflow server …` in a process group of its own; of subprocess.Popen, what a server needs."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> None:
+        arguments = [*command], {**environment}, str(folder), str(log)
+        self._process = CONTEXT.Process(target=_run, args=arguments, daemon=True)
+        self._process.start()
+        self.pid: int = self._process.pid or 0
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("mlflow server", timeout or 0)
+        return self._process.exitcode
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str], folder: str, log: str) -> None:
+    os.setsid()
+    os.chdir(folder)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number in (1, 2):
+        os.dup2(os.open(log, WRITING), number)
+    os.environ.clear()
+    os.environ.update(environment)
+    import mlflow.server
+
+    mlflow.server._exec_cmd = _run_uvicorn
+    sys.argv = ["mlflow", *command[3:]]
+    runpy.run_module("mlflow", run_name="__main__")
+
+
+def _run_uvicorn(command: Sequence[str], extra_env: Mapping[str, str], **_: object) -> Any:
+    """What the first process starts another one for."""
+    os.environ.update(extra_env)
+    for name in [each for each in sys.modules if f"{each}.".startswith("mlflow.server.")]:
+        del sys.modules[name]  # it reads the environment when it is imported
+    for each in [*REGISTRY._collector_to_names]:
+        REGISTRY.unregister(each)  # its counters make themselves known when it is imported
+    sys.argv = [*command[command.index("uvicorn") :]]
+    runpy.run_module("uvicorn", run_name="__main__")
