@@ -26,8 +26,7 @@ WORKERS := -n auto --dist loadfile --no-loadscope-reorder
 test: .venv/development.stamp
 	$(VENV) tools/services.py
 	$(VENV) -m pytest -m "not e2e" $(WORKERS)
-	$(VENV) -m pytest tests/e2e tests/demo -m e2e $(WORKERS)
-	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "not e2e and $(AGAIN)" $(WORKERS)
+	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "e2e or $(AGAIN)" $(WORKERS)
 
 test-fast: .venv/development.stamp
 	$(VENV) -m pytest -m "$(FAST)" $(WORKERS)

@@ -38,6 +38,10 @@ hypothesis_settings.load_profile("countersign")
 DATABASE = {"db", "transactional_db", "django_db_setup"}
 
 
+PAGES = ("api", "approvals/forms", "approvals/views", "components", "registry_ui/views")
+"""Folders of what people and programs see, which asks a database through the rooms below it. On PostgreSQL the browser
+asks for it."""
+
 APART = ("e2e", "image", "slow", "server")
 """Marks of what starts processes and waits for them, the longest first."""
 
@@ -49,16 +53,22 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     text = collection_path.read_text()
     marks = ["nodb", "further", *(name for name in (*APART, "each_database") if f"mark.{name}" in text)]
+    certain = {"further"} if _is_page(collection_path) and "each_database" not in marks else set()
     asked = Expression.compile(config.option.markexpr)
     some = chain.from_iterable(combinations(marks, count) for count in range(len(marks) + 1))
-    return None if any(asked.evaluate(lambda name, **_: name in each) for each in some) else True  # noqa: B023  at once
+    found = any(asked.evaluate(lambda name, **_: name in {*each, *certain}) for each in some)  # noqa: B023  at once
+    return None if found else True
+
+
+def _is_page(path: Path) -> bool:
+    return path.relative_to(Path(__file__).parent).as_posix().startswith(PAGES)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks `nodb` whatever asks for no database: it need not run on each. What starts servers says so itself, and goes
-    first, so that the others work while it waits. Of a table of cases all but the first are `further`, unless it is
-    marked `each_database`: they ask the database the same with other words (ADR 24). In each file what is `kept` comes
-    last, so that the cases before it have the database as migrations left it."""
+    first, so that the others work while it waits. `further` are of a table of cases all but the first, and all PAGES,
+    unless marked `each_database`: they ask the database the same with other words (ADR 24). In each file what is `kept`
+    comes last, so that the cases before it have the database as migrations left it."""
     tables = set()
     begins: dict[Any, int] = {}
     for number, item in enumerate(items):
@@ -67,7 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not apart and not item.get_closest_marker("django_db") and not DATABASE & set(item.fixturenames):
             item.add_marker("nodb")
         table = (item.nodeid.partition("[")[0], apart)
-        if table in tables and not item.get_closest_marker("each_database"):
+        if (table in tables or _is_page(item.path)) and not item.get_closest_marker("each_database"):
             item.add_marker("further")
         tables.add(table)
 

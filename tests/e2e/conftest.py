@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, StorageState, syn
 
 from registry_ui.demo.processes import Supervisor
 from tests.e2e.probes import PASSWORD
-from tests.support.stack import Stack, environment_database_url
+from tests.support.stack import Stack, own_database_url
 
 CHROMIUM = os.environ.get("COUNTERSIGN_CHROMIUM", "/usr/bin/chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -22,7 +22,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     # Of the run, where several workers share it: each has a folder of its own in the run's.
     shared = folder.parents[1] if "PYTEST_XDIST_WORKER" in os.environ else folder.parent
     with Supervisor(folder / "run") as supervisor:
-        made = Stack(supervisor, folder, environment_database_url())
+        own = own_database_url(f"stack_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}")
+        made = Stack(supervisor, folder, own)
         made.start_all(shared / "template")
         yield made
         made.close()

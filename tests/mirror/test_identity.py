@@ -220,6 +220,7 @@ def other_server(tmp_path: Path) -> Iterator[MlflowServer]:
 
 
 @pytest.mark.server
+@pytest.mark.nodb
 def test_a_real_mlflow_keeps_the_identity_out_of_the_way(real: Registry, mlflow_server: MlflowServer) -> None:
     models = [each.name for page in real.models() for each in page]
     born = real.identity().born_at

@@ -13,6 +13,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import psycopg
+from psycopg import sql
+
 from registry_ui.demo.processes import Process, Supervisor
 from tests.support.mlflow_server import free_port
 from tools.services import find
@@ -72,16 +75,23 @@ def postgres(*databases: str, options: Mapping[str, str] = OPTIONS, also: str = 
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def make_database(address: str, *, like: str = "template1") -> None:
+    """`address` with the name of a new database, which begins as the one named does; nobody is connected to that."""
+    server, _, name = address.rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as link:
+        link.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(like)))
+
+
 def _answers(programs: Path, port: int) -> bool:
     command = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
     return subprocess.run(command, check=False).returncode == 0
 
 
 def main() -> int:
-    with postgres("countersign", "countersign_e2e") as address:
+    with postgres("countersign") as address:
         environment = os.environ | {
             "DATABASE_URL": f"{address}/countersign",
-            "COUNTERSIGN_E2E_DATABASE_URL": f"{address}/countersign_e2e",
+            "COUNTERSIGN_E2E_SERVER": address,
         }
         return subprocess.run(sys.argv[1:], env=environment, check=False).returncode
 

@@ -15,9 +15,13 @@ from registry_ui.demo.installation import ROOT, Installation
 from registry_ui.demo.processes import Process, Supervisor, end_group
 from tests.support.backstage import Backstage
 from tests.support.mlflow_server import free_port
+from tests.support.postgres import make_database
 from tests.support.probing import Probes
 
 T = TypeVar("T")
+BEGINNING = "beginning"
+"""Name of the database that those of several stacks are copies of."""
+
 LEASE_SECONDS = 6
 DRAIN_SECONDS = 2
 """What people click reaches the worker at once; to look every second for what else is due takes a third of a core."""
@@ -78,10 +82,10 @@ class Stack:
         self.web, self.worker, self.beat = self.place.web(), self.place.worker(), self.place.beat()
 
     def start_all(self, template: Path | None = None) -> None:
-        """`template` is a folder for what several stacks on SQLite begin with: the first that comes makes it."""
+        """`template` is a folder for what several stacks begin with: the first that comes makes it."""
         for process in (self.mlflow, self.redis):
             self.supervisor.start(process)
-        if template is None or self.place.database_url:
+        if template is None:
             self.probe("set_up")
         else:
             self._begin_with(template)
@@ -95,15 +99,20 @@ class Stack:
 
     def _begin_with(self, template: Path) -> None:
         template.mkdir(exist_ok=True)
+        server, _, own = self.place.database_url.rpartition("/")
         with (template / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            made, source, goal = template / "made", template, self.place.folder
-            if not made.exists():
+            source, goal = template, self.place.folder
+            is_first = not (template / "static").exists()
+            if own:
+                make_database(self.place.database_url, like="template1" if is_first else BEGINNING)
+            if is_first:
                 self.probe("set_up")
                 source, goal = goal, source
+            if is_first and own:
+                make_database(f"{server}/{BEGINNING}", like=own)
             for each in (*source.glob("*.sqlite3*"), source / "static"):
                 (shutil.copytree if each.is_dir() else shutil.copy2)(each, goal / each.name)
-            made.touch()
 
     def start(self, process: Process) -> None:
         self.supervisor.start(process)
@@ -181,6 +190,7 @@ class Stack:
         )
 
 
-def environment_database_url() -> str:
-    """The PostgreSQL that the suite runs on, if it does; its own database there."""
-    return os.environ.get("COUNTERSIGN_E2E_DATABASE_URL", "")
+def own_database_url(name: str) -> str:
+    """Of a database for an installation on the PostgreSQL that the suite runs on; "" where it is on SQLite."""
+    server = os.environ.get("COUNTERSIGN_E2E_SERVER", "")
+    return f"{server}/{name}" if server else ""

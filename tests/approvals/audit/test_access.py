@@ -169,6 +169,7 @@ def play(dice: random.Random, length: int) -> Iterator[str]:
             yield verb.__name__
 
 
+@pytest.mark.further  # what moves in it is no query
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), length=st.integers(10, 25))
 @example(seed=1233, length=25)  # a file was applied to policies that had moved since they were read
@@ -186,6 +187,7 @@ def test_the_replay_is_what_the_tables_say_after_any_sequence_of_changes(db: Non
         transaction.set_rollback(True)
 
 
+@pytest.mark.further
 def test_the_random_changes_really_change_something(db: None) -> None:
     """So that the test above cannot pass by everything being refused."""
     verbs = {"first_administrator", *(verb.__name__ for verb in VERBS)}

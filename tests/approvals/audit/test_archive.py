@@ -246,6 +246,7 @@ def garbage_is_collected() -> Iterator[None]:
     gc.set_threshold(*seldom)
 
 
+@pytest.mark.further  # it is about memory
 @pytest.mark.usefixtures("garbage_is_collected")
 def test_the_archive_is_made_bit_by_bit(changed: None, rita: User, remy: User, production: Target) -> None:
     """Dozens of changes with a figure of 400 kB each: the whole is never in memory."""

@@ -44,7 +44,7 @@ class World:
         return list(Incident.objects.order_by("pk").values_list("kind", "place", "resolution"))
 
 
-@pytest.fixture(params=["fake", pytest.param("mlflow", marks=pytest.mark.server)])
+@pytest.fixture(params=["fake", pytest.param("mlflow", marks=[pytest.mark.server, pytest.mark.further])])
 def world(request: pytest.FixtureRequest, db: None) -> Iterator[World]:
     """A model with three versions, the first in Production and champion; known to the watch. It is deleted at the end,
     because all tests share one server, on which what is hidden once stays so."""

@@ -26,7 +26,7 @@ from tests.support.mlflow_server import MlflowServer
 from tests.support.waiting import within
 from tests.support.world import answered_by, ask, deliver, ended, observe, only_incident, running
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.further]  # what it asks the database it asks of the fake, too
 _numbers = count(1)
 FOUND, OUTSIDE = Tenure.Origin.FOUND, Tenure.Origin.OUTSIDE
 
