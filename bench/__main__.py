@@ -97,20 +97,37 @@ def _server() -> "contextlib.AbstractContextManager[str]":
 
 
 def _run_all(parts: Sequence[str], vendor: str, databases: Databases, options: argparse.Namespace) -> Iterator[Outcome]:
-    """One part after the other, so that they do not disturb each other; with --small two at a time."""
+    """One part after the other, so that they do not disturb each other; with --small two at a time, whose databases are
+    all there before, because PostgreSQL copies none that is in use."""
     for sizes in (EMPTY, *options.sizes) if any(PARTS[name].fixture != "none" for name in parts) else ():
         databases.filled(sizes)
     databases.migrated("first")  # the one that the others are copied from is there before threads ask for it
+    ready = {name: _database(name, databases, options) for name in parts if options.small}
     with ThreadPoolExecutor(AT_ONCE_WHEN_SMALL if options.small else 1) as pool:
-        yield from pool.map(lambda name: _run(name, vendor, databases, options), parts)
+        yield from pool.map(
+            lambda name: _run(name, vendor, databases, ready.get(name) or _database(name, databases, options), options),
+            parts,
+        )
 
 
-def _run(name: str, vendor: str, databases: Databases, options: argparse.Namespace) -> Outcome:
+def _database(name: str, databases: Databases, options: argparse.Namespace) -> str:
+    _, full = options.sizes
+    match PARTS[name].fixture:
+        case "shared":
+            return databases.filled(full)
+        case "full":
+            return databases.copy(full, f"of_{name}")
+        case _:
+            return databases.migrated(f"of_{name}")
+
+
+def _run(name: str, vendor: str, databases: Databases, database: str, options: argparse.Namespace) -> Outcome:
     """In a process of its own, because Django knows one database."""
     part, began, outcome = PARTS[name], time.monotonic(), Outcome(name, vendor)
     run = {
         "part": name,
         "vendor": vendor,
+        "database": database,
         "folder": str(options.folder / vendor / name),
         "is_small": options.small,
         "is_million": options.million,
@@ -120,12 +137,6 @@ def _run(name: str, vendor: str, databases: Databases, options: argparse.Namespa
         smaller, full = options.sizes
         run |= {"sizes": full, "smaller_sizes": smaller, "empty": databases.filled(EMPTY)}
         run |= {"smaller": databases.filled(smaller), "full": databases.filled(full)}
-    if part.fixture == "shared":
-        run["database"] = run["full"]
-    elif part.fixture == "full":
-        run["database"] = databases.copy(options.sizes[1], f"of_{name}")
-    else:
-        run["database"] = databases.migrated(f"of_{name}")
     command = [sys.executable, "-m", "bench.inside", json.dumps(run)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
@@ -141,7 +152,7 @@ def _run(name: str, vendor: str, databases: Databases, options: argparse.Namespa
         outcome.failed = f"ended with status {process.returncode}"
         print(f"The part {name} failed on {NAMES[vendor]}:\n{''.join(said[-40:])}", flush=True)
     if part.fixture != "shared":
-        databases.drop(str(run["database"]))
+        databases.drop(database)
     return outcome
 
 
