@@ -13,7 +13,7 @@ from pathlib import Path
 
 # What to look for, and the Debian package that has it.
 PACKAGES = {
-    "chromium": "chromium",
+    "chromium-headless-shell": "chromium-headless-shell",
     "redis-server": "redis-server",
     "initdb": "postgresql",
     "docker-compose": "docker-compose",

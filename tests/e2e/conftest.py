@@ -11,7 +11,9 @@ from registry_ui.demo.processes import Supervisor
 from tests.e2e.probes import PASSWORD
 from tests.support.stack import Stack, own_database_url
 
-CHROMIUM = os.environ.get("COUNTERSIGN_CHROMIUM", "/usr/bin/chromium")
+CHROMIUM = os.environ.get("COUNTERSIGN_CHROMIUM", "/usr/bin/chromium-headless-shell")
+"""Chromium without a window: with one that nobody sees it takes twice the processor time."""
+
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync", "--in-process-gpu"]
 

@@ -11,11 +11,11 @@ from tools import helm, services
 def test_who_may_not_install_is_given_the_exact_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(services, "find", lambda program: None if program in ("chromium", "initdb") else "/usr/bin/it")
+    monkeypatch.setattr(services, "find", lambda program: None if program in ("nginx", "initdb") else "/usr/bin/it")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert services.main() == 1
     said = capsys.readouterr().err
-    assert "sudo sh -c 'apt-get update && apt-get install --yes --no-install-recommends chromium postgresql'" in said
+    assert "sudo sh -c 'apt-get update && apt-get install --yes --no-install-recommends postgresql nginx'" in said
 
 
 def test_an_installation_that_fails_shows_what_was_said_and_the_command(
