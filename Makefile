@@ -16,9 +16,9 @@ demo: .venv/runtime.stamp
 demo-reset: .venv/runtime.stamp
 	@$(VENV) -m registry_ui.demo --reset
 
-# SQLite sees the whole suite. PostgreSQL, with MLflow on it too, sees what asks a database, and of a table of cases the
-# first, unless each asks something else (ADR 24); make test AGAIN="not nodb" shows it all. Workers take whole files, those
-# that start servers first. The last thing printed is pytest's summary.
+# SQLite sees all but the browser. PostgreSQL, with MLflow on it too, sees that and what asks a database, of a table of cases
+# the first, unless each asks something else (ADR 24); make test AGAIN="not nodb" shows it all. Workers take whole files,
+# those that start servers first. The last thing printed is pytest's summary.
 FAST := not server and not slow and not e2e and not image
 AGAIN := not nodb and not further
 WORKERS := -n auto --dist loadfile --no-loadscope-reorder
