@@ -1,7 +1,6 @@
 """A test's place follows from what it tests: `tests/<room>/test_<module>.py`, or `test_<module>_<subject>.py`. A file
 of another name begins with the words `The whole room.` or `Several rooms.`"""
 
-import re
 from pathlib import Path
 
 from registry_ui.demo.installation import ROOT
@@ -29,12 +28,6 @@ def subject_of(path: Path) -> str:
         if name == room.name:
             return name
     return ""
-
-
-def test_what_drives_a_browser_lies_where_make_test_looks() -> None:
-    looks = re.findall(r"-m pytest (tests/.+) -m e2e ", (ROOT / "Makefile").read_text())
-    driving = [path for path in TESTS.rglob("test_*.py") if re.search(r"\bmark\.e2e\b", path.read_text())]
-    assert {path.relative_to(ROOT).parent.as_posix() for path in driving} == set(looks[0].split())
 
 
 def test_a_test_lies_where_its_name_is_looked_for() -> None:

@@ -11,7 +11,7 @@ from approvals.models import Action, AuditEvent, FreezeWindow, OutboxEntry, Prom
 from approvals.policy.freezes import Once, Weekly
 from approvals.workflow import Invalid, NotAllowed
 from mirror.port import Unreachable
-from registry_ui.system import _outbox
+from registry_ui.system.work import outbox
 from tests.support import world
 from tests.support.factories import approve
 from tests.support.fakes import FakeRegistry
@@ -176,11 +176,11 @@ def test_a_move_that_had_begun_is_finished_in_spite_of_a_freeze(
 
 def test_what_a_freeze_holds_is_no_delay(approved: PromotionRequest, registry: FakeRegistry) -> None:
     OutboxEntry.objects.update(created_at=timezone.now() - timedelta(days=3))
-    assert "Delayed" in str(_outbox())
+    assert "Delayed" in str(outbox())
     freeze()
     delivery.drain(registry)
     assert not OutboxEntry.objects.owed(timezone.now()).exists()
-    assert "1 approved request is waiting for a freeze to end." in str(_outbox())
+    assert "1 approved request is waiting for a freeze to end." in str(outbox())
 
 
 def weekly(name: str, *terms: object, **fields: object) -> FreezeWindow:

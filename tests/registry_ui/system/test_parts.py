@@ -1,4 +1,4 @@
-"""The System page says of each queue's work whether it is late."""
+"""The whole room. What the System page says of each part."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from pytest_django import Settings
 from accounts.models import User
 from approvals.models import Assessment, Enforcement, PolicyFeed, Target, WatchState
 from mirror.models import MirrorState
-from registry_ui import system
+from registry_ui import database_roles, system
 from registry_ui.database_roles import OWNS, RunningRole
 from tests.support.factories import make_request, make_version
 
@@ -40,10 +40,10 @@ def test_who_runs_this_is_said_to_do_too_much_where_it_owns_the_ledger(monkeypat
     else:  # the suite makes its own tables
         assert (said.word, said.detail.partition(")")[0]) == ("Can do too much", OWNS.partition(")")[0])
         assert "deploy/docker/move-to-roles.sql" in said.remedy
-    monkeypatch.setattr(system.database_roles, "running_role", lambda: RunningRole("countersign_app", False, ""))
+    monkeypatch.setattr(database_roles, "running_role", lambda: RunningRole("countersign_app", False, ""))
     assert part("Database role").word == "OK"
     held = RunningRole("countersign_app", False, "auth_permission")
-    monkeypatch.setattr(system.database_roles, "running_role", lambda: held)
+    monkeypatch.setattr(database_roles, "running_role", lambda: held)
     said = part("Database role")
     assert (said.word, said.remedy.partition(":")[0]) == (
         "Can do too much",
