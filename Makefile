@@ -22,10 +22,12 @@ demo-reset: .venv/runtime.stamp
 FAST := not server and not slow and not e2e and not image
 AGAIN := not nodb and not further
 WORKERS := -n auto --dist loadfile --no-loadscope-reorder
+# One worker more than there are processors: who starts images and servers waits for a third of the time.
+MORE := PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(nproc) + 1))
 
 test: .venv/development.stamp
 	$(VENV) tools/services.py
-	$(VENV) -m pytest -m "not e2e" $(WORKERS)
+	$(MORE) $(VENV) -m pytest -m "not e2e" $(WORKERS)
 	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "e2e or $(AGAIN)" $(WORKERS)
 
 test-fast: .venv/development.stamp

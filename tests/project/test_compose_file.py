@@ -14,7 +14,7 @@ import yaml
 from registry_ui import settings
 from registry_ui.demo.installation import ROOT
 from tests.project.processes import OPTIONAL, SECRETS
-from tests.support.compose import make_secrets, services
+from tests.support.compose import here, make_secrets, services
 from tools.services import find
 
 pytestmark = [pytest.mark.server, pytest.mark.nodb]
@@ -284,3 +284,9 @@ def test_the_variables_exist(resolved: dict[str, Any]) -> None:
         assert given <= settings.env.names, name
     assert frozenset().union(*SECRETS.values()) <= settings.env.names
     assert frozenset().union(*SECRETS.values()) >= OPTIONAL
+
+
+def test_to_run_it_here_changes_addresses_and_no_password() -> None:
+    written = "password=ab9100cd\nhost=postgres\nport=5432\n"
+    places = {"9100": "0", "host=postgres": "host=127.0.0.1", "port=5432": "port=61234"}
+    assert here(written, places) == "password=ab9100cd\nhost=127.0.0.1\nport=61234\n"

@@ -44,8 +44,11 @@ def here(node: Any, places: Mapping[str, str]) -> Any:
         return {key: here(each, places) for key, each in node.items()}
     if isinstance(node, list):
         return [here(each, places) for each in node]
+    # From the beginning of a word: the digits of a port stand in the random passwords, too.
     longest_first = sorted(places, key=len, reverse=True)
-    pattern = f"(?:{'|'.join(map(re.escape, longest_first))})(?!\\d)"
+    begin = {True: r"(?<!\w)", False: ""}
+    words = "|".join(begin[each[0].isalnum()] + re.escape(each) for each in longest_first)
+    pattern = rf"(?:{words})(?!\d)"
     return re.sub(pattern, lambda found: places[found[0]], str(node))
 
 

@@ -127,8 +127,8 @@ class MlflowServer:
 
     def _can_be_forked(self, command: list[str]) -> bool:
         """Whether it is this environment's MLflow in one process."""
-        ours = [sys.executable, "-m", "mlflow", "server"]
-        return command[:4] == ours and self.workers == 1 and not any("--gunicorn-opts" in each for each in command)
+        more = [each for each in command if each.startswith(("--workers=", "--gunicorn-opts"))]
+        return command[:4] == [sys.executable, "-m", "mlflow", "server"] and more == ["--workers=1"]
 
     def _is_healthy(self) -> bool:
         return self._answers(self.url)

@@ -54,8 +54,8 @@ def _run(command: Sequence[str], environment: Mapping[str, str], folder: str, lo
 def _run_uvicorn(command: Sequence[str], extra_env: Mapping[str, str], **_: object) -> Any:
     """What the first process starts another one for."""
     os.environ.update(extra_env)
-    for name in [each for each in sys.modules if f"{each}.".startswith("mlflow.server.")]:
-        del sys.modules[name]  # it reads the environment when it is imported
+    for name in [each for each in sys.modules if f"{each}.".startswith(("mlflow.server.", "mlflow_gate."))]:
+        del sys.modules[name]  # they read the environment when they are imported
     for each in [*REGISTRY._collector_to_names]:
         REGISTRY.unregister(each)  # its counters make themselves known when it is imported
     sys.argv = [*command[command.index("uvicorn") :]]
