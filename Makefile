@@ -23,7 +23,7 @@ FAST := not server and not slow and not e2e and not image
 AGAIN := not nodb and not further
 WORKERS := -n auto --dist loadfile --no-loadscope-reorder
 # One worker more than there are processors: who starts images and servers waits for a third of the time.
-MORE := PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(nproc) + 1))
+MORE := PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1))
 
 test: .venv/development.stamp
 	$(VENV) tools/services.py
