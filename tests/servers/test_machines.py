@@ -66,6 +66,10 @@ class Site(Stack):
             "COUNTERSIGN_EXTRA_HOSTS": ",".join(network.address(number) for number in (11, 12)),
             "EMAIL_URL": f"smtp://{network.address(MAIL)}:{mail_port}",
             "COUNTERSIGN_SWEEP_SECONDS": "10",
+            # Two workers and two beats: with half of it they would do nothing but look.
+            "COUNTERSIGN_DRAIN_SECONDS": "2",
+            "COUNTERSIGN_PULL_SECONDS": "2",
+            "COUNTERSIGN_PULL_SECONDS_MOST": "2",
             "COUNTERSIGN_CHECKPOINT_SECONDS": "10",
         }
         self.machines = [
