@@ -1,11 +1,16 @@
 """People by role, the two targets, databases for tests that need real commits, and a real MLflow."""
 
+import fcntl
 import gc
 import logging
+import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from _pytest.mark.expression import Expression
@@ -105,18 +110,42 @@ def _logs_as_before() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def django_db_setup(
-    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: Any
+    django_test_environment: None,
+    django_db_modify_db_settings: None,
+    django_db_blocker: Any,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[None]:
     """As pytest-django's, but always: it makes the database for marked tests only, and those with `committed` have
-    no mark."""
+    no mark. To migrate takes SQLite ten seconds, so of several workers the first does it for all."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     with django_db_blocker.unblock():
-        made = setup_databases(verbosity=0, interactive=False, aliases=["default"])  # type: ignore[arg-type]
+        made = _migrated(shared) if connection.vendor == "sqlite" else _set_up()
         FIRST_ROWS.update(rows_by_table())
     yield
     with django_db_blocker.unblock():
         left = rows_by_table()
         teardown_databases(made, verbosity=0)
     assert left == FIRST_ROWS, "A test committed rows without the fixture `committed`, which takes them away."
+
+
+def _set_up() -> Any:
+    return setup_databases(verbosity=0, interactive=False, aliases=["default"], serialized_aliases=[])  # type: ignore[arg-type]
+
+
+def _migrated(shared: Path) -> Any:
+    file = shared / "migrated.sqlite3"
+    with (shared / "migrated.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if file.exists():
+            with patch("django.core.management.call_command"), closing(sqlite3.connect(file)) as source:
+                made = _set_up()
+                source.backup(connection.connection)
+        else:
+            made = _set_up()
+            with closing(sqlite3.connect(file)) as goal:
+                connection.connection.backup(goal)
+    return made
 
 
 @pytest.fixture(scope="module")

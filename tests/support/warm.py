@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from prometheus_client import REGISTRY
 
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.support.warmed"])
+STORE = "--backend-store-uri=sqlite:///"
 WRITING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -42,6 +44,9 @@ def _run(command: Sequence[str], environment: Mapping[str, str], folder: str, lo
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number in (1, 2):
         os.dup2(os.open(log, WRITING), number)
+    for word in command:
+        if word.startswith(STORE) and not (database := Path(word.removeprefix(STORE))).exists():
+            database.write_bytes(import_module("tests.support.warmed").EMPTY_DATABASE)
     os.environ.clear()
     os.environ.update(environment)
     import mlflow.server

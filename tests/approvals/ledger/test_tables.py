@@ -130,7 +130,7 @@ def undone() -> Iterator[None]:
             yield
         finally:
             if connection.vendor == "postgresql":
-                gc.collect()  # closes cursors of what was not read to its end, which the roll back would take away
+                gc.collect(1)  # closes cursors of what was not read to its end, which the roll back would take away
         transaction.set_rollback(True)
 
 
