@@ -100,7 +100,7 @@ class Siege:
         worker: tuple[str, str] = ("", ""),
         workspace: str = "",
     ) -> None:
-        self.site = site
+        self.site, self.workspace = site, workspace
         self.engineer, self.worker = (
             attacks.Mlflow(url, user=name, password=password) for name, password in (engineer, worker)
         )
@@ -120,7 +120,8 @@ class Siege:
         self.replay()
         self.rename_into_the_rules()
         self.attack_the_webhook()
-        self.attack(attacks.file_attacks())
+        # The folder that is sealed for trying is around no one's files in a workspace, as in an experiment.
+        self.attack(attacks.file_attacks(around=not self.workspace))
         self.look_that_nothing_changed()
         self.go_on()
         self.take_back()
