@@ -6,6 +6,7 @@ The text is what `mlflow_gate.policy` reads; a contract test has it read what is
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +36,9 @@ EVERY = timedelta(seconds=55)
 NO_KEY = "The worker has no key to sign with: set COUNTERSIGN_GATE_KEY for it."
 FEWEST_PARTS = 3
 """`0/<run>/artifacts`, `1/models/<id>`: MLflow keeps the files of one run or model no higher than that."""
+
+WORKSPACE = re.compile(r"^workspaces/[^/]+/")
+"""Before them, in an MLflow with workspaces."""
 
 MOST_LOOKED_UP = 200
 """Folders that MLflow is asked for in one run."""
@@ -172,7 +176,8 @@ def _folder(root: str) -> str:
     """Below what MLflow serves. "" for what it does not serve, and for a folder that others share: engineers name the
     addresses of versions, and must not have all of an experiment sealed."""
     folder = served_path(root) if is_served(root) else ""
-    return folder if folder.count("/") >= FEWEST_PARTS - 1 else ""
+    own = WORKSPACE.sub("", folder)
+    return folder if own.count("/") >= FEWEST_PARTS - 1 else ""
 
 
 # --- The signed text --------------------------------------------------------------------------------------------------

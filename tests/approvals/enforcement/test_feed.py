@@ -182,6 +182,7 @@ def test_the_folders_of_holders_are_sealed(registry: FakeRegistry, enforced: Tar
     staged = holder("a", "mlflow-artifacts:/0/run1/artifacts/model", stage="Production")
     named = holder("b", "mlflow-artifacts://mlflow:5000/1/models/m-1/artifacts")
     Alias.objects.create(model=named.model, name="champion", number=named.number)
+    there = holder("ba", "mlflow-artifacts:/workspaces/risk/1/run7/artifacts/model", stage="Production")
     holder("c", "mlflow-artifacts:/0/run3/artifacts/model", stage="Staging")
     holder("d", "s3://bucket/0/run4/artifacts/model", stage="Production")
     holder("e", "mlflow-artifacts:/0", stage="Production")  # would seal all that others log
@@ -190,7 +191,15 @@ def test_the_folders_of_holders_are_sealed(registry: FakeRegistry, enforced: Tar
     assert said()["sealed"] == [
         {"folder": "0/run1/artifacts/model", "model": "a", "version": staged.number},
         {"folder": "1/models/m-1/artifacts", "model": "b", "version": named.number},
+        {"folder": "workspaces/risk/1/run7/artifacts/model", "model": "ba", "version": there.number},
     ]
+
+
+def test_all_of_an_experiment_is_not_sealed_in_a_workspace_either(registry: FakeRegistry, enforced: Target) -> None:
+    holder("a", "mlflow-artifacts:/workspaces/risk/1", stage="Production")
+    registry.is_down = True
+    feed.sign_if_due(registry)
+    assert said()["sealed"] == []
 
 
 def test_mlflow_is_asked_once_where_the_files_of_a_logged_model_lie(
