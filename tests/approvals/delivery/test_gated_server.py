@@ -102,7 +102,7 @@ CALLS = 30
 
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("at", range(1, CALLS, 4))
+@pytest.mark.parametrize("at", range(1, CALLS, 3))
 def test_a_delivery_that_is_killed_is_resumed_to_the_same_end(
     registry: MlflowRegistry, approved: PromotionRequest, at: int, is_after: bool
 ) -> None:
