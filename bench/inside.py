@@ -11,8 +11,6 @@ from pathlib import Path
 from bench.parts import PARTS, Part, Run
 from bench.record import MARK
 
-SMALL_MODELS = 20
-
 
 def main(told: str) -> None:
     run = Run(**json.loads(told))
@@ -44,7 +42,7 @@ def _servers(run: Run, part: Part) -> Iterator[tuple[Run, str]]:
     if not place.redis:
         raise SystemExit("redis-server is missing: apt-get install redis-server")
     models, each = part.models
-    models = SMALL_MODELS if run.is_small else models
+    models = part.small_models if run.is_small else models
     with MlflowServer(run.folder / "mlflow") as server, Supervisor(run.folder / "run") as supervisor:
         redis = place.redis_server(place.redis)
         supervisor.start(redis)
