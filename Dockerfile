@@ -5,14 +5,15 @@
 ARG PYTHON_IMAGE=python:3.13-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS build
-ENV PATH=/opt/countersign/bin:/usr/local/bin:/usr/bin:/bin PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PATH=/opt/countersign/bin:/usr/local/bin:/usr/bin:/bin UV_LINK_MODE=copy
 ENV COUNTERSIGN_STATE_DIR=/tmp/countersign COUNTERSIGN_STATIC_ROOT=/app/static
 WORKDIR /app
-COPY requirements-runtime.txt /opt/
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache/pip \
+COPY tools/install.py tools/uv.txt requirements-runtime.txt /opt/
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache \
     python3 -m venv /opt/countersign \
-    && python -m pip install --require-hashes --requirement /opt/requirements-runtime.txt \
-    && python -m pip uninstall --yes pip
+    && python /opt/install.py /opt/requirements-runtime.txt \
+    && python -m pip uninstall --yes pip uv \
+    && rm -f /opt/countersign/.lock
 
 COPY manage.py ./
 COPY accounts accounts

@@ -62,6 +62,7 @@ lock: .venv/development.stamp
 	$(COMPILE) requirements-runtime.in -c requirements.txt -o requirements-runtime.txt
 	$(COMPILE) requirements-dev.in -c requirements.txt -o requirements-dev.txt
 	$(COMPILE) deploy/docker/mlflow/requirements.in -c requirements-dev.txt -o deploy/docker/mlflow/requirements.txt
+	$(COMPILE) tools/uv.in -c requirements-dev.txt -o tools/uv.txt
 
 vendor: .venv/development.stamp
 	$(VENV) tools/vendor.py
@@ -70,10 +71,12 @@ vendor: .venv/development.stamp
 OWN := packages/mlflow_gate packages/countersign
 SOURCES := $(wildcard $(OWN:%=%/pyproject.toml) $(OWN:%=%/*/*.py))
 
-.venv/runtime.stamp: requirements.txt tools/venv.sh $(SOURCES)
+INSTALLER := tools/venv.sh tools/install.py tools/uv.txt
+
+.venv/runtime.stamp: requirements.txt $(INSTALLER) $(SOURCES)
 	@sh tools/venv.sh requirements.txt $(OWN)
 	@touch $@
 
-.venv/development.stamp: requirements-dev.txt tools/venv.sh $(SOURCES)
+.venv/development.stamp: requirements-dev.txt $(INSTALLER) $(SOURCES)
 	@sh tools/venv.sh requirements-dev.txt $(OWN)
 	@touch $@ .venv/runtime.stamp

@@ -1,5 +1,5 @@
 """Builds the images of the Dockerfiles without a container engine and without a registry, and runs their programs as a
-container would: python tools/image.py [NAME…]
+container would: python -m tools.image [NAME…]
 
 For root, with Debian's buildah and mmdebstrap. The base image is made of Debian's packages: the official one needs a
 registry. Where packages come from is what pip and apt of this machine are set to.
@@ -17,6 +17,8 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from tools.install import pip_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".image"
@@ -133,17 +135,9 @@ def _image(name: str) -> Image:
 def index_settings() -> dict[str, str]:
     """How pip of this machine asks its index, as the secrets of the Dockerfiles: `pip`, a pip.conf, and `ca`, its
     certificates. Folders of this machine are left out: they are not there in a build."""
-    listed = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
-    ).stdout
-    known = {
-        name.rpartition(".")[2]: shlex.split(value)[0] for name, value in re.findall(r"^(\S+?)=(.+)$", listed, re.M)
-    }
-    lines = ["[global]"]
-    for name in ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "default-timeout", "retries"):
-        value = " ".join(word for word in known.get(name, "").split() if not word.startswith(("file:", "/")))
-        if value:
-            lines.append(f"{name.removeprefix('default-')} = {value}")
+    known = pip_settings()
+    options = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
+    lines = ["[global]", *(f"{name} = {known[name]}" for name in options if known.get(name))]
     secrets = {}
     certificates = known.get("cert") or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
     if certificates and Path(certificates).is_file():

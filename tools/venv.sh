@@ -32,31 +32,19 @@ count="$(awk '/^[A-Za-z0-9]/ { n++ } END { print n + 0 }' "$lock")"
 log=.venv/install.log
 label="$count pinned packages from $lock"
 started="$(date +%s)"
-.venv/bin/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
-    --require-hashes --requirement "$lock" > "$log" 2>&1 &
-pip=$!
-trap 'kill "$pip" 2>/dev/null' INT TERM HUP
+# Our own packages after it: they are built with what the lock brought.
+.venv/bin/python tools/install.py "$lock" "$@" > "$log" 2>&1 &
+installer=$!
+trap 'kill "$installer" 2>/dev/null' INT TERM HUP
 if ! [ -t 1 ]; then echo "  · Installing $label …"; fi
-while kill -0 "$pip" 2>/dev/null; do
-    if [ -t 1 ]; then  # pip names each package once, as collected or as there already; then it installs them all
-        printf '\r  · Installing %s: %s looked up …' "$label" "$(grep -c '^Collecting\|^Requirement already' "$log")"
-    fi
+while kill -0 "$installer" 2>/dev/null; do
+    if [ -t 1 ]; then printf '\r  · Installing %s: %s s …' "$label" "$(($(date +%s) - started))"; fi
     sleep 0.3
 done
 if [ -t 1 ]; then printf '\r\033[K'; fi
-if ! wait "$pip"; then
+if ! wait "$installer"; then
     tail -n 15 "$log" >&2
     echo "  ✗ Installing $label failed. All that the installer wrote: $log" >&2
     exit 1
 fi
 echo "  ✓ $label ($(($(date +%s) - started)) s)"
-
-# Built with what the lock brought, so nobody is asked; what they need, MLflow has brought, too.
-for package; do
-    if ! .venv/bin/python -m pip install --disable-pip-version-check --no-input --quiet --no-index --no-deps \
-        --no-build-isolation --force-reinstall "./$package" >> "$log" 2>&1; then
-        tail -n 15 "$log" >&2
-        echo "  ✗ Installing $package failed. All that the installer wrote: $log" >&2
-        exit 1
-    fi
-done

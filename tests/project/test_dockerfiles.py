@@ -31,7 +31,8 @@ def test_what_is_copied_is_sent_to_the_builder_and_nothing_else() -> None:
     copied = {
         source
         for name in DOCKERFILES
-        for source in re.findall(r"^COPY ([^-]\S*) \S+$", (ROOT / name).read_text(), re.MULTILINE)
+        for sources in re.findall(r"^COPY ([^-].*) \S+$", (ROOT / name).read_text(), re.MULTILINE)
+        for source in sources.split()
     }
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     sent = {line.removeprefix("!") for line in lines if line.startswith("!")}

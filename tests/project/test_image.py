@@ -39,6 +39,8 @@ MADE_OF = (
     "packages/mlflow_gate/**/*.py",
     "registry_ui/*.py",
     "tools/image.py",
+    "tools/install.py",
+    "tools/uv.txt",
     "tests/project/test_image.py",
 )
 MEGABYTES = {"countersign": 450, "countersign-mlflow": 1050}

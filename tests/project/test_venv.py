@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.nodb]
 @pytest.fixture
 def run(tmp_path: Path) -> "Runner":
     (tmp_path / "tools").mkdir()
-    shutil.copy(ROOT / "tools" / "venv.sh", tmp_path / "tools")
+    for name in ("venv.sh", "install.py", "uv.txt"):
+        shutil.copy(ROOT / "tools" / name, tmp_path / "tools")
     return Runner(tmp_path)
 
 
