@@ -1,4 +1,4 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
 
 
@@ -12,8 +12,9 @@ class AccountsConfig(AppConfig):
 
         from accounts import attempts, devices, roles, second_factor, security_signals, sessions
 
-        # Permissions come into being after the last migration; the roles can only take them then.
-        post_migrate.connect(roles.ensure_roles, dispatch_uid="accounts.roles")
+        # Permissions come into being after the last migration, app by app; with the last app's the roles can take them.
+        last = list(apps.get_app_configs())[-1]
+        post_migrate.connect(roles.ensure_roles, sender=last, dispatch_uid="accounts.roles")
         security_signals.connect()
         devices.connect()
         attempts.connect()

@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.apps import AppConfig, apps
+from django.contrib.staticfiles.apps import StaticFilesConfig
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate
 
@@ -20,7 +21,19 @@ def release_locks_of_lost_hosts(connection: Any, **_: Any) -> None:
         connection.connection.execute(LOST_PEER)
 
 
+class StaticFiles(StaticFilesConfig):
+    """Leaves out what no page asks for of django-htmx: most of all files, each to be compressed."""
+
+    ignore_patterns = [
+        *StaticFilesConfig.ignore_patterns,
+        "django_htmx/*-4*.js",
+        "django_htmx/ext/*",
+        "django_htmx/htmx-2.js",
+    ]
+
+
 class RegistryUiConfig(AppConfig):
+    default = True
     name = "registry_ui"
     verbose_name = "Registry"
 

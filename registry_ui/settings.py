@@ -57,7 +57,7 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "django.contrib.messages",
     "django.contrib.sessions",
-    "django.contrib.staticfiles",
+    "registry_ui.apps.StaticFiles",
     "django.forms",
 ]
 
@@ -243,6 +243,8 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
+# Pages name them by it, and to compress the others as well takes as long again.
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 
 # --- Time and language ------------------------------------------------------------------------------------------------
 
