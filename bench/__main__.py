@@ -18,10 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import record
+from bench import record, registry_data
 from bench.databases import OPTIONS, Databases, Sizes
-from bench.parts import BOTH, NAMES, PARTS, POSTGRESQL, SQLITE
+from bench.parts import BOTH, NAMES, PARTS, POSTGRESQL, SQLITE, Part
 from bench.report import HEADER, Row
+from tests.support.mlflow_server import MlflowServer
+from tests.support.postgres import postgres
 
 EMPTY: Sizes = (0, 0, 0)
 SIZES: dict[str, tuple[Sizes, Sizes]] = {
@@ -55,7 +57,7 @@ def main() -> int:
             if not parts:
                 continue
             print(f"\n{options.title}{NAMES[vendor]}\n{HEADER}", flush=True)
-            address = stack.enter_context(_server()) if vendor == POSTGRESQL else None
+            address = stack.enter_context(postgres(options=OPTIONS)) if vendor == POSTGRESQL else None
             databases = Databases(vendor, options.folder / vendor, address, lambda words: print(f"  · {words}"))
             found = list(_run_all(parts, vendor, databases, options))
             outcomes += found
@@ -90,12 +92,6 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _server() -> "contextlib.AbstractContextManager[str]":
-    from tests.support.postgres import postgres
-
-    return postgres(options=OPTIONS)
-
-
 def _run_all(parts: Sequence[str], vendor: str, databases: Databases, options: argparse.Namespace) -> Iterator[Outcome]:
     """One part after the other, so that they do not disturb each other; with --small two at a time, whose databases are
     all there before, because PostgreSQL copies none that is in use."""
@@ -124,11 +120,14 @@ def _database(name: str, databases: Databases, options: argparse.Namespace) -> s
 def _run(name: str, vendor: str, databases: Databases, database: str, options: argparse.Namespace) -> Outcome:
     """In a process of its own, because Django knows one database."""
     part, began, outcome = PARTS[name], time.monotonic(), Outcome(name, vendor)
+    folder = options.folder / vendor / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     run = {
         "part": name,
         "vendor": vendor,
         "database": database,
-        "folder": str(options.folder / vendor / name),
+        "folder": str(folder),
         "is_small": options.small,
         "is_million": options.million,
         "worker": options.worker,
@@ -137,8 +136,13 @@ def _run(name: str, vendor: str, databases: Databases, database: str, options: a
         smaller, full = options.sizes
         run |= {"sizes": full, "smaller_sizes": smaller, "empty": databases.filled(EMPTY)}
         run |= {"smaller": databases.filled(smaller), "full": databases.filled(full)}
-    command = [sys.executable, "-m", "bench.inside", json.dumps(run)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with contextlib.ExitStack() as stack:
+        if part.servers:
+            run["mlflow"] = stack.enter_context(_mlflow(folder / "mlflow", part, options)).url
+        command = [sys.executable, "-m", "bench.inside", json.dumps(run)]
+        process = stack.enter_context(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        )
         assert process.stdout is not None
         said = []
         for line in process.stdout:
@@ -154,6 +158,16 @@ def _run(name: str, vendor: str, databases: Databases, database: str, options: a
     if part.fixture != "shared":
         databases.drop(database)
     return outcome
+
+
+@contextlib.contextmanager
+def _mlflow(folder: Path, part: Part, options: argparse.Namespace) -> Iterator[MlflowServer]:
+    """One with the part's models in it. All of them are forks of a process that has imported MLflow once."""
+    models, each = part.models
+    with MlflowServer(folder) as server:
+        models = part.small_models if options.small else models
+        registry_data.fill(folder / "mlflow.sqlite3", models=models, versions_each=each)
+        yield server
 
 
 def _summary(outcomes: Sequence[Outcome]) -> None:

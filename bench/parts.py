@@ -105,7 +105,7 @@ def _worker(run: Run) -> Iterator[Row]:
 def _queues(run: Run) -> Iterator[Row]:
     from bench import queues
 
-    queued, seconds = (30, 25) if run.is_small else (200, 60)
+    queued, seconds = (40, 25) if run.is_small else (200, 60)
     options = run.worker.split()
     yield from queues.rows(run.mlflow, run.place, run.supervisor, queued=queued, seconds=seconds, options=options)
 
@@ -148,7 +148,7 @@ PARTS = {
     "sweep": Part(_sweep, million=True),
     "delivery": Part(_delivery, servers=True),
     "worker": Part(_worker, databases=(POSTGRESQL,), fixture="full"),
-    "queues": Part(_queues, servers=True, small_models=40),
+    "queues": Part(_queues, servers=True, small_models=50),
     "artifacts": Part(_artifacts, databases=(SQLITE,), servers=True),
     "gate": Part(_gate, databases=(SQLITE,), sets_up=False),
 }

@@ -22,7 +22,7 @@ from tests.support.factories import make_incident, make_request, make_tenure, ma
 
 ROW = re.compile(r"^\S.* +[\d.,]+ \S+ +[\d.,]+ \S+ +[\d.,]+ ×  [≤≥] .+ (?:met|NOT MET)$", re.MULTILINE)
 LATE = "queues"
-"""tests/registry_ui/test_lanes.py runs it at its full size."""
+"""tests/registry_ui/test_lanes.py runs it, alone: it measures how late others are."""
 
 ON_POSTGRESQL = [name for name, part in PARTS.items() if part.million or SQLITE not in part.databases]
 """Each part is tried on one database: it asks through the same code on the other."""
