@@ -16,19 +16,21 @@ demo: .venv/runtime.stamp
 demo-reset: .venv/runtime.stamp
 	@$(VENV) -m registry_ui.demo --reset
 
-# SQLite sees all but the browser. PostgreSQL, with MLflow on it too, sees that and what asks a database, of a table of cases
-# the first, unless each asks something else (ADR 24); make test AGAIN="not nodb" shows it all. Workers take whole files,
-# those that start servers first. The last thing printed is pytest's summary.
+# Each case on one of the two databases, and on both what they may answer differently (ADR 24): SQLite sees pages, tables of
+# cases and what knows no database; PostgreSQL the browser and the rest, with MLflow on it too. The long way, all on both:
+# make test ON_SQLITE="not e2e" ON_POSTGRESQL="e2e or not nodb". Workers take whole files, those that start servers first.
+# The last thing printed is pytest's summary.
 FAST := not server and not slow and not e2e and not image
-AGAIN := not nodb and not further
+ON_SQLITE := not e2e and (nodb or further or each_database or server)
+ON_POSTGRESQL := e2e or not nodb and not further
 WORKERS := -n auto --dist loadfile --no-loadscope-reorder
-# One worker more than there are processors: who starts images and servers waits for a third of the time.
+# One worker more than there are processors: who starts images, servers and a browser waits for a third of the time.
 MORE := PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1))
 
 test: .venv/development.stamp
 	$(VENV) tools/services.py
-	$(MORE) $(VENV) -m pytest -m "not e2e" $(WORKERS)
-	$(VENV) -m tests.support.postgres $(VENV) -m pytest -m "e2e or $(AGAIN)" $(WORKERS)
+	$(MORE) $(VENV) -m pytest -m "$(ON_SQLITE)" $(WORKERS)
+	$(MORE) $(VENV) -m tests.support.postgres $(VENV) -m pytest -m "$(ON_POSTGRESQL)" $(WORKERS)
 
 test-fast: .venv/development.stamp
 	$(VENV) -m pytest -m "$(FAST)" $(WORKERS)

@@ -4,6 +4,7 @@ import fcntl
 import gc
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,6 +21,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.test.utils import override_settings, setup_databases, teardown_databases
 from hypothesis import settings as hypothesis_settings
+from xdist.scheduler import LoadFileScheduling
 
 from accounts.models import User
 from approvals.ledger import triggers
@@ -40,15 +42,19 @@ gc.set_threshold(200_000, 20, 100)
 hypothesis_settings.register_profile("countersign", deadline=None)
 hypothesis_settings.load_profile("countersign")
 
+ROOT = Path(__file__).resolve().parents[1]
 DATABASE = {"db", "transactional_db", "django_db_setup"}
 
 
-PAGES = ("api", "approvals/forms", "approvals/views", "components", "registry_ui/views")
-"""Folders of what people and programs see, which asks a database through the rooms below it. On PostgreSQL the browser
-asks for it."""
+PAGES = ("accounts", "api", "approvals/forms", "approvals/views", "components", "registry_ui")
+"""Folders of what people and programs see, which asks a database through the rooms below it or through Django's own
+applications. On PostgreSQL the browser asks for it."""
 
 APART = ("e2e", "image", "slow", "server")
 """Marks of what starts processes and waits for them, the longest first."""
+
+
+OF_A_FILE = re.compile(r"^pytestmark = (?:\[[^\]]*\]|.*)", re.MULTILINE)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -57,8 +63,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if not config.option.markexpr or collection_path.suffix != ".py":
         return None
     text = collection_path.read_text()
-    marks = ["nodb", "further", *(name for name in (*APART, "each_database") if f"mark.{name}" in text)]
+    marks = ["nodb", "further", *(name for name in APART if f"mark.{name}" in text)]
+    marks += ["each_database"] * ("mark.each_database" in text or "committed" in text)
     certain = {"further"} if _is_page(collection_path) and "each_database" not in marks else set()
+    certain |= {"nodb"} if any("mark.nodb" in each for each in OF_A_FILE.findall(text)) else set()
     asked = Expression.compile(config.option.markexpr)
     some = chain.from_iterable(combinations(marks, count) for count in range(len(marks) + 1))
     found = any(asked.evaluate(lambda name, **_: name in {*each, *certain}) for each in some)  # noqa: B023  at once
@@ -69,12 +77,31 @@ def _is_page(path: Path) -> bool:
     return path.relative_to(Path(__file__).parent).as_posix().startswith(PAGES)
 
 
+class Files(LoadFileScheduling):
+    """What one worker runs: a file; of the browser's files every other, so that there are two installations at most."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(super()._split_scope(nodeid))
+        if file.parent.name != "e2e":
+            return str(file)
+        return f"{file.parent} {sorted(Path(__file__).parent.glob('e2e/*.py')).index(ROOT / file) % 2}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Files | None:
+    return Files(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks `nodb` whatever asks for no database: it need not run on each. What starts servers says so itself, and goes
     first, so that the others work while it waits. `further` are of a table of cases all but the first, and all PAGES,
-    unless marked `each_database`: they ask the database the same with other words (ADR 24). In each file what is `kept`
-    comes last, so that the cases before it have the database as migrations left it."""
+    unless marked `each_database`: they ask the database the same with other words (ADR 24). What commits is marked so:
+    there the two hold locks of their own. In each file what is `kept` comes last, so that the cases before it have the
+    database as migrations left it."""
     tables = set()
+    for item in items:
+        if "committed" in item.fixturenames:
+            item.add_marker("each_database")
     begins: dict[Any, int] = {}
     for number, item in enumerate(items):
         begins.setdefault(item.path, number)
@@ -116,11 +143,10 @@ def django_db_setup(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[None]:
     """As pytest-django's, but always: it makes the database for marked tests only, and those with `committed` have
-    no mark. To migrate takes SQLite ten seconds, so of several workers the first does it for all."""
-    folder = tmp_path_factory.getbasetemp()
-    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    no mark. To migrate takes ten seconds, so of several workers the first does it for all."""
     with django_db_blocker.unblock():
-        made = _migrated(shared) if connection.vendor == "sqlite" else _set_up()
+        is_alone = "PYTEST_XDIST_WORKER" not in os.environ
+        made = _set_up() if is_alone else _migrated(tmp_path_factory.getbasetemp().parent)
         FIRST_ROWS.update(rows_by_table())
     yield
     with django_db_blocker.unblock():
@@ -133,18 +159,30 @@ def _set_up() -> Any:
     return setup_databases(verbosity=0, interactive=False, aliases=["default"], serialized_aliases=[])  # type: ignore[arg-type]
 
 
+TEMPLATE = "test_migrated"
+"""On PostgreSQL, the database that those of the workers are copies of."""
+
+
 def _migrated(shared: Path) -> Any:
-    file = shared / "migrated.sqlite3"
+    file = shared / "migrated"
     with (shared / "migrated.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if file.exists():
-            with patch("django.core.management.call_command"), closing(sqlite3.connect(file)) as source:
-                made = _set_up()
-                source.backup(connection.connection)
-        else:
+        if is_first := not file.exists():
             made = _set_up()
-            with closing(sqlite3.connect(file)) as goal:
-                connection.connection.backup(goal)
+        else:
+            connection.settings_dict["TEST"]["TEMPLATE"] = TEMPLATE
+            with patch("django.core.management.call_command"):
+                made = _set_up()
+        if connection.vendor == "sqlite":
+            with closing(sqlite3.connect(file)) as copy:
+                source, goal = (connection.connection, copy) if is_first else (copy, connection.connection)
+                source.backup(goal)
+        elif is_first:
+            connection.close()  # of what somebody is connected to there is no copy
+            with connection._nodb_cursor() as cursor:
+                cursor.execute(f"DROP DATABASE IF EXISTS {TEMPLATE}")
+                cursor.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE {connection.settings_dict['NAME']}")
+            file.touch()
     return made
 
 

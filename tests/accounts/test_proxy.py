@@ -15,7 +15,7 @@ from registry_ui import sign_in
 from registry_ui.environment import Environment
 from tests.support.factories import PASSWORD, make_person, make_service_account
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.each_database]
 
 SECRET = "known-to-the-proxy-alone-" * 2
 

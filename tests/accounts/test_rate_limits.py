@@ -25,6 +25,8 @@ from tests.accounts.conftest import Lines
 from tests.support.factories import PASSWORD, make_person
 from tests.support.threads import at_once
 
+pytestmark = pytest.mark.each_database
+
 LOGIN = "/accounts/login/"
 STRANGERS = attempts.BY_STRANGERS[0]
 TOO_MANY = "There were too many tries."

@@ -16,7 +16,7 @@ from approvals.models import Comment, PromotionRequest, Target
 from registry_ui.environment import Environment
 from tests.support.factories import PASSWORD, make_policy, make_request, make_version
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.each_database]
 
 LOGIN, PAGE = "/accounts/login/", "/accounts/sessions/"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"

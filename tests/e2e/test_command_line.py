@@ -40,7 +40,10 @@ class Job:
         self.lines.extend(iter(self.process.stderr.readline, ""))
 
     def said(self, words: str) -> bool:
-        return any(words in line for line in list(self.lines))
+        """Raises LookupError with all that it has said while this is not among it."""
+        if not any(words in line for line in list(self.lines)):
+            raise LookupError(f"{words!r} is not in {self.lines}")
+        return True
 
 
 def approve(stack: Stack, number: int, token: str) -> None:

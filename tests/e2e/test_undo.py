@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.stack import DRAIN_SECONDS, Stack
+from tests.support.stack import LOOK_SECONDS, Stack
 
 pytestmark = pytest.mark.e2e
 SignIn = Callable[..., Page]
@@ -60,7 +60,7 @@ def test_the_last_approval_says_so_and_is_undone_before_anything_reaches_mlflow(
     remy.keyboard.press("Enter")
     expect(remy.get_by_text("Your decision is undone. You can decide again.")).to_be_visible()
     expect(remy.get_by_role("button", name="Approve and deliver v1 now")).to_be_visible()
-    time.sleep(max(0, approved_at + SECONDS + DRAIN_SECONDS + 2 - time.monotonic()))
+    time.sleep(max(0, approved_at + SECONDS + LOOK_SECONDS + 2 - time.monotonic()))
     assert stack.probe("state", number)["status"] == "pending"
     assert stack.version(model, 1) == before
 

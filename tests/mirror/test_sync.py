@@ -16,7 +16,7 @@ from mirror.models import Alias, MirrorState, ModelVersion, RegisteredModel
 from tests.support.fakes import FakeRegistry
 from tests.support.world import version
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.each_database]
 
 WRITES = ("INSERT", "UPDATE", "DELETE")
 NAN, INFINITY = float("nan"), float("inf")
@@ -86,7 +86,6 @@ def test_metrics_that_are_no_numbers_become_words(registry: FakeRegistry) -> Non
     assert version(1).metrics == {"nan": "NaN", "up": "Infinity", "down": "-Infinity", "zero": 0.0}
 
 
-@pytest.mark.each_database
 @pytest.mark.parametrize("name", ["with space", "100% sure", "it's", 'say "hi"', "naïve-模型", "back\\slash", "%s"])
 def test_model_names_with_odd_characters_are_mirrored(registry: FakeRegistry, name: str) -> None:
     registry.create_version(name, description="100 % {done} %s")

@@ -83,7 +83,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             here.make_roles(MOVED)
             move = [*script, str(SCRIPTS / "move-to-roles.sql"), "--single-transaction"]
             run("psql", *move, here.address(SUPERUSER, MOVED))
-            here.manage(OWNER, MOVED, "migrate", "--verbosity=0")
+        here.manage(OWNER, MOVED, "migrate", "--verbosity=0")
         here.said[MOVED] = here.work(MOVED, "further")
         yield here
 

@@ -19,7 +19,7 @@ from tests.support.fakes import FakeRegistry
 from tests.support.monitor import readyz
 from tests.support.world import World
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.each_database]
 
 
 def ahead(monkeypatch: pytest.MonkeyPatch, **by: float) -> None:

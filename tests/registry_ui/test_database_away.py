@@ -141,6 +141,7 @@ def locked() -> Iterator[None]:
         connection.close()
 
 
+@pytest.mark.each_database
 def test_a_busy_database_during_a_sign_in_is_not_called_too_many_requests(committed: None) -> None:
     make_person("Rita Sanz", "requester")
     client = Client(raise_request_exception=False)
@@ -156,6 +157,7 @@ def test_a_busy_database_during_a_sign_in_is_not_called_too_many_requests(commit
 # --- Sessions ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_database
 @pytest.mark.django_db
 def test_sessions_that_ended_are_deleted_after_the_stated_time(settings: Any) -> None:
     now = timezone.now()
@@ -172,6 +174,7 @@ def test_beat_does_so(settings: Any) -> None:
     assert settings.CELERY_BEAT_SCHEDULE["accounts.prune_sessions"]["task"] == tasks.prune_sessions.name
 
 
+@pytest.mark.each_database
 @pytest.mark.django_db
 def test_the_database_gives_up_a_host_that_went_away_in_the_middle() -> None:
     """And with it the locks that it held: PostgreSQL's own way is to wait for two hours."""

@@ -25,7 +25,7 @@ from mirror.port import Refused, Unreachable
 from tests.support.factories import make_request, make_version
 from tests.support.monitor import TOKEN, readyz
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.each_database]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from tests.support.machines import MAIL, MLFLOW, POSTGRES, REDIS, Machine, Netwo
 from tests.support.mlflow_server import free_port
 from tests.support.postgres import postgres
 from tests.support.probing import Probes
-from tests.support.stack import Stack
+from tests.support.stack import LOOK_SECONDS, Stack
 
 pytestmark = [
     pytest.mark.server,
@@ -66,10 +66,6 @@ class Site(Stack):
             "COUNTERSIGN_EXTRA_HOSTS": ",".join(network.address(number) for number in (11, 12)),
             "EMAIL_URL": f"smtp://{network.address(MAIL)}:{mail_port}",
             "COUNTERSIGN_SWEEP_SECONDS": "10",
-            # Two workers and two beats: with half of it they would do nothing but look.
-            "COUNTERSIGN_DRAIN_SECONDS": "2",
-            "COUNTERSIGN_PULL_SECONDS": "2",
-            "COUNTERSIGN_PULL_SECONDS_MOST": "2",
             "COUNTERSIGN_CHECKPOINT_SECONDS": "10",
         }
         self.machines = [
@@ -80,6 +76,7 @@ class Site(Stack):
                 database,
                 self.mlflow_url,
                 network=network,
+                look_seconds=LOOK_SECONDS,
                 number=number,
                 namespace=network.add(number),
                 given=given,

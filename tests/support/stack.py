@@ -23,8 +23,9 @@ BEGINNING = "beginning"
 """Name of the database that those of several stacks are copies of."""
 
 LEASE_SECONDS = 6
-DRAIN_SECONDS = 2
-"""What people click reaches the worker at once; to look every second for what else is due takes a third of a core."""
+LOOK_SECONDS = 2
+"""What people click reaches the worker at once; to look every second for what else is due, here and in MLflow, takes a
+third of a core."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,17 @@ class Trial(Installation):
     database_url: str = ""
     tracking_url: str = ""
     """Of what stands before MLflow, if anything does."""
-    drain_seconds: int = 1
+    look_seconds: int = 1
 
     def environment(self) -> dict[str, str]:
         given = {"DATABASE_URL": self.database_url, "MLFLOW_TRACKING_URI": self.tracking_url}
         chosen = {name: value for name, value in given.items() if value}
         return super().environment() | {
-            "COUNTERSIGN_PULL_SECONDS": "1",
-            "COUNTERSIGN_PULL_SECONDS_MOST": "1",
+            "COUNTERSIGN_PULL_SECONDS": str(self.look_seconds),
+            "COUNTERSIGN_PULL_SECONDS_MOST": str(self.look_seconds),
             "COUNTERSIGN_SWEEP_SECONDS": "10",
             "COUNTERSIGN_SWEEP_SECONDS_MOST": "10",
-            "COUNTERSIGN_DRAIN_SECONDS": str(self.drain_seconds),
+            "COUNTERSIGN_DRAIN_SECONDS": str(self.look_seconds),
             "COUNTERSIGN_UNDO_SECONDS": "0",
             "COUNTERSIGN_DELIVERY_LEASE_SECONDS": str(LEASE_SECONDS),
             "COUNTERSIGN_DELIVERY_BACKOFF_CAP_SECONDS": "2",
@@ -70,7 +71,7 @@ class Stack:
     ) -> None:
         self.supervisor = supervisor
         ports = free_port(), mlflow_port or free_port()
-        self.place = Trial(folder, *ports, database_url, tracking_url, DRAIN_SECONDS)
+        self.place = Trial(folder, *ports, database_url, tracking_url, LOOK_SECONDS)
         self.url, self.mlflow_url = self.place.url, self.place.mlflow_url
         self.engineer = Backstage(self.mlflow_url)
         self._probes = Probes(self.probes, ROOT)

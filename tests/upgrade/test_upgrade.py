@@ -25,6 +25,8 @@ OF_0_3_0 = {"0001_version_0_3", "0002_ledger"}
 FORGED = ("was altered: it is not what event", "is not there any more", "is in no event", "was altered: it is not what")
 """Of rows from before the upgrade: a comment altered, deleted and added; a person put into a group."""
 
+pytestmark = pytest.mark.each_database
+
 
 @pytest.fixture
 def database(tmp_path: Path, django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:

@@ -36,7 +36,7 @@ from registry_ui.metrics import database
 from tests.registry_ui.metrics.scrape import Numbers, values
 from tests.support.factories import make_incident, make_request, make_version, make_webhook
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.each_database]
 
 HOUR = timedelta(hours=1)
 QUERIES = 24
