@@ -74,7 +74,8 @@ def test_a_pipeline_promotes_what_it_has_just_registered(stack: Stack) -> None:
         "--json",
     )
     job = Job(stack, *ask, token=robot, GITHUB_RUN_ID="1")
-    stack.wait_for("the checks", lambda: job.said("waiting for review, needs 2 approvals"))
+    # The job gives up after 100 seconds, and the installation has only just begun.
+    stack.wait_for("the checks", lambda: job.said("waiting for review, needs 2 approvals"), seconds=100)
     asked = int(next(line for line in job.lines if line.startswith("Request ")).split()[1].rstrip(":"))
 
     refused = run(stack, "withdraw", str(asked), token=remy)
