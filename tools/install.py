@@ -6,6 +6,7 @@ that pip of this machine is set to ask. Where uv cannot be had or fails, pip doe
 """
 
 import ast
+import functools
 import os
 import signal
 import subprocess
@@ -45,6 +46,7 @@ def pip_settings() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def environment() -> dict[str, str]:
     """Of uv: pip's settings in its words. Which index has a package is no matter: the lock has its hashes."""
     asked = {VARIABLES[name]: value for name, value in pip_settings().items() if name in VARIABLES and value}

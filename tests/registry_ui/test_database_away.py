@@ -141,7 +141,6 @@ def locked() -> Iterator[None]:
         connection.close()
 
 
-@pytest.mark.each_database
 def test_a_busy_database_during_a_sign_in_is_not_called_too_many_requests(committed: None) -> None:
     make_person("Rita Sanz", "requester")
     client = Client(raise_request_exception=False)
