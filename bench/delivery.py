@@ -109,7 +109,8 @@ def _people() -> tuple[User, User, User]:
     if found.count() == 3:
         return tuple(found)
     names = (("Bench Requester", "requester"), ("Bench One", "reviewer"), ("Bench Two", "reviewer"))
-    return tuple(User.objects.get(pk=make_person(f"{name.replace(' ', '-')} ", role).pk) for name, role in names)
+    made = [make_person(f"{name.replace(' ', '-')} ", role, password=None) for name, role in names]
+    return tuple(User.objects.get(pk=each.pk) for each in made)
 
 
 def _requested(version: ModelVersion, people: tuple[User, User, User]) -> PromotionRequest:

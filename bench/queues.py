@@ -153,7 +153,7 @@ def _notify(number: int) -> None:
     """To somebody new each time: several mails to one person are bundled."""
     from tests.support.factories import make_person
 
-    person = make_person(f"Reader{number} Bench", "reviewer")
+    person = make_person(f"Reader{number} Bench", "reviewer", password=None)
     Notification.objects.create(key=f"bench/{number}", recipient=person, kind=Kind.COMMENTED, title="Bench")
 
 

@@ -114,7 +114,7 @@ def _server() -> float:
 
 def _deliveries(registry: FakeRegistry, count: int) -> Iterator[Row]:
     people = [
-        User.objects.get(pk=make_person(f"{name}-{time.time_ns()} ", role).pk)
+        User.objects.get(pk=make_person(f"{name}-{time.time_ns()} ", role, password=None).pk)
         for name, role in (("Worker", "requester"), ("Worker-One", "reviewer"), ("Worker-Two", "reviewer"))
     ]
     for processes, least in LEAST.items():

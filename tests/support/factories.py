@@ -28,9 +28,9 @@ PASSWORD = "a-long-enough-password"
 _numbers = count(1)
 
 
-def make_person(name: str, *groups: str, **fields: Any) -> User:
+def make_person(name: str, *groups: str, password: str | None = PASSWORD, **fields: Any) -> User:
     person: User = User.objects.create_user(
-        email=f"{name.split(' ', maxsplit=1)[0].lower()}@example.com", password=PASSWORD, name=name, **fields
+        email=f"{name.split(' ', maxsplit=1)[0].lower()}@example.com", password=password, name=name, **fields
     )
     for group in groups:
         person.groups.add(Group.objects.get_or_create(name=group)[0])
