@@ -36,7 +36,7 @@ class Gunicorned(MlflowServer):
 
 
 def rows(run: Run) -> Iterator[Row]:
-    from bench.mirror import signed_in_client
+    from bench.browser import signed_in_client
 
     folder = run.folder / "mlflow"
     web = people._web(run.folder, port := free_port())

@@ -3,11 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from django.test import Client
-
-from accounts.models import User
 from bench.report import Row, medians, milliseconds
 from mirror import pace, sync
 from mirror.mlflow.client import MlflowRegistry
@@ -76,16 +72,3 @@ def _processor(url: str) -> float:
     while more := {pid for pid, parent in parents.items() if parent in ours and pid not in ours}:
         ours |= more
     return sum(found[pid] for pid in ours)
-
-
-def signed_in_client() -> Client:
-    """A browser of somebody with every role, so that no part of a page is left out."""
-    from django.contrib.auth.models import Group
-
-    person: Any = User.objects.filter(email="bench@example.com").first() or User.objects.create_user(
-        email="bench@example.com", name="Bench"
-    )
-    person.groups.set(Group.objects.all())
-    client = Client(HTTP_HOST="127.0.0.1")
-    client.force_login(person)
-    return client

@@ -5,19 +5,26 @@ With the million: against the same page at 100,000. Three processes, one a datab
 the machine does hits them alike.
 """
 
-import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any
+from urllib.parse import urlsplit
 
+from django.conf import settings
+from django.db import connection, connections
+from django.utils import timezone
+
+from bench.browser import signed_in_client
 from bench.parts import Run
 from bench.planned import WIDE, WIDE_VERSIONS
 from bench.report import Row
+from mirror.models import MirrorState
 
+FORKING = get_context("fork")
 ROUNDS = 15
 CEILING_MS, MILLION_CEILING_MS = 60, 80
 WHOLE_PERIOD = ("audit of everything", "how people review, everything")
@@ -99,50 +106,33 @@ class Browser:
     """Somebody with every role, signed in, in a process of their own: Django knows one database."""
 
     def __init__(self, url: str) -> None:
-        command = [sys.executable, "-m", "bench.pages", url]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.pages = self._answer()
+        connections.close_all()
+        self._link, theirs = FORKING.Pipe()
+        self._process = FORKING.Process(target=_browse, args=(url, theirs), daemon=True)
+        self._process.start()
+        theirs.close()  # what waits for an answer of a process that has ended would wait for ever
+        self.pages: list[str] = self._link.recv()
 
     def get(self, page: str) -> Look:
-        assert self._process.stdin is not None
-        self._process.stdin.write(page + "\n")
-        self._process.stdin.flush()
-        return Look(**self._answer())
+        self._link.send(page)
+        look: Look = self._link.recv()
+        return look
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(30)
-
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError("The process that looks at the pages has ended.")
-        return json.loads(line)
+        self._process.terminate()
+        self._process.join(30)
 
 
 # --- In the browser's process
 
 
-def main(url: str) -> None:
-    import os
-
-    from bench.environment import set_up
-
-    os.environ["COUNTERSIGN_GATE_TOKEN"] = GATE_TOKEN
-    set_up(database=url)
-    from django.db import connection
-    from django.utils import timezone
-
-    from bench.mirror import signed_in_client
-    from mirror.models import MirrorState
-
+def _browse(url: str, link: "Connection[Any, str]") -> None:
+    connection.settings_dict["NAME"] = urlsplit(url).path[1:]
+    settings.GATE_TOKEN = GATE_TOKEN
     MirrorState.objects.record(pulled_at=timezone.now(), swept_at=timezone.now())  # the filling may be hours old
     client, paths, counter = signed_in_client(), pages(), Counter()
-    print(json.dumps(list(paths)), flush=True)
-    for line in sys.stdin:
-        path = paths[line.strip()]
+    link.send(list(paths))
+    while path := paths[link.recv()]:
         counter.clear()
         cpu, wall = time.process_time(), time.perf_counter()
         with connection.execute_wrapper(counter):
@@ -151,7 +141,7 @@ def main(url: str) -> None:
         took = (time.perf_counter() - wall) * 1000, (time.process_time() - cpu) * 1000
         if answer.status_code >= 300:
             raise RuntimeError(f"{path} answered {answer.status_code}.")
-        print(json.dumps(dict(zip(FIELDS, (*took, counter.sql, counter.queries), strict=True))), flush=True)
+        link.send(Look(*took, counter.sql, counter.queries))
 
 
 class Counter:
@@ -279,7 +269,3 @@ def pages() -> dict[str, str]:
         "new service account": "/people/service-accounts/new/",
         "readyz": "/readyz",
     }
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -1,19 +1,22 @@
 """Rows: what a sweep and a pull add to fetching and parsing the same pages, from an MLflow that answers from memory;
-what a sweep holds. Each sweep is a process of its own, as a worker that has just begun.
+what a sweep holds. Each sweep is in a process of its own, as in a worker that has just begun.
 """
 
-import json
 import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from django.db import connections
+
 from bench.report import Row, medians
 from bench.stub_mlflow import StubMlflow
+from mirror import sync
+from mirror.mlflow.client import MlflowRegistry
+from mirror.models import MirrorState, ModelVersion
 
 EACH = 50
 CHANGED = 101
@@ -42,9 +45,6 @@ def _row(name: str, measured: dict[str, float], limit: dict[str, float], *, bar:
 
 
 def _many_changes(stub: StubMlflow, count: int) -> Row:
-    from mirror import sync
-    from mirror.mlflow.client import MlflowRegistry
-
     registry = MlflowRegistry(stub.url, timeout_seconds=300)
     seen: list[int] = []
 
@@ -67,8 +67,6 @@ def _many_changes(stub: StubMlflow, count: int) -> Row:
 
 def _forget(count: int) -> None:
     """As if the changes had not been pulled."""
-    from mirror.models import MirrorState, ModelVersion
-
     changed = ModelVersion.objects.filter(number=1, model__name__lt=f"model_{count:05}")
     changed.update(description="")
     newest = ModelVersion.objects.exclude(pk__in=changed.values("pk")).order_by("-last_updated_at").first()
@@ -81,22 +79,12 @@ def _forget(count: int) -> None:
 
 def measured(what: str, url: str) -> dict[str, float]:
     """`seconds` on the clock, `processor` seconds of the process, `held_mb` at its peak beyond `before_mb`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.sweeping", what, url], check=True, capture_output=True, text=True
-    )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    connections.close_all()
+    with get_context("fork").Pool(1) as pool:
+        return pool.apply(_measured, [what, url])
 
 
-def main() -> None:
-    import django
-
-    django.setup()
-    from mirror import sync
-    from mirror.mlflow.client import MlflowRegistry
-    from mirror.models import MirrorState
-
-    what, url = sys.argv[1:]
+def _measured(what: str, url: str) -> dict[str, float]:
     registry: Any = MlflowRegistry(url, timeout_seconds=300)
     registry.ping()
     MirrorState.objects.current()
@@ -110,14 +98,10 @@ def main() -> None:
         sync.sweep(registry)
     seconds, processor = time.perf_counter() - started, time.process_time() - processor
     peak = _memory("VmHWM")
-    print(json.dumps({"seconds": seconds, "processor": processor, "before_mb": before, "held_mb": peak - before}))
+    return {"seconds": seconds, "processor": processor, "before_mb": before, "held_mb": peak - before}
 
 
 def _memory(what: str) -> float:
     """Megabytes."""
     found = re.search(rf"{what}:\s+(\d+) kB", Path(f"/proc/{os.getpid()}/status").read_text())
     return int(found[1]) / 1000 if found else 0.0
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,7 @@ from django.db import connection
 
 from approvals.models import AuditEvent, Tenure
 from bench import filling
-from bench.mirror import signed_in_client
+from bench.browser import signed_in_client
 from bench.pages import GATES_OWN, WHOLE_PERIOD, pages
 from bench.planned import Sizes
 from mirror.models import ModelVersion
