@@ -36,8 +36,8 @@ MODELS = 50
 
 def rows(run: Run) -> Iterator[Row]:
     """On the database of this process, which is filled. Raises RuntimeError for an answer that is none."""
-    token, requests, seconds = _token(), 40 if run.is_small else REQUESTS, 1 if run.is_small else SECONDS
-    addresses = _addresses()
+    requests, seconds = (40, 0.2) if run.is_small else (REQUESTS, SECONDS)
+    token, addresses = _token(), _addresses()
     web = _web(run)
     with Supervisor(run.folder / "run") as supervisor:
         supervisor.start(web)
@@ -112,7 +112,7 @@ class Load:
         for number in range(total):
             await link.get(addresses[number % len(addresses)])
 
-    async def at_a_rate(self, addresses: Sequence[str], a_second: int, seconds: int) -> list[float]:
+    async def at_a_rate(self, addresses: Sequence[str], a_second: int, seconds: float) -> list[float]:
         """Milliseconds from when each was due: an answer that is late makes no room for the ones after it."""
         free: asyncio.Queue[Link] = asyncio.Queue()
         for link in self._links(CONNECTIONS):
@@ -127,7 +127,7 @@ class Load:
             taken.append((time.perf_counter() - due) * 1000)
             free.put_nowait(link)
 
-        await asyncio.gather(*(ask(number) for number in range(a_second * seconds)))
+        await asyncio.gather(*(ask(number) for number in range(round(a_second * seconds))))
         return taken
 
 

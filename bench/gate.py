@@ -11,6 +11,9 @@ from typing import Any
 from bench.report import Row
 
 ROUNDS = 100
+WARM = 10
+"""Calls that fill caches before."""
+
 BAR = 1.05
 GUARDED_MS = 10
 """By how much a change of what is guarded may be dearer: it needs one more read, and a signature to check."""
@@ -109,11 +112,12 @@ class Server:
     def costs(self, call: Call, rounds: int) -> tuple[float, float]:
         """Median milliseconds of the processor, guarded and plain."""
         spent: dict[bool, list[float]] = {True: [], False: []}
-        for index in range(2 * rounds + 10):
+        warm = min(2 * rounds, WARM)
+        for index in range(2 * rounds + warm):
             is_guarded = index % 2 == 0
             started = time.process_time()
             self._send(is_guarded, *call())
-            if index >= 10:  # the first ones fill caches
+            if index >= warm:
                 spent[is_guarded].append((time.process_time() - started) * 1000)
         return statistics.median(spent[True]), statistics.median(spent[False])
 

@@ -64,7 +64,7 @@ def rows(folder: Path, *, pages: int = PAGES) -> Iterator[Row]:
         supervisor.wait_until_ready(web)
         port = int(web.command[web.command.index("--bind") + 1].rpartition(":")[2])
         load = Load(port, addresses, cookies)
-        asyncio.run(load.run(WARM_PAGES))
+        asyncio.run(load.run(min(pages, WARM_PAGES)))
         load.milliseconds.clear()
         with Meter(web) as meter:
             seconds = milliseconds(lambda: asyncio.run(load.run(pages))) / 1000
