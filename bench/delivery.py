@@ -4,6 +4,7 @@ The limit is the very calls that a delivery makes, recorded and sent again one a
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -64,12 +65,13 @@ def rows(url: str, folder: Path, *, single: int = SINGLE, queued: int = QUEUED) 
 
     raw: list[float] = []
     ours: list[float] = []
-    with worker(folder):
+    with worker(folder) as running:
         _deliver_one(_checked_by_worker(next(fresh), people), people)  # warm
         for _ in range(single):
             request = _checked_by_worker(next(fresh), people)
             raw.append(milliseconds(lambda: _send(registry, recorded)))
             ours.append(_deliver_one(request, people))
+        took, raw_all = _all_at_once(running, registry, recorded, [next(fresh) for _ in range(queued)], people)
     note = f"{len(recorded)} calls; 95th percentile {percent(ours, 0.95):.0f} ms against {percent(raw, 0.95):.0f} ms."
     yield Row(
         "approve → MLflow has it and we know, one promotion",
@@ -78,21 +80,6 @@ def rows(url: str, folder: Path, *, single: int = SINGLE, queued: int = QUEUED) 
         extra_ms=60,
         note=note,
     )
-
-    queue = [_requested(next(fresh), people) for _ in range(queued)]
-    for request in queue:
-        _approve(request, people)
-    raw_all = milliseconds(lambda: _send(registry, recorded * queued))
-    with worker(folder):
-        started = time.perf_counter()
-        first = _first_delivery_at(queue)
-        _wait(lambda: not OutboxEntry.objects.open().exists(), seconds=600)
-        last = OutboxEntry.objects.filter(request__in=queue).latest("closed_at").closed_at
-    if PromotionRequest.objects.filter(pk__in=[each.pk for each in queue], status=Status.APPLIED).count() != queued:
-        raise RuntimeError("Not every queued promotion was applied.")
-    if last is None or started is None:
-        raise RuntimeError("Nothing was delivered.")
-    took = (last - first).total_seconds() * 1000
     yield Row(
         f"{queued} promotions queued at once",
         took,
@@ -100,6 +87,30 @@ def rows(url: str, folder: Path, *, single: int = SINGLE, queued: int = QUEUED) 
         bar=1.2,
         note="From the first claim to the last settlement.",
     )
+
+
+def _all_at_once(
+    worker: "subprocess.Popen[bytes]",
+    registry: MlflowRegistry,
+    recorded: list[tuple[str, Any, Any]],
+    versions: list[ModelVersion],
+    people: tuple[User, User, User],
+) -> tuple[float, float]:
+    """Milliseconds of the worker, which sleeps until all are queued, and of the same calls without it."""
+    worker.send_signal(signal.SIGSTOP)
+    queue = [_requested(version, people) for version in versions]
+    for request in queue:
+        _approve(request, people)
+    raw = milliseconds(lambda: _send(registry, recorded * len(queue)))
+    worker.send_signal(signal.SIGCONT)
+    first = _first_delivery_at(queue)
+    _wait(lambda: not OutboxEntry.objects.open().exists(), seconds=600)
+    if PromotionRequest.objects.filter(pk__in=[each.pk for each in queue], status=Status.APPLIED).count() != len(queue):
+        raise RuntimeError("Not every queued promotion was applied.")
+    last = OutboxEntry.objects.filter(request__in=queue).latest("closed_at").closed_at
+    if last is None:
+        raise RuntimeError("Nothing was delivered.")
+    return (last - first).total_seconds() * 1000, raw
 
 
 def _people() -> tuple[User, User, User]:
@@ -175,16 +186,17 @@ def _wait(is_done: Callable[[], bool], *, seconds: float, every: float = 0.02) -
 
 
 @contextmanager
-def worker(folder: Path) -> Iterator[None]:
+def worker(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A Celery worker as docker-compose.yml starts it, without the beat; stopped at the end."""
     command = [sys.executable, "-m", "celery", "-A", "registry_ui.celery", "worker", "--loglevel", "WARNING"]
     with (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ.copy())
         try:
             _ready()
-            yield
+            yield process
         finally:
             process.terminate()
+            process.send_signal(signal.SIGCONT)  # should it sleep, it hears of that only now
             process.wait(30)
 
 
