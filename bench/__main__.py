@@ -95,15 +95,21 @@ def _options() -> argparse.Namespace:
 def _run_all(parts: Sequence[str], vendor: str, databases: Databases, options: argparse.Namespace) -> Iterator[Outcome]:
     """One part after the other, so that they do not disturb each other; with --small two at a time, whose databases are
     all there before, because PostgreSQL copies none that is in use."""
-    for sizes in (EMPTY, *options.sizes) if any(PARTS[name].fixture != "none" for name in parts) else ():
-        databases.filled(sizes)
+    smaller, full = options.sizes
+    if any(PARTS[name].compares for name in parts):
+        databases.filled(EMPTY)
+        databases.filled(smaller)
+    if any(PARTS[name].fixture != "none" for name in parts):
+        databases.filled(full)
     databases.migrated("first")  # the one that the others are copied from is there before threads ask for it
     ready = {name: _database(name, databases, options) for name in parts if options.small}
+
+    def run(name: str) -> Outcome:
+        return _run(name, vendor, databases, ready.get(name) or _database(name, databases, options), options)
+
     with ThreadPoolExecutor(AT_ONCE_WHEN_SMALL if options.small else 1) as pool:
-        yield from pool.map(
-            lambda name: _run(name, vendor, databases, ready.get(name) or _database(name, databases, options), options),
-            parts,
-        )
+        yield from pool.map(run, (name for name in parts if not PARTS[name].alone))
+    yield from map(run, (name for name in parts if PARTS[name].alone))
 
 
 def _database(name: str, databases: Databases, options: argparse.Namespace) -> str:
@@ -132,10 +138,11 @@ def _run(name: str, vendor: str, databases: Databases, database: str, options: a
         "is_million": options.million,
         "worker": options.worker,
     }
+    smaller, full = options.sizes
     if part.fixture != "none":
-        smaller, full = options.sizes
-        run |= {"sizes": full, "smaller_sizes": smaller, "empty": databases.filled(EMPTY)}
-        run |= {"smaller": databases.filled(smaller), "full": databases.filled(full)}
+        run |= {"sizes": full, "full": databases.filled(full)}
+    if part.compares:
+        run |= {"smaller_sizes": smaller, "smaller": databases.filled(smaller), "empty": databases.filled(EMPTY)}
     with contextlib.ExitStack() as stack:
         if part.servers:
             run["mlflow"] = stack.enter_context(_mlflow(folder / "mlflow", part, options)).url

@@ -54,6 +54,9 @@ class Part:
     fixture: Literal["none", "shared", "full"] = "none"
     """What `run.database` is: empty but migrated, `run.full` itself, or a copy of it that may be changed."""
 
+    compares: bool = False
+    """Whether it looks at `run.empty` and `run.smaller` too."""
+
     servers: bool = False
     """Whether MLflow and Redis are started for it."""
 
@@ -65,6 +68,9 @@ class Part:
 
     million: bool = False
     """Whether --million runs it."""
+
+    alone: bool = False
+    """Whether nothing runs beside it, with --small neither: it measures how late others are."""
 
     sets_up: bool = field(default=True)
     """Whether Django is set up for it."""
@@ -136,7 +142,7 @@ def _ledger(_: Run) -> Iterator[Row]:
 
 
 PARTS = {
-    "pages": Part(of("pages"), fixture="shared", million=True),
+    "pages": Part(of("pages"), fixture="shared", compares=True, million=True),
     "beside": Part(of("beside"), fixture="shared"),
     "people": Part(_people, fixture="full"),
     "waiting": Part(of("waiting"), fixture="full"),
@@ -148,7 +154,7 @@ PARTS = {
     "sweep": Part(_sweep, million=True),
     "delivery": Part(_delivery, servers=True),
     "worker": Part(_worker, databases=(POSTGRESQL,), fixture="full"),
-    "queues": Part(_queues, servers=True, small_models=50),
+    "queues": Part(_queues, servers=True, small_models=50, alone=True),
     "artifacts": Part(_artifacts, databases=(SQLITE,), servers=True),
     "gate": Part(_gate, databases=(SQLITE,), sets_up=False),
 }

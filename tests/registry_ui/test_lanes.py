@@ -1,16 +1,12 @@
 """Queues and lanes: who reads what, and how much of a worker each kind of task may take."""
 
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 from celery import current_app
 from django.conf import settings
 
 from registry_ui import lanes
-from registry_ui.demo.installation import ROOT
 from registry_ui.lanes import Lane
 
 KINDS = {
@@ -83,19 +79,3 @@ def test_what_is_hinted_at_while_the_lane_is_full_is_seen_by_who_leaves_it() -> 
     hinted.set()
     worker.join(10)
     assert seen == [[1], [1, 2]]
-
-
-@pytest.mark.server
-@pytest.mark.slow
-@pytest.mark.nodb
-def test_queued_deliveries_make_nothing_else_later_than_three_periods(tmp_path: Path) -> None:
-    """A real worker, with the options that were needed before there were lanes, and a slow MLflow. As many deliveries
-    as keep them busy for the whole measurement; `make bench` queues 200."""
-    command = [sys.executable, "-m", "bench", "queues", "--small", "--database", "sqlite"]
-    command += ["--folder", str(tmp_path / "bench"), "--worker=--pool threads --concurrency 4"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-    table = done.stdout.rpartition("\nwhat ")[2]
-    rows = [line for line in table.splitlines() if line.startswith("late under queued deliveries")]
-    assert [line.split(", ")[1].split(":")[0] for line in rows] == ["mirror", "watch", "mail", "files"]
-    assert all(line.endswith(" met") for line in rows), done.stdout
