@@ -1,19 +1,20 @@
 """Rows: full mirror, pull when nothing changed, and what both cost a real MLflow."""
 
-import os
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench import people
 from bench.report import Row, medians, milliseconds
 from mirror import pace, sync
 from mirror.mlflow.client import MlflowRegistry
 from mirror.models import MirrorState, ModelVersion
 
-PULLS = 10
+ROUNDS, PULLS = 15, 10
 MOST_PERCENT = 15
 
 
-def rows(url: str, *, versions: int) -> Iterator[Row]:
+def rows(url: str, folder: Path, *, versions: int, rounds: int = ROUNDS, pulls: int = PULLS) -> Iterator[Row]:
     registry = MlflowRegistry(url, timeout_seconds=300)
 
     def throw_away() -> None:
@@ -29,20 +30,20 @@ def rows(url: str, *, versions: int) -> Iterator[Row]:
     if found != versions:
         raise RuntimeError(f"{found} versions were mirrored, not {versions}.")
     yield Row(f"full mirror of {versions:,} versions, empty database", mirror, fetch, bar=1.1)
-    swept, again = _processor(url), milliseconds(lambda: sync.sweep(registry))
-    swept = _processor(url) - swept
+    swept, again = _processor(folder), milliseconds(lambda: sync.sweep(registry))
+    swept = _processor(folder) - swept
     yield Row("  the same again, nothing changed", again, fetch, bar=1.1)
 
     def search() -> None:
         next(iter(registry.versions(page_size=100)))
 
     sync.pull(registry)
-    searched, pulled = medians(search, lambda: sync.pull(registry), rounds=15)
+    searched, pulled = medians(search, lambda: sync.pull(registry), rounds=rounds)
     yield Row("pull when nothing changed", pulled, searched, bar=1.1, note="Limit: the one search request.")
-    pulling = _processor(url)
-    for _ in range(PULLS):
+    pulling = _processor(folder)
+    for _ in range(pulls):
         sync.pull(registry)
-    yield _share(swept, (_processor(url) - pulling) / PULLS)
+    yield _share(swept, (_processor(folder) - pulling) / pulls)
 
 
 def _share(swept: float, pulled: float) -> Row:
@@ -54,21 +55,11 @@ def _share(swept: float, pulled: float) -> Row:
     return Row("share of MLflow's processor that both take", share, MOST_PERCENT, bar=1.0, unit="%", note=note)
 
 
-def _processor(url: str) -> float:
-    """Seconds that the processes of the server at this address have used so far: those with its port in their command
-    line, and their children."""
-    port, found, parents = url.rpartition(":")[2], dict[int, float](), dict[int, int]()
-    ours = set[int]()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            words = (folder / "cmdline").read_text().split("\0")
-        except OSError:  # it has ended
-            continue
-        pid = int(folder.name)
-        found[pid], parents[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), int(fields[1])
-        if any(word.removeprefix("--port=") == port for word in words):
-            ours.add(pid)
-    while more := {pid for pid, parent in parents.items() if parent in ours and pid not in ours}:
-        ours |= more
-    return sum(found[pid] for pid in ours)
+def _processor(folder: Path) -> float:
+    """Seconds that the processes of the server in this folder have used so far: they work in it."""
+    pids = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            if (process / "cwd").readlink() == folder:
+                pids.append(int(process.name))
+    return sum(people.seconds_of(pid) for pid in pids)

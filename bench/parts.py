@@ -83,7 +83,9 @@ def of(module: str) -> Callable[[Run], Iterator[Row]]:
 def _mirror(run: Run) -> Iterator[Row]:
     from bench import mirror
 
-    yield from mirror.rows(run.mlflow, versions=1_000 if run.is_small else 100_000)
+    versions, rounds, pulls = (1_000, 2, 2) if run.is_small else (100_000, mirror.ROUNDS, mirror.PULLS)
+    folder = (run.folder / "mlflow").resolve()
+    yield from mirror.rows(run.mlflow, folder, versions=versions, rounds=rounds, pulls=pulls)
 
 
 def _sweep(run: Run) -> Iterator[Row]:
