@@ -20,6 +20,7 @@ from pathlib import Path
 
 from bench import record, registry_data
 from bench.databases import OPTIONS, Databases, Sizes
+from bench.gunicorned import Gunicorned, ours
 from bench.parts import BOTH, NAMES, PARTS, POSTGRESQL, SQLITE, Part
 from bench.report import HEADER, Row
 from tests.support.mlflow_server import MlflowServer
@@ -171,7 +172,8 @@ def _run(name: str, vendor: str, databases: Databases, database: str, options: a
 def _mlflow(folder: Path, part: Part, options: argparse.Namespace) -> Iterator[MlflowServer]:
     """One with the part's models in it. All of them are forks of a process that has imported MLflow once."""
     models, each = part.models
-    with MlflowServer(folder) as server:
+    kind = Gunicorned if part.gunicorn else MlflowServer
+    with kind(folder, workers=int(ours("workers")) if part.gunicorn and not options.small else 1) as server:
         models = part.small_models if options.small else models
         registry_data.fill(folder / "mlflow.sqlite3", models=models, versions_each=each)
         yield server

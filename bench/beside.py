@@ -5,57 +5,39 @@ together.
 """
 
 import http.client
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from pathlib import Path
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
-from bench import people, registry_data
+from bench import people
 from bench.parts import Run
 from bench.report import Row, medians
 from registry_ui.demo.processes import Supervisor
 from registry_ui.views.registry import MODELS_PER_PAGE, VERSIONS_PER_PAGE
-from tests.support.mlflow_server import MlflowServer, free_port
+from tests.support.mlflow_server import free_port
 
 ROUNDS = 40
 BAR = 1.5
-EACH = 50
-
-
-class Gunicorned(MlflowServer):
-    """MLflow's server as its command line starts it in gunicorn, with the workers and threads of ours."""
-
-    def __init__(self, folder: Path, ours: Sequence[str]) -> None:
-        super().__init__(folder)
-        self._ours = ours
-
-    def _command(self) -> list[str]:
-        workers, threads = (self._ours[self._ours.index(option) + 1] for option in ("--workers", "--threads"))
-        own = [word for word in super()._command() if not word.startswith("--workers")]
-        return [*own, f"--workers={workers}", f"--gunicorn-opts=--threads {threads} --keep-alive 60"]
 
 
 def rows(run: Run) -> Iterator[Row]:
     from bench.browser import signed_in_client
 
-    folder = run.folder / "mlflow"
     web = people._web(run.folder, port := free_port())
     if run.is_small:  # each worker takes seconds to start
         at = web.command.index("--workers") + 1
         web.command = [*web.command[:at], "1", *web.command[at + 1 :]]
-    with Gunicorned(folder, web.command) as server:
-        registry_data.fill(folder / "mlflow.sqlite3", models=run.sizes[0] // EACH, versions_each=EACH)
-        cookies = signed_in_client().cookies
-        with Supervisor(run.folder / "web") as supervisor:
-            supervisor.start(web)
-            supervisor.wait_until_ready(web)
-            signed_in = {"Cookie": "; ".join(f"{name}={each.value}" for name, each in cookies.items())}
-            with closing(Client(port, signed_in)) as ours, closing(Client(server.port, {})) as theirs:
-                yield from _rows(ours, theirs, rounds=2 if run.is_small else ROUNDS)
+    cookies = signed_in_client().cookies
+    with Supervisor(run.folder / "web") as supervisor:
+        supervisor.start(web)
+        supervisor.wait_until_ready(web)
+        signed_in = {"Cookie": "; ".join(f"{name}={each.value}" for name, each in cookies.items())}
+        with closing(Client(port, signed_in)) as ours, closing(Client(urlsplit(run.mlflow).port, {})) as theirs:
+            yield from _rows(ours, theirs, rounds=2 if run.is_small else ROUNDS)
 
 
 def _rows(ours: "Client", theirs: "Client", *, rounds: int) -> Iterator[Row]:
-    name, number = "model_00007", EACH - 1
+    name, number = "model_00007", 49
     models = ("registered-models/search", {"max_results": MODELS_PER_PAGE, "order_by": "last_updated_timestamp DESC"})
     model = ("registered-models/get", {"name": name})
     found = {"filter": f"name='{name}'", "max_results": VERSIONS_PER_PAGE, "order_by": "version_number DESC"}
@@ -81,7 +63,7 @@ def _in_turn(
 class Client:
     """One connection that is kept."""
 
-    def __init__(self, port: int, headers: Mapping[str, str]) -> None:
+    def __init__(self, port: int | None, headers: Mapping[str, str]) -> None:
         self._port, self._headers = port, headers
         self._link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 

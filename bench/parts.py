@@ -60,6 +60,9 @@ class Part:
     servers: bool = False
     """Whether MLflow and Redis are started for it."""
 
+    gunicorn: bool = False
+    """Whether that MLflow runs in gunicorn, as Countersign's web process does."""
+
     models: tuple[int, int] = (300, 6)
     """What is in that MLflow: so many models of so many versions each."""
 
@@ -145,7 +148,7 @@ def _ledger(_: Run) -> Iterator[Row]:
 
 PARTS = {
     "pages": Part(of("pages"), fixture="shared", compares=True, million=True),
-    "beside": Part(of("beside"), fixture="shared"),
+    "beside": Part(of("beside"), fixture="shared", servers=True, gunicorn=True, models=(2_000, 50), small_models=40),
     "people": Part(_people, fixture="full"),
     "waiting": Part(of("waiting"), fixture="full"),
     "api": Part(of("api"), fixture="full"),

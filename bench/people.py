@@ -25,6 +25,7 @@ from django.test import Client
 
 from accounts.models import User
 from approvals.models import PromotionRequest
+from bench.gunicorned import ours
 from bench.report import Row, milliseconds, percent
 from registry_ui.demo.installation import ROOT, answers
 from registry_ui.demo.processes import Process, Supervisor
@@ -85,9 +86,8 @@ def _web(folder: Path, port: int) -> Process:
     if words is None:
         raise RuntimeError("The Dockerfile says no more how the web process is started.")
     program, *options = ast.literal_eval(words[1])
-    said = (ROOT / "registry_ui" / "gunicorn.py").read_text()  # importing it would begin a server's counts
     for name in ("workers", "threads"):
-        options = [f"--{name}", re.findall(rf"^{name} = (\d+)$", said, re.MULTILINE)[0], *options]
+        options = [f"--{name}", ours(name), *options]
     url = f"http://127.0.0.1:{port}"
     return Process(
         "Web",

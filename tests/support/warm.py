@@ -51,17 +51,18 @@ def _run(command: Sequence[str], environment: Mapping[str, str], folder: str, lo
     os.environ.update(environment)
     import mlflow.server
 
-    mlflow.server._exec_cmd = _run_uvicorn
+    mlflow.server._exec_cmd = _run_server
     sys.argv = ["mlflow", *command[3:]]
     runpy.run_module("mlflow", run_name="__main__")
 
 
-def _run_uvicorn(command: Sequence[str], extra_env: Mapping[str, str], **_: object) -> Any:
+def _run_server(command: Sequence[str], extra_env: Mapping[str, str], **_: object) -> Any:
     """What the first process starts another one for."""
     os.environ.update(extra_env)
     for name in [each for each in sys.modules if f"{each}.".startswith(("mlflow.server.", "mlflow_gate."))]:
         del sys.modules[name]  # they read the environment when they are imported
     for each in [*REGISTRY._collector_to_names]:
         REGISTRY.unregister(each)  # its counters make themselves known when it is imported
-    sys.argv = [*command[command.index("uvicorn") :]]
-    runpy.run_module("uvicorn", run_name="__main__")
+    _, _, module, *options = command  # python -m uvicorn …, or gunicorn
+    sys.argv = [module, *options]
+    runpy.run_module(module, run_name="__main__")
