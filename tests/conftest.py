@@ -143,7 +143,7 @@ def django_db_setup(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[None]:
     """As pytest-django's, but always: it makes the database for marked tests only, and those with `committed` have
-    no mark. To migrate takes ten seconds, so of several workers the first does it for all."""
+    no mark. To migrate takes seconds, so of several workers the first does it for all."""
     with django_db_blocker.unblock():
         is_alone = "PYTEST_XDIST_WORKER" not in os.environ
         made = _set_up() if is_alone else _migrated(tmp_path_factory.getbasetemp().parent)

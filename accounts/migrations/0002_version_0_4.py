@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='user',
             name='former_mlflow_names',
-            field=models.JSONField(blank=True, default=list, help_text='What an administrator noted before; goes on counting; list of text.'),
+            field=models.JSONField(blank=True, default=list, help_text='What an administrator noted before; still counts; list of text.'),
         ),
         migrations.AddField(
             model_name='user',

@@ -1,6 +1,6 @@
-"""What 0.6.0 adds."""
+"""0.6.0 changed a help text, which is now where its field is made. Databases have this name on record."""
 
-from django.db import migrations, models
+from django.db import migrations
 
 
 class Migration(migrations.Migration):
@@ -9,10 +9,4 @@ class Migration(migrations.Migration):
         ('accounts', '0003_version_0_5'),
     ]
 
-    operations = [
-        migrations.AlterField(
-            model_name='user',
-            name='former_mlflow_names',
-            field=models.JSONField(blank=True, default=list, help_text='What an administrator noted before; still counts; list of text.'),
-        ),
-    ]
+    operations = []

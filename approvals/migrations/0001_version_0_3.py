@@ -6,6 +6,8 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
+from approvals.migrations._together import Together
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -26,7 +28,7 @@ class Migration(migrations.Migration):
     ]
     dependencies = [("mirror", "0001_version_0_3"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
-    operations = [
+    operations = [Together(
         migrations.CreateModel(
             name='ChainHead',
             fields=[
@@ -65,7 +67,7 @@ class Migration(migrations.Migration):
                 ('evidence', models.TextField(help_text='Canonical JSON of what is decided on: see evidence.freeze.')),
                 ('fingerprint', models.CharField(help_text='SHA-256 of the evidence, hexadecimal.', max_length=64)),
                 ('waits_for', models.TextField(blank=True, help_text='Groups whose approval is missing, `|risk|*|`; * is any reviewer.')),
-                ('correlation_id', models.UUIDField(help_text='Stands on every event and log line of this request.')),
+                ('correlation_id', models.UUIDField(help_text='Is on every event and log line of this request.')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('expires_at', models.DateTimeField()),
                 ('decided_at', models.DateTimeField(blank=True, null=True)),
@@ -78,9 +80,9 @@ class Migration(migrations.Migration):
                 ('afterwards_at', models.DateTimeField(blank=True, null=True)),
                 ('afterwards_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('afterwards_comment', models.TextField(blank=True)),
-                ('afterwards_due_at', models.DateTimeField(blank=True, help_text='Break-glass: to be reviewed until then.', null=True)),
+                ('afterwards_due_at', models.DateTimeField(blank=True, help_text='Of an emergency promotion: to be reviewed until then.', null=True)),
                 ('afterwards_verdict', models.CharField(blank=True, choices=[('justified', 'Justified'), ('not_justified', 'Not justified')], max_length=20)),
-                ('kind', models.CharField(choices=[('promotion', 'Promotion'), ('rollback', 'Roll back'), ('break_glass', 'Break-glass'), ('retroactive', 'Review afterwards')], default='promotion', max_length=20)),
+                ('kind', models.CharField(choices=[('promotion', 'Promotion'), ('rollback', 'Rollback'), ('break_glass', 'Emergency promotion'), ('retroactive', 'Review afterwards')], default='promotion', max_length=20)),
             ],
             options={
                 'permissions': [('request_promotion', 'May ask for promotions'), ('review_promotion', "May approve or reject other people's requests"), ('retry_delivery', 'May retry a failed delivery'), ('comment_on_request', 'May take part in the discussion'), ('manage_policies', 'May change targets and policies'), ('override_check', 'May override a failed check'), ('roll_back', "May roll back without another's approval"), ('break_glass', 'May promote without approvals in an emergency'), ('import_history', 'May import earlier history')],
@@ -92,13 +94,13 @@ class Migration(migrations.Migration):
             name='Policy',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('model_pattern', models.CharField(default='*', help_text="A model's name, or a pattern: * is any text, ? any one character. Capital letters matter.", max_length=256, validators=[django.core.validators.RegexValidator('\\S', 'Name a model, or a pattern such as churn_*.')])),
+                ('model_pattern', models.CharField(default='*', help_text="A model's name, or a pattern: * is any text, ? any one character. Capital letters matter.", max_length=256, validators=[django.core.validators.RegexValidator('\\S', 'Enter a model name, or a pattern such as churn_*.')])),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('retired_at', models.DateTimeField(blank=True, null=True)),
                 ('target', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='policies', to='approvals.target')),
                 ('position', models.PositiveIntegerField(default=0, help_text='Of one target, the first that fits applies.')),
                 ('terms', models.JSONField(default=dict, help_text='The policy document: see policy.Rule.terms.')),
-                ('version', models.PositiveIntegerField(default=1, help_text='Number of the version that stands now.')),
+                ('version', models.PositiveIntegerField(default=1, help_text='Number of the version that applies now.')),
             ],
             options={
                 'constraints': [models.UniqueConstraint(condition=models.Q(('retired_at', None)), fields=('model_pattern', 'target'), name='one_policy_per_pattern_and_target', violation_error_message='There is already a policy for this pattern and target.')],
@@ -110,7 +112,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('model_name', models.CharField(max_length=256)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('available_at', models.DateTimeField(default=django.utils.timezone.now, help_text='Not before; moves on with the backoff.')),
+                ('available_at', models.DateTimeField(default=django.utils.timezone.now, help_text='Not before: it can be undone, or a pause.')),
                 ('attempts', models.PositiveIntegerField(default=0)),
                 ('claimed_by', models.CharField(blank=True, help_text="The claim's token: worker and claim.", max_length=120)),
                 ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
@@ -118,12 +120,12 @@ class Migration(migrations.Migration):
                 ('last_error', models.TextField(blank=True)),
                 ('plan', models.JSONField(blank=True, help_text='What the first look found, before anything was written.', null=True)),
                 ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('outcome', models.CharField(blank=True, choices=[('applied', 'Applied'), ('failed', 'Failed'), ('reopened', 'Reopened')], max_length=20)),
+                ('outcome', models.CharField(blank=True, choices=[('applied', 'Applied'), ('failed', 'Failed'), ('reopened', 'Reopened'), ('undone', 'Undone')], max_length=20)),
                 ('request', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='outbox_entries', to='approvals.promotionrequest')),
                 ('target', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='approvals.target')),
                 ('held_by', models.CharField(blank=True, help_text='Name of the freeze.', max_length=80)),
                 ('held_until', models.DateTimeField(blank=True, help_text='A freeze holds, or held, it until then.', null=True)),
-                ('is_urgent', models.BooleanField(default=False, help_text='No freeze holds it: a rollback, or break-glass.')),
+                ('is_urgent', models.BooleanField(default=False, help_text='No freeze holds it: a rollback or an emergency promotion.')),
             ],
             options={
                 'indexes': [models.Index(condition=models.Q(('closed_at', None)), fields=['available_at'], name='outbox_due'), models.Index(condition=models.Q(('closed_at', None)), fields=['model_name', 'target'], name='outbox_order')],
@@ -148,7 +150,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('sequence', models.BigIntegerField(help_text='1, 2, 3, … without a gap.', primary_key=True, serialize=False)),
                 ('at', models.DateTimeField(help_text='UTC, microseconds.')),
-                ('action', models.CharField(choices=[('request.created', 'Promotion requested'), ('request.resubmitted', 'Request submitted again'), ('request.withdrawn', 'Request withdrawn'), ('request.expired', 'Request expired'), ('request.commented', 'Comment'), ('request.checked', 'Checks finished'), ('request.reopened', 'Back to review: the evidence changed'), ('request.escalated', 'Escalated'), ('check.answered', 'External check answered'), ('check.overridden', 'Failed check overridden'), ('finding.closed', 'Finding closed'), ('review.approved', 'Approved by a reviewer'), ('review.rejected', 'Rejected by a reviewer'), ('review.changes_requested', 'Changes requested by a reviewer'), ('request.approved', 'All approvals given'), ('delivery.retried', 'Delivery retried'), ('delivery.failed', 'Delivery failed'), ('delivery.halfway', 'Half delivered'), ('delivery.ended', 'End of a half delivery decided'), ('delivery.held', 'Delivery held by a freeze'), ('version.promoted', 'Version promoted'), ('version.replaced', 'Version replaced'), ('version.restored', 'Last approved version put back'), ('tenure.found', 'Found in place before the gate'), ('incident.opened', 'Change outside the gate found'), ('incident.resolved', 'Incident resolved'), ('request.glass_broken', 'Promoted without approvals: break-glass'), ('request.reviewed_afterwards', 'Break-glass reviewed afterwards'), ('request.afterwards_overdue', 'Review of a break-glass overdue'), ('probation.started', 'Probation began'), ('probation.ended', 'Probation ended'), ('health.reported', 'Health reported'), ('target.created', 'Target added'), ('target.changed', 'Target changed'), ('target.retired', 'Target retired'), ('policy.created', 'Policy added'), ('policy.changed', 'Policy changed'), ('policy.retired', 'Policy retired'), ('policy.reordered', 'Policies reordered'), ('freeze.created', 'Freeze added'), ('freeze.changed', 'Freeze changed'), ('freeze.retired', 'Freeze retired'), ('person.invited', 'Person invited'), ('person.joined', 'Person signed up'), ('person.changed', 'Roles changed'), ('person.identified', 'Names in MLflow or kind of account changed'), ('person.deactivated', 'Person deactivated'), ('person.reactivated', 'Person reactivated'), ('person.renamed', 'Name or e-mail address changed'), ('person.pseudonymised', 'Person pseudonymised'), ('group.created', 'Group added'), ('history.exported', 'History exported'), ('history.imported', 'Earlier history imported'), ('evidence.exported', 'Audit evidence exported'), ('rows.sealed', 'Rows sealed'), ('mirror.deletions_confirmed', 'Deletions in MLflow confirmed'), ('registry.accepted', 'Another registry accepted'), ('ledger.cut_acknowledged', 'Cut-off ledger acknowledged'), ('checkpoint.key_changed', 'Key of the checkpoints changed')], max_length=40)),
+                ('action', models.CharField(choices=[('request.created', 'Promotion requested'), ('request.resubmitted', 'Request submitted again'), ('request.withdrawn', 'Request withdrawn'), ('request.expired', 'Request expired'), ('request.commented', 'Comment'), ('request.checked', 'Checks finished'), ('request.reopened', 'Back to review: the evidence changed'), ('request.escalated', 'Escalated'), ('request.reviewers_nominated', 'Reviewer asked by name'), ('request.nomination_taken_back', 'Reviewer no longer asked by name'), ('check.answered', 'External check answered'), ('check.overridden', 'Failed check overridden'), ('finding.closed', 'Finding closed'), ('review.approved', 'Approved by a reviewer'), ('review.rejected', 'Rejected by a reviewer'), ('review.changes_requested', 'Changes requested by a reviewer'), ('review.undone', 'Verdict undone by its reviewer'), ('request.approved', 'All approvals given'), ('delivery.retried', 'Delivery retried'), ('delivery.failed', 'Delivery failed'), ('delivery.halfway', 'Partly delivered'), ('delivery.ended', 'Partial delivery resolved'), ('delivery.held', 'Delivery held by a freeze'), ('version.promoted', 'Version promoted'), ('version.replaced', 'Version replaced'), ('version.restored', 'Last approved version restored'), ('tenure.found', 'Found in place before Countersign'), ('incident.opened', 'Change outside Countersign found'), ('incident.resolved', 'Incident resolved'), ('gate.refused', 'Refused in MLflow'), ('gate.passed', 'Let through in MLflow'), ('request.glass_broken', 'Emergency promotion'), ('request.reviewed_afterwards', 'Emergency promotion reviewed'), ('request.afterwards_overdue', 'Review of an emergency promotion overdue'), ('probation.started', 'Probation began'), ('probation.ended', 'Probation ended'), ('health.reported', 'Health reported'), ('target.created', 'Target added'), ('target.changed', 'Target changed'), ('target.retired', 'Target retired'), ('policy.created', 'Policy added'), ('policy.changed', 'Policy changed'), ('policy.retired', 'Policy retired'), ('policy.reordered', 'Policies reordered'), ('metrics.changed', 'Metrics of record changed'), ('freeze.created', 'Freeze added'), ('freeze.changed', 'Freeze changed'), ('freeze.retired', 'Freeze retired'), ('webhook.created', 'Webhook added'), ('webhook.changed', 'Webhook changed'), ('webhook.rotated', 'Secret of a webhook rotated'), ('webhook.paused', 'Webhook paused'), ('webhook.resumed', 'Webhook resumed'), ('webhook.replayed', 'Webhook replayed'), ('webhook.retired', 'Webhook deleted'), ('person.invited', 'Person invited'), ('person.joined', 'Person signed up'), ('person.changed', 'Roles changed'), ('person.identified', 'MLflow names or account type changed'), ('person.deactivated', 'Person deactivated'), ('person.reactivated', 'Person reactivated'), ('person.renamed', 'Name or e-mail address changed'), ('person.pseudonymised', 'Person pseudonymised'), ('person.service_account_made', 'Service account added'), ('token.made', 'API token made'), ('token.revoked', 'API token revoked'), ('token.exchanged', 'API token given to a pipeline'), ('token.publisher_added', 'Trusted publisher added'), ('token.publisher_retired', 'Trusted publisher retired'), ('group.created', 'Group added'), ('history.exported', 'History exported'), ('history.imported', 'Earlier history imported'), ('evidence.exported', 'Audit evidence exported'), ('rows.sealed', 'Rows sealed'), ('mirror.deletions_confirmed', 'Deletions in MLflow confirmed'), ('registry.accepted', 'Another registry accepted'), ('ledger.cut_acknowledged', 'Cut-off ledger acknowledged'), ('checkpoint.key_changed', 'Key of the checkpoints changed')], max_length=40)),
                 ('stored_actor', models.CharField(db_column='actor_label', help_text='Survives the person; the worker has no row.', max_length=400)),
                 ('stored_allowed_by', models.TextField(blank=True, db_column='allowed_by', help_text='Who allowed what the actor did, one label per line.')),
                 ('model_name', models.CharField(blank=True, max_length=256)),
@@ -222,7 +224,7 @@ class Migration(migrations.Migration):
                 ('terms', models.JSONField(default=dict, help_text="The check's settings, as the rule states them.")),
                 ('fingerprint', models.CharField(help_text='Of the evidence it looked at.', max_length=64)),
                 ('checked_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('replaced_at', models.DateTimeField(blank=True, help_text='Empty: it is what stands now.', null=True)),
+                ('replaced_at', models.DateTimeField(blank=True, help_text='Empty: it is what applies now.', null=True)),
                 ('overridden_at', models.DateTimeField(blank=True, null=True)),
                 ('override_reason', models.TextField(blank=True, max_length=4000)),
                 ('token', models.CharField(blank=True, help_text="Names the answer's address; random.", max_length=64)),
@@ -276,9 +278,9 @@ class Migration(migrations.Migration):
             name='FreezeWindow',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='Stands on every request that it holds: Christmas, Weekend, …', max_length=80, validators=[django.core.validators.RegexValidator('\\S', 'Give the freeze a name.')])),
+                ('name', models.CharField(help_text='Is on every request that it holds: Christmas, Weekend, …', max_length=80, validators=[django.core.validators.RegexValidator('\\S', 'Give the freeze a name.')])),
                 ('reason', models.CharField(blank=True, help_text='Why, for those who wait.', max_length=500)),
-                ('model_pattern', models.CharField(default='*', help_text="A model's name, or a pattern: * is any text, ? any one character. Capital letters matter.", max_length=256, validators=[django.core.validators.RegexValidator('\\S', 'Name a model, or a pattern such as churn_*.')])),
+                ('model_pattern', models.CharField(default='*', help_text="A model's name, or a pattern: * is any text, ? any one character. Capital letters matter.", max_length=256, validators=[django.core.validators.RegexValidator('\\S', 'Enter a model name, or a pattern such as churn_*.')])),
                 ('kind', models.CharField(choices=[('once', 'Once'), ('weekly', 'Every week')], default='once', max_length=10)),
                 ('starts_at', models.DateTimeField(blank=True, null=True)),
                 ('ends_at', models.DateTimeField(blank=True, null=True)),
@@ -322,12 +324,12 @@ class Migration(migrations.Migration):
             name='Notification',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(help_text='Of what it follows from; nothing is told twice.', max_length=200, unique=True)),
+                ('key', models.CharField(help_text='Of what it follows from; no one is notified twice.', max_length=200, unique=True)),
                 ('chat', models.CharField(blank=True, help_text='Which chat instead of a person: digest of its URL.', max_length=16)),
-                ('kind', models.CharField(choices=[('waits', 'A request waits for you'), ('reminder', 'It still waits, or expires soon'), ('escalated', 'It waited too long and was handed to your group'), ('commented', 'A comment on a request that you take part in'), ('decided', 'A decision on a request that you take part in'), ('voided', 'Content changed: back to review, your approval void'), ('blocked', 'Checks block your request'), ('delivered', 'A version reached its target in MLflow'), ('failed', 'A delivery failed, or a freeze holds it'), ('expired', 'A request expired'), ('withdrawn', 'A request was withdrawn'), ('break_glass', 'The glass was broken, or its review is overdue'), ('rolled_back', 'A target was rolled back'), ('probation', 'A promotion on probation: begun, confirmed or ended'), ('incident', 'A change outside the gate was found, or is resolved'), ('finding', 'A finding that you own: new, due, overdue or closed')], max_length=20)),
+                ('kind', models.CharField(choices=[('waits', 'A request needs your review'), ('asked', 'You are asked by name to review'), ('reminder', 'A reminder: a request still waits, or expires soon'), ('escalated', 'A request was escalated to your group'), ('mentioned', 'You are mentioned in a comment'), ('commented', 'A comment on a request that you take part in'), ('decided', 'A decision on a request that you take part in'), ('voided', 'The evidence changed, and your approval no longer counts'), ('blocked', 'Checks block your request'), ('delivered', 'A version reached its target in MLflow'), ('failed', 'A delivery failed, or waits for a freeze'), ('expired', 'A request expired'), ('withdrawn', 'A request was withdrawn'), ('break_glass', 'An emergency promotion, or its overdue review'), ('rolled_back', 'A target was rolled back'), ('probation', 'A promotion on probation: begun, confirmed or ended'), ('incident', 'A change outside Countersign was found or resolved'), ('finding', 'A finding that you own: new, due, overdue or closed'), ('refused', 'MLflow refused a change that you tried there'), ('webhook', 'A webhook is paused because its receiver fails')], max_length=20)),
                 ('title', models.CharField(help_text='One line: the subject of the mail.', max_length=400)),
                 ('text', models.TextField(blank=True, help_text='What happened, in one or a few sentences.')),
-                ('said', models.TextField(blank=True, help_text='What somebody said with it.')),
+                ('said', models.TextField(blank=True, help_text='What a person said with it.')),
                 ('is_digest', models.BooleanField(default=False)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('due_at', models.DateTimeField(default=django.utils.timezone.now, help_text='Not before; moves on with the backoff.')),
@@ -352,8 +354,8 @@ class Migration(migrations.Migration):
             name='NotificationChoice',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('waits', 'A request waits for you'), ('reminder', 'It still waits, or expires soon'), ('escalated', 'It waited too long and was handed to your group'), ('commented', 'A comment on a request that you take part in'), ('decided', 'A decision on a request that you take part in'), ('voided', 'Content changed: back to review, your approval void'), ('blocked', 'Checks block your request'), ('delivered', 'A version reached its target in MLflow'), ('failed', 'A delivery failed, or a freeze holds it'), ('expired', 'A request expired'), ('withdrawn', 'A request was withdrawn'), ('break_glass', 'The glass was broken, or its review is overdue'), ('rolled_back', 'A target was rolled back'), ('probation', 'A promotion on probation: begun, confirmed or ended'), ('incident', 'A change outside the gate was found, or is resolved'), ('finding', 'A finding that you own: new, due, overdue or closed')], max_length=20)),
-                ('how', models.CharField(choices=[('now', 'At once'), ('digest', 'In the digest'), ('never', 'Not at all')], max_length=10)),
+                ('kind', models.CharField(choices=[('waits', 'A request needs your review'), ('asked', 'You are asked by name to review'), ('reminder', 'A reminder: a request still waits, or expires soon'), ('escalated', 'A request was escalated to your group'), ('mentioned', 'You are mentioned in a comment'), ('commented', 'A comment on a request that you take part in'), ('decided', 'A decision on a request that you take part in'), ('voided', 'The evidence changed, and your approval no longer counts'), ('blocked', 'Checks block your request'), ('delivered', 'A version reached its target in MLflow'), ('failed', 'A delivery failed, or waits for a freeze'), ('expired', 'A request expired'), ('withdrawn', 'A request was withdrawn'), ('break_glass', 'An emergency promotion, or its overdue review'), ('rolled_back', 'A target was rolled back'), ('probation', 'A promotion on probation: begun, confirmed or ended'), ('incident', 'A change outside Countersign was found or resolved'), ('finding', 'A finding that you own: new, due, overdue or closed'), ('refused', 'MLflow refused a change that you tried there'), ('webhook', 'A webhook is paused because its receiver fails')], max_length=20)),
+                ('how', models.CharField(choices=[('now', 'Immediately'), ('digest', 'In the daily digest'), ('never', 'Never')], max_length=10)),
                 ('person', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='notification_choices', to=settings.AUTH_USER_MODEL)),
             ],
             options={
@@ -364,7 +366,7 @@ class Migration(migrations.Migration):
             name='Incident',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('moved', 'Stage or alias changed'), ('deleted', 'Version deleted'), ('exchanged', 'Another version under the same number'), ('renamed', 'Model renamed'), ('files', 'Model files changed'), ('prompt', 'Marked as a prompt'), ('hidden', "Hidden from MLflow's search")], max_length=20)),
+                ('kind', models.CharField(choices=[('moved', 'Stage or alias changed'), ('deleted', 'Version deleted'), ('exchanged', 'Another version under the same number'), ('renamed', 'Model renamed'), ('files', 'Model files changed'), ('prompt', 'Marked as a prompt'), ('hidden', "Hidden from MLflow's search"), ('unenforced', 'Gate not enforced by MLflow'), ('opened', 'Gate opened in MLflow')], max_length=20)),
                 ('model_name', models.CharField(max_length=256)),
                 ('place', models.CharField(help_text='A stage ("Production") or an alias ("@champion").', max_length=101)),
                 ('before', models.JSONField(default=list, help_text='Numbers of the versions that held the place.')),
@@ -372,8 +374,8 @@ class Migration(migrations.Migration):
                 ('details', models.JSONField(default=dict, help_text='What else was seen, by kind.')),
                 ('seen_at', models.DateTimeField(default=django.utils.timezone.now, help_text='When MLflow said so.')),
                 ('not_before', models.DateTimeField(blank=True, help_text='When MLflow still said otherwise.', null=True)),
-                ('response', models.CharField(choices=[('report', 'Reported'), ('put_back', 'Put back'), ('review', 'Reviewed afterwards')], max_length=20)),
-                ('opened_sequence', models.BigIntegerField(help_text='Number of the event that tells of it.')),
+                ('response', models.CharField(choices=[('report', 'Reported'), ('put_back', 'Reverted'), ('review', 'Reviewed afterwards')], max_length=20)),
+                ('opened_sequence', models.BigIntegerField(help_text='Number of the event that records it.')),
                 ('is_owed', models.BooleanField(default=False, help_text='The last approved holder has to be put back.')),
                 ('available_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('attempts', models.PositiveIntegerField(default=0)),
@@ -381,7 +383,7 @@ class Migration(migrations.Migration):
                 ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
                 ('last_error', models.TextField(blank=True)),
                 ('resolved_at', models.DateTimeField(blank=True, null=True)),
-                ('resolution', models.CharField(blank=True, choices=[('explained', 'Resolved with a reason'), ('put_back', 'Put back by Countersign'), ('reviewed', 'Approved afterwards'), ('undone', 'Changed back in MLflow'), ('superseded', 'Replaced by a promotion')], max_length=20)),
+                ('resolution', models.CharField(blank=True, choices=[('explained', 'Resolved with a reason'), ('put_back', 'Reverted by Countersign'), ('reviewed', 'Approved afterwards'), ('undone', 'Changed back in MLflow'), ('superseded', 'Replaced by a promotion')], max_length=20)),
                 ('reason', models.TextField(blank=True)),
                 ('request', models.OneToOneField(blank=True, help_text='The review that was asked for afterwards.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='incident', to='approvals.promotionrequest')),
                 ('resolved_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
@@ -420,14 +422,14 @@ class Migration(migrations.Migration):
                 ('version_number', models.PositiveIntegerField()),
                 ('place', models.CharField(help_text='A stage ("Production") or an alias ("@champion").', max_length=101)),
                 ('is_sole', models.BooleanField(default=True, help_text='Took the place for itself alone.')),
-                ('origin', models.CharField(choices=[('delivery', 'Promoted through Countersign'), ('restored', 'Put back by Countersign'), ('found', 'Held before the gate, approver unknown'), ('outside', 'Changed in MLflow without a delivery'), ('imported', 'Imported from earlier records')], max_length=20)),
+                ('origin', models.CharField(choices=[('delivery', 'Promoted through Countersign'), ('restored', 'Reverted by Countersign'), ('found', 'Held before Countersign, approver unknown'), ('outside', 'Changed outside Countersign'), ('imported', 'Imported from earlier records')], max_length=20)),
                 ('started_at', models.DateTimeField(help_text='When it began, or when that was seen.')),
                 ('started_after', models.DateTimeField(blank=True, help_text='Of what was found: it was not so then.', null=True)),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
                 ('ended_after', models.DateTimeField(blank=True, help_text='Of an end that was found: it held then.', null=True)),
-                ('end', models.CharField(blank=True, choices=[('replaced', 'Replaced by a promotion'), ('restored', 'Taken back by Countersign'), ('outside', 'Changed in MLflow without a delivery'), ('deleted', 'Deleted in MLflow'), ('renamed', 'The model was renamed in MLflow'), ('retired', 'The target is no longer watched'), ('imported', 'Imported from earlier records')], max_length=20)),
-                ('start_sequence', models.BigIntegerField(blank=True, help_text='Number of the event that tells of it.', null=True)),
-                ('end_sequence', models.BigIntegerField(blank=True, help_text='Number of the event that tells of its end.', null=True)),
+                ('end', models.CharField(blank=True, choices=[('replaced', 'Replaced by a promotion'), ('restored', 'Reverted by Countersign'), ('outside', 'Changed outside Countersign'), ('deleted', 'Deleted in MLflow'), ('renamed', 'The model was renamed in MLflow'), ('retired', 'The target is no longer watched'), ('imported', 'Imported from earlier records')], max_length=20)),
+                ('start_sequence', models.BigIntegerField(blank=True, help_text='Number of the event that records it.', null=True)),
+                ('end_sequence', models.BigIntegerField(blank=True, help_text='Number of the event that records its end.', null=True)),
                 ('version_created_at', models.DateTimeField(blank=True, help_text='As MLflow has it; another one is another version under the same number.', null=True)),
                 ('files_digest', models.CharField(blank=True, help_text='Of the files that it is held to.', max_length=64)),
                 ('files_checked_at', models.DateTimeField(blank=True, null=True)),
@@ -531,4 +533,4 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('request', 'person', 'fingerprint'), name='one_reading_per_person_and_evidence')],
             },
         ),
-    ]
+    )]

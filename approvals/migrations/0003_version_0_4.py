@@ -77,17 +77,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='outboxentry',
             name='ending',
-            field=models.CharField(blank=True, choices=[('accept', 'Accept it as it is'), ('revert', 'Put it back')], help_text='What a person decided of the half.', max_length=10),
+            field=models.CharField(blank=True, choices=[('accept', 'Accept the partial delivery'), ('revert', 'Undo the partial delivery')], help_text='What a person decided of the half.', max_length=10),
         ),
         migrations.AddField(
             model_name='outboxentry',
             name='half',
-            field=models.JSONField(blank=True, help_text='Half delivered: the event of each place that is reached, and what is missing.', null=True),
+            field=models.JSONField(blank=True, help_text='Partly delivered: the event of each place reached, and what is missing.', null=True),
         ),
         migrations.AddField(
             model_name='outboxentry',
             name='is_at_rest',
-            field=models.BooleanField(default=False, help_text='Half delivered, with tenures as MLflow has it: no attempt is under way.'),
+            field=models.BooleanField(default=False, help_text='Partly delivered, with tenures as MLflow has it: no attempt is under way.'),
         ),
         migrations.AddField(
             model_name='verification',

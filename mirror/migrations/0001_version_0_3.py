@@ -148,7 +148,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('started_at', models.DateTimeField(help_text='When MLflow was last seen before, or when it first failed.')),
                 ('ended_at', models.DateTimeField(help_text='When it was seen again.')),
-                ('error', models.TextField(blank=True, help_text='What it said, or why it did not answer; empty: nobody asked.')),
+                ('error', models.TextField(blank=True, help_text='What it said, or why it did not answer; empty: it was not asked.')),
             ],
             options={
                 'indexes': [models.Index(fields=['ended_at'], name='outage_by_end')],

@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='mirrorstate',
             name='clocks',
-            field=models.JSONField(default=dict, help_text='{"mlflow": s, "worker": s}: seconds ahead of the database\'s clock, as last measured.'),
+            field=models.JSONField(default=dict, help_text='{"mlflow": s, "workers": {host: {"seconds": s, "at": …}}}: seconds ahead of the database.'),
         ),
         migrations.AddField(
             model_name='mirrorstate',

@@ -15,9 +15,4 @@ class Migration(migrations.Migration):
             name='gate',
             field=models.JSONField(default=dict, help_text='Whether MLflow refuses what was not approved, when it was last asked: see probe.'),
         ),
-        migrations.AlterField(
-            model_name='outage',
-            name='error',
-            field=models.TextField(blank=True, help_text='What it said, or why it did not answer; empty: it was not asked.'),
-        ),
     ]

@@ -34,11 +34,6 @@ class Migration(migrations.Migration):
             name='sweep_took',
             field=models.JSONField(db_default=[], default=list, help_text='The same of sweeps.'),
         ),
-        migrations.AlterField(
-            model_name='mirrorstate',
-            name='clocks',
-            field=models.JSONField(default=dict, help_text='{"mlflow": s, "workers": {host: {"seconds": s, "at": …}}}: seconds ahead of the database.'),
-        ),
         migrations.AddIndex(
             model_name='registeredmodel',
             index=models.Index(condition=models.Q(('deleted_at__isnull', True)), fields=['-last_updated_at', '-name'], name='model_by_update'),

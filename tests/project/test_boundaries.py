@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.db.migrations import AlterField
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.state import ProjectState
+from django.db.models import Field
 from django.template import engines
 from django.urls import URLPattern, URLResolver, get_resolver
 
@@ -216,6 +220,28 @@ def test_every_change_of_a_model_has_its_migration() -> None:
     said = StringIO()
     call_command("makemigrations", check=True, dry_run=True, stdout=said)
     assert said.getvalue() == "No changes detected\n"
+
+
+def test_what_the_database_does_not_know_changes_where_its_field_is_made() -> None:
+    """A help text or a choice: as an operation of its own, it would have Django render nearly every model anew, in each
+    new installation."""
+    executor, state, needless = MigrationExecutor(None), ProjectState(), set()
+    for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True):
+        for operation in migration.operations:
+            before = state.clone()
+            operation.state_forwards(migration.app_label, state)
+            if isinstance(operation, AlterField):
+                key = (migration.app_label, operation.model_name_lower)
+                old, new = (each.models[key].fields[operation.name] for each in (before, state))
+                if _known_to_the_database(old) == _known_to_the_database(new):
+                    needless.add(migration.app_label)
+    assert "auth" in needless  # Django's own
+    assert needless.isdisjoint(PACKAGES)
+
+
+def _known_to_the_database(field: Field) -> tuple[object, ...]:
+    _, path, args, kwargs = field.deconstruct()
+    return path, args, {name: value for name, value in kwargs.items() if name not in field.non_db_attrs}
 
 
 # --- Templates
