@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
-from django.db.migrations import AlterField
+from django.db.migrations import AddField, AlterField
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.models import Field
 from django.template import engines
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from approvals.migrations._together import Together
 from registry_ui.demo.installation import ROOT
 
 PACKAGES = ("accounts", "mirror", "components", "approvals", "api", "registry_ui")
@@ -225,18 +227,33 @@ def test_every_change_of_a_model_has_its_migration() -> None:
 def test_what_the_database_does_not_know_changes_where_its_field_is_made() -> None:
     """A help text or a choice: as an operation of its own, it would have Django render nearly every model anew, in each
     new installation."""
-    executor, state, needless = MigrationExecutor(None), ProjectState(), set()
-    for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True):
-        for operation in migration.operations:
+    state, needless = ProjectState(), set()
+    for label, operation in _operations():
+        for each in operation.operations if isinstance(operation, Together) else [operation]:
             before = state.clone()
-            operation.state_forwards(migration.app_label, state)
-            if isinstance(operation, AlterField):
-                key = (migration.app_label, operation.model_name_lower)
-                old, new = (each.models[key].fields[operation.name] for each in (before, state))
+            each.state_forwards(label, state)
+            if isinstance(each, AlterField):
+                key = (label, each.model_name_lower)
+                old, new = (known.models[key].fields[each.name] for known in (before, state))
                 if _known_to_the_database(old) == _known_to_the_database(new):
-                    needless.add(migration.app_label)
+                    needless.add(label)
     assert "auth" in needless  # Django's own
     assert needless.isdisjoint(PACKAGES)
+
+
+def test_no_field_is_added_together_with_others() -> None:
+    """See `Together`: a second one to the same table would take the first away."""
+    found = [operation.operations for _, operation in _operations() if isinstance(operation, Together)]
+    assert found
+    assert [part for parts in found for part in parts if isinstance(part, AddField)] == []
+
+
+def _operations() -> Iterator[tuple[str, Operation]]:
+    """Of all migrations, with the label of their application, in the order in which they run."""
+    executor = MigrationExecutor(None)
+    for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True):
+        for operation in migration.operations:
+            yield migration.app_label, operation
 
 
 def _known_to_the_database(field: Field) -> tuple[object, ...]:
