@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from registry_ui.demo import warden
 
@@ -134,21 +135,24 @@ class Supervisor:
 
     def _launch(self, process: Process) -> None:
         with process.output.open("ab") as out:
-            process.popen = subprocess.Popen(
-                process.command,
-                stdin=subprocess.DEVNULL,
-                stdout=None if process.is_shown else out,
-                stderr=out,
-                env=dict(process.environment),
-                cwd=process.folder,
-                user=process.user,
-                group=pwd.getpwnam(process.user).pw_gid if process.user else None,
-                extra_groups=[] if process.user else None,
-                start_new_session=True,
-            )
+            process.popen = self._open(process, out)
         process.started_at, process.restart_at = time.monotonic(), None
         self._tell_warden("+", process.popen.pid)
         self._note(process).write_text(f"{process.popen.pid} {born_at(process.popen.pid)}\n")
+
+    def _open(self, process: Process, out: BinaryIO) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            process.command,
+            stdin=subprocess.DEVNULL,
+            stdout=None if process.is_shown else out,
+            stderr=out,
+            env=dict(process.environment),
+            cwd=process.folder,
+            user=process.user,
+            group=pwd.getpwnam(process.user).pw_gid if process.user else None,
+            extra_groups=[] if process.user else None,
+            start_new_session=True,
+        )
 
     # --- Watching
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
 
-from registry_ui.demo.processes import Supervisor
 from tests.e2e.probes import PASSWORD
 from tests.support.stack import Stack, own_database_url
+from tests.support.warm import WarmSupervisor
 
 CHROMIUM = os.environ.get("COUNTERSIGN_CHROMIUM", "/usr/bin/chromium-headless-shell")
 """Chromium without a window: with one that nobody sees it takes twice the processor time."""
@@ -23,7 +23,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
     # Of the run, where several workers share it: each has a folder of its own in the run's.
     shared = folder.parents[1] if "PYTEST_XDIST_WORKER" in os.environ else folder.parent
-    with Supervisor(folder / "run") as supervisor:
+    with WarmSupervisor(folder / "run") as supervisor:
         own = own_database_url(f"stack_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}")
         made = Stack(supervisor, folder, own)
         made.start_all(shared / "template")

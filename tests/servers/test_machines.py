@@ -28,6 +28,7 @@ from tests.support.mlflow_server import free_port
 from tests.support.postgres import postgres
 from tests.support.probing import Probes
 from tests.support.stack import LOOK_SECONDS, Stack
+from tests.support.warm import WarmSupervisor
 
 pytestmark = [
     pytest.mark.server,
@@ -177,7 +178,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     with Network() as network, postgres("countersign", also=network.address(POSTGRES)) as address:
         database = f"{address.replace('127.0.0.1', network.address(POSTGRES))}/countersign"
-        with Supervisor(folder / "run") as supervisor:
+        with WarmSupervisor(folder / "run") as supervisor:
             made = Site(supervisor, folder, network, database)
             try:
                 made.start_all()

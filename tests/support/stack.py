@@ -23,9 +23,9 @@ BEGINNING = "beginning"
 """Name of the database that those of several stacks are copies of."""
 
 LEASE_SECONDS = 6
-LOOK_SECONDS = 2
+LOOK_SECONDS = 4
 """What people click reaches the worker at once; to look every second for what else is due, here and in MLflow, takes a
-third of a core."""
+third of a core, and every fourth a tenth."""
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from prometheus_client import REGISTRY
 
+from registry_ui.demo.processes import Process, Supervisor
+
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.support.warmed"])
-STORE = "--backend-store-uri=sqlite:///"
+STORE = "sqlite:///"
 WRITING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -31,11 +33,25 @@ class Forked:
     def poll(self) -> int | None:
         return self._process.exitcode
 
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
     def wait(self, timeout: float | None = None) -> int:
         self._process.join(timeout)
         if self._process.exitcode is None:
             raise subprocess.TimeoutExpired("mlflow server", timeout or 0)
         return self._process.exitcode
+
+
+class WarmSupervisor(Supervisor):
+    """Its MLflow is a fork; everything else is started as people do."""
+
+    def _open(self, process: Process, out: BinaryIO) -> "subprocess.Popen[bytes]":
+        if process.name != "MLflow":
+            return super()._open(process, out)
+        forked = Forked(process.command, process.environment, process.folder or Path(), process.output)
+        return cast("subprocess.Popen[bytes]", forked)
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str], folder: str, log: str) -> None:
@@ -44,9 +60,9 @@ def _run(command: Sequence[str], environment: Mapping[str, str], folder: str, lo
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number in (1, 2):
         os.dup2(os.open(log, WRITING), number)
-    for word in command:
-        if word.startswith(STORE) and not (database := Path(word.removeprefix(STORE))).exists():
-            database.write_bytes(import_module("tests.support.warmed").EMPTY_DATABASE)
+    for name in (word.partition(STORE)[2] for word in command):
+        if name and not Path(name).exists():
+            Path(name).write_bytes(import_module("tests.support.warmed").EMPTY_DATABASE)
     os.environ.clear()
     os.environ.update(environment)
     import mlflow.server
