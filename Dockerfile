@@ -38,8 +38,8 @@ LABEL org.opencontainers.image.title="Countersign" org.opencontainers.image.lice
 # a moment that are too large for /tmp.
 RUN find / -xdev -type f -perm /6000 -exec chmod a-s '{}' + \
     && install --directory --owner=10001 --group=10001 /var/lib/countersign
-COPY --from=build /opt/countersign /opt/countersign
-COPY --from=build /app /app
+# As COPY, which takes buildah eight times as long.
+RUN --mount=type=bind,from=build,target=/mnt cp --archive /mnt/opt/countersign /opt/ && cp --archive /mnt/app /
 ENV PATH=/opt/countersign/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 ENV COUNTERSIGN_STATE_DIR=/tmp/countersign COUNTERSIGN_STATIC_ROOT=/app/static
 WORKDIR /app
