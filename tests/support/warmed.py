@@ -1,6 +1,7 @@
 """What the process has made of which tests' MLflow servers are forks (tests.support.warm): MLflow imported, and its
 database without a row, which takes longer to make than to copy."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -27,3 +28,6 @@ def _empty_database() -> bytes:
 
 
 EMPTY_DATABASE = _empty_database()
+
+gc.collect()
+gc.freeze()  # each fork would look through all of it, and so copy it
