@@ -4,9 +4,9 @@ import gc
 
 from registry_ui.celery import app as celery_app
 
-COLLECTED_AFTER = (50_000, 20, 50)
-"""Objects, and rounds, after which Python's collector looks for cycles: seldom, because it takes a tenth of the time of
-a start and of a page to find nothing, and what it finds later is a few megabytes."""
+COLLECTED_AFTER = (20_000, 20, 50)
+"""Objects, and rounds, after which Python's collector looks for cycles: seldom, because to find nothing it takes a tenth
+of a start and a twentieth of a page; three megabytes more lie about for it in a web process."""
 
 gc.set_threshold(*COLLECTED_AFTER)
 
