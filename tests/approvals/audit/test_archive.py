@@ -274,7 +274,7 @@ def test_the_archive_is_made_bit_by_bit(changed: None, rita: User, remy: User, p
     tracemalloc.stop()
     assert size > 20_000_000
     assert largest < 1_000_000
-    assert peak < 8_000_000
+    assert peak < 6_000_000
 
 
 def test_the_first_bytes_come_before_the_last_are_made(changed: None) -> None:

@@ -78,9 +78,9 @@ class World:
     def has_seen_enough(self) -> bool:
         """Of all that makes time travel hard: one more step would repeat it."""
         return (
-            self.did.get("promote", 0) > 12
-            and self.did.get("roll_back", 0) > 3
-            and Incident.objects.count() > 20
+            self.did.get("promote", 0) > 20
+            and self.did.get("roll_back", 0) > 5
+            and Incident.objects.count() > 30
             and Incident.objects.filter(resolution=Incident.Resolution.PUT_BACK).exists()
         )
 

@@ -257,7 +257,7 @@ START = {
 @pytest.mark.nodb  # what differs between databases, locks and races, one connection does not meet
 class TestGate(TestCase, Gate.TestCase):  # type: ignore[misc]
     settings = settings(
-        max_examples=40,
+        max_examples=60,
         stateful_step_count=25,
         deadline=None,
         suppress_health_check=list(HealthCheck),
